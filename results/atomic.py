@@ -1,0 +1,64 @@
+"""Files that are either the old or the new one, never half of it: temporary file, fsync, rename."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def replace(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, put it on disk, then rename it to `path`.
+
+    A reader sees the old or the new content whatever happens in between, power loss included. The temporary
+    name holds the process id, so that two writers do not share one.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(temporary)
+        _sync(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write `text` (UTF-8) to `path` by `replace`."""
+    replace(path, lambda temporary: _write(temporary, text))
+
+
+def replace_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """Write `value` as JSON to `path`; without fsync when not `durable` (progress, rewritten often)."""
+    text = json.dumps(value, indent=1, default=plain) + "\n"
+    if durable:
+        replace_text(path, text)
+    else:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        _write(temporary, text)
+        os.replace(temporary, path)
+
+
+def plain(value: Any) -> Any:
+    """For `json.dumps(default=...)`: NumPy and torch scalars become numbers, paths become text."""
+    item = getattr(value, "item", None)
+    if callable(item):
+        return item()
+    if isinstance(value, (set, frozenset, tuple)):
+        return list(value)
+    return str(value)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

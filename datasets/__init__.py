@@ -1,1 +1,46 @@
-"""batchlab.datasets"""
+"""What optimizers are compared on: readers, checks and device-resident batches.
+
+The names below are loaded when first used, so that `import batchlab.datasets` and its catalogue
+(`available`, `prepare`) cost neither torch nor scikit-learn.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batchlab.datasets.batches import Batch as Batch
+    from batchlab.datasets.batches import Batches as Batches
+    from batchlab.datasets.batches import evaluation_batches as evaluation_batches
+    from batchlab.datasets.catalogue import Entry as Entry
+    from batchlab.datasets.catalogue import available as available
+    from batchlab.datasets.catalogue import load as load
+    from batchlab.datasets.catalogue import prepare as prepare
+    from batchlab.datasets.dataset import Dataset as Dataset
+    from batchlab.datasets.dataset import Preprocessing as Preprocessing
+    from batchlab.datasets.files import data_root as data_root
+
+_MODULE_OF = {
+    "Batch": "batches",
+    "Batches": "batches",
+    "evaluation_batches": "batches",
+    "Entry": "catalogue",
+    "available": "catalogue",
+    "load": "catalogue",
+    "prepare": "catalogue",
+    "Dataset": "dataset",
+    "Preprocessing": "dataset",
+    "data_root": "files",
+}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

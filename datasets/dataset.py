@@ -1,0 +1,162 @@
+"""A data set in memory, and what is done to its samples on their way to the model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Split: TypeAlias = Literal["train", "test"]
+Features: TypeAlias = "NDArray[Any] | csr_array[Any]"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a stored sample becomes a model's input; every transformation is per sample.
+
+    Training applies, in this order: random crop after zero padding, horizontal flip, rotation,
+    scaling, standardisation. Evaluation applies only the last two.
+
+    Args:
+        white: stored value that becomes 1.0 (255 for ordinary images).
+        mean, std: per channel, of the values in [0, 1]; `None` leaves them as they are.
+        standardize: each image to zero mean and unit variance over its pixels and channels, the standard
+            deviation bounded below by 1/sqrt(pixels x channels) in stored units; replaces `mean`, `std`.
+        pad: pixels of zero padding on every side before a crop of the original size at a uniform place.
+        flip: mirror left to right with probability 1/2.
+        rotate: angle uniform in [-rotate, rotate] degrees, nearest neighbour, black outside.
+    """
+
+    white: float = 1.0
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    standardize: bool = False
+    pad: int = 0
+    flip: bool = False
+    rotate: float = 0.0
+
+    def __post_init__(self) -> None:
+        for key in ("mean", "std"):
+            value = getattr(self, key)
+            if value is not None:
+                object.__setattr__(self, key, tuple(float(v) for v in value))
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("dataset.mean and dataset.std go together: give both, or null for both")
+        if self.std is not None and not all(v > 0 and math.isfinite(v) for v in self.std):
+            raise ValueError(f"dataset.std={list(self.std)}: every value must be positive")
+        if self.mean is not None and not all(math.isfinite(v) for v in self.mean):
+            raise ValueError(f"dataset.mean={list(self.mean)}: every value must be finite")
+        if self.pad < 0:
+            raise ValueError(f"dataset.pad={self.pad}: padding is a number of pixels, 0 or more")
+        if not 0 <= self.rotate <= 180:
+            raise ValueError(f"dataset.rotate={self.rotate}: an angle between 0 and 180 degrees")
+
+    @property
+    def augments(self) -> bool:
+        return self.pad > 0 or self.flip or self.rotate > 0
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A training and a test split. Checked on construction: `ValueError` names what is wrong.
+
+    Args:
+        name: as tables show it.
+        x_train, x_test: images (N, H, W, C), uint8 or float; or features (N, d), float, dense or scipy CSR.
+            The test split may have no rows.
+        y_train, y_test: (N,), int64 labels in 0 ... classes - 1, or float targets.
+        classes: number of classes; `None` for regression.
+        preprocessing: applied by `Batches` and `evaluation_batches`.
+    """
+
+    name: str
+    x_train: Features
+    y_train: NDArray[Any]
+    x_test: Features
+    y_test: NDArray[Any]
+    classes: int | None
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+
+    def __post_init__(self) -> None:
+        for split in ("train", "test"):
+            self._check(split, *self.split(split))
+        if self.x_train.shape[0] == 0:
+            raise ValueError(f"{self.name}: x_train has no samples")
+        if self.x_train.shape[1:] != self.x_test.shape[1:]:
+            raise ValueError(
+                f"{self.name}: x_train holds samples of shape {self.x_train.shape[1:]}, "
+                f"x_test of shape {self.x_test.shape[1:]}; they must agree"
+            )
+        channels, pre = self.shape[0], self.preprocessing
+        if not self.is_image and pre != Preprocessing(white=pre.white):
+            raise ValueError(
+                f"{self.name}: its samples are vectors; "
+                "dataset.mean, std, standardize, pad, flip and rotate are for images"
+            )
+        for key, value in (("mean", pre.mean), ("std", pre.std)):
+            if value is not None and len(value) not in (1, channels):
+                raise ValueError(
+                    f"{self.name}: dataset.{key} has {len(value)} values for {channels} channel(s); "
+                    "give one per channel, or one for all"
+                )
+
+    def _check(self, split: str, x: Features, y: NDArray[Any]) -> None:
+        if x.ndim not in (2, 4):
+            raise ValueError(
+                f"{self.name}: x_{split} has shape {x.shape}; images are (N, H, W, C), features (N, d)"
+            )
+        if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4:
+            raise ValueError(
+                f"{self.name}: x_{split} has shape {x.shape}, which looks like (N, C, H, W); "
+                "store images as (N, H, W, C)"
+            )
+        if y.shape != (x.shape[0],):
+            raise ValueError(
+                f"{self.name}: y_{split} has shape {y.shape}; expected ({x.shape[0]},), "
+                f"one per sample of x_{split}"
+            )
+        if self.classes is not None:
+            if y.dtype != np.int64:
+                raise ValueError(f"{self.name}: y_{split} has type {y.dtype}; labels are int64")
+            if y.size and (y.min() < 0 or y.max() >= self.classes):
+                raise ValueError(
+                    f"{self.name}: y_{split} has labels {y.min()} to {y.max()}; "
+                    f"expected 0 to {self.classes - 1}"
+                )
+        elif not np.isfinite(y).all():
+            raise ValueError(f"{self.name}: y_{split} has NaN or infinite targets")
+        values = x if isinstance(x, np.ndarray) else x.data
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ValueError(f"{self.name}: x_{split} has NaN or infinite values; clean the data first")
+
+    @property
+    def is_image(self) -> bool:
+        return self.x_train.ndim == 4
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one input: (C, H, W) for images, (d,) for features."""
+        if self.is_image:
+            height, width, channels = self.x_train.shape[1:]
+            return (channels, height, width)
+        return (int(self.x_train.shape[1]),)
+
+    @property
+    def n(self) -> int:
+        """Samples of the training set: the length of an epoch."""
+        return int(self.x_train.shape[0])
+
+    def split(self, split: str) -> tuple[Features, NDArray[Any]]:
+        """(x, y) of `"train"` or `"test"`."""
+        if split == "train":
+            return self.x_train, self.y_train
+        if split == "test":
+            return self.x_test, self.y_test
+        raise ValueError(f"no split {split!r}: it is train or test")

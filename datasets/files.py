@@ -1,0 +1,76 @@
+"""The data root, and reading and writing NAME.npz safely in it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def data_root(root: str | Path | None = None) -> Path:
+    """`root`, or else the environment's BATCHLAB_DATA, or else ~/.cache/batchlab."""
+    return Path(root or os.environ.get("BATCHLAB_DATA") or "~/.cache/batchlab").expanduser()
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under its name only when complete."""
+    with writable(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Turns a refusal of the file system into the user's error."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(
+            f"cannot write to the data root {folder} ({error.strerror}); "
+            "set dataset.root or BATCHLAB_DATA to a folder you can write"
+        ) from error
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Uncompressed, so that loading is a copy; atomically."""
+    with atomic_write(path) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def read_npz(path: Path, keys: tuple[str, ...] = KEYS) -> dict[str, NDArray[Any]]:
+    """The arrays `keys` of a .npz file, which checks their CRC-32.
+
+    Raises:
+        ValueError: it does not exist, is damaged, lacks a key, or holds pickled objects.
+    """
+    way_out = f"delete {path} and run `batchlab data prepare {path.stem}`, or restore it from its source"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [key for key in keys if key not in archive]
+            if missing:
+                raise ValueError(f"{path} lacks {', '.join(missing)}; it must hold {', '.join(keys)}")
+            return {key: archive[key] for key in keys}
+    except FileNotFoundError as error:
+        raise ValueError(f"no file {path}; put it there, or set dataset.root or BATCHLAB_DATA") from error
+    except (OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged ({error}); {way_out}") from error

@@ -281,8 +281,11 @@ def total_steps(schedule: BatchSchedule, epoch_size: int, total_samples: int) ->
 
 
 def _advance(clock: Clock, size: int, unit: Unit, until: float) -> Clock:
-    """The clock after steps of one size: over whole epochs where `until` lies beyond them, else to whichever comes
-    first, the end of this epoch or the first step at or after `until`."""
+    """The clock after steps of one size.
+
+    Over whole epochs where `until` lies beyond them; else to whichever comes first, the end of this epoch or the
+    first step at or after `until`.
+    """
     n, place = clock.epoch_size, clock.samples % clock.epoch_size
     samples_left = steps_left = clock.total_samples - clock.samples
     if unit == "steps":

@@ -1,0 +1,63 @@
+"""From a configuration node to the object it names: `_target_` and its keyword arguments."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from .schema import ConfigError, Node
+
+NOT_ARGUMENTS = ("name", "_target_")
+
+
+def locate(node: Node, axis: str) -> Callable[..., Any]:
+    """The class or function that `_target_` names.
+
+    Raises:
+        ConfigError: when it cannot be imported.
+    """
+    path = node.get("_target_")
+    if not isinstance(path, str) or "." not in path:
+        raise ConfigError(f"{axis}={node.get('name')}: `_target_` must be a dotted path to a class, got {path!r}")
+    module, _, name = path.rpartition(".")
+    try:
+        target: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{axis}={node.get('name')}: cannot import {path} ({error})") from error
+    return target
+
+
+def arguments(node: Node) -> dict[str, Any]:
+    """The node's keyword arguments for its target."""
+    return {key: value for key, value in node.items() if key not in NOT_ARGUMENTS}
+
+
+def check_arguments(node: Node, axis: str, *given: str) -> None:
+    """See that the target takes the node's keys; `given` names what the runner itself will pass.
+
+    Raises:
+        ConfigError: naming the override that the target does not take, or the one it misses.
+    """
+    signature = inspect.signature(locate(node, axis))
+    named = signature.parameters
+    if any(p.kind is p.VAR_KEYWORD for p in named.values()):
+        return
+    for key in arguments(node):
+        if key not in named:
+            takes = ", ".join(p for p in named if p not in given)
+            raise ConfigError(f"{axis}.{key}: {node['_target_']} takes no such argument (it takes: {takes})")
+
+
+def build(node: Node, axis: str, *args: Any, **given: Any) -> Any:
+    """Call the target with `args`, `given` and the node's own keys.
+
+    Raises:
+        ConfigError: with the axis in front, when the target refuses its arguments.
+    """
+    target = locate(node, axis)
+    try:
+        return target(*args, **given, **arguments(node))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{axis}={node.get('name')}: {error}") from error

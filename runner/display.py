@@ -1,0 +1,161 @@
+"""What a user sees while a sweep runs: a live table in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from batchlab.results.record import read_stream
+from batchlab.results.store import Run, RunState, State
+
+from .config import Planned
+
+SHOWN = ("epoch", "train_loss", "test_loss", "test_accuracy")
+COLOURS = {State.DONE: "green", State.DIVERGED: "yellow", State.INTERRUPTED: "yellow"}
+
+
+def title(planned: Planned) -> str:
+    """What sets a run apart in its sweep, for people; the whole choice where nothing was swept."""
+    if planned.overrides:
+        return " ".join(planned.overrides)
+    tree = planned.tree
+    return " ".join(
+        str(tree[axis]["name"]) for axis in ("optimizer", "lr_schedule", "batch_schedule", "model", "dataset")
+    )
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3 min 05 s, 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def values(row: dict[str, Any]) -> str:
+    """The figures of a row that tell how a run goes."""
+    parts = []
+    for key in SHOWN:
+        value = row.get(key)
+        if isinstance(value, (int, float)):
+            text = f"{value:.1%}" if key.endswith("accuracy") else f"{value:.4g}"
+            parts.append(f"{key.replace('_', ' ')} {text}")
+    return "  ".join(parts)
+
+
+@dataclass
+class Active:
+    """A run that is being trained."""
+
+    planned: Planned
+    run: Run
+    since: float
+    last: str = ""
+    done: float = 0.0
+
+
+@dataclass
+class Display:
+    """Observes a sweep. `live` redraws a block at the bottom of a terminal; otherwise every event is a line."""
+
+    console: Console
+    live: bool
+    total: int = 0
+    counts: Counter[State] = field(default_factory=Counter)
+    active: dict[str, Active] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+    drawn: float = 0.0
+    screen: Live | None = None
+
+    def begin(self, plans: Sequence[Planned], skipped: Sequence[Planned]) -> None:
+        """Say what is to come."""
+        self.total = len(plans)
+        left = len(plans) - len(skipped)
+        self.console.print(f"{len(plans)} runs: {len(skipped)} done already, {left} to go", highlight=False)
+        self.total = left
+        if self.live and left:
+            self.screen = Live(self, console=self.console, refresh_per_second=4, transient=True)
+            self.screen.start()
+
+    def started(self, planned: Planned, run: Run, resumed: bool) -> None:
+        """A run starts, or goes on."""
+        self.active[run.run_id] = Active(planned, run, time.monotonic())
+        if not self.live:
+            self.line(f"{run.run_id}  {'resumed' if resumed else 'started'}  {title(planned)}")
+
+    def tick(self) -> None:
+        """Read how far the running ones are."""
+        now = time.monotonic()
+        if not self.live or now - self.drawn < 0.25:
+            return
+        self.drawn = now
+        for active in self.active.values():
+            progress = active.run.read_progress()
+            if progress.get("total"):
+                active.done = progress["samples"] / progress["total"]
+            try:
+                rows = read_stream(active.run, "metrics")
+            except ValueError:
+                continue
+            if rows:
+                active.last = values(rows[-1])
+
+    def ended(self, planned: Planned, run: Run, state: RunState) -> None:
+        """A run has ended: one line stays on the screen."""
+        active = self.active.pop(run.run_id)
+        took = time.monotonic() - active.since
+        self.seconds.append(took)
+        self.counts[state.state] += 1
+        self.line(f"{run.run_id}  {state.state:<11}  {duration(took):>9}  {title(planned)}", state.state)
+        if state.reason and state.state is not State.DONE:
+            self.line(f"              {state.reason}", state.state)
+
+    def note(self, text: str) -> None:
+        """A line of its own."""
+        self.line(text, State.INTERRUPTED)
+
+    def line(self, text: str, state: State | None = None) -> None:
+        """Above the live block, or as it is."""
+        colour = "" if state is None else COLOURS.get(state, "red")
+        self.console.print(Text(text, style=colour), soft_wrap=True)
+
+    def close(self) -> None:
+        """End the live block."""
+        if self.screen is not None:
+            self.screen.stop()
+
+    def __rich__(self) -> Group:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(width=20)
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column(no_wrap=True)
+        for active in list(self.active.values()):
+            bar = ProgressBar(total=1.0, completed=active.done, width=20)
+            table.add_row(active.run.run_id, bar, title(active.planned), active.last)
+        return Group(table, Text(self.summary(), style="bold"))
+
+    def summary(self) -> str:
+        """Counts, time so far and time left."""
+        ended = sum(self.counts.values())
+        parts = [f"{ended}/{self.total} runs"]
+        parts += [f"{count} {state}" for state, count in self.counts.items() if state is not State.DONE]
+        parts.append(duration(time.monotonic() - self.began))
+        progress = ended + sum(a.done for a in self.active.values())
+        if progress > 0.05 * self.total and ended < self.total:
+            spent = time.monotonic() - self.began
+            parts.append(f"about {duration(spent / progress * (self.total - progress))} left")
+        return "  ·  ".join(parts)

@@ -1,0 +1,60 @@
+"""Where runs are trained: this machine, or a Slurm cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from batchlab.results.store import Run
+
+from ..schema import ConfigError
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run whose process is gone; its state in run.json says how it went, unless it was killed."""
+
+    run: Run
+    code: int
+
+
+class Executor(Protocol):
+    """Starts frozen runs as room becomes free and tells which have ended."""
+
+    def room(self, nproc: int) -> bool:
+        """Could a run of `nproc` ranks start now?"""
+
+    def start(self, run: Run, nproc: int) -> None:
+        """Start a run whose config.yaml is written."""
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """Runs that have ended, after `seconds` at most."""
+
+    def stop(self) -> None:
+        """Tell every run to write its checkpoint and end; `wait` then reports them."""
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+
+def executor_for(trees: Sequence[dict[str, Any]], jobs_per_device: int | None = None) -> Executor:
+    """The executor that a sweep's runs name.
+
+    Raises:
+        ConfigError: when they name several, or one that cannot be used here.
+    """
+    nodes = {str(t["executor"]): t["executor"] for t in trees}
+    if len(nodes) != 1:
+        raise ConfigError("a sweep has one executor: do not sweep over executor or its keys")
+    (node,) = nodes.values()
+    if node["name"] == "slurm":
+        from .slurm import SlurmExecutor
+
+        return SlurmExecutor(node)
+    if node["name"] != "local":
+        raise ConfigError(f"executor={node['name']}: there are local and slurm")
+    from .local import LocalExecutor
+
+    on_cpu = all(t["train"]["device"] == "cpu" for t in trees)
+    return LocalExecutor(node, jobs_per_device or int(node["jobs_per_device"]), on_cpu)

@@ -1,0 +1,112 @@
+"""The gradient of the mean loss over a global batch, on any number of ranks and micro-batches.
+
+Two ways to the same gradient, with one interface: `SummedGradient` when only the mean is wanted, and
+`ObservedGradient` when gradient noise is measured on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from batchlab.datasets import Batch
+from batchlab.optimizers.moments import GradientMoments
+
+Criterion = Callable[[Tensor, Tensor], Tensor]
+"""criterion(output, target) -> one loss a sample, shape (n,)."""
+
+
+class Gradient(Protocol):
+    """Leaves the mean gradient of a global batch in `.grad`, the same on every rank."""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Returns the summed loss over this rank's samples, detached, a scalar on the device."""
+
+
+def criterion_for(loss: str, label_smoothing: float) -> Criterion:
+    """The per-sample loss that `train.loss` names."""
+    if loss == "cross_entropy":
+        smoothing = label_smoothing
+
+        def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
+            return nn.functional.cross_entropy(output, target, reduction="none", label_smoothing=smoothing)
+
+        return cross_entropy
+    assert loss == "mse"
+
+    def squared_error(output: Tensor, target: Tensor) -> Tensor:
+        return (output.reshape(target.shape) - target).square().reshape(len(target), -1).mean(1)
+
+    return squared_error
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """The forward pass's precision."""
+    if precision == "bfloat16":
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+class SummedGradient:
+    """Each sample's loss weighs 1/b; gradients are summed over micro-batches by autograd and over ranks by one all-reduce."""
+
+    def __init__(self, model: nn.Module, criterion: Criterion, precision: str) -> None:
+        self.model = model
+        self.criterion = criterion
+        self.precision = precision
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.device = self.parameters[0].device
+        self.flat: Tensor | None = None
+
+    def __call__(self, batch: Batch) -> Tensor:
+        for p in self.parameters:
+            p.grad = None
+        total = torch.zeros((), device=self.device)
+        for x, y in batch.micro:
+            with autocast(self.device, self.precision):
+                output = self.model(x)
+            loss = self.criterion(output.to(self.parameters[0].dtype), y).sum()
+            (loss / batch.size).backward()
+            total += loss.detach()
+        if dist.is_initialized():
+            self._sum_over_ranks()
+        return total
+
+    def _sum_over_ranks(self) -> None:
+        if self.flat is None:
+            first = self.parameters[0]
+            self.flat = torch.zeros(sum(p.numel() for p in self.parameters), dtype=first.dtype, device=first.device)
+        views = self.flat.split([p.numel() for p in self.parameters])
+        for view, p in zip(views, self.parameters, strict=True):
+            if p.grad is None:  # a rank without a sample, or a parameter that the batch did not reach
+                view.zero_()
+            else:
+                view.copy_(p.grad.reshape(-1))
+        dist.all_reduce(self.flat)
+        for view, p in zip(views, self.parameters, strict=True):
+            p.grad = view.view_as(p)
+
+
+class ObservedGradient:
+    """The same gradient, its noise measured group by group in a GradientMoments."""
+
+    def __init__(self, model: nn.Module, criterion: Criterion, precision: str, moments: GradientMoments) -> None:
+        self.model = model
+        self.criterion = criterion
+        self.precision = precision
+        self.moments = moments
+        self.device = next(model.parameters()).device
+
+    def __call__(self, batch: Batch) -> Tensor:
+        self.moments.reset()
+        total = torch.zeros((), device=self.device)
+        for x, y in batch.micro:
+            with autocast(self.device, self.precision):
+                total += self.moments.backward(self.model, self.criterion, x, y)
+        self.moments.reduce()
+        return total

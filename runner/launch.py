@@ -1,0 +1,157 @@
+"""Launch one frozen run on its ranks and settle its state. Ranks get the path of a file and never see Hydra.
+
+Two launchers do the same work: `fork` starts torchrun's elastic agent in this very process, which must have imported
+torch but not touched CUDA; `torchrun` is the command. The first takes tenths of a second, the second imports torch anew
+in every process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from batchlab.results.store import Run, now
+
+from .schema import RunConfig
+
+STOP_GRACE = 20
+"""Seconds that ranks get to write their checkpoint after a SIGTERM."""
+
+
+class Interrupted(Exception):
+    """The run was told to stop."""
+
+
+def die_with_parent(signum: int = signal.SIGTERM) -> None:
+    """Ask the kernel for `signum` when the parent dies, so that a killed parent leaves no orphan (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signum)
+
+
+def run_job(run: Run, launcher: str) -> int:
+    """Train a run from its frozen configuration; its state is written whatever happens.
+
+    Returns:
+        0 when the run ended by itself (done or diverged), 1 when it failed, 130 when it was interrupted.
+    """
+    config = RunConfig.load(run.config)
+    with run.hold():
+        run.write_state(state="running", pid=os.getpid(), host=platform.node(), started=now(), reason=None)
+        try:
+            launch = torchrun if launcher == "torchrun" else elastic
+            launch(run, config)
+        except Interrupted:
+            pass
+        except LaunchFailure as failure:
+            run.write_state(state="failed", reason=failure.reason, ended=now())
+            (run.log / "traceback.txt").write_text(failure.traceback)
+            return 1
+        state = run.read_state().state
+        if state == "running":  # told to stop before a rank could say so
+            run.write_state(state="interrupted", ended=now())
+        return 130 if run.read_state().state == "interrupted" else 0
+
+
+class LaunchFailure(Exception):
+    """A rank failed first: its reason in a line, and its traceback."""
+
+    def __init__(self, reason: str, traceback: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.traceback = traceback
+
+    @classmethod
+    def of(cls, report: Any, rank: int | str, exitcode: int) -> LaunchFailure:
+        """From an elastic error file's content; `report` is a message alone where the rank left no file."""
+        message = report.get("message", report) if isinstance(report, dict) else report
+        if isinstance(message, dict):
+            text = str(message.get("extraInfo", {}).get("py_callstack", ""))
+            reason = str(message.get("message", "")).strip()
+        else:
+            text, reason = str(message), str(message).strip()
+        reason = reason.splitlines()[0] if reason else ""
+        if not reason or exitcode < 0:
+            name = signal.Signals(-exitcode).name if exitcode < 0 else f"exit code {exitcode}"
+            reason = f"ended by {name}" + (" (out of memory?)" if exitcode == -signal.SIGKILL else "")
+        return cls(f"rank {rank}: {reason}", text)
+
+
+def elastic(run: Run, config: RunConfig) -> None:
+    """torchrun's elastic agent in this process, ranks forked from it."""
+    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    from .worker import rank_main
+
+    agent_log = run.log / "agent"
+    agent_log.mkdir(parents=True, exist_ok=True)
+    launch = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=config.nproc,
+        run_id=run.run_id,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",  # the kernel picks a free port: no race between runs
+        start_method="fork",
+        monitor_interval=0.05,
+        max_restarts=0,
+        logs_specs=DefaultLogsSpecs(log_dir=str(agent_log)),
+    )
+    try:
+        elastic_launch(launch, rank_main)(str(run.folder))
+    except SignalException as error:
+        raise Interrupted from error
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        raise LaunchFailure.of(failure.error_file_data, rank, failure.exitcode) from error
+
+
+def torchrun(run: Run, config: RunConfig, arguments: tuple[str, ...] = ("--standalone",)) -> None:
+    """The torchrun command; `arguments` say how its nodes meet."""
+    error_file = run.log / "error.json"
+    error_file.unlink(missing_ok=True)
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", *arguments),
+        *("--nproc-per-node", str(config.nproc), "--monitor-interval", "0.1"),
+        *("-m", "batchlab.runner.worker", str(run.folder)),
+    ]
+    environment = os.environ | {"TORCHELASTIC_ERROR_FILE": str(error_file)}
+    with (run.log / "torchrun.log").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,
+        )
+        stopped = False
+
+        def stop(signum: int, frame: object) -> None:
+            nonlocal stopped
+            stopped = True
+            process.send_signal(signal.SIGTERM)
+
+        before = signal.signal(signal.SIGTERM, stop)
+        try:
+            code = process.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    if stopped:
+        raise Interrupted
+    if code != 0:
+        report = json.loads(error_file.read_text()) if error_file.exists() else tail(run.log / "torchrun.log")
+        raise LaunchFailure.of(report, "?", code)
+
+
+def tail(path: Path, characters: int = 4000) -> str:
+    """The end of a log."""
+    return path.read_text(errors="replace")[-characters:]

@@ -1,0 +1,141 @@
+"""Everything that one rank trains with, built from the frozen configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from batchlab.datasets import Batches, Dataset, load
+from batchlab.optimizers.clock import Clock
+from batchlab.optimizers.batch import BatchSchedule, total_steps
+from batchlab.optimizers.lr import LRSchedule
+from batchlab.optimizers.moments import GradientMoments
+
+from .build import build
+from .evaluate import Evaluator
+from .gradient import Gradient, ObservedGradient, SummedGradient, criterion_for
+from .schema import RunConfig
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
+PAPER_NORM_STREAM = 1
+"""Keeps the augmented pass of `full_gradient_norm_paper` apart from the stream that trains, which is 0."""
+
+
+def outputs(dataset: Dataset) -> int:
+    """Outputs of a model for this data set: its classes, or one number to regress."""
+    return dataset.classes if dataset.classes is not None else 1
+
+
+def parameter_groups(model: nn.Module, decay: str) -> list[dict[str, Any]]:
+    """All parameters in one group, or, with `train.decay=weights`, biases and norms apart with no weight decay."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if decay == "all":
+        return [{"params": parameters}]
+    weights = [p for p in parameters if p.dim() > 1]
+    others = [p for p in parameters if p.dim() <= 1]
+    return [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+
+
+@dataclasses.dataclass
+class Session:
+    """The objects of a training run, before or after a checkpoint was put into them."""
+
+    config: RunConfig
+    dataset: Dataset
+    model: nn.Module
+    forward: nn.Module
+    """The model as it is called: compiled where that is asked for. Its parameters are those of `model`."""
+    optimizer: Optimizer
+    lr_schedule: LRSchedule
+    batch_schedule: BatchSchedule
+    batches: Batches
+    gradient: Gradient
+    moments: GradientMoments | None
+    evaluator: Evaluator
+    augmented: Batches | None
+    clock: Clock
+    base_lrs: list[float]
+
+    @classmethod
+    def build(cls, config: RunConfig, device: torch.device, rank: int, world_size: int) -> Session:
+        """From scratch, at sample 0; the model's weights are a function of the seed alone."""
+        options = config.train
+        dtype = DTYPES[options.precision]
+        dataset = load(config.dataset)
+        torch.manual_seed(config.seed)
+        model: nn.Module = build(config.model, "model", shape=dataset.shape, classes=outputs(dataset))
+        model = model.to(device, dtype)
+        if options.channels_last:
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        forward: nn.Module = torch.compile(model) if options.compile else model  # type: ignore[assignment]
+        optimizer: Optimizer = build(config.optimizer, "optimizer", parameter_groups(model, options.decay))
+        batch_schedule: BatchSchedule = build(config.batch_schedule, "batch_schedule")
+        criterion = criterion_for(options.loss, options.label_smoothing)
+        moments = make_moments(config, model, optimizer, batch_schedule)
+        gradient: Gradient = (
+            SummedGradient(forward, criterion, options.precision)
+            if moments is None
+            else ObservedGradient(forward, criterion, options.precision, moments)
+        )
+
+        def batches(stream: int) -> Batches:
+            return Batches(
+                dataset,
+                seed=config.seed,
+                stream=stream,
+                device=device,
+                rank=rank,
+                world_size=world_size,
+                micro_batch=options.micro_batch,
+                dtype=dtype,
+                channels_last=options.channels_last,
+            )
+
+        budget = options.total_samples(dataset.n)
+        return cls(
+            config=config,
+            dataset=dataset,
+            model=model,
+            forward=forward,
+            optimizer=optimizer,
+            lr_schedule=build(config.lr_schedule, "lr_schedule"),
+            batch_schedule=batch_schedule,
+            batches=batches(0),
+            gradient=gradient,
+            moments=moments,
+            evaluator=Evaluator(forward, dataset, criterion, options.precision, dtype, rank, world_size),
+            augmented=batches(PAPER_NORM_STREAM) if config.log.full_gradient_norm_paper else None,
+            clock=Clock(0, 0, dataset.n, budget, total_steps(batch_schedule, dataset.n, budget)),
+            base_lrs=[group["lr"] for group in optimizer.param_groups],
+        )
+
+    @property
+    def groups(self) -> int:
+        """Micro-batches that a step is cut into on every rank, at least: what the gradient's noise is seen by."""
+        world = max(1, self.config.nproc)
+        return -(-self.config.train.groups // world)
+
+    def set_learning_rate(self) -> float:
+        """Put the schedule's rate into the optimizer; returns the first group's."""
+        factor = self.lr_schedule.factor(self.clock)
+        for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = base * factor
+        return self.base_lrs[0] * factor
+
+    def advance(self, samples: int) -> None:
+        """Move the clock past a step over `samples` samples."""
+        self.clock = dataclasses.replace(self.clock, samples=self.clock.samples + samples, steps=self.clock.steps + 1)
+
+
+def make_moments(
+    config: RunConfig, model: nn.Module, optimizer: Optimizer, schedule: BatchSchedule
+) -> GradientMoments | None:
+    """One measurement of the gradient's noise for whoever needs it, or None."""
+    elementwise = bool(getattr(optimizer, "uses_moments", False))
+    if not elementwise and schedule.needs is None:
+        return None
+    return GradientMoments([p for p in model.parameters() if p.requires_grad], elementwise=elementwise)

@@ -1,0 +1,153 @@
+"""Schedule the runs of a sweep: skip what is done, resume what was cut off, start the rest as room becomes free."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import yaml
+
+from batchlab.results.store import Run, RunState, RunStore, State, SweepEntry
+
+from .config import Planned
+from .executors import Executor
+
+POLL_SECONDS = 0.1
+SKIPPED = {State.DONE, State.DIVERGED}
+
+
+class Observer(Protocol):
+    """Watches a sweep."""
+
+    def begin(self, plans: Sequence[Planned], skipped: Sequence[Planned]) -> None:
+        """All runs of the sweep, and those of them that are done already."""
+
+    def started(self, planned: Planned, run: Run, resumed: bool) -> None:
+        """A run starts."""
+
+    def tick(self) -> None:
+        """Some time has passed."""
+
+    def ended(self, planned: Planned, run: Run, state: RunState) -> None:
+        """A run has ended."""
+
+    def note(self, text: str) -> None:
+        """Something the user should know."""
+
+
+@dataclass
+class Report:
+    """How a sweep went."""
+
+    states: Counter[State] = field(default_factory=Counter)
+    skipped: int = 0
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 some run failed, 130 interrupted."""
+        if self.interrupted:
+            return 130
+        bad = (State.FAILED, State.CRASHED, State.DAMAGED)
+        return 1 if any(self.states[s] for s in bad) else 0
+
+
+def freeze(store: RunStore, name: str, plans: Sequence[Planned]) -> None:
+    """Write the sweep's manifest, and the configuration of every run that has none."""
+    for planned in plans:
+        run = store.run(planned.run_id)
+        if run.read_state().state not in SKIPPED | {State.RUNNING}:
+            run.write_config(yaml.safe_dump(planned.tree, sort_keys=False))
+    store.write_sweep(name, [SweepEntry(p.run_id, p.labels, list(p.overrides)) for p in plans])
+
+
+def run_sweep(
+    plans: Sequence[Planned],
+    store: RunStore,
+    executor: Executor,
+    observer: Observer,
+    *,
+    retry: bool = False,
+    stop_on_error: bool = False,
+) -> Report:
+    """Train what is left to train; blocks until all has ended, or until Ctrl-C has stopped it.
+
+    Args:
+        retry: start failed runs again (from their checkpoint, where they have one).
+        stop_on_error: after the first failure start nothing more and interrupt what runs.
+    """
+    report = Report()
+    left: list[Planned] = []
+    skipped: list[Planned] = []
+    states = {p.run_id: store.run(p.run_id).read_state().state for p in plans}
+    for planned in plans:
+        state = states[planned.run_id]
+        if state in SKIPPED:
+            skipped.append(planned)
+        elif state is State.FAILED and not retry:
+            report.states[State.FAILED] += 1
+            reason = store.run(planned.run_id).read_state().reason
+            observer.note(f"{planned.run_id} failed before ({reason}): --retry starts it again")
+        elif state is State.RUNNING:
+            observer.note(f"{planned.run_id} is being trained by another process: left alone")
+        else:
+            left.append(planned)
+    report.skipped = len(skipped)
+    report.states.update(states[p.run_id] for p in skipped)
+    observer.begin(plans, skipped)
+    running: dict[str, Planned] = {}
+    with _stop_signals() as asked:
+        halted = False
+        while running or (left and not halted):
+            while left and not halted and executor.room(int(left[0].tree["nproc"])):
+                planned = left.pop(0)
+                run = store.run(planned.run_id)
+                running[planned.run_id] = planned
+                observer.started(planned, run, run.checkpoint.exists())
+                executor.start(run, int(planned.tree["nproc"]))
+            for end in executor.wait(POLL_SECONDS):
+                planned = running.pop(end.run.run_id)
+                state_now = _settle(end.run, end.code)
+                report.states[state_now.state] += 1
+                observer.ended(planned, end.run, state_now)
+                if stop_on_error and state_now.state in (State.FAILED, State.CRASHED) and not halted:
+                    observer.note("stopping at the first failure, as asked")
+                    halted = True
+                    executor.stop()
+            observer.tick()
+            if asked and not report.interrupted:
+                report.interrupted = halted = True
+                observer.note("stopping: runs write their checkpoints (Ctrl-C again to kill them)")
+                executor.stop()
+            if len(asked) > 1:
+                break
+    return report
+
+
+def _settle(run: Run, code: int) -> RunState:
+    """The state of a run whose process has ended; one that ended without a word is said to have crashed."""
+    for _ in range(20):  # its ranks may hold the lock for an instant longer
+        state = run.read_state()
+        if state.state is not State.RUNNING:
+            break
+        time.sleep(0.05)
+    if state.state is State.PENDING and code != 0:
+        return RunState(State.CRASHED, f"its process ended with code {code}; see {run.log / 'launch.log'}")
+    return state
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying of them."""
+    asked: list[int] = []
+    before = {s: signal.signal(s, lambda signum, _: asked.append(signum)) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

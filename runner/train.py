@@ -1,0 +1,116 @@
+"""Train one run: the textbook's loop on the clock of samples seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from batchlab.datasets import Batch
+from batchlab.results.record import Recorder
+
+from .checkpoint import Saver
+from .facts import facts
+from .rank import Context, Meters
+from .schema import RunConfig, axes_of, read_tree
+from .session import Session
+from .writer import Writer
+
+CONSENT_EVERY = 8
+"""Steps between two questions to all ranks: has anyone been told to stop, has anyone's loss left the numbers?"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: done, diverged or interrupted, and the facts that go into run.json."""
+
+    state: str
+    reason: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def train(config: RunConfig, context: Context) -> Outcome:
+    """Train until the budget of samples is spent, the loss leaves the numbers, or the run is told to stop.
+
+    Only rank 0 writes. A checkpoint in the run's folder is continued from, bit for bit.
+    """
+    session = Session.build(config, context.device, context.rank, context.world_size)
+    meters = Meters.on(context.device)
+    recorder = Recorder(context.run) if context.rank == 0 else None
+    saver = Saver(session, meters, recorder, context)
+    saver.restore()
+    writer = Writer(session, meters, recorder, context)
+    outcome = _loop(session, meters, writer, saver, context)
+    if outcome.state != "interrupted" and recorder is not None:
+        tree = read_tree(context.run.config)
+        recorder.seal(axes_of(tree) | {"run_id": context.run.run_id}, tree)
+        context.run.checkpoint.unlink(missing_ok=True)
+    return Outcome(outcome.state, outcome.reason, facts(session.clock, meters, context))
+
+
+def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, context: Context) -> Outcome:
+    session.forward.train()
+    meters.resume()
+    while session.clock.samples < session.clock.total_samples:
+        left = session.clock.total_samples - session.clock.samples
+        size = min(session.batch_schedule.size(session.clock), left)
+        lr = session.set_learning_rate()
+        batch = session.batches.take(size, session.groups)
+        loss = step(session, meters, batch)
+        session.advance(batch.size)
+        if session.moments is not None:
+            session.batch_schedule.update(session.moments)
+        writer.step(lr, batch.size, loss)
+
+        evaluate = writer.due()
+        if not evaluate and session.clock.steps % CONSENT_EVERY:
+            continue
+        stopping, diverged = consent(context, meters.loss)
+        if evaluate or diverged:
+            with meters.paused():
+                writer.evaluate(lr, batch.size)
+        if diverged:
+            return Outcome("diverged", f"the training loss was not finite at step {session.clock.steps}")
+        if stopping or saver.due():
+            with meters.paused():
+                saver.save()
+        if stopping:
+            return Outcome("interrupted")
+    return Outcome("done")
+
+
+def step(session: Session, meters: Meters, batch: Batch) -> Tensor:
+    """One update of the parameters; returns the summed loss of this rank's samples before it, on the device."""
+    optimizer = session.optimizer
+    if getattr(optimizer, "gradient_evaluations", 1) > 1:
+        losses: list[Tensor] = []
+
+        def closure() -> Tensor:
+            losses.append(session.gradient(batch))
+            meters.gradients += batch.size
+            return losses[-1]
+
+        optimizer.step(closure)  # type: ignore[arg-type]
+        loss = losses[0]  # at the point where the step began
+    else:
+        loss = session.gradient(batch)
+        meters.gradients += batch.size
+        if getattr(optimizer, "uses_moments", False):
+            optimizer.step(session.moments)  # type: ignore[arg-type]
+        else:
+            optimizer.step()
+    meters.loss += loss
+    meters.samples += batch.size
+    return loss
+
+
+def consent(context: Context, loss: Tensor) -> tuple[bool, bool]:
+    """What all ranks agree on: (somebody was told to stop, somebody's loss is not finite)."""
+    flags = torch.stack([torch.tensor(float(context.stopping), device=loss.device), (~loss.isfinite()).float()])
+    if context.world_size > 1:
+        dist.all_reduce(flags)
+    stopping, diverged = flags.tolist()
+    return stopping > 0, diverged > 0

@@ -1,0 +1,73 @@
+"""One rank: read the frozen configuration, meet the other ranks, train, write the outcome.
+
+torchrun --standalone --nproc-per-node 2 -m batchlab.runner.worker runs/<run_id>
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch.distributed.elastic.multiprocessing.errors import record
+
+from batchlab.results.store import Run, now
+
+from .launch import die_with_parent
+from .rank import Context
+from .schema import ConfigError, RunConfig
+from .train import train
+
+
+@record
+def rank_main(path: str) -> str:
+    """Train the run in the folder `path` as the rank that the environment says; returns its outcome."""
+    die_with_parent(signal.SIGKILL)
+    run = Run(Path(path))
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    _redirect(run.log / f"rank{rank}.log")
+    config = RunConfig.load(run.config)
+    context = Context(run, rank, world, _device(config))
+    signal.signal(signal.SIGTERM, lambda *_: context.stop())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; a terminal sends Ctrl-C to everyone
+    torch.set_num_threads(int(config.executor["threads"]))
+    if world > 1:
+        dist.init_process_group("nccl" if context.device.type == "cuda" else "gloo")
+    try:
+        outcome = train(config, context)
+    finally:
+        if world > 1:
+            dist.destroy_process_group()
+    if rank == 0:
+        run.write_state(state=outcome.state, reason=outcome.reason, ended=now(), **outcome.facts)
+    return outcome.state
+
+
+def _device(config: RunConfig) -> torch.device:
+    wanted = config.train.device
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise ConfigError("train.device=cuda: no GPU can be used here; set train.device=cpu or auto")
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    torch.cuda.set_device(device)
+    return device
+
+
+def _redirect(log: Path) -> None:
+    """Everything that this rank prints goes into a log of its own."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with log.open("ab", buffering=0) as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+
+
+if __name__ == "__main__":
+    rank_main(sys.argv[1])

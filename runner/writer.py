@@ -1,0 +1,105 @@
+"""Rows: one an evaluation in `metrics`, one a step in `steps` where asked for, one a layer in `layers`."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from batchlab.results.record import Recorder
+
+from .evaluate import synchronise_buffers
+from .rank import Context, Meters
+from .session import Session
+
+PROGRESS_SECONDS = 0.25
+"""Least time between two notes of progress for the live display."""
+
+
+class Writer:
+    """Measures and writes. Every rank measures; only rank 0 has a recorder."""
+
+    def __init__(self, session: Session, meters: Meters, recorder: Recorder | None, context: Context) -> None:
+        self.session = session
+        self.meters = meters
+        self.recorder = recorder
+        self.context = context
+        log = session.config.log
+        self.steps_wanted = log.steps or not session.batch_schedule.deterministic
+        self.mark_size = log.evaluate_every * session.clock.epoch_size
+        self.marks = self._marks()
+        self.noted = 0.0
+
+    def _marks(self) -> int:
+        return int(self.session.clock.samples / self.mark_size + 1e-9)
+
+    def due(self) -> bool:
+        """Did the last step reach an evaluation mark, or the end of the budget?"""
+        clock = self.session.clock
+        return self._marks() > self.marks or clock.samples >= clock.total_samples
+
+    def step(self, lr: float, batch_size: int, loss: Tensor) -> None:
+        """A row for the step just taken, and a note of progress."""
+        clock = self.session.clock
+        if self.steps_wanted:
+            total = loss.clone()
+            if self.context.world_size > 1:
+                dist.all_reduce(total)
+            row = {
+                "samples": clock.samples,
+                "steps": clock.steps,
+                "epoch": clock.samples / clock.epoch_size,
+                "lr": lr,
+                "batch_size": batch_size,
+                "train_loss": float(total) / batch_size,
+            }
+            if self.recorder is not None:
+                self.recorder.write("steps", row | self.session.batch_schedule.record())
+        now = time.monotonic()
+        if self.recorder is not None and now - self.noted > PROGRESS_SECONDS:
+            self.noted = now
+            self.context.run.write_progress(samples=clock.samples, total=clock.total_samples)
+
+    def evaluate(self, lr: float, batch_size: int) -> None:
+        """A row of metrics."""
+        session, clock, log = self.session, self.session.clock, self.session.config.log
+        self.marks = self._marks()
+        synchronise_buffers(session.model)
+        loss = self.meters.loss.double()
+        if self.context.world_size > 1:
+            dist.all_reduce(loss)
+        row: dict[str, float] = {
+            "samples": clock.samples,
+            "steps": clock.steps,
+            "epoch": clock.samples / clock.epoch_size,
+            "gradients": self.meters.gradients,
+            "lr": lr,
+            "batch_size": batch_size,
+            "train_loss": float(loss) / max(1, self.meters.samples),
+        }
+        evaluator = session.evaluator
+        row |= evaluator.score("test")
+        if log.train_accuracy:
+            scores = evaluator.score("train")
+            row |= {"train_eval_loss": scores["train_loss"]}
+            row |= {k: v for k, v in scores.items() if k == "train_accuracy"}
+        if log.batchnorm_reestimated:
+            row["test_accuracy_reestimated"] = evaluator.reestimated_accuracy()
+        if log.full_gradient_norm:
+            row["full_gradient_norm"] = evaluator.full_gradient_norm()
+        if log.full_gradient_norm_paper:
+            assert session.augmented is not None
+            row["full_gradient_norm_paper"] = evaluator.full_gradient_norm_paper(session.augmented, batch_size)
+        self.meters.loss = torch.zeros_like(self.meters.loss)
+        self.meters.samples = 0
+        row["train_seconds"] = self.meters.train_seconds
+        row["eval_seconds"] = self.meters.eval_seconds
+        if self.recorder is None:
+            return
+        self.recorder.write("metrics", row)
+        if log.gsnr:
+            summary = session.optimizer.gsnr_summary()  # type: ignore[attr-defined]
+            for layer in summary:
+                self.recorder.write("layers", {"samples": clock.samples, "steps": clock.steps} | layer)

@@ -27,9 +27,7 @@ class Epoch:
     stretches whose lengths differ by at most one between ranks, whatever b is.
     """
 
-    def __init__(
-        self, source: Resident, seed: int, stream: int, epoch: int, rank: int, world_size: int
-    ) -> None:
+    def __init__(self, source: Resident, seed: int, stream: int, epoch: int, rank: int, world_size: int) -> None:
         order = torch.from_numpy(rng(seed, stream, epoch, ORDER).permutation(source.n))
         draws = Draws.of_epoch(source.pre, source.shape, source.n, seed, stream, epoch)
 
@@ -181,9 +179,7 @@ class Batches:
         if size < 1 or groups < 1:
             raise ValueError(f"a batch of {size} samples in {groups} groups: both must be at least 1")
         if self._samples is None:
-            self._samples = Epoch(
-                self._source, self._seed, self._stream, self._epoch, self._rank, self._world_size
-            )
+            self._samples = Epoch(self._source, self._seed, self._stream, self._epoch, self._rank, self._world_size)
         position, epoch = self._position, self._epoch
         size = min(size, self.n - position)
         start = -((self._rank - position) // self._world_size)

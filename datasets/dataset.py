@@ -109,9 +109,7 @@ class Dataset:
 
     def _check(self, split: str, x: Features, y: NDArray[Any]) -> None:
         if x.ndim not in (2, 4):
-            raise ValueError(
-                f"{self.name}: x_{split} has shape {x.shape}; images are (N, H, W, C), features (N, d)"
-            )
+            raise ValueError(f"{self.name}: x_{split} has shape {x.shape}; images are (N, H, W, C), features (N, d)")
         if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4:
             raise ValueError(
                 f"{self.name}: x_{split} has shape {x.shape}, which looks like (N, C, H, W); "
@@ -119,16 +117,14 @@ class Dataset:
             )
         if y.shape != (x.shape[0],):
             raise ValueError(
-                f"{self.name}: y_{split} has shape {y.shape}; expected ({x.shape[0]},), "
-                f"one per sample of x_{split}"
+                f"{self.name}: y_{split} has shape {y.shape}; expected ({x.shape[0]},), one per sample of x_{split}"
             )
         if self.classes is not None:
             if y.dtype != np.int64:
                 raise ValueError(f"{self.name}: y_{split} has type {y.dtype}; labels are int64")
             if y.size and (y.min() < 0 or y.max() >= self.classes):
                 raise ValueError(
-                    f"{self.name}: y_{split} has labels {y.min()} to {y.max()}; "
-                    f"expected 0 to {self.classes - 1}"
+                    f"{self.name}: y_{split} has labels {y.min()} to {y.max()}; expected 0 to {self.classes - 1}"
                 )
         elif not np.isfinite(y).all():
             raise ValueError(f"{self.name}: y_{split} has NaN or infinite targets")

@@ -15,9 +15,7 @@ from batchlab.datasets.dataset import Dataset
 _cache: weakref.WeakKeyDictionary[Dataset, dict[Any, Resident]] = weakref.WeakKeyDictionary()
 
 
-def resident(
-    dataset: Dataset, split: str, device: torch.device, dtype: torch.dtype, channels_last: bool
-) -> Resident:
+def resident(dataset: Dataset, split: str, device: torch.device, dtype: torch.dtype, channels_last: bool) -> Resident:
     """The split on `device`, shared by everything in this process that asks for the same."""
     made = _cache.setdefault(dataset, {})
     key = (split, device, dtype, channels_last)

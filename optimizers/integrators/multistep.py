@@ -80,16 +80,12 @@ class Multistep(DenseOptimizer):
             ValueError: too many instants, or tensors that do not fit the parameters.
         """
         if len(instants) > self.memory:
-            raise ValueError(
-                f"{len(instants)} past instants given, {self.memory} are used: give the last ones"
-            )
+            raise ValueError(f"{len(instants)} past instants given, {self.memory} are used: give the last ones")
         owned = [(p, float(group["lr"])) for group in self.param_groups for p in group["params"]]
         now = [p.detach() for p, _ in owned]
         for instant in instants:
             if [t.shape for t in instant] != [p.shape for p in now]:
-                raise ValueError(
-                    "each past instant needs one tensor per parameter, of that parameter's shape"
-                )
+                raise ValueError("each past instant needs one tensor per parameter, of that parameter's shape")
         given = [[t.detach().to(p) for t, p in zip(instant, now, strict=True)] for instant in instants]
         remembered = self.records(given, now, [h for _, h in owned])
         for i, (parameter, h) in enumerate(owned):
@@ -262,8 +258,7 @@ class Taylor(Multistep):
     def records(self, instants: list[list[Tensor]], now: list[Tensor], h: list[float]) -> list[list[Tensor]]:
         points = [*instants, now]
         return [
-            [(b - a) / step for a, b, step in zip(before, after, h, strict=True)]
-            for before, after in pairwise(points)
+            [(b - a) / step for a, b, step in zip(before, after, h, strict=True)] for before, after in pairwise(points)
         ]
 
 

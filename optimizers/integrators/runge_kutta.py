@@ -46,9 +46,7 @@ class RungeKutta(DenseOptimizer):
         """One step; returns the loss of the closure's first call, that at the point the step starts from."""
         if closure is None:
             name = type(self).__name__
-            raise ValueError(
-                f"{name} evaluates {self.gradient_evaluations} gradients a step: call step(closure)"
-            )
+            raise ValueError(f"{name} evaluates {self.gradient_evaluations} gradients a step: call step(closure)")
         x = [[p for p in group["params"] if p.requires_grad] for group in self.param_groups]
         start = [[p.clone() for p in parameters] for parameters in x]
         end = [[p.clone() for p in parameters] for parameters in x]
@@ -73,14 +71,10 @@ class RungeKutta(DenseOptimizer):
 
     def _gradients(self, x: list[Tensor], weight_decay: float) -> list[Tensor | None]:
         """Gradient plus decay where there is a gradient; a missing one counts as zero for this stage."""
-        return [
-            None
-            if p.grad is None
-            else self.dense_gradient(p).add(p, alpha=weight_decay)
-            if weight_decay
-            else p.grad
-            for p in x
-        ]
+        present = [None if p.grad is None else self.dense_gradient(p) for p in x]
+        if weight_decay == 0:
+            return present
+        return [None if g is None else g.add(p, alpha=weight_decay) for g, p in zip(present, x, strict=True)]
 
 
 def _add(x: list[Tensor], g: list[Tensor | None], alpha: float) -> None:

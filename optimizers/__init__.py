@@ -1,1 +1,13 @@
-"""batchlab.optimizers"""
+"""What is compared: optimizers, schedules and gradient-noise statistics, in pure PyTorch.
+
+    from batchlab.optimizers import NSHB, lr
+    from batchlab.optimizers.batch import Exponential
+
+Everything here works in anybody's training loop; nothing needs the runner.
+"""
+
+from batchlab.optimizers.adagrad_norm import AdaGradNorm
+from batchlab.optimizers.clock import Clock
+from batchlab.optimizers.nshb import NSHB
+
+__all__ = ["NSHB", "AdaGradNorm", "Clock"]

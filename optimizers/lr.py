@@ -84,9 +84,7 @@ class LRSchedule(ABC):
                 "or warmup_shape=linear"
             )
         if self.warmup_every is not None and stair(self.warmup, self.warmup_every) < 2:
-            raise ValueError(
-                f"warmup_every={self.warmup_every} leaves fewer than two stairs in warmup={self.warmup}"
-            )
+            raise ValueError(f"warmup_every={self.warmup_every} leaves fewer than two stairs in warmup={self.warmup}")
 
     def factor(self, clock: Clock) -> float:
         """The rate of the coming step, as a multiple of the optimizer's initial one.
@@ -123,8 +121,7 @@ class LRSchedule(ABC):
         end = clock.total(self.clock) if end is None else end
         if end <= self.warmup:
             raise ValueError(
-                f"the warm-up of {self.warmup:g} {self.clock} leaves nothing of {end:g}: "
-                "shorten warmup or train longer"
+                f"the warm-up of {self.warmup:g} {self.clock} leaves nothing of {end:g}: shorten warmup or train longer"
             )
         return end - self.warmup
 

@@ -48,8 +48,7 @@ class BatchSchedule(ABC):
         planned = self.planned(clock)
         if clock.steps == 0 and planned > clock.epoch_size:
             raise ValueError(
-                f"a first batch of {planned} is larger than the training set of {clock.epoch_size} samples: "
-                "lower it"
+                f"a first batch of {planned} is larger than the training set of {clock.epoch_size} samples: lower it"
             )
         return min(planned, clock.epoch_size)
 
@@ -283,8 +282,8 @@ def total_steps(schedule: BatchSchedule, epoch_size: int, total_samples: int) ->
 def _advance(clock: Clock, size: int, unit: Unit, until: float) -> Clock:
     """The clock after steps of one size.
 
-    Over whole epochs where `until` lies beyond them; else to whichever comes first, the end of this epoch or the
-    first step at or after `until`.
+    Over whole epochs where `until` lies beyond them; else to whichever comes first, the end of this epoch or
+    the first step at or after `until`.
     """
     n, place = clock.epoch_size, clock.samples % clock.epoch_size
     samples_left = steps_left = clock.total_samples - clock.samples

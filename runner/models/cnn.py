@@ -38,14 +38,10 @@ def image_shape(shape: Sequence[int], halvings: int) -> tuple[int, int, int]:
         ValueError: it is not an image's, or too small to be halved so often.
     """
     if len(shape) != 3:
-        raise ValueError(
-            f"this model needs images (C, H, W), not inputs of shape {tuple(shape)}: take model=mlp"
-        )
+        raise ValueError(f"this model needs images (C, H, W), not inputs of shape {tuple(shape)}: take model=mlp")
     channels, height, width = shape
     if min(height, width) < 2**halvings:
-        raise ValueError(
-            f"images of {height} x {width} are too small: this model needs {2**halvings} at least"
-        )
+        raise ValueError(f"images of {height} x {width} are too small: this model needs {2**halvings} at least")
     return channels, height, width
 
 

@@ -14,7 +14,8 @@ __all__ = ["MLP", "Linear"]
 class Linear(nn.Module):
     """One affine map of the flattened input.
 
-    Logistic regression under cross entropy, linear regression under squared errors. On MNIST's 784 pixels and 10 classes it is the logistic model of arXiv 2402.11215, 7,850 parameters.
+    Logistic regression under cross entropy, linear regression under squared errors. On MNIST's 784 pixels and
+    10 classes it is the logistic model of arXiv 2402.11215, 7,850 parameters.
 
     Args:
         shape: of one input; its entries are flattened.
@@ -23,9 +24,7 @@ class Linear(nn.Module):
         zero_init: begin at 0, where the toy regression of arXiv 2309.13681 does, not at torch's random draw.
     """
 
-    def __init__(
-        self, *, shape: Sequence[int], classes: int, bias: bool = True, zero_init: bool = False
-    ) -> None:
+    def __init__(self, *, shape: Sequence[int], classes: int, bias: bool = True, zero_init: bool = False) -> None:
         super().__init__()
         self.linear = nn.Linear(math.prod(shape), classes, bias=bias)
         if zero_init:
@@ -50,9 +49,7 @@ class MLP(nn.Module):
     def __init__(self, *, shape: Sequence[int], classes: int, hidden: Sequence[int] = (128, 128)) -> None:
         super().__init__()
         if not hidden or min(hidden) < 1:
-            raise ValueError(
-                f"hidden={list(hidden)} must name the width of at least one layer, for example [128]"
-            )
+            raise ValueError(f"hidden={list(hidden)} must name the width of at least one layer, for example [128]")
         widths = [math.prod(shape), *hidden]
         layers: list[nn.Module] = []
         for wide, narrow in pairwise(widths):

@@ -39,9 +39,7 @@ def norm_layer(norm: Norm, groups: int, bn_momentum: float, eps: float) -> Calla
 
     def group_norm(channels: int) -> nn.Module:
         if channels % groups:
-            raise ValueError(
-                f"groups={groups} does not divide a layer of {channels} channels: choose one that does"
-            )
+            raise ValueError(f"groups={groups} does not divide a layer of {channels} channels: choose one that does")
         return nn.GroupNorm(groups, channels, eps=eps)
 
     return group_norm
@@ -79,10 +77,11 @@ class _Block(nn.Module):
 class CifarResNet(nn.Module):
     """The thin residual network for CIFAR of He et al. (2016): 6n + 2 layers in three stages of n blocks.
 
-    A 3 x 3 stem, stages of `width`, 2 and 4 times `width` filters at full, half and quarter size, the mean over
-    the map and one linear layer. It needs no cutting down for the 1 x 8 x 8 digits, whose stages are 8 x 8, 4 x 4
-    and 2 x 2: training ResNet-8 on 1,437 of them took 0.16 s an epoch at batch 128 and 0.7 s at batch 8, on one
-    core of a shared machine (a step of 4 ms at batch 8 is mostly the cost of calling 60 small operators).
+    A 3 x 3 stem, stages of `width`, 2 and 4 times `width` filters at full, half and quarter size, the mean
+    over the map and one linear layer. It needs no cutting down for the 1 x 8 x 8 digits, whose stages are
+    8 x 8, 4 x 4 and 2 x 2: training ResNet-8 on 1,437 of them took 0.16 s an epoch at batch 128 and 0.7 s at
+    batch 8, on one core of a shared machine (a step of 4 ms at batch 8 is mostly the cost of calling 60 small
+    operators).
 
     Convolutions begin at He's normal draw, fan out.
 
@@ -93,10 +92,10 @@ class CifarResNet(nn.Module):
         width: filters of the first stage.
         norm: batch or group.
         groups: of GroupNorm.
-        shortcut: what a block that changes the shape adds to. A: its input, strided and padded with zeros, without
-            parameters (He et al. on CIFAR). B: a 1 x 1 convolution of it, and a norm. every_stage: B in the first
-            block of every stage, also of the first, which changes nothing (the TensorFlow model garden's ResNet-56,
-            which arXiv 2309.13681 points to).
+        shortcut: what a block that changes the shape adds to. A: its input, strided and padded with zeros,
+            without parameters (He et al. on CIFAR). B: a 1 x 1 convolution of it, and a norm. every_stage: B in
+            the first block of every stage, also of the first, which changes nothing (the TensorFlow model
+            garden's ResNet-56, which arXiv 2309.13681 points to).
         bn_momentum: weight of the newest batch in BatchNorm's running statistics (the model garden's decay of
             0.997 is 0.003 here).
         norm_eps: added to the variance.
@@ -133,9 +132,7 @@ class CifarResNet(nn.Module):
             filters = width * 2**stage
             for block in range((depth - 2) // 6):
                 stride = 2 if stage > 0 and block == 0 else 1
-                project = (shortcut == "B" and channels != filters) or (
-                    shortcut == "every_stage" and block == 0
-                )
+                project = (shortcut == "B" and channels != filters) or (shortcut == "every_stage" and block == 0)
                 if project:
                     path: nn.Module = nn.Sequential(
                         nn.Conv2d(channels, filters, 1, stride, bias=False), make_norm(filters)
@@ -169,7 +166,8 @@ def imagenet_resnet(
 ) -> nn.Module:
     """torchvision's ResNet with a stem for small images: conv1 3 x 3 of stride 1, and no max pooling.
 
-    ResNet-18 has 11,173,962 parameters for 10 classes (arXiv 2402.11215), 11,220,132 for 100 (arXiv 2508.03105).
+    ResNet-18 has 11,173,962 parameters for 10 classes (arXiv 2402.11215), 11,220,132 for 100 (arXiv
+    2508.03105).
 
     Args:
         shape: (C, H, W), at least 8 x 8.
@@ -187,9 +185,7 @@ def imagenet_resnet(
 
     constructors = {18: torchvision.models.resnet18, 50: torchvision.models.resnet50}
     if depth not in constructors:
-        raise ValueError(
-            f"depth={depth} is not offered: choose 18 or 50, or model=resnet20 for the thin ones"
-        )
+        raise ValueError(f"depth={depth} is not offered: choose 18 or 50, or model=resnet20 for the thin ones")
     channels, _, _ = image_shape(shape, halvings=3)
     make_norm = norm_layer(norm, groups, bn_momentum, norm_eps)
     model: nn.Module = constructors[depth](num_classes=classes, norm_layer=make_norm)

@@ -65,7 +65,7 @@ class Recorder:
         """Rows per stream, all of them on disk when this returns: what a checkpoint stores for `truncate`."""
         for file in self._files.values():
             os.fsync(file.fileno())
-        return {**self._counts}
+        return {str(stream): count for stream, count in self._counts.items()}
 
     def truncate(self, counts: Mapping[str, int]) -> None:
         """Drop the rows written after `counts` was taken; `truncate({})` begins the run anew.

@@ -1,3 +1,131 @@
 """What is done, running, failed and left: the answer of `batchlab status`. Standard library only."""
 
 from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from batchlab.results.sheet import Column, Sheet, Text, count, listing
+from batchlab.results.store import RunStore, State
+
+ORDER = (
+    State.DONE,
+    State.DIVERGED,
+    State.RUNNING,
+    State.INTERRUPTED,
+    State.CRASHED,
+    State.FAILED,
+    State.DAMAGED,
+    State.PENDING,
+)
+TONES = {State.DONE: "good", State.FAILED: "bad", State.DAMAGED: "bad", State.DIVERGED: "bad"}
+LEFT = (State.PENDING, State.INTERRUPTED, State.CRASHED)
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """One run's line."""
+
+    run_id: str
+    state: State
+    reason: str | None
+    labels: dict[str, Any]
+    overrides: list[str]
+    progress: dict[str, Any]
+    """What a running run says of itself (`Run.write_progress`)."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How the runs of a store, or of one sweep, stand."""
+
+    runs: list[RunStatus]
+    sweep: str | None
+    root: str
+
+    @property
+    def total(self) -> int:
+        """How many runs there are."""
+        return len(self.runs)
+
+    @property
+    def counts(self) -> dict[State, int]:
+        """Runs by state, only the states that occur."""
+        found = Counter(run.state for run in self.runs)
+        return {state: found[state] for state in ORDER if found[state]}
+
+    @property
+    def failed(self) -> bool:
+        """Whether some run failed or is damaged: exit code 1."""
+        return any(run.state in (State.FAILED, State.DAMAGED) for run in self.runs)
+
+    def summary(self) -> str:
+        """`1,000 runs: 998 done, 1 diverged and 1 failed`."""
+        states = [f"{n:,} {state}" for state, n in self.counts.items()]
+        return count(self.total, "run") + (f": {listing(states)}" if states else "")
+
+    def sheets(self, every: bool = False) -> list[Sheet]:
+        """The counts, and a line for each run that is not simply done (`every`: for each run)."""
+        title = f"sweep {self.sweep}" if self.sweep else self.root
+        shown = [run for run in self.runs if every or run.state not in (State.DONE, State.PENDING)]
+        rows = [
+            [
+                Text(run.run_id),
+                Text(run.state, tone="bad" if TONES.get(run.state) == "bad" else ""),
+                Text(_name(run), tone="dim"),
+                Text(_detail(run)),
+            ]
+            for run in shown
+        ]
+        notes = []
+        left = sum(n for state, n in self.counts.items() if state in LEFT)
+        if left:
+            notes.append(f"{count(left, 'run')} left: the same sweep command goes on where they stopped")
+        if self.failed:
+            notes.append("failed runs run again with --retry; their logs are in RUN/log")
+        counts = Sheet(
+            f"{title}: {self.summary()}",
+            [Column((state,), "right") for state in self.counts],
+            [[Text(f"{n:,}", tone=_tone(state)) for state, n in self.counts.items()]] if self.counts else [],
+            [] if rows else notes,
+            [{"state": state.value, "runs": n} for state, n in self.counts.items()],
+            "no runs yet: start some with `batchlab sweep`",
+        )
+        if not rows:
+            return [counts]
+        columns = [Column((name,)) for name in ("run", "state", "what", "why")]
+        records = [
+            {"run_id": r.run_id, "state": r.state.value, "overrides": " ".join(r.overrides), "reason": r.reason}
+            for r in shown
+        ]
+        return [counts, Sheet("runs" if every else "runs that are not done", columns, rows, notes, records)]
+
+
+def status(store: RunStore, sweep: str | None = None) -> Status:
+    """How every run of the store stands, or every run of a sweep in its order.
+
+    Raises ValueError for a sweep that is not there.
+    """
+    entries = {} if sweep is None else {entry.run_id: entry for entry in store.sweep(sweep).entries}
+    runs = []
+    for run, labels in store.select(sweep):
+        state = run.read_state()
+        progress = run.read_progress() if state.state is State.RUNNING else {}
+        overrides = entries[run.run_id].overrides if entries else []
+        runs.append(RunStatus(run.run_id, state.state, state.reason, labels, overrides, progress))
+    return Status(runs, sweep, str(store.root))
+
+
+def _tone(state: State) -> Any:
+    return TONES.get(state, "")
+
+
+def _name(run: RunStatus) -> str:
+    return " ".join(run.overrides) or " ".join(f"{key}={value}" for key, value in run.labels.items())
+
+
+def _detail(run: RunStatus) -> str:
+    if run.state is State.RUNNING:
+        return " ".join(f"{key} {value}" for key, value in run.progress.items())
+    return run.reason or ""

@@ -1,0 +1,226 @@
+"""Figures: a metric against samples, steps, epochs, gradients or training time, a line a method.
+
+Lines are means over seeds with a 95 % band (see `curves`); runs that diverged are drawn thin up to their end, a
+cross, because a mean without them would hide them. PNG, SVG or PDF by the file's suffix.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from batchlab.results.curves import Curve, curves
+from batchlab.results.frame import Frame
+from batchlab.results.load import load
+from batchlab.results.metrics import CLOCK_LABELS, CLOCKS, Metric
+from batchlab.results.store import RunStore, State
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by colour-blind readers (yellow left out: too faint on white).
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6B6B6B")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
+INK = "#24292f"
+GREY = "#6a737d"
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure to be: a panel a clock, and a row of panels a value of `panel`."""
+
+    frame: Frame
+    metric: Metric
+    clocks: tuple[str, ...] = ("samples",)
+    hue: str = "optimizer"
+    panel: str | None = None
+    title: str = ""
+
+    def figure(self) -> Figure:
+        """Draw it (matplotlib, no display needed). ValueError when there is nothing to draw."""
+        from matplotlib.figure import Figure
+
+        values = self.frame.values(self.panel) if self.panel else [None]
+        frames = [self.frame.where(**{self.panel: v}) if self.panel else self.frame for v in values]
+        log = self._log()
+        drawn = [[curves(part, self.metric, clock, self.hue, log=log) for clock in self.clocks] for part in frames]
+        if not any(lines for row in drawn for lines in row):
+            raise ValueError(f"no run has a row of {self.metric.name} yet: see `batchlab status`")
+        width = 4.1 * len(self.clocks) + (1.2 if len(self.clocks) == 1 else 0)
+        figure = Figure(figsize=(width, 3.1 * len(values) + 0.9), layout="constrained")
+        panels = figure.subplots(len(values), len(self.clocks), sharey="row", squeeze=False)
+        hues = self.frame.values(self.hue)
+        for i, (value, row) in enumerate(zip(values, drawn, strict=True)):
+            for j, (clock, lines) in enumerate(zip(self.clocks, row, strict=True)):
+                axes = panels[i, j]
+                self._draw(axes, lines, hues)
+                self._dress(axes, clock, first=j == 0, last=i == len(values) - 1, log=log)
+                if self.panel and j == 0:
+                    axes.set_title(f"{self.panel} {value}", loc="left", fontsize=9.5, color=INK)
+        for row_axes, row in zip(panels, drawn, strict=True):
+            everything = [line for lines in row for line in lines]
+            _limits(row_axes[0], everything, self.metric.quantity.scale, log=log)
+        self._legend(figure, [line for row in drawn for line in row[0]], hues, log=log)
+        title = self.title or f"{self._title()} by {self.hue}"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
+        return figure
+
+    def save(self, path: Path) -> Path:
+        """Write it as PNG (200 dpi), SVG or PDF by the suffix. ValueError for another suffix."""
+        if path.suffix.lower() not in SUFFIXES:
+            raise ValueError(f"{path}: a plot is a {', '.join(SUFFIXES)} file")
+        figure = self.figure()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _style():
+                figure.savefig(path, dpi=200, facecolor="white")
+        except OSError as error:
+            raise ValueError(f"cannot write {path} ({error.strerror}): choose another file with -o") from error
+        return path
+
+    def svg(self) -> str:
+        """As an SVG element for HTML: no background, text in the page's colour, so that it works in the dark."""
+        file = io.StringIO()
+        with _style():
+            self.figure().savefig(file, format="svg", transparent=True)
+        text = file.getvalue()
+        text = text[text.index("<svg") :].replace(INK, "currentColor")
+        text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+        head, rest = text.split(">", 1)  # the page gives it its size
+        return f"{re.sub(r' (width|height)="[^"]*"', '', head)} role='img'>{rest}"
+
+    def _log(self) -> bool:
+        values, valid = self.frame.column(self.metric.name)
+        rows = [values[run.rows][valid[run.rows]] for run in self.frame.runs]
+        known = np.concatenate(rows) if rows else np.empty(0)
+        known = known[np.isfinite(known)]
+        wide = len(known) and known.min() > 0 and known.max() > 5 * known.min()
+        return bool(self.metric.quantity.log and wide)
+
+    def _draw(self, axes: Axes, lines: Sequence[Curve], hues: Sequence[Any]) -> None:
+        step = self.metric.reduce != "last"
+        for line in lines:
+            color, dash = _look(hues.index(line.value))
+            scale = self.metric.quantity.scale
+            drawstyle = "steps-post" if step else "default"
+            axes.plot(line.x, scale * line.mean, color=color, ls=dash, lw=1.7, drawstyle=drawstyle, zorder=3)
+            if line.n > 1:
+                band = axes.fill_between(line.x, scale * line.low, scale * line.high, step="post" if step else None)
+                band.set(color=color, alpha=0.16, linewidth=0, zorder=2)
+            for track in line.lost:
+                axes.plot(track.x, scale * track.y, color=color, ls=dash, lw=0.7, alpha=0.6, drawstyle=drawstyle)
+                if track.state is State.DIVERGED:
+                    axes.plot(track.x[-1], scale * track.y[-1], "x", color=color, ms=6, mew=1.6, zorder=4)
+
+    def _dress(self, axes: Axes, clock: str, *, first: bool, last: bool, log: bool) -> None:
+        from matplotlib.ticker import EngFormatter, LogFormatterSciNotation, NullFormatter
+
+        if log:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(LogFormatterSciNotation())
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        if clock in ("samples", "steps", "gradients"):
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(INK)
+        axes.tick_params(colors=INK, labelsize=8, labelbottom=True)
+        axes.grid(True, which="major", color="#8c959f", alpha=0.25, lw=0.6)
+        axes.margins(x=0.01)
+        if last:
+            unit = " [s]" if clock == "seconds" else ""
+            axes.set_xlabel(f"{CLOCK_LABELS[clock]}{unit}", fontsize=9, color=INK)
+        if first:
+            axes.set_ylabel(self._title(), fontsize=9, color=INK)
+
+    def _legend(self, figure: Figure, lines: Sequence[Curve], hues: Sequence[Any], *, log: bool) -> None:
+        from matplotlib.lines import Line2D
+
+        handles = []
+        for i, hue in enumerate(hues):
+            own = [line for line in lines if line.value == hue]
+            if own:
+                color, dash = _look(i)
+                handles.append(Line2D([], [], color=color, ls=dash, lw=2, label=f"{hue} ({_counts(own)})"))
+        mean = "geometric mean" if log else "mean"
+        legend = figure.legend(
+            handles=handles, loc="outside lower left", ncols=min(len(handles), 1 + 2 * len(self.clocks)),
+            frameon=False, fontsize=8.5, labelcolor=INK, handlelength=2.6, columnspacing=1.4, alignment="left",
+            title=f"{mean} over seeds with its 95 % t interval; thin lines did not finish, × diverged",
+            title_fontsize=7.5,
+        )  # fmt: skip
+        legend.get_title().set_color(GREY)
+
+    def _title(self) -> str:
+        word = {"min": "running minimum of ", "max": "running maximum of ", "last": ""}[self.metric.reduce]
+        title = Metric(self.metric.name).title
+        return f"{word}{title}"
+
+
+def plot(
+    store: RunStore,
+    *,
+    metric: str,
+    x: Sequence[str] = ("samples",),
+    hue: str = "optimizer",
+    panel: str | None = None,
+    where: Iterable[str] = (),
+    sweep: str | None = None,
+    title: str = "",
+) -> Plot:
+    """Load what a figure needs: what `batchlab plot` saves.
+
+    metric: `NAME`, or `min:NAME` and `max:NAME` for the running extreme. x: clocks, a panel each. hue, panel:
+    axes, labels or dotted configuration keys. Raises ValueError, with the way out, for what is not there.
+    """
+    unknown = [clock for clock in x if clock not in CLOCKS]
+    if unknown:
+        raise ValueError(f"no x-axis {unknown[0]}: choose {', '.join(CLOCKS)}")
+    parsed = Metric.parse(metric)
+    columns = {*parsed.columns, *(CLOCKS[clock] for clock in x)}
+    frame = load(store, sweep, where=where, columns=columns)
+    return Plot(frame, parsed, tuple(x), hue, panel, title)
+
+
+def _counts(lines: Sequence[Curve]) -> str:
+    """`n 3`, `n 2 to 3, 1 diverged`: over the panels that a legend speaks for."""
+    n = sorted({line.n for line in lines})
+    diverged = sum(line.diverged for line in lines)
+    unfinished = sum(len(line.lost) for line in lines) - diverged
+    lost = [f"{k} {word}" for k, word in ((diverged, "diverged"), (unfinished, "not done")) if k]
+    return ", ".join([f"n {n[0]}" if len(n) == 1 else f"n {n[0]} to {n[-1]}", *lost])
+
+
+def _look(i: int) -> tuple[str, Any]:
+    """Colour and dash of the i-th line: colours first, then the next dash."""
+    return COLORS[i % len(COLORS)], DASHES[i // len(COLORS) % len(DASHES)]
+
+
+def _limits(axes: Axes, lines: Sequence[Curve], scale: float, *, log: bool) -> None:
+    """Room for all the means and most of the bands: at n = 2 a band alone would fill the page."""
+    drawn = [part for line in lines for part in (line.mean, *(track.y for track in line.lost)) if len(part)]
+    if not drawn:
+        return
+    forward, back = (np.log, np.exp) if log else (np.asarray, np.asarray)
+    inner = forward(np.concatenate(drawn))
+    low, high = float(inner.min()), float(inner.max())
+    room = 0.25 * (high - low or abs(high) or 1.0)
+    bands = forward(np.concatenate([part for line in lines for part in (line.low, line.high)]))
+    bands = bands[np.isfinite(bands)]
+    if len(bands):
+        low, high = min(low, max(low - room, bands.min())), max(high, min(high + room, bands.max()))
+    pad = 0.04 * (high - low or 1.0)
+    axes.set_ylim(scale * float(back(low - pad)), scale * float(back(high + pad)))
+
+
+def _style() -> Any:
+    from matplotlib import rc_context
+
+    return rc_context({"svg.fonttype": "none", "svg.hashsalt": "batchlab", "font.family": "sans-serif"})

@@ -1,0 +1,95 @@
+"""A `Sheet`: what every table, list of claims and status is before it gets a format. Standard library only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One cell: its text, whether it stands out, a smaller line beneath, and a tone."""
+
+    text: str
+    bold: bool = False
+    detail: str = ""
+    tone: Literal["", "good", "bad", "dim"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's header, from the outermost level in, and its alignment."""
+
+    header: tuple[str, ...]
+    align: Literal["left", "right"] = "left"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table ready to be rendered (`render.render`)."""
+
+    title: str
+    columns: list[Column]
+    rows: list[list[Text]]
+    notes: list[str] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
+    """The same content for machines, one record a cell: what CSV is made of."""
+    empty: str = "nothing to show"
+    """Said in place of rows where there are none."""
+
+
+def decimals(spread: float, value: float) -> int:
+    """Decimal places that show two digits of `spread`, or four of `value` where there is no spread."""
+    if math.isfinite(spread) and spread > 0:
+        return max(0, 1 - math.floor(math.log10(spread)))
+    if math.isfinite(value) and value != 0:
+        return max(0, 3 - math.floor(math.log10(abs(value))))
+    return 0 if value == 0 else 2
+
+
+def number(value: float, places: int) -> str:
+    """A number to so many decimal places; scientific where that would be mostly zeros.
+
+    >>> number(91.234, 1), number(0.00000123, 8), number(float("inf"), 2), number(1234567.0, 0)
+    ('91.2', '1.23e-06', '∞', '1,234,567')
+    """
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if places > 5 and abs(value) < 1e-2:
+        digits = 0 if value == 0 else max(0, places + math.floor(math.log10(abs(value))))
+        return f"{value:.{min(digits, 3)}e}"
+    return f"{value:,.{min(places, 6)}f}"
+
+
+def uncertain(value: float, spread: float, places: int | None = None) -> str:
+    """`mean ± std`, rounded by the uncertainty: two digits of `spread`. Only `value` where it is NaN.
+
+    >>> uncertain(91.2345, 0.1234), uncertain(0.5, float("nan")), uncertain(123456.0, 2345.0)
+    ('91.23 ± 0.12', '0.5000', '123,456 ± 2,345')
+    """
+    places = decimals(spread, value) if places is None else places
+    text = number(value, places)
+    return text if math.isnan(spread) else f"{text} ± {number(spread, places)}"
+
+
+def p_value(p: float) -> str:
+    """`p 0.012`, `p <0.001`.
+
+    >>> p_value(0.0123), p_value(2e-9), p_value(1.0)
+    ('p 0.012', 'p <0.001', 'p 1')
+    """
+    return "p <0.001" if p < 0.001 else f"p {p:.2g}"
+
+
+def count(n: int, noun: str, plural: str = "") -> str:
+    """`1 run`, `3 runs`."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def listing(items: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

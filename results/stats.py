@@ -1,0 +1,179 @@
+"""Which differences are real: intervals, tests and summaries, written out from their formulas.
+
+Only `scipy.special` is imported: `scipy.stats` alone would take longer than a whole table.
+Everything takes finite numbers unless it says otherwise; seeds are the replicates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtr, stdtrit
+
+Array = NDArray[np.float64]
+LEVEL = 0.95
+ALPHA = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A sample in five numbers; what needs more values than there are is NaN."""
+
+    n: int
+    mean: float
+    std: float
+    """Sample standard deviation (n - 1)."""
+    low: float
+    high: float
+    """Ends of the t interval of the mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A t-test of a mean difference: estimate, interval, and the p-value of `difference = hypothesis`."""
+
+    n: int
+    difference: float
+    low: float
+    high: float
+    t: float
+    df: float
+    p: float
+    paired: bool
+
+
+def summarize(values: ArrayLike, level: float = LEVEL) -> Summary:
+    """n, mean, standard deviation (n - 1) and the Student t interval of the mean.
+
+    The interval is NaN for n = 1: one run says nothing about its spread.
+    """
+    sample = np.asarray(values, dtype=float)
+    n = len(sample)
+    if n == 0:
+        return Summary(0, math.nan, math.nan, math.nan, math.nan)
+    mean = float(sample.mean())
+    if n == 1:
+        return Summary(1, mean, math.nan, math.nan, math.nan)
+    std = float(sample.std(ddof=1))
+    half = t_quantile(n - 1, level) * std / math.sqrt(n)
+    return Summary(n, mean, std, mean - half, mean + half)
+
+
+def t_quantile(df: float, level: float = LEVEL) -> float:
+    """Half-width of the two-sided Student t interval in standard errors."""
+    return float(stdtrit(df, 0.5 + level / 2))
+
+
+def paired_test(a: ArrayLike, b: ArrayLike, hypothesis: float = 0.0, level: float = LEVEL) -> Test:
+    """Student's paired t-test of mean(a - b) = hypothesis, two-sided; a and b aligned, at least 2 pairs.
+
+    Differences without any spread are taken at their word: p is 1 where they equal the hypothesis, else 0.
+    """
+    differences = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
+    if len(differences) < 2:
+        raise ValueError("a paired test needs at least 2 pairs: run more seeds")
+    n = len(differences)
+    error = float(differences.std(ddof=1)) / math.sqrt(n)
+    return _t_test(n, float(differences.mean()), error, n - 1, hypothesis, level, paired=True)
+
+
+def welch_test(a: ArrayLike, b: ArrayLike, hypothesis: float = 0.0, level: float = LEVEL) -> Test:
+    """Welch's t-test of mean(a) - mean(b) = hypothesis, two-sided, variances not assumed equal.
+
+    Degrees of freedom by Welch and Satterthwaite. Needs at least 2 values a side.
+    """
+    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if min(len(first), len(second)) < 2:
+        raise ValueError("Welch's test needs at least 2 values a side: run more seeds")
+    va, vb = float(first.var(ddof=1)) / len(first), float(second.var(ddof=1)) / len(second)
+    spread = va**2 / (len(first) - 1) + vb**2 / (len(second) - 1)
+    df = (va + vb) ** 2 / spread if spread > 0 else len(first) + len(second) - 2
+    difference = float(first.mean() - second.mean())
+    return _t_test(min(len(first), len(second)), difference, math.sqrt(va + vb), df, hypothesis, level, paired=False)
+
+
+def _t_test(
+    n: int, difference: float, error: float, df: float, hypothesis: float, level: float, *, paired: bool
+) -> Test:
+    excess = difference - hypothesis
+    if error > 0:
+        t = excess / error
+        p = 2 * float(stdtr(df, -abs(t)))
+    else:
+        t = 0.0 if excess == 0 else math.copysign(math.inf, excess)
+        p = 1.0 if excess == 0 else 0.0
+    half = t_quantile(df, level) * error
+    return Test(n, difference, difference - half, difference + half, t, df, p, paired)
+
+
+def compare(a: Mapping[Any, float], b: Mapping[Any, float], hypothesis: float = 0.0) -> Test | None:
+    """Test mean(a) - mean(b): paired over the keys (seeds) both have; Welch when no two keys are shared.
+
+    None where there are too few values for either.
+    """
+    shared = [key for key in a if key in b]
+    if len(shared) >= 2:
+        return paired_test([a[key] for key in shared], [b[key] for key in shared], hypothesis)
+    if not shared and min(len(a), len(b)) >= 2:
+        return welch_test(list(a.values()), list(b.values()), hypothesis)
+    return None
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment (Holm, 1979): controls the chance of any false rejection in the family."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted = [0.0] * len(p_values)
+    running = 0.0
+    for rank, i in enumerate(order):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = running
+    return adjusted
+
+
+def interquartile_mean(strata: Sequence[ArrayLike]) -> float:
+    """Mean of the middle half of all values of all strata (25 % trimmed from each end, rounded down)."""
+    values = np.sort(np.concatenate([np.asarray(stratum, dtype=float) for stratum in strata]))
+    cut = len(values) // 4
+    return float(values[cut : len(values) - cut].mean())
+
+
+def bootstrap_interval(
+    strata: Sequence[ArrayLike],
+    statistic: Callable[[Sequence[Array]], float] = interquartile_mean,
+    *,
+    repetitions: int = 2000,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of `statistic` under the stratified bootstrap (Agarwal et al., NeurIPS 2021).
+
+    strata: the values of each task, resampled with replacement within the task, so that every resample has
+    as many runs of every task as the data.
+    """
+    samples = [np.asarray(stratum, dtype=float) for stratum in strata]
+    generator = np.random.default_rng(seed)
+    drawn = [statistic([generator.choice(sample, len(sample)) for sample in samples]) for _ in range(repetitions)]
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def performance_profile(costs: Mapping[str, ArrayLike], ratios: ArrayLike) -> dict[str, Array]:
+    """Share of problems each solver solves within a ratio of the best (Dolan and More, 2002).
+
+    costs: per solver, one cost a problem in the same order; inf or NaN where it did not solve the problem.
+    ratios: shape (r,), each at least 1. Returns per solver an array of shape (r,). A problem that nobody
+    solves counts against everybody.
+    """
+    table = np.stack([np.asarray(cost, dtype=float) for cost in costs.values()])
+    table = np.where(np.isnan(table), np.inf, table)
+    if (table <= 0).any():
+        raise ValueError("performance profiles need positive costs")
+    best = table.min(axis=0)
+    relative = np.divide(table, best, out=np.full_like(table, np.inf), where=np.isfinite(best))
+    grid = np.asarray(ratios, dtype=float)
+    return {solver: np.asarray((relative[i][None, :] <= grid[:, None]).mean(axis=1)) for i, solver in enumerate(costs)}

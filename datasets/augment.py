@@ -1,110 +1,107 @@
 """Augmentation as one gather: where, in the stored images, each pixel of each augmented image comes from.
 
-Crop, flip and rotation only move pixels, so together they are one map from output to source. Its random
-numbers are drawn on the CPU for a whole epoch, one per place in the epoch; the devices do integer arithmetic
-on them. The pixels are therefore the same on every device, however the epoch is cut into batches.
+Crop, flip and rotation only move pixels. Together they are, for each sample, an affine map from output to source
+pixels and a rectangle outside of which all is black: ten integers. They are drawn on the CPU for a whole epoch,
+one row for each place in it, and applied in integer arithmetic. So the pixels are the same on every device, and
+however the epoch is cut into batches.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
-
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from batchlab.datasets.dataset import Preprocessing
 
-FIXED = 16  # fractional bits of a rotation's coordinates: Pillow's, so that our pixels are Pillow's
+ORDER, CROP, FLIP, ROTATE = range(4)
+FIXED = 16  # fractional bits of the maps: as many as Pillow has, so that our pixels are Pillow's
+MAPPED = 10
 
 
 def rng(seed: int, stream: int, epoch: int, purpose: int) -> np.random.Generator:
-    """An independent generator for each purpose: switching flips off must not move the crops."""
+    """An independent generator for each purpose: switching the flips off must not move the crops."""
     return np.random.default_rng((seed, stream, epoch, purpose))
 
 
-ORDER, CROP, FLIP, ROTATE = range(4)
+def draw_maps(
+    pre: Preprocessing, shape: tuple[int, ...], n: int, seed: int, stream: int, epoch: int
+) -> NDArray[np.int32] | None:
+    """(n, 10) maps for the places of an epoch of images of a shape (C, H, W); `None` without augmentation.
+
+    A row (a, b, c, d, e, f, left, right, top, bottom) takes the output pixel in column j of row i from the source
+    pixel in column u = (a j + b i + c) >> 16 of row v = (d j + e i + f) >> 16 if left <= u < right and
+    top <= v < bottom. Cropped first, flipped next, rotated last; inverted in the opposite order.
+    """
+    if not pre.augments:
+        return None
+    _, height, width = shape
+    degrees: NDArray[np.float64] = np.zeros(n)
+    if pre.rotate:
+        degrees = rng(seed, stream, epoch, ROTATE).uniform(-pre.rotate, pre.rotate, n)
+    maps = np.zeros((n, MAPPED), np.int64)
+    maps[:, :6] = rotations(degrees, height, width)
+    if pre.flip:
+        mirrored = rng(seed, stream, epoch, FLIP).random(n) < 0.5
+        maps[mirrored, :3] *= -1
+        maps[mirrored, 2] += (width << FIXED) - 1  # u becomes width - 1 - u, also after the shift rounds down
+    if pre.pad:
+        down, right = rng(seed, stream, epoch, CROP).integers(-pre.pad, pre.pad + 1, (2, n))
+        maps[:, 2] += right << FIXED
+        maps[:, 5] += down << FIXED
+        maps[:, 6], maps[:, 7] = np.maximum(0, right), np.minimum(width, width + right)
+        maps[:, 8], maps[:, 9] = np.maximum(0, down), np.minimum(height, height + down)
+    else:
+        maps[:, 7], maps[:, 9] = width, height
+    return maps.astype(np.int32)
 
 
-@dataclass(frozen=True)
-class Draws:
-    """What chance decided for m samples.
+def rotations(degrees: NDArray[np.float64], height: int, width: int) -> NDArray[np.int64]:
+    """(m, 6) inverse maps of counter-clockwise rotations about the centre of the image.
+
+    A pixel's centre is half a pixel from its corner; c and f contain that half, so the device need not add it.
+    """
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    x, y = width / 2 - 0.5, height / 2 - 0.5
+    c = width / 2 - cosine * x + sine * y
+    f = height / 2 - sine * x - cosine * y
+    maps = np.stack([cosine, -sine, c, sine, cosine, f], axis=1)
+    fixed: NDArray[np.int64] = np.floor(maps * (1 << FIXED) + 0.5).astype(np.int64)
+    return fixed
+
+
+def source_pixels(maps: Tensor, index: Tensor, height: int, width: int, rotated: bool) -> Tensor:
+    """(m, height, width) places of the sources among the stored pixels of all images, which begin with a black one.
 
     Args:
-        crop: (m, 2) int32, the crop's first row and column in the padded image; `None` without padding.
-        flip: (m,) bool.
-        rotation: (m, 6) int32, rows (a, b, c, d, e, f) of the map from an output pixel (column j, row i)
-            to the source column (a j + b i + c) >> 16 and row (d j + e i + f) >> 16.
+        maps: (m, 10) int32.
+        index: (m,) which image each sample is; int32 if the places fit, else int64.
+        rotated: whether any b or d differs from 0. If not, rows and columns are found apart.
     """
-
-    crop: Tensor | None
-    flip: Tensor | None
-    rotation: Tensor | None
-
-    @classmethod
-    def of_epoch(
-        cls, pre: Preprocessing, shape: tuple[int, ...], n: int, seed: int, stream: int, epoch: int
-    ) -> Draws | None:
-        """Draws for the n places of an epoch of samples of a shape (C, H, W)."""
-        if not pre.augments:
-            return None
-        crop = flip = rotation = None
-        if pre.pad:
-            offsets = rng(seed, stream, epoch, CROP).integers(0, 2 * pre.pad + 1, (n, 2), dtype=np.int32)
-            crop = torch.from_numpy(offsets)
-        if pre.flip:
-            flip = torch.from_numpy(rng(seed, stream, epoch, FLIP).integers(0, 2, n, dtype=np.int8)).bool()
-        if pre.rotate:
-            degrees = rng(seed, stream, epoch, ROTATE).uniform(-pre.rotate, pre.rotate, n)
-            rotation = torch.from_numpy(rotation_maps(degrees, (shape[1], shape[2])))
-        return cls(crop, flip, rotation)
-
-    def map(self, transform: object) -> Draws:
-        """The same draws with `transform` applied to each tensor."""
-        assert callable(transform)
-        parts = (getattr(self, f.name) for f in fields(self))
-        return Draws(*(None if part is None else transform(part) for part in parts))
+    j = torch.arange(width, dtype=torch.int32, device=index.device)
+    i = torch.arange(height, dtype=torch.int32, device=index.device)[:, None]
+    a, b, c, d, e, f, left, right, top, bottom = maps.view(-1, MAPPED, 1, 1).unbind(1)
+    u, v = a * j + c, e * i + f
+    if rotated:
+        u, v = u + b * i, v + d * j
+    u.bitwise_right_shift_(FIXED)
+    v.bitwise_right_shift_(FIXED)
+    first = (index * (height * width) + 1)[:, None, None]
+    outside = -(1 << 30) if index.dtype == torch.int32 else -(1 << 62)
+    column = torch.where((u >= left) & (u < right), u.to(index.dtype), outside)
+    row = torch.where((v >= top) & (v < bottom), v * width + first, outside)
+    return (row + column).clamp_(min=0)
 
 
-def rotation_maps(degrees: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(m, 6) int32 fixed-point inverse maps of counter-clockwise rotations about the image's centre.
+def standardize_each_(x: Tensor) -> None:
+    """In place, each image of x, (m, C, H, W), to zero mean and unit variance, see `Preprocessing.standardize`.
 
-    A pixel's centre lies half a pixel from its corner; adding it once here leaves the device a shift.
+    In float64 the sums over whole numbers are exact: no grouping of the samples can change the last bit.
     """
-    height, width = size
-    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    x, y = width / 2, height / 2
-    # Rotating the output clockwise gives the source: columns and rows grow to the right and downwards.
-    c = x - cosine * x + sine * y + (cosine - sine) / 2
-    f = y - sine * x - cosine * y + (sine + cosine) / 2
-    maps = np.stack([cosine, -sine, c, sine, cosine, f], axis=1)
-    return np.floor(maps * (1 << FIXED) + 0.5).astype(np.int32)
-
-
-def source_pixels(draws: Draws, index: Tensor, size: tuple[int, int], pad: int, black: int) -> Tensor:
-    """(m, height, width) flat indices into the stored pixels; `black` where the source lies outside."""
-    height, width = size
-    row = torch.arange(height, dtype=torch.int32, device=index.device)[:, None]
-    column = torch.arange(width, dtype=torch.int32, device=index.device)
-    inside: Tensor | None = None
-    if draws.rotation is not None:
-        a, b, c, d, e, f = (part[:, None, None] for part in draws.rotation.unbind(1))
-        column, row = (a * column + b * row + c) >> FIXED, (d * column + e * row + f) >> FIXED
-        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    if draws.flip is not None:
-        column = torch.where(draws.flip[:, None, None], width - 1 - column, column)
-    if draws.crop is not None:
-        row = row + (draws.crop[:, 0, None, None] - pad)
-        column = column + (draws.crop[:, 1, None, None] - pad)
-        within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        inside = within if inside is None else inside & within
-    source = index[:, None, None] * (height * width) + (row * width + column)
-    return source if inside is None else torch.where(inside, source, black)
-
-
-def standardize_each(x: Tensor) -> Tensor:
-    """Each image of (m, ...) to zero mean and unit variance, see `Preprocessing.standardize`."""
-    dims = tuple(range(1, x.ndim))
-    variance, mean = torch.var_mean(x, dims, correction=0, keepdim=True)
-    return (x - mean) / variance.sqrt().clamp_min(1 / math.sqrt(x[0].numel()))
+    exact = x.flatten(1).double()
+    count = exact.shape[1]
+    mean = exact.mean(1)
+    deviation = (torch.linalg.vector_norm(exact, dim=1).square() / count - mean.square()).clamp_(min=0).sqrt_()
+    scale = deviation.clamp_(min=count**-0.5).reciprocal_()
+    x.sub_(mean.to(x.dtype).view(-1, 1, 1, 1)).mul_(scale.to(x.dtype).view(-1, 1, 1, 1))

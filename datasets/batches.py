@@ -9,9 +9,9 @@ from typing import overload
 import torch
 from torch import Tensor
 
-from batchlab.datasets.augment import ORDER, Draws, rng
-from batchlab.datasets.dataset import Dataset
-from batchlab.datasets.resident import Resident, resident
+from batchlab.datasets.augment import ORDER, draw_maps, rng
+from batchlab.datasets.dataset import Dataset, Split
+from batchlab.datasets.resident import Resident
 
 Pair = tuple[Tensor, Tensor]
 
@@ -29,12 +29,9 @@ class Epoch:
 
     def __init__(self, source: Resident, seed: int, stream: int, epoch: int, rank: int, world_size: int) -> None:
         order = torch.from_numpy(rng(seed, stream, epoch, ORDER).permutation(source.n))
-        draws = Draws.of_epoch(source.pre, source.shape, source.n, seed, stream, epoch)
-
-        def mine(places: Tensor) -> Tensor:
-            return places[rank::world_size].to(source.device)
-
-        self._source, self._order, self._draws = source, mine(order), draws and draws.map(mine)
+        self._source, self._order = source, order[rank::world_size].to(source.device)
+        maps = draw_maps(source.pre, source.shape, source.n, seed, stream, epoch)
+        self._maps = None if maps is None else torch.from_numpy(maps[rank::world_size]).to(source.device)
         self._start = self._stop = 0
         self._x = self._y = torch.empty(0)
 
@@ -48,9 +45,8 @@ class Epoch:
     def _prepare(self, start: int, stop: int, unit: int) -> None:
         capacity = WINDOW_BYTES.get(self._source.device.type, 2**26) // self._source.sample_bytes
         stop = min(max(stop, start + capacity // unit * unit), len(self._order))  # whole batches, if one fits
-        index = self._order[start:stop]
-        draws = self._draws and self._draws.map(lambda part: part[start:stop])
-        self._x, self._y = self._source.x(index, draws), self._source.y.index_select(0, index)
+        index, maps = self._order[start:stop], None if self._maps is None else self._maps[start:stop]
+        self._x, self._y = self._source.x(index, maps), self._source.y.index_select(0, index)
         self._start, self._stop = start, stop
 
 
@@ -144,7 +140,7 @@ class Batches:
         _check_rank(rank, world_size)
         if micro_batch is not None and micro_batch < 1:
             raise ValueError(f"train.micro_batch={micro_batch}: at least 1 sample, or null for no limit")
-        self._source = resident(dataset, "train", torch.device(device), dtype, channels_last)
+        self._source = Resident(dataset, "train", torch.device(device), dtype, channels_last)
         self._seed, self._stream, self._rank, self._world_size = seed, stream, rank, world_size
         self._micro_batch = micro_batch
         self.seek(0)
@@ -213,7 +209,7 @@ class Batches:
 
 def evaluation_batches(
     dataset: Dataset,
-    split: str,
+    split: Split,
     *,
     device: str | torch.device,
     batch: int,
@@ -234,7 +230,7 @@ def evaluation_batches(
     _check_rank(rank, world_size)
     if batch < 1:
         raise ValueError(f"an evaluation batch of {batch} samples: at least 1")
-    source = resident(dataset, split, torch.device(device), dtype, channels_last)
+    source = Resident(dataset, split, torch.device(device), dtype, channels_last)
     places = torch.arange(rank, source.n, world_size, device=source.device)
     for start in range(0, len(places), batch):
         index = places[start : start + batch]

@@ -69,7 +69,8 @@ def load(config: Mapping[str, Any]) -> Dataset:
     """The data set that a `conf/dataset/*.yaml` describes: `_target_` called with the other keys but `name`.
 
     Raises:
-        ValueError: the target cannot be imported, or does not return a `Dataset`; whatever the reader finds.
+        ValueError: the target cannot be imported, does not take the keys, or does not return a `Dataset`;
+            whatever the reader finds.
     """
     from batchlab.datasets.dataset import Dataset
 
@@ -79,7 +80,11 @@ def load(config: Mapping[str, Any]) -> Dataset:
         reader = getattr(import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"dataset._target_={target} cannot be imported: {error}") from error
-    dataset = reader(**{str(key): value for key, value in config.items() if key not in ("_target_", "name")})
+    arguments = {str(key): value for key, value in config.items() if key not in ("_target_", "name")}
+    try:
+        dataset = reader(**arguments)
+    except TypeError as error:
+        raise ValueError(f"dataset={config.get('name', target)}: {error}") from error
     if not isinstance(dataset, Dataset):
         raise ValueError(f"dataset._target_={target} returned {type(dataset).__name__}, not a Dataset")
     return dataset

@@ -85,8 +85,8 @@ class Dataset:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
     def __post_init__(self) -> None:
-        for split in ("train", "test"):
-            self._check(split, *self.split(split))
+        self._check("train", self.x_train, self.y_train)
+        self._check("test", self.x_test, self.y_test)
         if self.x_train.shape[0] == 0:
             raise ValueError(f"{self.name}: x_train has no samples")
         if self.x_train.shape[1:] != self.x_test.shape[1:]:
@@ -149,7 +149,7 @@ class Dataset:
         """Samples of the training set: the length of an epoch."""
         return int(self.x_train.shape[0])
 
-    def split(self, split: str) -> tuple[Features, NDArray[Any]]:
+    def split(self, split: Split) -> tuple[Features, NDArray[Any]]:
         """(x, y) of `"train"` or `"test"`."""
         if split == "train":
             return self.x_train, self.y_train

@@ -63,14 +63,26 @@ def read_npz(path: Path, keys: tuple[str, ...] = KEYS) -> dict[str, NDArray[Any]
     Raises:
         ValueError: it does not exist, is damaged, lacks a key, or holds pickled objects.
     """
-    way_out = f"delete {path} and run `batchlab data prepare {path.stem}`, or restore it from its source"
+    if not path.is_file():
+        raise ValueError(f"no file {path}; put it there, or set dataset.root or BATCHLAB_DATA")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [key for key in keys if key not in archive]
-            if missing:
-                raise ValueError(f"{path} lacks {', '.join(missing)}; it must hold {', '.join(keys)}")
-            return {key: archive[key] for key in keys}
-    except FileNotFoundError as error:
-        raise ValueError(f"no file {path}; put it there, or set dataset.root or BATCHLAB_DATA") from error
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged ({error}); {way_out}") from error
+        with zipfile.ZipFile(path) as archive:
+            members = {name.removesuffix(".npy") for name in archive.namelist()}
+            arrays = {key: _read_array(archive, key) for key in keys if key in members}
+    except Exception as error:  # damaged bytes can fail anywhere: zip, zlib, the array's header, its pickle
+        raise ValueError(
+            f"{path} is damaged or not an .npz of plain arrays ({type(error).__name__}: {str(error).splitlines()[0]}); "
+            f"restore it, or delete it and run `batchlab data prepare {path.stem}`"
+        ) from error
+    missing = [key for key in keys if key not in arrays]
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}; it must hold {', '.join(keys)}")
+    return arrays
+
+
+def _read_array(archive: zipfile.ZipFile, key: str) -> NDArray[Any]:
+    with archive.open(f"{key}.npy") as file:
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        if file.read(1):  # reading to the end is what compares the CRC
+            raise zipfile.BadZipFile(f"{key}.npy is longer than its array")
+        return array

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, overload
 
 import torch
@@ -24,9 +24,7 @@ class DenseOptimizer(Optimizer):
     where a tensor then stays in the cache.
     """
 
-    def __init__(
-        self, params: ParamsT, defaults: dict[str, Any], limits: dict[str, tuple[float, float]]
-    ) -> None:
+    def __init__(self, params: ParamsT, defaults: dict[str, Any], limits: dict[str, tuple[float, float]]) -> None:
         self.limits = limits
         super().__init__(params, defaults)
 
@@ -37,8 +35,7 @@ class DenseOptimizer(Optimizer):
             check_range(name, group[name], low, high)
         if any(torch.is_complex(p) for p in group["params"]):
             raise ValueError(
-                f"{type(self).__name__} takes no complex parameters; "
-                "optimize torch.view_as_real(parameter) instead"
+                f"{type(self).__name__} takes no complex parameters; optimize torch.view_as_real(parameter) instead"
             )
 
     def dense_gradient(self, parameter: Tensor) -> Tensor:
@@ -46,9 +43,7 @@ class DenseOptimizer(Optimizer):
         gradient = parameter.grad
         assert gradient is not None
         if gradient.layout is not torch.strided:
-            raise ValueError(
-                f"{type(self).__name__} takes no sparse gradients; build the embedding with sparse=False"
-            )
+            raise ValueError(f"{type(self).__name__} takes no sparse gradients; build the embedding with sparse=False")
         return gradient
 
     @overload
@@ -80,8 +75,19 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
         raise ValueError(f"{name} must be {bound}, not {value}")
 
 
-def split(tensors: list[Tensor], foreach: bool | None) -> list[slice]:
-    """The slices of `tensors` that one call of an update takes (see `DenseOptimizer`)."""
+def split(tensors: list[Tensor], foreach: bool | None) -> list[list[int]]:
+    """The places in `tensors` that one call of an update takes, all of one device and dtype."""
     if foreach is None:
         foreach = any(tensor.device.type != "cpu" for tensor in tensors)
-    return [slice(None)] if foreach and tensors else [slice(i, i + 1) for i in range(len(tensors))]
+    if not foreach:
+        return [[i] for i in range(len(tensors))]
+    alike: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    for i, tensor in enumerate(tensors):
+        alike.setdefault((tensor.device, tensor.dtype), []).append(i)
+    return list(alike.values())
+
+
+def parts(tensors: list[Tensor], foreach: bool | None) -> Iterator[list[Tensor]]:
+    """`tensors` in the lists that one call of an update takes."""
+    for places in split(tensors, foreach):
+        yield [tensors[i] for i in places]

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from batchlab.optimizers.dense import DenseOptimizer, split
+from batchlab.optimizers.dense import DenseOptimizer, parts
 
 # Longest step, in units of the one before, that past gradients are trusted for. A linear warm-up from 0
 # starts by doubling; the small allowance is for its rounding.
@@ -95,8 +95,8 @@ class Multistep(DenseOptimizer):
     def update(self, group: dict[str, Any]) -> None:
         if (h := float(group["lr"])) > 0:
             for steps, parameters in self._by_history(group["params"], h).items():
-                for part in split(parameters, group["foreach"]):
-                    self._step(parameters[part], h, steps, group["weight_decay"])
+                for part in parts(parameters, group["foreach"]):
+                    self._step(part, h, steps, group["weight_decay"])
 
     def _by_history(self, parameters: list[Tensor], h: float) -> dict[tuple[float, ...], list[Tensor]]:
         """The parameters that have a gradient, by the past steps that a step of length `h` may build on."""

@@ -57,12 +57,13 @@ class RungeKutta(DenseOptimizer):
                     losses.append(closure())
                 for group, now, before, after in zip(self.param_groups, x, start, end, strict=True):
                     h = float(group["lr"])
-                    for part in split(now, group["foreach"]):
-                        g = self._gradients(now[part], group["weight_decay"])
-                        _add(after[part], g, -h * weight)
-                        torch._foreach_copy_(now[part], after[part] if node is None else before[part])
+                    for places in split(now, group["foreach"]):
+                        p, p_start, p_end = ([row[i] for i in places] for row in (now, before, after))
+                        g = self._gradients(p, group["weight_decay"])
+                        _add(p_end, g, -h * weight)
+                        torch._foreach_copy_(p, p_end if node is None else p_start)
                         if node is not None:
-                            _add(now[part], g, -h * node)
+                            _add(p, g, -h * node)
         except BaseException:  # a step that is cut short (out of memory, an interrupt) has not happened
             for now, before in zip(x, start, strict=True):
                 torch._foreach_copy_(now, before)

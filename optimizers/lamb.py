@@ -1,0 +1,107 @@
+"""LAMB: Adam whose step in each layer has the length of the layer's own norm."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from batchlab.optimizers.trust import TrustRatioOptimizer, norms, trust_ratio
+
+
+class LAMB(TrustRatioOptimizer):
+    r"""Layer-wise adaptive moments.
+
+    For each layer (parameter tensor) with weights w and gradient g at its step t = 1, 2, ..., all products,
+    roots and quotients element-wise, |.| the Euclidean norm over the layer and lambda the weight decay:
+
+        m <- beta1 m + (1 - beta1) g,        m^ = m / (1 - beta1^t)
+        v <- beta2 v + (1 - beta2) g^2,      v^ = v / (1 - beta2^t)
+        u  = m^ / (sqrt(v^) + eps) + lambda w
+        w <- w - lr |w| / |u| u              (the ratio is 1 where |w| or |u| is 0)
+
+    Excluded parameters (see `exclude`) take w <- w - lr m^ / (sqrt(v^) + eps).
+
+    Source: You et al., arXiv 1904.00962, Algorithm 2 with the identity for phi, from memory, not checked
+    against the paper; it is the base of VR-LAMB (arXiv 2309.13681). Said otherwise than there: the exclusion,
+    and the 1 for a norm of 0, are what later practice agreed on. Gradients are not clipped by their global
+    norm, and |w| is not bounded, as some implementations do.
+
+    Args:
+        params: parameters or groups. Shapes are free; real and dense.
+        lr: learning rate, at least 0.
+        betas: beta1 and beta2, each in [0, 1).
+        eps: at least 0.
+        weight_decay: lambda, at least 0.
+        exclude: which parameters have neither trust ratio nor weight decay: None: those of at most one
+            dimension (biases, normalisation weights); True: all of the group; False: none.
+        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
+
+    Raises:
+        ValueError: hyper-parameters out of range, complex parameters, sparse gradients.
+
+    >>> w = torch.nn.Parameter(torch.tensor([[3.0, 4.0]]))
+    >>> w.grad = torch.tensor([[0.0, 2.0]])
+    >>> LAMB([w], lr=0.1, weight_decay=0.0).step()  # u = (0, 1), |w| = 5
+    >>> [round(value, 4) for value in w.flatten().tolist()]
+    [3.0, 3.5]
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-2,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.01,
+        exclude: bool | None = None,
+        foreach: bool | None = None,
+    ) -> None:
+        beta1, beta2 = betas
+        defaults = {
+            "lr": lr,
+            "beta1": beta1,
+            "beta2": beta2,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "exclude": exclude,
+            "foreach": foreach,
+        }
+        limits = {
+            "lr": (0.0, math.inf),
+            "beta1": (0.0, 1.0),
+            "beta2": (0.0, 1.0),
+            "eps": (0.0, math.inf),
+            "weight_decay": (0.0, math.inf),
+        }
+        super().__init__(params, defaults, limits)
+
+    def move(self, x: list[Tensor], group: dict[str, Any], trusted: bool, step: int) -> None:
+        g = [self.dense_gradient(p) for p in x]
+        for p in x:
+            if step == 0:
+                self.state[p].update(m=torch.zeros_like(p), v=torch.zeros_like(p))
+            self.state[p]["step"] = step + 1
+        m, v = ([self.state[p][key] for p in x] for key in ("m", "v"))
+        beta1, beta2, eps = group["beta1"], group["beta2"], group["eps"]
+        torch._foreach_lerp_(m, g, 1 - beta1)
+        torch._foreach_mul_(v, beta2)
+        torch._foreach_addcmul_(v, g, g, value=1 - beta2)
+        # With c = c1 / sqrt(c2), the ratio of the bias corrections, m^ / (sqrt(v^) + eps) is m / (sqrt(v) +
+        # eps c1 / c) divided by c, and so is all of u below: a factor of the step, not a pass over the
+        # parameters.
+        c1, c2 = 1 - beta1 ** (step + 1), 1 - beta2 ** (step + 1)
+        c = c1 / math.sqrt(c2)
+        root = list(torch._foreach_sqrt(v))
+        torch._foreach_add_(root, eps * c1 / c)
+        u = list(torch._foreach_div(m, root))
+        if trusted:
+            if group["weight_decay"]:
+                torch._foreach_add_(u, x, alpha=c * group["weight_decay"])
+            ratio = trust_ratio(norms(x), norms(u) / c)
+            torch._foreach_addcmul_(x, u, list((-group["lr"] / c * ratio).unbind()))
+        else:
+            torch._foreach_add_(x, u, alpha=-group["lr"] / c)

@@ -1,0 +1,48 @@
+"""Layer-wise trust ratios: what LARS and LAMB share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from batchlab.optimizers.dense import DenseOptimizer, parts
+
+
+class TrustRatioOptimizer(DenseOptimizer):
+    """An optimizer that scales each layer's step, a layer being one parameter tensor, by its norm.
+
+    The group key `exclude` says which parameters take the plain step, with neither trust ratio nor weight
+    decay: None those of at most one dimension (biases, normalisation weights), True the whole group, False
+    none of it.
+    """
+
+    def update(self, group: dict[str, Any]) -> None:
+        alike: dict[tuple[bool, int], list[Tensor]] = {}
+        for p in group["params"]:
+            if p.grad is not None:
+                trusted = p.ndim > 1 if group["exclude"] is None else not group["exclude"]
+                alike.setdefault((trusted, self.state[p].get("step", 0)), []).append(p)
+        for (trusted, step), parameters in alike.items():
+            for part in parts(parameters, group["foreach"]):
+                self.move(part, group, trusted, step)
+
+    @abstractmethod
+    def move(self, x: list[Tensor], group: dict[str, Any], trusted: bool, step: int) -> None:
+        """Step the parameters `x` by their gradients.
+
+        All of `x` are of one device and dtype, `trusted` or excluded alike, and have taken `step` steps
+        before this.
+        """
+
+
+def norms(tensors: list[Tensor]) -> Tensor:
+    """Euclidean norm of each of n tensors, shape (n,), without waiting for the device."""
+    return torch.stack(list(torch._foreach_norm(tensors)))
+
+
+def trust_ratio(weights: Tensor, steps: Tensor) -> Tensor:
+    """weights / steps, shapes (n,), and 1 where either is 0: a layer at zero could never leave it otherwise."""
+    return torch.where((weights > 0) & (steps > 0), weights / steps, 1.0)

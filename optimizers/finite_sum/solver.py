@@ -1,0 +1,347 @@
+"""The interface of every finite-sum solver: stages, the stop rule, records and a state that resumes exactly."""
+
+import dataclasses
+import math
+import time
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+
+import numpy as np
+import torch
+
+from batchlab.optimizers.finite_sum.kernels import Indices
+from batchlab.optimizers.finite_sum.problem import LinearProblem, Loss, Problem
+from batchlab.optimizers.finite_sum.regularizer import ElasticNet, Vector
+
+_P = TypeVar("_P", bound=Problem)
+_S = TypeVar("_S", bound="State")
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What a solver carries from stage to stage: vectors and numbers. `x` is the current solution."""
+
+    x: Vector
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Progress:
+    """Counts since the start: stages, component gradients, inner iterations, seconds without evaluation."""
+
+    stage: int = 0
+    gradients: int = 0
+    iterations: int = 0
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """A solver at the end of a stage.
+
+    ``passes`` = ``gradients`` / n; ``seconds`` leaves evaluation and compilation out; ``value`` = P(x); ``gap`` =
+    P(x) - optimum, or the duality gap where no optimum was given but a gap is to be reached, or nan;
+    ``residual`` = norm of the gradient mapping, nan unless a residual is to be reached.
+    """
+
+    stage: int
+    gradients: int
+    passes: float
+    iterations: int
+    seconds: float
+    value: float
+    gap: float
+    residual: float
+    restarts: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """What `Solver.solve` came to. ``reason``: gap, residual, passes, callback or diverged."""
+
+    x: Vector
+    records: list[Record]
+    reason: str
+
+    @property
+    def converged(self) -> bool:
+        return self.reason in ("gap", "residual")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Place(Generic[_S]):
+    """State and progress together: one assignment moves both, so an interrupt finds a whole stage or none of it."""
+
+    state: _S
+    progress: Progress
+
+
+class Solver(ABC, Generic[_P, _S]):
+    """A method that works in stages, each a function of (state, seed, number of the stage).
+
+    Args:
+        problem: the objective.
+        batch_size: b, indices of an inner iteration; null takes the method's own.
+        step_size: eta; null takes the method's theory (see ``theoretical_step``).
+        inner_iterations: m of a stage; null takes the method's own.
+        seed: of the draws. Stage k draws from a generator seeded with (seed, k), so no generator state is kept.
+        x0: where to start; null starts at the problem's own point (zeros, or the module's parameters).
+
+    Raises:
+        ValueError: a batch larger than n, a step that is not positive, a problem the method cannot take.
+    """
+
+    uses_batches: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        problem: _P,
+        *,
+        batch_size: int | None = None,
+        step_size: float | None = None,
+        inner_iterations: int | None = None,
+        seed: int = 0,
+        x0: Vector | None = None,
+    ) -> None:
+        self.problem = problem
+        self._check_problem()
+        self.batch_size = self._default_batch(problem.n) if batch_size is None else batch_size
+        if not 1 <= self.batch_size <= problem.n:
+            raise ValueError(f"batch_size={batch_size} must lie between 1 and the number of samples, n = {problem.n}")
+        self.inner_iterations = max(1, self._default_inner(problem.n)) if inner_iterations is None else inner_iterations
+        if self.inner_iterations < 1:
+            raise ValueError(f"inner_iterations={inner_iterations} must be at least 1")
+        if seed < 0:
+            raise ValueError(f"seed={seed} must not be negative")
+        self.seed = seed
+        self.step_size = self.theoretical_step() if step_size is None else step_size
+        if not (math.isfinite(self.step_size) and self.step_size > 0.0):
+            raise ValueError(f"step_size={step_size} must be a positive number; null takes the theory's")
+        start = problem.start() if x0 is None else _copy_like(x0, problem.start())
+        if start.shape != problem.start().shape:
+            raise ValueError(f"x0 has shape {tuple(start.shape)}, the problem {tuple(problem.start().shape)}")
+        self._place = _Place(self._initial(start), Progress())
+        self._compiled = False
+
+    @classmethod
+    def from_data(
+        cls,
+        A: Any,
+        y: Any,
+        *,
+        loss: Loss = "logistic",
+        l1: float = 0.0,
+        l2: float = 0.0,
+        zero_rows: Literal["error", "keep"] = "error",
+        batch_size: int | None = None,
+        seed: int = 0,
+        **settings: Any,
+    ) -> Self:
+        """A solver of `LinearProblem(A, y, loss, ElasticNet(l1, l2))`; `settings` are the class's own arguments."""
+        problem: Any = LinearProblem(A, y, loss, ElasticNet(l1, l2), zero_rows=zero_rows)  # every solver takes it
+        if cls.uses_batches:
+            settings |= {"batch_size": batch_size, "seed": seed}
+        elif batch_size not in (None, problem.n):
+            warnings.warn(f"{cls.__name__} evaluates all samples: batch_size={batch_size} has no effect", stacklevel=2)
+        return cls(problem, **settings)
+
+    # What a method defines
+
+    @abstractmethod
+    def theoretical_step(self) -> float:
+        """The step size of the method's theory, from Lbar (and b, m)."""
+
+    @abstractmethod
+    def _initial(self, x: Vector) -> _S:
+        """The state before the first stage."""
+
+    @abstractmethod
+    def _advance(self, state: _S, draws: Indices) -> _S:
+        """The state after a stage with these draws (m, b); a pure function."""
+
+    def _check_problem(self) -> None:
+        """ValueError for a problem the method cannot take."""
+
+    def _default_batch(self, n: int) -> int:
+        return max(1, round(math.sqrt(n)))
+
+    def _default_inner(self, n: int) -> int:
+        return n // self.batch_size
+
+    def _gradients(self, stage: int) -> int:
+        """Component gradients of the given stage, counted from 0."""
+        draws = self.inner_iterations * self.batch_size
+        return self.problem.n + self.problem.gradients_per_draw * draws
+
+    # What users read
+
+    @property
+    def x(self) -> Vector:
+        """The current solution, shape (d,)."""
+        return self._place.state.x
+
+    @property
+    def progress(self) -> Progress:
+        return self._place.progress
+
+    @property
+    def restarts(self) -> int:
+        """How often the method started its momentum anew."""
+        return 0
+
+    # Solving
+
+    def solve(
+        self,
+        *,
+        passes: float,
+        gap: float | None = None,
+        optimum: float | None = None,
+        residual: float | None = None,
+        every: float = 0.0,
+        callback: Callable[[Record], object] | None = None,
+    ) -> Result:
+        """Run stages until a stop rule holds; call again, with more passes, to go on.
+
+        Args:
+            passes: budget in component gradients / n since the solver was made. No stage begins that would cross it.
+            gap: stop when P(x) - optimum <= gap; without an optimum, when the duality gap is (linear models).
+            optimum: P*, where known.
+            residual: stop when ||x - prox_{eta R}(x - eta grad F(x))|| / eta <= residual, at eta = 1/Lbar or, where
+                Lbar is unknown, the step size.
+            every: passes between records (0: one a stage). The stop rules are looked at when a record is made.
+            callback: called with each new record, the starting point's included, and with ``x`` loaded into the
+                module where there is one; a true answer stops.
+
+        Returns:
+            The solution, the records of this call (the first is where it began) and the reason for the stop. A value
+            that is not finite stops with the reason ``diverged``.
+        """
+        self._check_rules(passes, gap, optimum, residual)
+        n = self.problem.n
+        records = [self._measure(gap, optimum, residual)]
+        stop = bool(callback is not None and self.progress.stage == 0 and callback(records[0]))
+        reason = "callback" if stop else self._verdict(records[0], gap, residual)
+        while reason is None:
+            last = self.progress.gradients + self._gradients(self.progress.stage) > passes * n
+            if not last:
+                self._step()
+            since = self.progress.gradients / n - records[-1].passes
+            if (last and since > 0.0) or (not last and since >= every):
+                records.append(self._measure(gap, optimum, residual))
+                stop = bool(callback is not None and callback(records[-1]))
+                reason = "callback" if stop else self._verdict(records[-1], gap, residual)
+            if last and reason is None:
+                reason = "passes"
+        self.problem.load(self.x)
+        return Result(self.x, records, reason)
+
+    def _step(self) -> None:
+        stage = self.progress.stage
+        shape = (self.inner_iterations, self.batch_size)
+        if not self._compiled:  # a stage of no iterations compiles the kernels outside the clock
+            self._advance(self._place.state, self._draw(stage, (0, self.batch_size)))
+            self._compiled = True
+        began = time.perf_counter()
+        state = self._advance(self._place.state, self._draw(stage, shape))
+        progress = Progress(
+            stage + 1,
+            self.progress.gradients + self._gradients(stage),
+            self.progress.iterations + self.inner_iterations,
+            self.progress.seconds + time.perf_counter() - began,
+        )
+        self._place = _Place(state, progress)
+
+    def _draw(self, stage: int, shape: tuple[int, int]) -> Indices:
+        return self.problem.draw(np.random.default_rng([self.seed, stage]), shape)
+
+    def _measure(self, gap: float | None, optimum: float | None, residual: float | None) -> Record:
+        x, progress = self.x, self.progress
+        self.problem.load(x)
+        value = self.problem.value(x)
+        distance = math.nan
+        if optimum is not None:
+            distance = value - optimum
+        elif gap is not None and isinstance(self.problem, LinearProblem):
+            distance = self.problem.duality_gap(x)
+        return Record(
+            progress.stage,
+            progress.gradients,
+            progress.gradients / self.problem.n,
+            progress.iterations,
+            progress.seconds,
+            value,
+            distance,
+            math.nan if residual is None else self._residual(),
+            self.restarts,
+        )
+
+    def _residual(self) -> float:
+        try:
+            step = 1.0 / self.problem.mean_smoothness
+        except ValueError:  # unknown for a module
+            step = self.step_size
+        moved = self.x - self.problem.regularizer.prox(self.x - step * self.problem.snapshot(self.x).gradient, step)
+        return float((moved @ moved) ** 0.5) / step
+
+    @staticmethod
+    def _verdict(record: Record, gap: float | None, residual: float | None) -> str | None:
+        if not math.isfinite(record.value):
+            return "diverged"
+        if gap is not None and record.gap <= gap:
+            return "gap"
+        if residual is not None and record.residual <= residual:
+            return "residual"
+        return None
+
+    def _check_rules(self, passes: float, gap: float | None, optimum: float | None, residual: float | None) -> None:
+        first = self._gradients(0) / self.problem.n
+        if not passes >= first:
+            raise ValueError(f"passes={passes:g} does not cover the first stage, which costs {first:.2f} passes")
+        for name, value in (("gap", gap), ("residual", residual)):
+            if value is not None and not value >= 0.0:
+                raise ValueError(f"{name}={value} must not be negative")
+        if gap is not None and optimum is None and not isinstance(self.problem, LinearProblem):
+            raise ValueError("a module has no duality gap: give optimum=, or stop by residual= or passes=")
+
+    # Resuming
+
+    def _settings(self) -> dict[str, Any]:
+        keys = ("batch_size", "step_size", "inner_iterations", "seed")
+        own = {"solver": type(self).__name__, "n": self.problem.n, "dimension": self.problem.dimension}
+        return own | {key: getattr(self, key) for key in keys}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Settings, progress and state, in tensors and plain numbers, as ``torch.load(weights_only=True)`` allows."""
+        state = {f.name: getattr(self._place.state, f.name) for f in dataclasses.fields(self._place.state)}
+        return {
+            "settings": self._settings(),
+            "progress": dataclasses.asdict(self.progress),
+            "state": {k: torch.as_tensor(v).clone() if hasattr(v, "shape") else v for k, v in state.items()},
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go on where ``state_dict`` was taken, bit for bit; ValueError where the settings differ."""
+        mine, theirs = self._settings(), saved["settings"]
+        different = [k for k in mine if mine[k] != theirs.get(k)]
+        if different:
+            shown = ", ".join(f"{k}: saved {theirs.get(k)!r}, here {mine[k]!r}" for k in different)
+            raise ValueError(f"this state belongs to another run ({shown}): make the solver with the same settings")
+        type_of = self.problem.start()
+        state = {k: _copy_like(v, type_of) if hasattr(v, "shape") else v for k, v in saved["state"].items()}
+        self._place = _Place(type(self._place.state)(**state), Progress(**saved["progress"]))
+
+
+def _copy_like(values: Any, other: Vector) -> Vector:
+    """A copy of an array or tensor in the type (and on the device) of the problem's vectors."""
+    if isinstance(other, torch.Tensor):
+        return torch.as_tensor(values).to(other, copy=True)
+    return np.array(values.cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
+
+
+def require_linear(solver: Solver[Any, Any]) -> None:
+    """ValueError unless the solver's problem is a linear model."""
+    if not isinstance(solver.problem, LinearProblem):
+        name = type(solver).__name__
+        raise ValueError(f"{name} works on a LinearProblem; SVRG and DASVRDA also take a ModuleProblem")

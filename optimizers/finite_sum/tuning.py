@@ -1,0 +1,80 @@
+"""One rule for choosing a step size, the same for every solver."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from batchlab.optimizers.finite_sum.solver import Record, Result, Solver
+
+GRID: tuple[float, ...] = tuple(float(f"{digit}e{power}") for power in range(-2, 3) for digit in (1, 2, 5))
+"""The grid {1, 2, 5} x 10^{-2..2}, ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A step size and the run made with it, cut short once it could not win any more."""
+
+    step_size: float
+    result: Result
+    reached: Record | None  # the first record at the target
+
+    @property
+    def _order(self) -> tuple[float, float, float]:
+        last = self.result.records[-1]
+        final = last.gap if math.isfinite(last.value) else math.inf
+        return (self.reached.passes if self.reached else math.inf, final, self.step_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The trials over a grid, in its order, and the best."""
+
+    trials: list[Trial]
+    best: Trial
+
+
+def tune(
+    make: Callable[[float], Solver[Any, Any]],
+    *,
+    optimum: float,
+    passes: float,
+    gap: float = 1e-8,
+    grid: Sequence[float] = GRID,
+) -> Tuning:
+    """Run a solver with every step size of a grid and choose the best by one rule.
+
+    Best is the step size whose run is first at the target: the fewest passes to P(x) - optimum <= gap, seen at the
+    ends of stages. Ties go to the smaller gap there, then to the smaller step size. Where none gets there within
+    `passes`, the smallest gap at the end wins (diverged runs last). A trial that has already used more passes than
+    the best so far to the target is cut, which changes no choice.
+
+    Args:
+        make: a fresh solver for a step size; keep its seed fixed, so that trials share their draws.
+        optimum: P*.
+        passes: budget of a trial.
+        gap: the target.
+        grid: step sizes.
+
+    Raises:
+        ValueError: an empty grid.
+
+    >>> from batchlab.optimizers.finite_sum import L2, LinearProblem, SVRG, minimum
+    >>> problem = LinearProblem([[1.0, 0.0], [0.0, 1.0]], [2.0, -2.0], loss="squared", regularizer=L2(0.5))
+    >>> optimum = minimum(problem).records[-1].value
+    >>> tuning = tune(lambda eta: SVRG(problem, step_size=eta, batch_size=1), optimum=optimum, passes=100)
+    >>> tuning.best.reached is not None
+    True
+    """
+    if not grid:
+        raise ValueError("the grid of step sizes is empty")
+    trials: list[Trial] = []
+    budget = passes
+    for step_size in grid:
+        solver = make(step_size)
+        result = solver.solve(passes=budget, gap=gap, optimum=optimum)
+        reached = result.records[-1] if result.reason == "gap" else None
+        if reached is not None and reached.passes > 0.0:  # 0.0: the start is the solution, and all tie
+            budget = reached.passes
+        trials.append(Trial(step_size, result, reached))
+    return Tuning(trials, min(trials, key=lambda trial: trial._order))

@@ -71,6 +71,8 @@ class Display:
 
     console: Console
     live: bool
+    follow: bool = False
+    """Print every row of metrics as it arrives: for a single run."""
     total: int = 0
     counts: Counter[State] = field(default_factory=Counter)
     active: dict[str, Active] = field(default_factory=dict)
@@ -99,7 +101,7 @@ class Display:
     def tick(self) -> None:
         """Read how far the running ones are."""
         now = time.monotonic()
-        if not self.live or now - self.drawn < 0.25:
+        if not (self.live or self.follow) or now - self.drawn < 0.25:
             return
         self.drawn = now
         for active in self.active.values():
@@ -112,6 +114,8 @@ class Display:
                 continue
             if rows:
                 active.last = values(rows[-1])
+            if self.follow:
+                self._print_new(active.run, rows)
 
     def ended(self, planned: Planned, run: Run, state: RunState) -> None:
         """A run has ended: one line stays on the screen."""
@@ -122,6 +126,11 @@ class Display:
         self.line(f"{run.run_id}  {state.state:<11}  {duration(took):>9}  {title(planned)}", state.state)
         if state.reason and state.state is not State.DONE:
             self.line(f"              {state.reason}", state.state)
+
+    def _print_new(self, run: Run, rows: Sequence[dict[str, Any]]) -> None:
+        for row in rows[self.rows.get(run.run_id, 0) :]:
+            self.line(f"  {values(row)}")
+        self.rows[run.run_id] = len(rows)
 
     def note(self, text: str) -> None:
         """A line of its own."""

@@ -10,8 +10,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from batchlab.datasets import Batches, Dataset, load
-from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.batch import BatchSchedule, total_steps
+from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.lr import LRSchedule
 from batchlab.optimizers.moments import GradientMoments
 

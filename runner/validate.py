@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from batchlab.datasets import Dataset, load
-from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.batch import BatchSchedule, total_steps
+from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.lr import LRSchedule
 
 from .build import build, check_arguments

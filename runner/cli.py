@@ -1,0 +1,197 @@
+"""The command line: a table of contents. What each command does stands in commands.py.
+
+Nothing heavy is imported here, so that `--help`, `status` and shell completion answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="batchlab",
+    help="Does this optimizer, learning-rate schedule or batch-size schedule really help?",
+    epilog="Overrides: optimizer=nshb  optimizer.lr=0.05  seed='range(0,3)'  batch_schedule=constant,exponential. "
+    "Exit codes: 0 done, 1 some run failed, 2 the request was wrong (nothing started), 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[OVERRIDE]...", help="Choices and values in Hydra's grammar, e.g. optimizer=adam seed=1,2."),
+]
+Runs = Annotated[
+    Path, typer.Option("--runs", metavar="DIR", envvar="BATCHLAB_RUNS", help="Where runs are kept.", show_default=True)
+]
+JobsPerDevice = Annotated[
+    int | None, typer.Option("--jobs-per-device", min=1, metavar="K", help="Runs that share a device.")
+]
+Retry = Annotated[bool, typer.Option("--retry", help="Start failed runs again.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Compose and check every run; start none.")]
+Where = Annotated[
+    list[str] | None, typer.Option("--where", metavar="AXIS=VALUE", help="Only these runs; may be repeated.")
+]
+Sweep = Annotated[str | None, typer.Option("--sweep", metavar="NAME", help="Only the runs of this sweep.")]
+RUNS = Path("runs")
+
+
+@app.callback()
+def root(
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Does this optimizer, learning-rate schedule or batch-size schedule really help?"""
+
+
+@app.command()
+def train(overrides: Overrides = None, runs: Runs = RUNS, retry: Retry = False) -> None:
+    """Train one run in the foreground."""
+    from . import commands
+
+    raise typer.Exit(commands.train(overrides or [], runs, retry=retry))
+
+
+@app.command()
+def sweep(
+    overrides: Overrides = None,
+    runs: Runs = RUNS,
+    dry_run: DryRun = False,
+    retry: Retry = False,
+    on_error: Annotated[str, typer.Option("--on-error", metavar="continue|stop", help="After a failure.")] = "continue",
+    jobs_per_device: JobsPerDevice = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call the sweep.")] = None,
+) -> None:
+    """Train every combination of the choices; what is done is skipped, what was cut off is resumed."""
+    from . import commands
+
+    options = commands.SweepOptions(dry_run, retry, on_error, jobs_per_device)
+    raise typer.Exit(commands.sweep(overrides or [], runs, options, name))
+
+
+@app.command()
+def status(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None, runs: Runs = RUNS) -> None:
+    """What is done, running, failed (and why), left."""
+    from . import commands
+
+    raise typer.Exit(commands.status(name, runs))
+
+
+@app.command()
+def table(
+    rows: Annotated[list[str] | None, typer.Option("--rows", metavar="AXIS", help="Rows; may be repeated.")] = None,
+    cols: Annotated[list[str] | None, typer.Option("--cols", metavar="AXIS", help="Columns; may be repeated.")] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", metavar="M", help="test_accuracy, min:test_loss, steps_to:test_accuracy>=0.9, ..."),
+    ] = None,
+    where: Where = None,
+    sweep: Sweep = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", metavar="AXIS=VALUE", help="Paired test against it, Holm-corrected.")
+    ] = None,
+    format: Annotated[str, typer.Option("--format", metavar="rich|markdown|latex|csv|html")] = "rich",
+    runs: Runs = RUNS,
+) -> None:
+    """Compare: mean +- std over seeds, n, 95 % interval; diverged and failed runs are counted."""
+    from . import commands
+
+    request = commands.TableRequest(rows or [], cols or [], metric or [], where or [], sweep, baseline, format)
+    raise typer.Exit(commands.table(request, runs))
+
+
+@app.command()
+def plot(
+    metric: Annotated[str, typer.Option("--metric", metavar="M", help="What to plot.")] = "test_accuracy",
+    x: Annotated[str, typer.Option("--x", metavar="samples|steps|seconds", help="Against what.")] = "samples",
+    hue: Annotated[str | None, typer.Option("--hue", metavar="AXIS", help="One line a value of it.")] = None,
+    where: Where = None,
+    sweep: Sweep = None,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help=".png, .svg or .pdf")] = Path("plot.png"),
+    runs: Runs = RUNS,
+) -> None:
+    """Draw a metric: the mean over seeds with its 95 % band."""
+    from . import commands
+
+    raise typer.Exit(commands.plot(metric, x, hue, where or [], sweep, output, runs))
+
+
+@app.command()
+def reproduce(
+    paper: Annotated[str, typer.Argument(metavar="PAPER|all", help="sgdm_schedules, adadagrad, ...")],
+    scale: Annotated[str, typer.Option("--scale", metavar="laptop|gpu|paper")] = "laptop",
+    runs: Runs = RUNS,
+    dry_run: DryRun = False,
+    retry: Retry = False,
+    jobs_per_device: JobsPerDevice = None,
+) -> None:
+    """Run a paper's comparison and put its claims to the test."""
+    from . import commands
+
+    options = commands.SweepOptions(dry_run, retry, "continue", jobs_per_device)
+    raise typer.Exit(commands.reproduce(paper, scale, runs, options))
+
+
+@app.command()
+def report(
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.html")] = Path("report.html"),
+    sweep: Sweep = None,
+    runs: Runs = RUNS,
+) -> None:
+    """One HTML file with every run, table, plot and claim."""
+    from . import commands
+
+    raise typer.Exit(commands.report(output, sweep, runs))
+
+
+@app.command()
+def data(
+    action: Annotated[str, typer.Argument(metavar="list|prepare")] = "list",
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None,
+) -> None:
+    """The data sets: what there is, and download or convert by name."""
+    from . import commands
+
+    raise typer.Exit(commands.data(action, names or []))
+
+
+@app.command()
+def show(
+    overrides: Overrides = None,
+    axes: Annotated[bool, typer.Option("--axes", help="What each axis offers.")] = False,
+) -> None:
+    """The composed configuration of a run."""
+    from . import commands
+
+    raise typer.Exit(commands.show(overrides or [], axes))
+
+
+def main() -> None:
+    """The console script. Errors are one line; `--traceback`, anywhere on the line, shows where they came from."""
+    arguments = sys.argv[1:]
+    if arguments == ["--version"]:
+        from importlib.metadata import version
+
+        print(f"batchlab {version('batchlab')}")
+        return
+    traceback = "--traceback" in arguments
+    try:
+        app([a for a in arguments if a != "--traceback"])
+    except (KeyboardInterrupt, BrokenPipeError) as error:
+        if isinstance(error, BrokenPipeError):  # the reader of a pipe has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(130 if isinstance(error, KeyboardInterrupt) else 0)
+    except Exception as error:
+        if traceback:
+            raise
+        wrong_request = isinstance(error, (ValueError, OSError))
+        text = " ".join(str(error).split()) or type(error).__name__
+        if not wrong_request:
+            text = f"{type(error).__name__}: {text} (a fault of batchlab: --traceback shows where)"
+        print(f"batchlab: {text}", file=sys.stderr)
+        sys.exit(2 if wrong_request else 1)

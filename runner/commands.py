@@ -1,0 +1,159 @@
+"""What the commands do. Each takes the parsed request and returns an exit code; imports stand where they are needed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from batchlab.results.store import RunStore
+
+from .schema import ConfigError
+
+if TYPE_CHECKING:
+    from .config import Planned
+
+OUT = Console(highlight=False)
+ERR = Console(stderr=True, highlight=False)
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """How to go about a sweep."""
+
+    dry_run: bool = False
+    retry: bool = False
+    on_error: str = "continue"
+    jobs_per_device: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.on_error not in ("continue", "stop"):
+            raise ConfigError(f"--on-error {self.on_error}: choose continue or stop")
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """What `batchlab table` was asked for."""
+
+    rows: list[str]
+    cols: list[str]
+    metrics: list[str]
+    where: list[str]
+    sweep: str | None
+    baseline: str | None
+    format: str
+
+
+def train(overrides: Sequence[str], runs: Path, *, retry: bool) -> int:
+    """One run, its rows on the screen as they come."""
+    from .config import compose
+
+    plans = compose(overrides)
+    if len(plans) != 1:
+        raise ConfigError(f"these overrides make {len(plans)} runs: `batchlab sweep` takes several")
+    code = execute(plans, runs, SweepOptions(retry=retry), name=None, follow=True)
+    run = RunStore(runs).run(plans[0].run_id)
+    OUT.print(f"{run.read_state().state}: {run.folder}", soft_wrap=True)
+    return code
+
+
+def sweep(overrides: Sequence[str], runs: Path, options: SweepOptions, name: str | None) -> int:
+    """The grid of the overrides."""
+    from .config import compose
+
+    plans = compose(overrides)
+    if name is None:  # the same request has the same name
+        digest = hashlib.sha256(" ".join(p.run_id for p in plans).encode()).hexdigest()
+        name = f"sweep-{digest[:6]}"
+    return execute(plans, runs, options, name)
+
+
+def execute(
+    plans: Sequence[Planned], runs: Path, options: SweepOptions, name: str | None, *, follow: bool = False
+) -> int:
+    """Check all runs, then train what is left of them."""
+    from .executors import executor_for
+    from .executors.local import LocalExecutor
+
+    executor = executor_for([p.tree for p in plans], options.jobs_per_device)
+    if isinstance(executor, LocalExecutor):
+        executor.check(max(int(p.tree["nproc"]) for p in plans))
+    if options.dry_run:
+        return _dry_run(plans)
+    from .sweep import SKIPPED, freeze, run_sweep
+
+    store = RunStore(runs).prepare()
+    if any(store.run(p.run_id).read_state().state not in SKIPPED for p in plans):
+        if isinstance(executor, LocalExecutor):
+            executor.warm_up()  # imports torch on the other core while this process checks the runs
+        try:
+            _check(plans)
+        except BaseException:
+            executor.close()
+            raise
+    from .display import Display
+
+    freeze(store, name or plans[0].run_id, plans)
+    display = Display(OUT, live=OUT.is_terminal and not follow, follow=follow)
+    try:
+        outcome = run_sweep(
+            plans, store, executor, display, retry=options.retry, stop_on_error=options.on_error == "stop"
+        )
+    finally:
+        display.close()
+        executor.close()
+    OUT.print(display.summary(), style="bold")
+    if name is not None:
+        OUT.print(f"sweep {name} in {runs}: `batchlab status {name}`, `batchlab table --sweep {name}`", soft_wrap=True)
+    return outcome.exit_code
+
+
+def _check(plans: Sequence[Planned], *, data_at_hand: bool = True) -> None:
+    from .validate import validate
+
+    for warning in validate(plans, data_at_hand=data_at_hand):
+        ERR.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
+
+
+def _dry_run(plans: Sequence[Planned]) -> int:
+    from batchlab.datasets import available
+
+    from .display import title
+
+    ready = {entry.name for entry in available() if entry.ready}
+    at_hand = [p for p in plans if p.tree["dataset"]["name"] in ready]
+    elsewhere = [p for p in plans if p.tree["dataset"]["name"] not in ready]
+    _check(at_hand)
+    _check(elsewhere, data_at_hand=False)
+    for planned in plans:
+        labels = " ".join(str(v) for v in planned.labels.values())
+        OUT.print(Text(f"{planned.run_id}  {labels + '  ' if labels else ''}{title(planned)}"), soft_wrap=True)
+    OUT.print(f"{len(plans)} runs, all valid; nothing was started", style="bold")
+    if elsewhere:
+        names = ", ".join(sorted({p.tree["dataset"]["name"] for p in elsewhere}))
+        OUT.print(f"not checked against the data, which is not here yet: {names} (`batchlab data prepare {names}`)")
+    return 0
+
+
+def show(overrides: Sequence[str], axes: bool) -> int:
+    """The configuration as YAML, or the axes."""
+    from .config import axes as offered
+    from .config import compose
+
+    if axes:
+        for axis, names in offered().items():
+            OUT.print(f"[bold]{axis}[/bold]: {', '.join(names) or '(none yet)'}", soft_wrap=True)
+        return 0
+    import yaml
+
+    plans = compose(overrides)
+    if len(plans) != 1:
+        raise ConfigError(f"these overrides make {len(plans)} runs: show takes one")
+    OUT.print(f"# run {plans[0].run_id}", style="dim")
+    OUT.print(Text(yaml.safe_dump(plans[0].tree, sort_keys=False).rstrip()), soft_wrap=True)
+    return 0

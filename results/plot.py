@@ -94,8 +94,9 @@ class Plot:
         text = file.getvalue()
         text = text[text.index("<svg") :].replace(INK, "currentColor")
         text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-        head, rest = text.split(">", 1)  # the page gives it its size
-        return f"{re.sub(r' (width|height)="[^"]*"', '', head)} role='img'>{rest}"
+        head, rest = text.split(">", 1)
+        head = re.sub(r' (width|height)="[^"]*"', "", head)  # the page gives it its size
+        return f"{head} role='img'>{rest}"
 
     def _log(self) -> bool:
         values, valid = self.frame.column(self.metric.name)

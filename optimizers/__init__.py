@@ -8,6 +8,9 @@ Everything here works in anybody's training loop; nothing needs the runner.
 
 from batchlab.optimizers.adagrad_norm import AdaGradNorm
 from batchlab.optimizers.clock import Clock
+from batchlab.optimizers.integrators import RK4, AdamsBashforth, Heun, Taylor
+from batchlab.optimizers.lamb import LAMB
+from batchlab.optimizers.lars import LARS
 from batchlab.optimizers.nshb import NSHB
 
-__all__ = ["NSHB", "AdaGradNorm", "Clock"]
+__all__ = ["LAMB", "LARS", "NSHB", "RK4", "AdaGradNorm", "AdamsBashforth", "Clock", "Heun", "Taylor"]

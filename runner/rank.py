@@ -41,6 +41,7 @@ class Meters:
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
     _since: float = 0.0
+    _paused: float = 0.0
 
     @classmethod
     def on(cls, device: torch.device) -> Meters:
@@ -60,8 +61,14 @@ class Meters:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Training time stands still within the block; what the block takes counts as evaluation time."""
-        began = self.now()
-        self.train_seconds += began - self._since
+        self._paused = self.now()
+        self.train_seconds += self._paused - self._since
         yield
-        self._since = self.now()
-        self.eval_seconds += self._since - began
+        self.count_pause()
+        self._since = self._paused
+
+    def count_pause(self) -> None:
+        """Add what the pause has taken so far to the evaluation time."""
+        now = self.now()
+        self.eval_seconds += now - self._paused
+        self._paused = now

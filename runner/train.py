@@ -71,7 +71,7 @@ def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, contex
         stopping, diverged = consent(context, meters.loss)
         if evaluate or diverged:
             with meters.paused():
-                writer.evaluate(lr, batch.size)
+                writer.evaluate(lr, size)
         if diverged:
             return Outcome("diverged", f"the training loss was not finite at step {session.clock.steps}")
         if stopping or saver.due():

@@ -63,7 +63,7 @@ class Writer:
             self.context.run.write_progress(samples=clock.samples, total=clock.total_samples)
 
     def evaluate(self, lr: float, batch_size: int) -> None:
-        """A row of metrics."""
+        """A row of metrics. `batch_size` is the schedule's, which the last batch of an epoch may have fallen short of."""
         session, clock, log = self.session, self.session.clock, self.session.config.log
         self.marks = self._marks()
         synchronise_buffers(session.model)
@@ -94,6 +94,7 @@ class Writer:
             row["full_gradient_norm_paper"] = evaluator.full_gradient_norm_paper(session.augmented, batch_size)
         self.meters.loss = torch.zeros_like(self.meters.loss)
         self.meters.samples = 0
+        self.meters.count_pause()
         row["train_seconds"] = self.meters.train_seconds
         row["eval_seconds"] = self.meters.eval_seconds
         if self.recorder is None:

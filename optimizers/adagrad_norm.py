@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from batchlab.optimizers.dense import DenseOptimizer, split
+from batchlab.optimizers.dense import DenseOptimizer, parts
 
 __all__ = ["AdaGradNorm"]
 
@@ -79,9 +79,9 @@ class AdaGradNorm(DenseOptimizer):
         if group is self.param_groups[0]:
             self._observe()  # all groups' gradients, before any group moves
         params = [p for p in group["params"] if p.grad is not None]
-        for part in split(params, group["foreach"]):
-            move = self._move_rows if group["per_row"] else self._move
-            move(params[part], [self._gradient(p, group) for p in params[part]], group)
+        move = self._move_rows if group["per_row"] else self._move
+        for part in parts(params, group["foreach"]):
+            move(part, [self._gradient(p, group) for p in part], group)
 
     def _gradient(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
         gradient = parameter.grad
@@ -102,8 +102,8 @@ class AdaGradNorm(DenseOptimizer):
         v = first["v"] = first["v"].to(device)  # a checkpoint may have been read on another device
         for group in self.param_groups:
             params = [] if group["per_row"] else [p for p in group["params"] if p.grad is not None]
-            for part in split(params, group["foreach"]):
-                gradients = [self._gradient(p, group) for p in params[part]]
+            for part in parts(params, group["foreach"]):
+                gradients = [self._gradient(p, group) for p in part]
                 entries = [g.values() if g.is_sparse else g for g in gradients]
                 norms = torch._foreach_norm(entries, 2, dtype=v.dtype)
                 v += torch.stack([norm.to(device) for norm in norms]).square().sum()

@@ -231,7 +231,7 @@ def evaluation_batches(
     if batch < 1:
         raise ValueError(f"an evaluation batch of {batch} samples: at least 1")
     source = Resident(dataset, split, torch.device(device), dtype, channels_last)
-    places = torch.arange(rank, source.n, world_size, device=source.device)
+    places = torch.arange(source.n, device=source.device)[rank::world_size]
     for start in range(0, len(places), batch):
         index = places[start : start + batch]
         yield source.x(index, None), source.y.index_select(0, index)

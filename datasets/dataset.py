@@ -45,6 +45,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         for key in ("mean", "std"):
             value = getattr(self, key)
+            if isinstance(value, (int, float)):
+                raise ValueError(f"dataset.{key}={value}: a list, one value per channel or one for all")
             if value is not None:
                 object.__setattr__(self, key, tuple(float(v) for v in value))
         if (self.mean is None) != (self.std is None):
@@ -53,7 +55,9 @@ class Preprocessing:
             raise ValueError(f"dataset.std={list(self.std)}: every value must be positive")
         if self.mean is not None and not all(math.isfinite(v) for v in self.mean):
             raise ValueError(f"dataset.mean={list(self.mean)}: every value must be finite")
-        if self.pad < 0:
+        if not self.white > 0:
+            raise ValueError(f"dataset.white={self.white}: the stored value that becomes 1.0 is positive")
+        if self.pad < 0 or self.pad != int(self.pad):
             raise ValueError(f"dataset.pad={self.pad}: padding is a number of pixels, 0 or more")
         if not 0 <= self.rotate <= 180:
             raise ValueError(f"dataset.rotate={self.rotate}: an angle between 0 and 180 degrees")
@@ -115,6 +119,9 @@ class Dataset:
                 f"{self.name}: x_{split} has shape {x.shape}, which looks like (N, C, H, W); "
                 "store images as (N, H, W, C)"
             )
+        values = x if isinstance(x, np.ndarray) else x.data
+        if x.ndim == 4 and values.dtype not in (np.uint8, np.float32, np.float64):
+            raise ValueError(f"{self.name}: x_{split} has type {values.dtype}; images are uint8, float32 or float64")
         if y.shape != (x.shape[0],):
             raise ValueError(
                 f"{self.name}: y_{split} has shape {y.shape}; expected ({x.shape[0]},), one per sample of x_{split}"
@@ -128,7 +135,6 @@ class Dataset:
                 )
         elif not np.isfinite(y).all():
             raise ValueError(f"{self.name}: y_{split} has NaN or infinite targets")
-        values = x if isinstance(x, np.ndarray) else x.data
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise ValueError(f"{self.name}: x_{split} has NaN or infinite values; clean the data first")
 

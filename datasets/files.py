@@ -71,13 +71,18 @@ def read_npz(path: Path, keys: tuple[str, ...] = KEYS) -> dict[str, NDArray[Any]
             arrays = {key: _read_array(archive, key) for key in keys if key in members}
     except Exception as error:  # damaged bytes can fail anywhere: zip, zlib, the array's header, its pickle
         raise ValueError(
-            f"{path} is damaged or not an .npz of plain arrays ({type(error).__name__}: {str(error).splitlines()[0]}); "
+            f"{path} is damaged or not an .npz of plain arrays ({first_line(error)}); "
             f"restore it, or delete it and run `batchlab data prepare {path.stem}`"
         ) from error
     missing = [key for key in keys if key not in arrays]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}; it must hold {', '.join(keys)}")
     return arrays
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, fit for a one-line message."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _read_array(archive: zipfile.ZipFile, key: str) -> NDArray[Any]:

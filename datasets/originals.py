@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchlab.datasets.catalogue import ENTRIES
-from batchlab.datasets.files import writable
+from batchlab.datasets.files import first_line, writable
 
 Arrays = dict[str, NDArray[Any]]
 STALLED_SECONDS = 60.0  # a server that sends nothing for so long has failed; a slow one has not
@@ -117,7 +117,7 @@ def download_folder(
         yield Path(temporary.name), url, download_url
     except (OSError, RuntimeError, tarfile.TarError) as error:
         raise ValueError(
-            f"cannot download {name} from {url}: {error}; set BATCHLAB_{name.upper()}_URL to a mirror, "
+            f"cannot download {name} from {url}: {first_line(error)}; set BATCHLAB_{name.upper()}_URL to a mirror, "
             f"or put the original files into {root / str(ENTRIES[name].original)}, or {name}.npz into {root}"
         ) from error
     finally:

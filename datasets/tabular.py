@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from batchlab.datasets.catalogue import ENTRIES, prepare
 from batchlab.datasets.dataset import Dataset
-from batchlab.datasets.files import data_root, read_npz, write_npz
+from batchlab.datasets.files import data_root, first_line, read_npz, write_npz
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -183,7 +183,7 @@ def _read_text(files: list[Path], features: int | None) -> dict[str, NDArray[Any
         flat = load_svmlight_files([str(file) for file in files], n_features=features)
     except (ValueError, OverflowError) as error:
         names = " and ".join(map(str, files))
-        raise ValueError(f"{names}: not LIBSVM text, or damaged ({error})") from error
+        raise ValueError(f"{names}: not LIBSVM text, or damaged ({first_line(error)})") from error
     arrays: dict[str, NDArray[Any]] = {"width": np.array(flat[0].shape[1])}
     for i, (x, y) in enumerate(zip(flat[::2], flat[1::2], strict=True)):
         x.sort_indices()

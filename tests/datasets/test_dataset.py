@@ -1,0 +1,58 @@
+"""What a Dataset accepts, and how it says no."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from batchlab.datasets import Dataset, Preprocessing
+
+IMAGES = np.zeros((4, 5, 6, 3), np.uint8)
+LABELS = np.arange(4) % 2
+
+
+def make(x=IMAGES, y=LABELS, x_test=None, y_test=None, classes=2, **preprocessing):
+    x_test, y_test = (x if x_test is None else x_test), (y if y_test is None else y_test)
+    return Dataset("set", x, y, x_test, y_test, classes, Preprocessing(**preprocessing))
+
+
+def test_shapes():
+    assert make().shape == (3, 5, 6)
+    assert make().n == 4
+    assert make(x=np.zeros((4, 7))).shape == (7,)
+    assert make(x=csr_array((4, 7))).shape == (7,)
+    assert make(x=np.zeros((4, 7)), y=np.ones(4), classes=None).classes is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": np.zeros((4, 5, 6), np.uint8)}, r"x_train has shape \(4, 5, 6\); images are"),
+        ({"x": np.zeros((4, 3, 8, 8), np.uint8)}, r"looks like \(N, C, H, W\)"),
+        ({"x": IMAGES.astype(np.int32)}, "type int32; images are uint8"),
+        ({"y": LABELS[:3]}, r"y_train has shape \(3,\); expected \(4,\)"),
+        ({"y": LABELS.astype(np.float64)}, "type float64; labels are int64"),
+        ({"classes": 1}, "labels 0 to 1; expected 0 to 0"),
+        ({"y": LABELS - 1}, "labels -1 to 0; expected 0 to 1"),
+        ({"y": np.array([0.0, np.nan, 0, 0]), "classes": None}, "NaN or infinite targets"),
+        ({"x": np.array([[1.0], [np.inf], [0], [0]])}, "NaN or infinite values"),
+        ({"x": csr_array([[1.0], [np.nan], [0], [0]])}, "NaN or infinite values"),
+        ({"x_test": np.zeros((4, 5, 5, 3), np.uint8)}, "they must agree"),
+        ({"x": IMAGES[:0], "y": LABELS[:0]}, "no samples"),
+        ({"mean": [0.5, 0.5], "std": [0.5]}, r"dataset.mean has 2 values for 3 channel"),
+        ({"x": np.zeros((4, 7)), "pad": 4}, "its samples are vectors"),
+        ({"x": np.zeros((4, 7)), "mean": [0.1], "std": [1]}, "its samples are vectors"),
+        ({"mean": [0.5]}, "dataset.mean and dataset.std go together"),
+        ({"mean": [0.5], "std": [0.0]}, "dataset.std=.*positive"),
+        ({"mean": [float("nan")], "std": [1.0]}, "dataset.mean=.*finite"),
+        ({"mean": 0.5, "std": 0.5}, "dataset.mean=0.5: a list"),
+        ({"pad": -1}, "dataset.pad=-1"),
+        ({"pad": 1.5}, "dataset.pad=1.5"),
+        ({"rotate": 200.0}, "dataset.rotate=200.0"),
+        ({"white": 0.0}, "dataset.white=0.0"),
+    ],
+    ids=str,
+)
+def test_refusals(change, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        make(**change)
+    assert "\n" not in str(caught.value)

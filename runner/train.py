@@ -56,9 +56,9 @@ def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, contex
     meters.resume()
     while session.clock.samples < session.clock.total_samples:
         left = session.clock.total_samples - session.clock.samples
-        size = min(session.batch_schedule.size(session.clock), left)
+        size = session.batch_schedule.size(session.clock)
         lr = session.set_learning_rate()
-        batch = session.batches.take(size, session.groups)
+        batch = session.batches.take(min(size, left), session.groups)
         loss = step(session, meters, batch)
         session.advance(batch.size)
         if session.moments is not None:

@@ -81,17 +81,19 @@ def check_batch(name: str, size: int | None) -> None:
         raise ValueError(f"{name}={size} must be a whole number of samples, at least 1")
 
 
-@dataclass(frozen=True, kw_only=True)
 class Constant(BatchSchedule):
-    """The same batch size at every step."""
+    """The same batch size at every step.
 
-    batch_size: int = 128
+    Args:
+        size: samples in a global batch.
+    """
 
-    def __post_init__(self) -> None:
-        check_batch("batch_size", self.batch_size)
+    def __init__(self, *, size: int = 128) -> None:  # no dataclass: the field would hide the method of this name
+        check_batch("size", size)
+        self.samples = size
 
     def planned(self, clock: Clock) -> int:
-        return self.batch_size
+        return self.samples
 
     def changes(self, clock: Clock) -> tuple[Unit, float]:
         return "samples", math.inf
@@ -266,7 +268,7 @@ def total_steps(schedule: BatchSchedule, epoch_size: int, total_samples: int) ->
         total_samples: the budget; the last batch is cut to it.
 
     Example:
-        >>> total_steps(Constant(batch_size=128), 50_000, 300 * 50_000)
+        >>> total_steps(Constant(size=128), 50_000, 300 * 50_000)
         117300
     """
     if not schedule.deterministic:

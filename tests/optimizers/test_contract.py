@@ -66,7 +66,7 @@ TABLE = [
     row("nshb", NSHB, quadratic=0.3, rosenbrock=5e-3, sparse=True, momentum=0.9),
     row("nesterov", SGD, quadratic=0.05, rosenbrock=5e-4, sparse=True, complex=True, momentum=0.9, nesterov=True),
     row("adam", Adam, quadratic=0.1, rosenbrock=0.02, complex=True),
-    row("adamw", AdamW, quadratic=0.1, rosenbrock=0.02, complex=True, weight_decay=0.0),
+    row("adamw", AdamW, quadratic=0.1, rosenbrock=0.02, complex=True, weight_decay=1e-3),
     row("rmsprop", RMSprop, quadratic=0.01, rosenbrock=3e-3, complex=True),
     row("adagrad", Adagrad, quadratic=1.0, rosenbrock=0.5, sparse=True, complex=True),
     row("adagrad_norm", AdaGradNorm, quadratic=3.0, rosenbrock=1.0, sparse=True),

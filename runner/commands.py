@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
@@ -156,4 +156,104 @@ def show(overrides: Sequence[str], axes: bool) -> int:
         raise ConfigError(f"these overrides make {len(plans)} runs: show takes one")
     OUT.print(f"# run {plans[0].run_id}", style="dim")
     OUT.print(Text(yaml.safe_dump(plans[0].tree, sort_keys=False).rstrip()), soft_wrap=True)
+    return 0
+
+
+def status(name: str | None, runs: Path) -> int:
+    """How every run stands; neither torch nor pandas is imported."""
+    from batchlab.results.render import show as print_sheets
+    from batchlab.results.status import status as read_status
+
+    found = read_status(RunStore(runs), name)
+    print_sheets(found.sheets(every=name is not None))
+    return 1 if found.failed else 0
+
+
+def table(request: TableRequest, runs: Path) -> int:
+    """Compare runs."""
+    from batchlab.results.render import FORMATS
+    from batchlab.results.render import show as print_sheets
+    from batchlab.results.table import table as build_table
+
+    if request.format not in FORMATS:
+        raise ConfigError(f"--format {request.format}: choose {', '.join(FORMATS)}")
+    made = build_table(
+        RunStore(runs),
+        rows=request.rows or ["optimizer"],
+        cols=request.cols,
+        metrics=request.metrics or ["test_accuracy"],
+        where=request.where,
+        baseline=request.baseline,
+        sweep=request.sweep,
+    )
+    print_sheets([made.sheet()], request.format)
+    return 0
+
+
+def plot(
+    metric: str, x: str, hue: str | None, where: Sequence[str], sweep: str | None, output: Path, runs: Path
+) -> int:
+    """Save a figure."""
+    from batchlab.results.plot import plot as build_plot
+
+    drawn = build_plot(RunStore(runs), metric=metric, x=x.split(","), hue=hue or "optimizer", where=where, sweep=sweep)
+    OUT.print(str(drawn.save(output)), soft_wrap=True)
+    return 0
+
+
+def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions) -> int:
+    """Train a paper's comparison, print its tables and claims, save its plots."""
+    from .reproduce import papers, plan
+
+    plans = [plan(name, scale) for name in (papers() if paper == "all" else [paper])]
+    codes = []
+    for planned in plans:
+        if len(plans) > 1:
+            OUT.rule(planned.paper)
+        codes.append(execute(planned.plans, runs, options, planned.sweep))
+        if options.dry_run or codes[-1] == 130:
+            continue
+        from batchlab.results.render import show as print_sheets
+        from batchlab.results.reproduction import reproduce as conclude
+
+        concluded = conclude(RunStore(runs), planned.paper, planned.sweep)
+        print_sheets(concluded.sheets())
+        for path in concluded.save_plots(runs / "plots"):
+            OUT.print(f"plot: {path}", soft_wrap=True)
+    return max(codes)
+
+
+def report(output: Path, sweep: str | None, runs: Path) -> int:
+    """Write the HTML report."""
+    from batchlab.results.report import report as write_report
+
+    OUT.print(str(write_report(RunStore(runs), output, sweep=sweep)), soft_wrap=True)
+    return 0
+
+
+def data(action: str, names: Sequence[str]) -> int:
+    """List the data sets, or make some ready."""
+    from batchlab.datasets import available, data_root, prepare
+
+    if action == "prepare":
+        if not names:
+            raise ConfigError("batchlab data prepare NAME...: name at least one data set (`batchlab data list`)")
+        for name in names:
+            path = prepare(name)
+            OUT.print(f"{name}: {path if path is not None else 'generated when used'}", soft_wrap=True)
+        return 0
+    if action != "list":
+        raise ConfigError(f"batchlab data {action}: there are list and prepare")
+    from rich.table import Table
+
+    listing = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("data set", "train", "test", "shape", "classes", "state", "source"):
+        listing.add_column(column, justify="right" if column in ("train", "test", "classes") else "left", no_wrap=True)
+    for entry in available():
+        shape = " x ".join(map(str, entry.shape))
+        state = "ready" if entry.ready else "not here"
+        classes = "targets" if entry.classes is None else str(entry.classes)
+        listing.add_row(entry.name, f"{entry.n:,}", f"{entry.n_test:,}", shape, classes, state, entry.source)
+    OUT.print(listing)
+    OUT.print(f"data root: {data_root()}", style="dim", soft_wrap=True)
     return 0

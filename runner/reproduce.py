@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -32,7 +31,7 @@ SCALES = ("laptop", "gpu", "paper")
 
 
 @dataclass(frozen=True)
-class Reproduction:
+class PaperPlan:
     """A paper at a scale: what is to be trained."""
 
     paper: str
@@ -50,7 +49,7 @@ def papers() -> list[str]:
     return sorted(path.stem for path in (PACKAGED / "reproduce").glob("*.yaml"))
 
 
-def plan(paper: str, scale: str) -> Reproduction:
+def plan(paper: str, scale: str) -> PaperPlan:
     """Compose every run of a paper at a scale.
 
     Raises:
@@ -61,7 +60,7 @@ def plan(paper: str, scale: str) -> Reproduction:
     content = yaml.safe_load((PACKAGED / "reproduce" / f"{paper}.yaml").read_text())
     if scale not in content:
         raise ConfigError(f"--scale {scale}: {paper} has {', '.join(s for s in SCALES if s in content)}")
-    return Reproduction(paper, scale, plans_of(content[scale], paper))
+    return PaperPlan(paper, scale, plans_of(content[scale], paper))
 
 
 def plans_of(chosen: Mapping[str, Any], paper: str) -> list[Planned]:
@@ -87,14 +86,3 @@ def merge(common: Sequence[str], own: Sequence[str]) -> list[str]:
     """A grid's overrides after the common ones, which they replace key by key."""
     keys = {text.split("=", 1)[0] for text in own}
     return [text for text in common if text.split("=", 1)[0] not in keys] + list(own)
-
-
-def conclude(reproduction: Reproduction, runs: Path) -> Any:
-    """The paper's tables, plots and claims over what has been trained."""
-    from importlib import import_module
-
-    from batchlab.results.load import load
-    from batchlab.results.store import RunStore
-
-    module = import_module(f"batchlab.results.papers.{reproduction.paper}")
-    return module.build(load(RunStore(runs), reproduction.sweep))

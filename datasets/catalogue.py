@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -158,27 +158,22 @@ def _located(entry: Entry, folder: Path) -> Entry:
 
 
 def _described(path: Path) -> Entry | None:
-    """What a user's .npz holds, from the headers of its arrays; `None` if it is something else."""
+    """What a user's .npz holds, from headers and targets; `None` if it is something else."""
     try:
-        headers = dict(_headers(path))
-        (train, _), (test, _) = headers["x_train"], headers["x_test"]
-        _, labels = headers["y_train"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        train, test = (_shape(path, key) for key in ("x_train", "x_test"))
+        y = read_npz(path, ("y_train", "y_test"))
+    except Exception:  # whatever damaged or foreign bytes lead to
         return None
     shape = train[1:] if len(train) == 2 else (train[3] if len(train) == 4 else 1, *train[1:3])
     classes = None
-    if labels.kind in "iu":
-        y = read_npz(path, ("y_train", "y_test"))
+    if y["y_train"].dtype.kind in "iu":
         classes = 1 + max(int(part.max(initial=0)) for part in y.values())
     return Entry(path.stem, train[0], test[0], shape, classes, "your file", None, path, True, path.stat().st_size)
 
 
-def _headers(path: Path) -> Iterator[tuple[str, tuple[tuple[int, ...], np.dtype[Any]]]]:
-    """(key, (shape, dtype)) of the arrays in an .npz file."""
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.namelist():
-            with archive.open(member) as file:
-                version = np.lib.format.read_magic(file)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, _, dtype = read(file)
-                yield member.removesuffix(".npy"), (shape, dtype)
+def _shape(path: Path, key: str) -> tuple[int, ...]:
+    """Of an array in an .npz file, from its header."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        v1, v2 = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
+        return v1(file)[0] if version == (1, 0) else v2(file)[0]

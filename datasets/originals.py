@@ -6,12 +6,14 @@ are then written as NAME.npz. Downloads go to a temporary folder; an interrupted
 
 from __future__ import annotations
 
-import contextlib
 import gzip
+import http.client
 import os
-import socket
+import sys
 import tarfile
-from collections.abc import Callable, Iterator
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -44,13 +46,15 @@ def cifar(name: str, root: Path) -> Arrays:
             "y_test": np.array(test.targets, np.int64),
         }
 
-    if (root / original.base_folder).is_dir():
-        return read(root)
-    with download_folder(name, root, source(name) or original.url) as (folder, url, fetch):
-        fetch(url, folder, original.filename, original.tgz_md5)
+    def fetch(url: str, folder: Path) -> Arrays:
+        retrieve(url, folder / original.filename, original.tgz_md5)
         with tarfile.open(folder / original.filename) as archive:
             archive.extractall(folder, filter="data")
         return read(folder)
+
+    if (root / original.base_folder).is_dir():
+        return read(root)
+    return download(name, root, (original.url,), fetch)
 
 
 def mnist(name: str, root: Path) -> Arrays:
@@ -65,18 +69,13 @@ def mnist(name: str, root: Path) -> Arrays:
         arrays = {key: read_idx(folder / file) for file, key in keys.items()}
         return {k: a[..., None] if k.startswith("x") else a.astype(np.int64) for k, a in arrays.items()}
 
-    raw = root / "MNIST" / "raw"
-    if raw.is_dir():
-        return read(raw)
-    with download_folder(name, root, source(name) or MNIST.mirrors[0]) as (folder, url, fetch):
+    def fetch(url: str, folder: Path) -> Arrays:
         for file, md5 in files.items():
-            fetch(f"{url.rstrip('/')}/{file}", folder, file, md5)
+            retrieve(f"{url.rstrip('/')}/{file}", folder / file, md5)
         return read(folder)
 
-
-def source(name: str) -> str | None:
-    """The mirror asked for: the address of the .tar.gz for CIFAR, of the folder of .gz files for MNIST."""
-    return os.environ.get(f"BATCHLAB_{name.upper()}_URL")
+    raw = root / "MNIST" / "raw"
+    return read(raw) if raw.is_dir() else download(name, root, MNIST.mirrors, fetch)
 
 
 def check(folder: Path, files: dict[str, str]) -> None:
@@ -101,25 +100,40 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * rank).reshape(shape)
 
 
-@contextlib.contextmanager
-def download_folder(
-    name: str, root: Path, url: str
-) -> Iterator[tuple[Path, str, Callable[[str, Path, str, str], None]]]:
-    """(temporary folder in `root`, `url`, download function); a failure names `url` and the way out."""
-    from torchvision.datasets.utils import download_url
+def retrieve(url: str, path: Path, md5: str) -> None:
+    """Download one file, saying so on stderr; `OSError` if it cannot be had or is not the published one."""
+    from torchvision.datasets.utils import check_integrity
 
-    with writable(root):
-        root.mkdir(parents=True, exist_ok=True)
-        temporary = TemporaryDirectory(dir=root, prefix=f".{name}-")
-    patience = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(STALLED_SECONDS)
-    try:
-        yield Path(temporary.name), url, download_url
-    except (OSError, RuntimeError, tarfile.TarError) as error:
-        raise ValueError(
-            f"cannot download {name} from {url}: {first_line(error)}; set BATCHLAB_{name.upper()}_URL to a mirror, "
-            f"or put the original files into {root / str(ENTRIES[name].original)}, or {name}.npz into {root}"
-        ) from error
-    finally:
-        socket.setdefaulttimeout(patience)
-        temporary.cleanup()
+    request = urllib.request.Request(url, headers={"User-Agent": "batchlab"})
+    with urllib.request.urlopen(request, timeout=STALLED_SECONDS) as answer, path.open("wb") as file:
+        total, done, shown = int(answer.headers.get("Content-Length") or 0), 0, 0.0
+        print(f"downloading {url} ({total / 1e6:.1f} MB)", file=sys.stderr, flush=True)
+        while block := answer.read(2**18):
+            done += file.write(block)
+            if sys.stderr.isatty() and time.monotonic() - shown > 1:
+                shown = time.monotonic()
+                print(f"\r{done / 1e6:.1f} MB", end="\r", file=sys.stderr, flush=True)
+    if not check_integrity(path, md5):
+        raise OSError(f"not the published file: its MD5 is not {md5}")
+
+
+def download(name: str, root: Path, urls: Sequence[str], fetch: Callable[[str, Path], Arrays]) -> Arrays:
+    """`fetch(url, temporary folder)` from the first of `urls` that has it, or from the mirror asked for.
+
+    BATCHLAB_NAME_URL is the address of the .tar.gz for CIFAR, of the folder of .gz files for MNIST.
+    """
+    variable = f"BATCHLAB_{name.upper()}_URL"
+    mirror = os.environ.get(variable)
+    failures = []
+    for url in (mirror,) if mirror else urls:
+        with writable(root):
+            temporary = TemporaryDirectory(dir=root, prefix=f".{name}-")
+        with temporary as folder:
+            try:
+                return fetch(url, Path(folder))
+            except (OSError, RuntimeError, ValueError, http.client.HTTPException, tarfile.TarError) as error:
+                failures.append(f"{url}: {first_line(error)}")
+    raise ValueError(
+        f"cannot download {name} ({'; '.join(failures)}); set {variable} to a mirror, "
+        f"or put the original files into {root / str(ENTRIES[name].original)}, or {name}.npz into {root}"
+    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from batchlab.datasets import Batch
 from batchlab.results.record import Recorder
+from batchlab.results.store import now
 
 from .checkpoint import Saver
 from .facts import facts
@@ -25,17 +25,16 @@ CONSENT_EVERY = 8
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: done, diverged or interrupted, and the facts that go into run.json."""
+    """How a run ended: done, diverged or interrupted."""
 
     state: str
     reason: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def train(config: RunConfig, context: Context) -> Outcome:
     """Train until the budget of samples is spent, the loss leaves the numbers, or the run is told to stop.
 
-    Only rank 0 writes. A checkpoint in the run's folder is continued from, bit for bit.
+    Only rank 0 writes: rows, the outcome, its facts. A checkpoint in the run's folder is continued from, bit for bit.
     """
     session = Session.build(config, context.device, context.rank, context.world_size)
     meters = Meters.on(context.device)
@@ -44,11 +43,16 @@ def train(config: RunConfig, context: Context) -> Outcome:
     saver.restore()
     writer = Writer(session, meters, recorder, context)
     outcome = _loop(session, meters, writer, saver, context)
-    if outcome.state != "interrupted" and recorder is not None:
-        tree = read_tree(context.run.config)
-        recorder.seal(axes_of(tree) | {"run_id": context.run.run_id}, tree)
-        context.run.checkpoint.unlink(missing_ok=True)
-    return Outcome(outcome.state, outcome.reason, facts(session.clock, meters, context))
+    if recorder is not None:
+        run = context.run
+        run.write_state(**facts(session.clock, meters, context))
+        if outcome.state != "interrupted":
+            tree = read_tree(run.config)
+            recorder.seal(axes_of(tree) | {"run_id": run.run_id}, tree)
+        run.write_state(state=outcome.state, reason=outcome.reason, ended=now())
+        if outcome.state != "interrupted":  # only now: killed a moment earlier, a run goes on from its checkpoint
+            run.checkpoint.unlink(missing_ok=True)
+    return outcome
 
 
 def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, context: Context) -> Outcome:
@@ -73,7 +77,7 @@ def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, contex
             with meters.paused():
                 writer.evaluate(lr, size)
         if diverged:
-            return Outcome("diverged", f"the training loss was not finite at step {session.clock.steps}")
+            return Outcome("diverged", f"the training loss was not finite by step {session.clock.steps}")
         if stopping or saver.due():
             with meters.paused():
                 saver.save()

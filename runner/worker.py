@@ -1,4 +1,4 @@
-"""One rank: read the frozen configuration, meet the other ranks, train, write the outcome.
+"""One rank: read the frozen configuration, meet the other ranks, train.
 
 torchrun --standalone --nproc-per-node 2 -m batchlab.runner.worker runs/<run_id>
 """
@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.elastic.multiprocessing.errors import record
 
-from batchlab.results.store import Run, now
+from batchlab.results.store import Run
 
 from .launch import die_with_parent
 from .rank import Context
@@ -41,8 +41,6 @@ def rank_main(path: str) -> str:
     finally:
         if world > 1:
             dist.destroy_process_group()
-    if rank == 0:
-        run.write_state(state=outcome.state, reason=outcome.reason, ended=now(), **outcome.facts)
     return outcome.state
 
 

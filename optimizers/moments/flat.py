@@ -5,14 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-ROW = (
-    1024  # summing 500,000 squares in one float32 chain loses 4e-5; rows of 1,024 added in float64 lose 5e-8
-)
-
-
-def accumulator(dtype: torch.dtype) -> torch.dtype:
-    """The dtype that sums are kept in: float64 for float64, else float32 (bfloat16 gradients included)."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
+ROW = 1024  # summing 500,000 squares in one float32 chain loses 4e-5; rows of 1,024 added in float64 lose 5e-8
 
 
 def exact(device: torch.device) -> torch.dtype:
@@ -24,25 +17,23 @@ class Layout:
     """Where each parameter lies in a flat vector of `length` entries (padded with zeros to whole rows).
 
     Views keep the parameter's own strides (channels_last included), so that foreach optimizers take their
-    fast path on the gradients handed out.
+    fast path on the gradients handed out. Sums are kept in float64 where a parameter is, else in float32
+    (bfloat16 gradients included).
     """
 
     def __init__(self, params: Sequence[Tensor]) -> None:
         self.params = params
         self.device = params[0].device
-        self.dtype = accumulator(
-            torch.float64 if any(p.dtype == torch.float64 for p in params) else params[0].dtype
-        )
+        self.dtype = torch.float64 if any(p.dtype == torch.float64 for p in params) else torch.float32
         for parameter in params:
             if parameter.device != self.device:
                 raise ValueError(
-                    f"parameters on {self.device} and {parameter.device}: the moments of a model are kept in one "
-                    "buffer; move the parameters to one device, or use one GradientMoments for each device"
+                    f"parameters on {self.device} and on {parameter.device}: the moments of a model are kept in "
+                    "one buffer; move the parameters to one device, or use one GradientMoments a device"
                 )
             if parameter.is_complex():
                 raise ValueError("complex parameters: pass torch.view_as_real(parameter) instead")
-        self.size = sum(p.numel() for p in params)
-        self.length = -(-self.size // ROW) * ROW
+        self.length = -(-sum(p.numel() for p in params) // ROW) * ROW
 
     def views(self, flat: Tensor) -> list[Tensor]:
         """The parts of `flat` (length,) in the shapes of the parameters; they share its memory."""
@@ -53,23 +44,56 @@ class Layout:
             start += parameter.numel()
         return views
 
-    def zeros(self, *shape: int) -> Tensor:
-        return torch.zeros(shape or (self.length,), dtype=self.dtype, device=self.device)
+    def zeros(self, length: int) -> Tensor:
+        return torch.zeros(length, dtype=self.dtype, device=self.device)
 
 
-def squared_norms(rows: Tensor) -> Tensor:
-    """Squared norms of the last dimension, (..., length) -> (...), added up in float64."""
-    wide = exact(rows.device)
-    parts: Tensor = torch.linalg.vector_norm(rows.view(*rows.shape[:-1], -1, ROW), dim=-1)
-    return parts.to(wide).square().sum(-1)
+class Sums:
+    """What a step adds up, in the one piece of memory that the ranks add up too.
+
+    Attributes:
+        gradient: sum over samples of their gradients, (length,).
+        squares: sum over groups of n_j g_j^2 per coordinate, (length,) where kept.
+        ledger: room for what few numbers the ranks exchange.
+        scatter: sum over groups of n_j ||g_j||^2, float64.
+        group: a place to lay one group's gradient flat.
+    """
+
+    def __init__(self, params: Sequence[Tensor], *, squares: bool, ledger: int) -> None:
+        self.layout = layout = Layout(params)
+        copies = 2 if squares else 1
+        self.memory = layout.zeros(copies * layout.length + ledger)
+        self.gradient = self.memory[: layout.length]
+        self.squares = self.memory[layout.length : copies * layout.length]
+        self.ledger = self.memory[copies * layout.length :]
+        self.group = layout.zeros(layout.length)
+        self.scatter = torch.zeros((), dtype=exact(layout.device), device=layout.device)
+        self.gradient_views = layout.views(self.gradient)
+        self.square_views = layout.views(self.squares) if squares else None
+        self.group_views = layout.views(self.group)
+
+    def add(self, samples: int) -> None:
+        """Take in `group`, the mean gradient of that many samples."""
+        self.gradient.add_(self.group, alpha=samples)
+        self.scatter += samples * dots(self.group, self.group)
+        if self.square_views is not None:
+            self.squares.addcmul_(self.group, self.group, value=samples)
+
+    def clear(self) -> None:
+        self.memory.zero_()
+        self.scatter.zero_()
+
+
+def dots(rows: Tensor, vector: Tensor) -> Tensor:
+    """Inner products of the last dimension, (..., length) and (length,) -> (...), added up in float64."""
+    parts = rows.view(*rows.shape[:-1], -1, ROW) * vector.view(-1, ROW)
+    return parts.sum(-1).to(exact(rows.device)).sum(-1)
 
 
 def _dense(tensor: Tensor) -> bool:
     """Whether the strides are a permutation of contiguous ones (no gaps, no overlap)."""
     expected = 1
-    for stride, size in sorted(
-        (st, si) for st, si in zip(tensor.stride(), tensor.shape, strict=True) if si > 1
-    ):
+    for stride, size in sorted((st, si) for st, si in zip(tensor.stride(), tensor.shape, strict=True) if si > 1):
         if stride != expected:
             return False
         expected *= size

@@ -8,19 +8,20 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from batchlab.optimizers.moments.flat import Layout, exact, squared_norms
+from batchlab.optimizers.moments.flat import Sums, dots
+from batchlab.optimizers.moments.per_sample import PerSample
+from batchlab.optimizers.moments.projection import Micro
 
-Estimator: TypeAlias = Literal["groups", "ddp_norm"]
+Estimator: TypeAlias = Literal["groups", "per_sample", "ddp_norm"]
 Criterion: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 class GradientMoments:
     r"""First and second moments of a batch's gradients, from the gradients of groups of its samples.
 
-    A batch of :math:`b` samples comes in :math:`k` groups (micro-batches, ranks, or both) of :math:`n_j`
-    samples with mean gradients :math:`g_j`. With the batch's mean gradient
-    :math:`g = \frac1b \sum_j n_j g_j`, the variance of ONE sample's gradient, summed over coordinates, is
-    estimated without bias, whatever the sizes of the groups, by
+    A batch of :math:`b` samples comes in :math:`k` groups of :math:`n_j` samples with mean gradients
+    :math:`g_j`. With the batch's mean gradient :math:`g = \frac1b \sum_j n_j g_j`, the variance of ONE sample's
+    gradient, summed over coordinates, is estimated without bias, whatever the sizes of the groups, by
 
     .. math:: \|\mathrm{Var}\|_1 = \frac{1}{k-1} \sum_j n_j \|g_j - g\|^2
               = \frac{1}{k-1} \Big(\sum_j n_j \|g_j\|^2 - b \|g\|^2\Big),
@@ -29,14 +30,23 @@ class GradientMoments:
     :math:`(k - 1) \|\mathrm{Var}\|_1`. Groups of one sample make it the exact sample variance.
 
     Args:
-        params: the parameters (real, on one device; one GradientMoments a device otherwise).
-        estimator: ``"groups"``, or ``"ddp_norm"``, the published
-            :math:`\frac1k \sum_j \|g_j - g\|^2` (arXiv 2412.21124; weights :math:`n_j / b` where groups
-            differ in size), which lacks the factor :math:`n_j` and is
-            :math:`n_j k/(k-1)` times smaller: its thresholds are not comparable with the others'.
+        params: the parameters (real, on one device; use one GradientMoments a device otherwise).
+        estimator: ``"groups"``: a group is a micro-batch of a rank. ``"per_sample"``: a group is a sample;
+            needs `backward`, and a model that does not mix the samples of a batch. ``"ddp_norm"``: groups,
+            but as published, :math:`\frac1k \sum_j \|g_j - g\|^2` (arXiv 2412.21124; weights :math:`n_j / b`
+            where groups differ in size), which lacks the factor :math:`n_j` and so is :math:`n_j k/(k-1)`
+            times smaller: a threshold for it is not comparable with the others'.
         elementwise: also keep :math:`\sum_j n_j g_j^2` per coordinate (one more copy of the parameters).
-        process_group: the ranks to reduce over; ``None`` is the default group where
-            ``torch.distributed`` is initialised.
+        inner_products: also keep what :math:`\langle g_j, g \rangle` needs: each group's gradient (one more
+            copy of the parameters a group of this rank); with ``"per_sample"`` the data instead, for a second,
+            forward-mode pass in `reduce`.
+        process_group: the ranks to reduce over; ``None`` is the default group where ``torch.distributed`` is
+            initialised.
+        chunk_bytes: memory that per-sample gradients are formed in; ``None`` suits the device.
+
+    Attributes:
+        measuring: set it to False for steps whose variance is not wanted: ``"per_sample"`` then costs what an
+            ordinary backward pass does. Adaptive batch schedules do so between their tests.
 
     Example:
         >>> weight = torch.nn.Parameter(torch.zeros(2))
@@ -47,9 +57,11 @@ class GradientMoments:
         >>> moments.reduce()
         >>> weight.grad.tolist(), moments.samples, moments.groups
         ([-1.0, -1.0], 6, 2)
-        >>> round(moments.norm_squared(), 6), round(moments.variance(), 6)   # 3 (|g_1 - g|^2 + |g_2 - g|^2) / 1
+        >>> moments.norm_squared(), moments.variance()      # 3 (|g_1 - g|^2 + |g_2 - g|^2) / (2 - 1)
         (2.0, 12.0)
     """
+
+    _seen: list[bool]
 
     def __init__(
         self,
@@ -57,7 +69,9 @@ class GradientMoments:
         *,
         estimator: Estimator = "groups",
         elementwise: bool = False,
+        inner_products: bool = False,
         process_group: dist.ProcessGroup | None = None,
+        chunk_bytes: int | None = None,
     ) -> None:
         self.params = list(params)
         if not self.params:
@@ -66,29 +80,50 @@ class GradientMoments:
             raise ValueError(f"estimator {estimator!r}: choose one of {', '.join(get_args(Estimator))}")
         self.estimator: Estimator = estimator
         self.elementwise = elementwise
+        self.inner_products = inner_products
         self.process_group = process_group
-        self._layout: Layout | None = None
+        self.chunk_bytes = chunk_bytes
+        self.measuring = True
+        self._sums: Sums | None = None
+        self._per_sample: PerSample | None = None
         self._start()
 
     # -- filling -----------------------------------------------------------------------------------------
 
     def backward(self, model: nn.Module, criterion: Criterion, x: Tensor, y: Tensor) -> Tensor:
-        """Forward and backward of one micro-batch, taken into the sums as one group.
+        """Forward and backward of one micro-batch, taken into the sums as this estimator does.
 
         Args:
-            model: gives ``model(x)``; its trainable parameters are those of this object.
+            model: gives ``model(x)``; its trainable parameters are those of this object. Not wrapped in
+                DistributedDataParallel: `reduce` is what adds up over the ranks.
             criterion: ``criterion(output, y)`` gives the losses of the samples, shape (n,).
             x, y: the n samples and their targets, samples first.
 
         Returns:
             The sum of the samples' losses, detached, shape ().
+
+        Raises:
+            ValueError: losses of another shape; a DistributedDataParallel model; ``"per_sample"`` on a model in
+                which samples have no gradients of their own (BatchNorm in train mode).
         """
-        losses = criterion(model(x), y)
-        if losses.dim() != 1 or len(losses) != len(x):
+        if isinstance(model, nn.parallel.DistributedDataParallel):
             raise ValueError(
-                f"the criterion gave shape {tuple(losses.shape)} for {len(x)} samples: it must give one loss each, "
-                'shape (n,); pass reduction="none" and average over all but the first dimension'
+                "DistributedDataParallel has averaged the gradients before they can be measured: pass "
+                "model.module; moments.reduce() adds up over the ranks"
             )
+
+        def losses_of(output: Tensor) -> Tensor:
+            losses = criterion(output, y)
+            if losses.dim() != 1 or len(losses) != len(x):
+                raise ValueError(
+                    f"the criterion gave shape {tuple(losses.shape)} for {len(x)} samples: it must give one loss "
+                    'each, shape (n,); pass reduction="none" and average over all but the first dimension'
+                )
+            return losses
+
+        if self.estimator == "per_sample" and (self.measuring or self.elementwise):
+            return self._observe_each(model, losses_of, x)
+        losses = losses_of(model(x))
         losses.mean().backward()  # type: ignore[no-untyped-call]
         self.observe(len(losses))
         return losses.detach().sum()
@@ -101,66 +136,81 @@ class GradientMoments:
         """
         if samples < 1:
             raise ValueError(f"a group of {samples} samples has no mean gradient: skip it")
-        self._prepare()
-        for index, parameter in enumerate(self.params):
+        if self.estimator == "per_sample" and samples > 1 and self.measuring:
+            raise ValueError(
+                'estimator="per_sample" needs the gradient of every sample: call '
+                "moments.backward(model, criterion, x, y) in place of loss.backward() and moments.observe(n)"
+            )
+        sums = self._open()
+        for index, (parameter, place) in enumerate(zip(self.params, sums.group_views, strict=True)):
             if parameter.grad is None:
-                self._group_views[index].zero_()
+                place.zero_()
                 continue
             self._seen[index] = True
-            self._group_views[index].copy_(
-                parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad
-            )
+            place.copy_(parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad)
             parameter.grad = None
-        self._sums.add_(self._group, alpha=samples)
-        self._scatter += samples * squared_norms(self._group)
-        if self.elementwise:
-            self._squares.addcmul_(self._group, self._group, value=samples)
+        sums.add(samples)
+        if self.inner_products and self.measuring:
+            self._rows.append((samples, sums.group.clone()))
         self._samples += samples
         self._groups += 1
+
+    def _observe_each(self, model: nn.Module, losses_of: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        sums = self._open()
+        if self._per_sample is None:
+            self._per_sample = PerSample(self.params, self.chunk_bytes)
+        if self.inner_products and self.measuring:
+            self._kept.append(Micro(model, losses_of, x))
+        losses, norms, seen = self._per_sample.backward(model, losses_of, x, sums.gradient_views, sums.square_views)
+        sums.scatter += norms.sum()
+        self._seen = [a or b for a, b in zip(self._seen, seen, strict=True)]
+        self._samples += len(losses)
+        self._groups += len(losses)
+        return losses.sum()
 
     @torch.no_grad()
     def reduce(self) -> None:
         """Add up over the ranks, in one all-reduce, and leave the batch's mean gradient in ``.grad``.
 
         Every rank must call it, also one that had no samples. ``.grad`` stays None only where no rank had a
-        gradient. The gradients are views of this object's memory: valid until `reset`.
+        gradient. The gradients are views of this object's memory: valid until `reset`. (Inner products need the
+        mean first: they take a second all-reduce, of one number.)
         """
-        self._prepare()
-        layout, (rank, world) = self._checked_layout(), self._ranks()
-        counts = torch.zeros(3, dtype=self._scatter.dtype, device=layout.device)
-        counts[0], counts[1], counts[2] = self._samples, self._groups, self._scatter
+        sums, (rank, world) = self._open(), self._ranks()
+        counts = torch.zeros_like(sums.scatter).repeat(3)
+        counts[0], counts[1], counts[2] = self._samples, self._groups, sums.scatter
         if world > 1:
             # A place for each rank, in two halves: float64 numbers come through a float32 sum unharmed.
-            high = counts.to(layout.dtype)
-            ledger = self._ledger[: 6 * world].view(world, 2, 3)
+            high = counts.to(sums.ledger.dtype)
+            ledger, seen = sums.ledger[: 6 * world].view(world, 2, 3), sums.ledger[6 * world :]
             ledger[rank, 0], ledger[rank, 1] = high, counts - high
-            seen = self._ledger[6 * world :]
-            if all(self._seen):
-                seen.fill_(1)
-            else:
-                seen.copy_(torch.tensor(self._seen))
-            dist.all_reduce(self._memory, group=self.process_group)
+            missing = [i for i, here in enumerate(self._seen) if not here]
+            seen.fill_(1)
+            if missing:
+                seen[missing] = 0
+            dist.all_reduce(sums.memory, group=self.process_group)
             counts = ledger.to(counts.dtype).sum((0, 1))
-            if not all(self._seen):
+            if missing:
                 self._seen = seen.bool().tolist()
         elif not self._samples:
             raise ValueError("reduce() before any observe() or backward(): there is no gradient")
-        self._sums.div_(counts[0])
-        self._counts = torch.cat([counts, squared_norms(self._sums)[None]])
-        self._reduced = True
-        for parameter, view, seen_here in zip(self.params, layout.views(self._sums), self._seen, strict=True):
-            parameter.grad = view.to(parameter.dtype) if seen_here else None
+        sums.gradient.div_(counts[0])
+        norm = dots(sums.gradient, sums.gradient)
+        along = self._scatter_along(sums, norm, world)
+        self._counts = torch.stack([*counts, norm, along])
+        for parameter, mean, here in zip(self.params, sums.gradient_views, self._seen, strict=True):
+            parameter.grad = mean.to(parameter.dtype) if here else None
+        self._reduced, self._measured = True, self.measuring
 
     def reset(self) -> None:
         """Forget the step: sums, statistics and ``.grad``."""
         for parameter in self.params:
             parameter.grad = None
-        if self._layout is not None:
-            self._memory.zero_()
-            self._scatter.zero_()
+        if self._sums is not None:
+            self._sums.clear()
         self._start()
 
-    # -- reading: after reduce(). The first read waits for the device, once a step -------------------------
+    # -- reading, after reduce(); the first read waits for the device, the others do not ------------------
 
     @property
     def samples(self) -> int:
@@ -169,7 +219,7 @@ class GradientMoments:
 
     @property
     def groups(self) -> int:
-        """k, the groups the estimates rest on, over all ranks; `variance` has k - 1 degrees of freedom."""
+        """k, the groups that the estimates rest on, over all ranks: k - 1 degrees of freedom."""
         return round(self._statistics()[1])
 
     def norm_squared(self) -> float:
@@ -179,12 +229,30 @@ class GradientMoments:
     def variance(self) -> float:
         r"""Variance of one sample's gradient, summed over coordinates: :math:`\|\mathrm{Var}\|_1`.
 
-        NaN where fewer than 2 groups were observed.
+        NaN where fewer than 2 groups were observed, or ``measuring`` was False.
         """
-        samples, _, scatter, norm = self._statistics()
-        spread = max(scatter - samples * norm, 0.0)  # in this order: max(0.0, nan) would be 0.0
-        return spread / self._divisor() if self.groups > 1 else math.nan
+        samples, _, scatter, norm, _ = self._statistics()
+        return max(scatter - samples * norm, 0.0) / self._divisor()  # max(0.0, nan) would be 0.0
 
+    def inner_product_variance(self) -> float:
+        r"""Variance of :math:`\langle g_i, g \rangle` over samples i. Needs ``inner_products=True``.
+
+        Estimated like `variance`, :math:`\frac{1}{k-1} \sum_j n_j (\langle g_j, g\rangle - \|g\|^2)^2`.
+        """
+        if not self.inner_products:
+            raise ValueError("inner products are not kept: build GradientMoments(..., inner_products=True)")
+        return self._statistics()[4] / self._divisor()
+
+    def orthogonal_variance(self) -> float:
+        r"""Variance of the part of a sample's gradient orthogonal to g, summed over coordinates.
+
+        :math:`\|\mathrm{Var}(g_i)\|_1 - \mathrm{Var}(\langle g_i, g\rangle) / \|g\|^2`; NaN where g = 0. Needs
+        ``inner_products=True``.
+        """
+        along, norm = self.inner_product_variance(), self.norm_squared()
+        return max(self.variance() - along / norm, 0.0) if norm > 0 else math.nan
+
+    @torch.no_grad()
     def second_moments(self) -> list[Tensor]:
         r"""Mean square of the groups' gradients per coordinate, :math:`\frac1b \sum_j n_j g_j^2`.
 
@@ -192,51 +260,54 @@ class GradientMoments:
         weights :math:`n_j/b` are those of the mean, so that subtracting :math:`g^2` never goes below zero but
         for rounding. Needs ``elementwise=True``.
         """
-        return self._checked_layout().views(self._mean_squares())
+        sums, squares = self._mean_squares()
+        return sums.layout.views(squares)
 
+    @torch.no_grad()
     def coordinate_variance(self) -> list[Tensor]:
         """Variance of one sample's gradient per coordinate, aligned with `params`; NaN where k < 2.
 
         Needs ``elementwise=True``.
         """
-        layout = self._checked_layout()
-        scale = self.samples / self._divisor() if self.groups > 1 else math.nan
-        deviations = (self._mean_squares() - self._sums.square()).clamp_(min=0)
-        return layout.views(deviations.mul_(scale))
+        sums, squares = self._mean_squares()
+        deviations = (squares - sums.gradient.square()).clamp_(min=0)
+        return sums.layout.views(deviations.mul_(self.samples / self._divisor()))
 
     # -- inside ------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
         self._samples, self._groups = 0, 0  # of this rank
         self._seen = [False] * len(self.params)  # which parameters had a gradient
-        self._reduced = False
+        self._rows: list[tuple[int, Tensor]] = []  # groups' sizes and gradients
+        self._kept: list[Micro] = []
+        self._counts = torch.zeros(0)
         self._read: tuple[float, ...] | None = None
+        self._reduced = self._measured = False
 
-    def _prepare(self) -> None:
+    def _open(self) -> Sums:
         if self._reduced:
             raise ValueError("this step is already reduced: call moments.reset() before the next one")
-        if self._layout is not None:
-            return
-        self._layout = layout = Layout(self.params)
-        world = self._ranks()[1]
-        length = layout.length
-        copies = 2 if self.elementwise else 1
-        self._memory = layout.zeros(copies * length + 6 * world + len(self.params))
-        self._sums = self._memory[:length]
-        self._squares = self._memory[length : copies * length]
-        self._ledger = self._memory[copies * length :]
-        self._group = layout.zeros()
-        self._group_views = layout.views(self._group)
-        self._scatter = torch.zeros((), dtype=exact(layout.device), device=layout.device)
+        if self._sums is None:
+            ledger = 6 * self._ranks()[1] + len(self.params)
+            self._sums = Sums(self.params, squares=self.elementwise, ledger=ledger)
+        return self._sums
 
     def _ranks(self) -> tuple[int, int]:
         if not (dist.is_available() and dist.is_initialized()):
             return 0, 1
         return dist.get_rank(self.process_group), dist.get_world_size(self.process_group)
 
-    def _checked_layout(self) -> Layout:
-        assert self._layout is not None
-        return self._layout
+    def _scatter_along(self, sums: Sums, norm: Tensor, world: int) -> Tensor:
+        """Sum over all groups of n_j (<g_j, g> - ||g||^2)^2."""
+        total = torch.zeros_like(norm)
+        for samples, row in self._rows:
+            total += samples * (dots(row, sums.gradient) - norm).square()
+        for micro in self._kept:
+            products = micro.products(self.params, sums.gradient_views)
+            total += (products.to(norm.dtype) - norm).square().sum()
+        if world > 1 and self.inner_products and self.measuring:
+            dist.all_reduce(total, group=self.process_group)
+        return total
 
     def _statistics(self) -> tuple[float, ...]:
         if not self._reduced:
@@ -246,12 +317,14 @@ class GradientMoments:
         return self._read
 
     def _divisor(self) -> float:
+        """k - 1, or b as published for DDP-Norm; NaN where there is no estimate."""
+        if self.groups < 2 or not self._measured:
+            return math.nan
         return self.samples if self.estimator == "ddp_norm" else self.groups - 1
 
-    def _mean_squares(self) -> Tensor:
+    def _mean_squares(self) -> tuple[Sums, Tensor]:
         if not self.elementwise:
-            raise ValueError(
-                "per-coordinate moments are not kept: build GradientMoments(..., elementwise=True)"
-            )
+            raise ValueError("per-coordinate moments are not kept: build GradientMoments(..., elementwise=True)")
         self._statistics()
-        return self._squares / self._counts[0]
+        assert self._sums is not None
+        return self._sums, self._sums.squares / self._counts[0]

@@ -13,9 +13,7 @@ from batchlab.optimizers.moments import GradientMoments
 SHAPES = [(3, 5), (7,), (), (2, 3, 2, 2)]
 
 
-def fill(
-    gradients: np.ndarray, sizes: list[int], **options: object
-) -> tuple[GradientMoments, list[torch.Tensor]]:
+def fill(gradients: np.ndarray, sizes: list[int], **options: object) -> tuple[GradientMoments, list[torch.Tensor]]:
     """The moments of groups of `sizes` samples; `gradients` holds one row a sample."""
     params = [torch.zeros(shape, dtype=torch.float64, requires_grad=True) for shape in SHAPES]
     moments = GradientMoments(params, **options)
@@ -35,9 +33,7 @@ def fill(
 def draw(samples: int, seed: int) -> np.ndarray:
     size = sum(math.prod(shape) for shape in SHAPES)
     generator = np.random.default_rng(seed)
-    return generator.normal(size=size) + generator.normal(size=(samples, size)) * generator.uniform(
-        0, 2, size
-    )
+    return generator.normal(size=size) + generator.normal(size=(samples, size)) * generator.uniform(0, 2, size)
 
 
 def flatten(tensors: list[torch.Tensor]) -> np.ndarray:

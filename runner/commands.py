@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .config import Planned
 
 OUT = Console(highlight=False)
+if not OUT.is_terminal:  # into a file or a pipe: nothing is cut to a width
+    OUT.width = 10_000
 ERR = Console(stderr=True, highlight=False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 import torch
@@ -91,3 +91,28 @@ def parts(tensors: list[Tensor], foreach: bool | None) -> Iterator[list[Tensor]]
     """`tensors` in the lists that one call of an update takes."""
     for places in split(tensors, foreach):
         yield [tensors[i] for i in places]
+
+
+def blocks(rows: Sequence[list[Tensor]], size: int = 1 << 16) -> list[list[list[Tensor]]]:
+    """Cut aligned tensors into pieces that stay in a CPU's cache through all passes of an element-wise update.
+
+    Args:
+        rows: lists of tensors, of which `rows[i][j]` has the shape of `rows[0][j]` for all i.
+        size: elements of a piece.
+
+    Returns:
+        Calls to make instead of one with `rows`: flat views of the same memory, each list of length 1, where
+        the rows hold a single CPU tensor each, with the same dense layout; else `rows` themselves.
+    """
+    first = rows[0][0]
+    if len(rows[0]) > 1 or first.device.type != "cpu" or first.numel() <= size or not _dense(first):
+        return [list(rows)]
+    if any(row[0].stride() != first.stride() for row in rows):
+        return [list(rows)]
+    pieces = [torch.split(torch.as_strided(row[0], (first.numel(),), (1,)), size) for row in rows]
+    return [[[piece] for piece in aligned] for aligned in zip(*pieces, strict=True)]
+
+
+def _dense(tensor: Tensor) -> bool:
+    """Whether the elements fill one stretch of memory, in whatever order of dimensions."""
+    return bool(torch.ops.aten.is_non_overlapping_and_dense(tensor))

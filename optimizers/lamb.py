@@ -33,7 +33,7 @@ class LAMB(TrustRatioOptimizer):
     Args:
         params: parameters or groups. Shapes are free; real and dense.
         lr: learning rate, at least 0.
-        betas: beta1 and beta2, each in [0, 1).
+        beta1, beta2: decay of the first and of the second moment, each in [0, 1).
         eps: at least 0.
         weight_decay: lambda, at least 0.
         exclude: which parameters have neither trust ratio nor weight decay: None: those of at most one
@@ -54,13 +54,13 @@ class LAMB(TrustRatioOptimizer):
         self,
         params: ParamsT,
         lr: float = 1e-2,
-        betas: tuple[float, float] = (0.9, 0.999),
+        beta1: float = 0.9,
+        beta2: float = 0.999,
         eps: float = 1e-6,
         weight_decay: float = 0.01,
         exclude: bool | None = None,
         foreach: bool | None = None,
     ) -> None:
-        beta1, beta2 = betas
         defaults = {
             "lr": lr,
             "beta1": beta1,
@@ -90,14 +90,14 @@ class LAMB(TrustRatioOptimizer):
         torch._foreach_lerp_(m, g, 1 - beta1)
         torch._foreach_mul_(v, beta2)
         torch._foreach_addcmul_(v, g, g, value=1 - beta2)
-        # With c = c1 / sqrt(c2), the ratio of the bias corrections, m^ / (sqrt(v^) + eps) is m / (sqrt(v) +
-        # eps c1 / c) divided by c, and so is all of u below: a factor of the step, not a pass over the
-        # parameters.
+        # With c = c1 / sqrt(c2), the ratio of the bias corrections, m^ / (sqrt(v^) + eps) is
+        # m / (sqrt(v) + eps sqrt(c2)) divided by c, and so is all of u: a factor of the step, not a pass over it.
         c1, c2 = 1 - beta1 ** (step + 1), 1 - beta2 ** (step + 1)
         c = c1 / math.sqrt(c2)
-        root = list(torch._foreach_sqrt(v))
-        torch._foreach_add_(root, eps * c1 / c)
-        u = list(torch._foreach_div(m, root))
+        u = list(torch._foreach_sqrt(v))
+        torch._foreach_add_(u, eps * math.sqrt(c2))
+        torch._foreach_reciprocal_(u)
+        torch._foreach_mul_(u, m)
         if trusted:
             if group["weight_decay"]:
                 torch._foreach_add_(u, x, alpha=c * group["weight_decay"])

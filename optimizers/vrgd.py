@@ -1,0 +1,229 @@
+"""The variance-reduced optimizers of arXiv 2309.13681 by their names: `GSNR` around a base optimizer each."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from torch.optim import SGD, Adam, AdamW
+from torch.optim.optimizer import ParamsT
+from typing_extensions import Unpack
+
+from batchlab.optimizers.gsnr import GSNR, Normalize, Upper
+from batchlab.optimizers.lamb import LAMB
+from batchlab.optimizers.lars import LARS
+
+
+class Options(TypedDict, total=False):
+    """What all of them take for `GSNR`, by keyword; its docstring says what each does."""
+
+    gamma: float
+    upper: Upper
+    normalize: Normalize
+    eps: float
+    minimum_groups: int
+    control: bool
+
+
+class VRSGD(GSNR):
+    """SGD with the gradient scaled by its signal-to-noise ratio, x <- x - lr (r gbar + weight_decay x).
+
+    Source: arXiv 2309.13681, Algorithm 1; `GSNR` defines r and lists the deviations.
+
+    Args:
+        params: parameters or groups, real and dense.
+        lr: learning rate, at least 0.
+        weight_decay: coupled, not scaled by r.
+        beta3: decay of a running mean of r, None for none (the algorithm has none).
+        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
+        options: see `Options` and `GSNR`.
+
+    >>> import torch
+    >>> from batchlab.optimizers.moments import GradientMoments
+    >>> w = torch.nn.Parameter(torch.zeros(2))
+    >>> moments = GradientMoments([w], elementwise=True)
+    >>> optimizer = VRSGD([w], lr=1.0, gamma=0.1)
+    >>> for group in range(8):
+    ...     w.grad = torch.tensor([1.0 + 0.1 * (-1) ** group, 1.0 + (-1) ** group])
+    ...     moments.observe(4)
+    >>> moments.reduce()
+    >>> optimizer.step(moments)
+    >>> [round(value, 4) for value in w.tolist()]
+    [-1.0, -0.1]
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 0.1,
+        weight_decay: float = 0.0,
+        beta3: float | None = None,
+        foreach: bool | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        base = SGD(params, lr=lr, weight_decay=weight_decay, foreach=foreach)
+        super().__init__(base, beta3=beta3, foreach=foreach, **options)
+
+
+class VRMomentum(GSNR):
+    """Momentum SGD with the gradient scaled by its signal-to-noise ratio.
+
+    m <- momentum m + r gbar + weight_decay x,  x <- x - lr m.
+
+    Source: arXiv 2309.13681, which feeds r gbar to the base optimizer; the momentum is that of `torch.optim.SGD`,
+    without dampening. `GSNR` defines r and lists the deviations.
+
+    Args:
+        params: parameters or groups, real and dense.
+        lr: learning rate, at least 0.
+        momentum: at least 0.
+        weight_decay: coupled, not scaled by r.
+        beta3: decay of a running mean of r, None for none.
+        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
+        options: see `Options` and `GSNR`.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 0.1,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        beta3: float | None = None,
+        foreach: bool | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        base = SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, foreach=foreach)
+        super().__init__(base, beta3=beta3, foreach=foreach, **options)
+
+
+class VRAdam(GSNR):
+    """Adam on the gradient p^ gbar, p^ the running mean of the signal-to-noise ratio: a reconstruction.
+
+    The paper's box is in an appendix that was not available. Ours: p and p^ as in `GSNR`, then m, v and the step of
+    `torch.optim.Adam` from p^ gbar in place of the gradient; beta1 = beta3 = 0.9, beta2 = 0.999.
+
+    Args:
+        params: parameters or groups, real and dense.
+        lr: learning rate, at least 0.
+        beta1, beta2: of Adam's moments, each in [0, 1).
+        beta3: of the running mean of r, in [0, 1); None scales by r itself.
+        epsilon: Adam's, added to the root of the second moment. (`eps` is that of the ratio.)
+        weight_decay: coupled as in Adam, added to p^ gbar.
+        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
+        options: see `Options` and `GSNR`.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        beta3: float | None = 0.9,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        foreach: bool | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        base = Adam(params, lr=lr, betas=(beta1, beta2), eps=epsilon, weight_decay=weight_decay, foreach=foreach)
+        super().__init__(base, beta3=beta3, foreach=foreach, **options)
+
+
+class VRAdamW(GSNR):
+    """As `VRAdam`, a reconstruction, with the decoupled weight decay of `torch.optim.AdamW`, which r does not touch.
+
+    Args:
+        params: parameters or groups, real and dense.
+        lr: learning rate, at least 0.
+        beta1, beta2: of Adam's moments, each in [0, 1).
+        beta3: of the running mean of r, in [0, 1); None scales by r itself.
+        epsilon: Adam's, added to the root of the second moment. (`eps` is that of the ratio.)
+        weight_decay: decoupled: x <- x - lr weight_decay x.
+        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
+        options: see `Options` and `GSNR`.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        beta3: float | None = 0.9,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+        foreach: bool | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        base = AdamW(params, lr=lr, betas=(beta1, beta2), eps=epsilon, weight_decay=weight_decay, foreach=foreach)
+        super().__init__(base, beta3=beta3, foreach=foreach, **options)
+
+
+class VRLARS(GSNR):
+    """`LARS` on the gradient r gbar; the norm of that scaled gradient enters the trust ratio.
+
+    Source: arXiv 2309.13681, which feeds r gbar to the base optimizer; `LARS` and `GSNR` list the deviations.
+
+    Args:
+        params: parameters or groups, real and dense.
+        lr: learning rate, at least 0.
+        momentum: in [0, 1).
+        weight_decay: as in `LARS`, not scaled by r.
+        trust_coefficient: eta of the trust ratio, at least 0.
+        exclude: which parameters have neither trust ratio nor weight decay (None: at most one dimension). r scales
+            these too.
+        beta3: decay of a running mean of r, None for none.
+        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
+        options: see `Options` and `GSNR`.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1.0,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust_coefficient: float = 1e-3,
+        exclude: bool | None = None,
+        beta3: float | None = None,
+        foreach: bool | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        base = LARS(params, lr, momentum, weight_decay, trust_coefficient, exclude, foreach)
+        super().__init__(base, beta3=beta3, foreach=foreach, **options)
+
+
+class VRLAMB(GSNR):
+    """`LAMB` on the gradient p^ gbar, p^ the running mean of the signal-to-noise ratio: a reconstruction.
+
+    The paper's box is in an appendix that was not available. Ours: p and p^ as in `GSNR`, then LAMB's moments and trust
+    ratio from p^ gbar in place of the gradient; beta1 = beta3 = 0.9, beta2 = 0.999.
+
+    Args:
+        params: parameters or groups, real and dense.
+        lr: learning rate, at least 0.
+        beta1, beta2: of LAMB's moments, each in [0, 1).
+        beta3: of the running mean of r, in [0, 1); None scales by r itself.
+        epsilon: LAMB's, added to the root of the second moment. (`eps` is that of the ratio.)
+        weight_decay: as in `LAMB`, not scaled by r.
+        exclude: which parameters have neither trust ratio nor weight decay (None: at most one dimension). p^ scales
+            these too.
+        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
+        options: see `Options` and `GSNR`.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-2,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        beta3: float | None = 0.9,
+        epsilon: float = 1e-6,
+        weight_decay: float = 0.01,
+        exclude: bool | None = None,
+        foreach: bool | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        base = LAMB(params, lr, beta1, beta2, epsilon, weight_decay, exclude, foreach)
+        super().__init__(base, beta3=beta3, foreach=foreach, **options)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from batchlab.results.frame import Frame
-from batchlab.results.metrics import Metric, budgets
+from batchlab.results.metrics import CLOCKS, Metric, budgets
 from batchlab.results.sheet import Column, Sheet, Text, count, decimals, listing, number, p_value
 from batchlab.results.stats import ALPHA, Test, holm, paired_test
 from batchlab.results.store import State
@@ -123,13 +123,14 @@ def _measure(frame: Frame, claim: Claim) -> Judged:
     if empty:
         return _undecided(claim, f"no runs of {listing(empty)}", lost)
     metric, budget = claim.metric, math.nan
+    missing = [name for name in (metric.name, *(CLOCKS[c] for c in [claim.at] if c)) if name not in frame.names]
+    if missing:
+        return _undecided(claim, f"{listing(missing)} not measured", lost)
     if claim.at:
         done = [part.select(lambda run: run.state is State.DONE) for part in frames]
         spent = [amount for part in done for amount in budgets(part, claim.at).values()]
         budget = min(spent, default=math.nan)
         metric = replace(metric, budget=claim.at, limit=budget)
-    if metric.name not in frame.names:
-        return _undecided(claim, f"{metric.name} was not measured", lost)
     values = [_by_stratum(part, metric, claim.match) for part in frames]
     comparisons = [
         _compare(claim, rival, values[0], theirs) for rival, theirs in zip(claim.rivals, values[1:], strict=True)
@@ -276,7 +277,7 @@ def _budget(item: Judged) -> str:
 
 def _lost(item: Judged) -> str:
     dropped = max((c.dropped for c in item.comparisons), default=0)
-    parts = [f"{n} {state}" for state, n in item.lost.items()]
+    parts = [f"{count(sum(item.lost.values()), 'run')} not done"] if item.lost else []
     if dropped:
         parts.append(f"{count(dropped, 'seed')} left out")
     return f"† {', '.join(parts)}" if parts else ""

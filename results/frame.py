@@ -42,8 +42,11 @@ class RunRow:
     def value(self, key: str) -> Any:
         """A label, an axis, or a dotted key of the configuration; `MISSING` where the run has none.
 
-        A run that never started is known by the overrides its sweep gave it.
+        Several keys with commas between give their values as one text. A run that never started is
+        known by the overrides its sweep gave it.
         """
+        if "," in key:
+            return " ".join(str(self.value(part)) for part in key.split(","))
         if key in self.labels:
             return self.labels[key]
         if key == "run_id":

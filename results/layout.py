@@ -8,7 +8,6 @@ from typing import Any
 
 from batchlab.results.metrics import Metric
 from batchlab.results.sheet import Column, Sheet, Text, count, decimals, listing, number, p_value, uncertain
-from batchlab.results.stats import ALPHA
 from batchlab.results.table import Cell, Key, Losses, Table
 
 WORDS = {
@@ -25,12 +24,13 @@ def table_sheet(table: Table) -> Sheet:
     cells = table.cells
     sizes = {cell.summary.n for cell in cells.values() if cell.values}
     places = {metric: _places(table, metric) for metric in table.metrics}
+    same = len({(metric.name, metric.reduce) for metric in table.metrics}) == 1
     columns = [Column((axis,)) for axis in table.row_axes]
     for col in table.cols:
         for metric in table.metrics:
             names = [_name(axis, value) for axis, value in zip(table.col_axes, col, strict=True)]
             if len(table.metrics) > 1 or not names:
-                names.append(metric.title)
+                names.append(metric.within if same and metric.budget else metric.title)
             columns.append(Column(tuple(names), "right"))
     rows = []
     before: Key = ()
@@ -39,7 +39,7 @@ def table_sheet(table: Table) -> Sheet:
         before = row
         for col in table.cols:
             for metric in table.metrics:
-                line.append(_text(cells.get((row, col, metric)), places[metric], len(sizes) > 1))
+                line.append(_text(cells.get((row, col, metric)), places[metric], max(sizes, default=0)))
         rows.append(line)
     return Sheet(
         table.title,
@@ -71,7 +71,7 @@ def _places(table: Table, metric: Metric) -> int | None:
     return decimals(median(spreads) if spreads else math.nan, min(means))
 
 
-def _text(cell: Cell | None, places: int | None, show_n: bool) -> Text:
+def _text(cell: Cell | None, places: int | None, usual: int) -> Text:
     if cell is None:
         return Text("")
     summary, scale = cell.summary, cell.metric.quantity.scale
@@ -82,7 +82,7 @@ def _text(cell: Cell | None, places: int | None, show_n: bool) -> Text:
     low, high = summary.low * scale, summary.high * scale
     here = decimals(std, mean) if places is None else places
     parts = [] if math.isnan(low) else [f"[{number(low, here)}, {number(high, here)}]"]
-    if show_n:
+    if summary.n != usual:
         parts.append(f"n {summary.n}")
     if cell.test:
         parts.append(p_value(cell.p_holm))
@@ -100,19 +100,24 @@ def losses(lost: Losses) -> str:
 def _notes(table: Table, sizes: set[int]) -> list[str]:
     if not table.cells:
         return list(table.notes)
-    notes = [f"mean ± standard deviation over {_sizes(sizes)}; brackets: 95 % t interval of the mean"]
+    unless = " unless the cell says otherwise" if len(sizes) > 1 else ""
+    notes = [
+        f"mean ± standard deviation over n = {max(sizes, default=0)} runs{unless}; brackets: 95 % t interval of the mean"
+    ]
     if sizes == {1}:
         notes = ["one run a cell: no spread, no interval, no test; add seeds before believing a difference"]
     if any(cell.best for cell in table.cells.values()):
         notes.append(
-            "bold: the best of its column, and all that a paired t-test with Holm's correction does not tell "
-            f"apart from it at {ALPHA:.0%}; cells that lost runs are never bold"
+            "bold: the best of its column, and all that a paired t-test at 5 % (each by itself) does not tell apart "
+            "from it; cells that lost runs are never bold"
         )
     if table.baseline:
         name = listing([f"{axis}={_value(value)}" for axis, value in table.baseline.items()])
         notes.append(f"p: against {name} in the same place, paired by seed, Holm over all cells of a metric")
         if any(cell.test and not cell.test.paired for cell in table.cells.values()):
             notes.append("some p are Welch's: those cells share no seeds with the baseline")
+    if any(cell.metric.quantity.log for cell in table.cells.values() if cell.best or cell.test):
+        notes.append("losses and norms are compared on their logarithms")
     if any(cell.losses.total for cell in table.cells.values()):
         notes.append("†: runs that gave no number; means are over the others, so they flatter")
     if table.mixed:
@@ -122,11 +127,6 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
     if table.unplaced:
         notes.append(f"{count(table.unplaced, 'run')} without a value on every axis left out")
     return notes + table.notes
-
-
-def _sizes(sizes: set[int]) -> str:
-    ordered = sorted(sizes)
-    return f"n = {ordered[0]}" if len(ordered) == 1 else f"n = {ordered[0]} to {ordered[-1]}" if ordered else "n runs"
 
 
 def _record(table: Table, cell: Cell) -> dict[str, Any]:
@@ -141,6 +141,7 @@ def _record(table: Table, cell: Cell) -> dict[str, Any]:
         "ci_low": summary.low,
         "ci_high": summary.high,
         "best": cell.best,
+        "log_scale": cell.metric.quantity.log,
         "difference": cell.test.difference if cell.test else math.nan,
         "p_holm": cell.p_holm,
         "diverged": lost.diverged,

@@ -149,13 +149,19 @@ class Metric:
         """For people: `least full gradient norm`, `test accuracy [%]`."""
         known = quantity(self.name)
         name = known.label or self.name.replace("_", " ")
-        at = f" within {self.limit:g} {self.budget}" if self.budget else ""
+        at = f" {self.within}" if self.budget else ""
         if self.reduce in CLOCKS:
             sign = {">=": "≥", "<=": "≤"}[self.sign]
             target = f"{self.target * known.scale:g}{' %' if known.unit == '%' else ''}"
             return f"{CLOCK_LABELS[self.reduce]} to {name} {sign} {target}{at}"
         word = {"last": "", "min": "least ", "max": "greatest ", "mean": "mean "}[self.reduce]
         return word + name + at
+
+    @property
+    def within(self) -> str:
+        """The budget in words: `within 1,000 steps`."""
+        limit = f"{self.limit:,.0f}" if self.limit >= 1000 else f"{self.limit:.4g}"
+        return f"within {limit} {'s' if self.budget == 'seconds' else self.budget}"
 
     @property
     def title(self) -> str:
@@ -168,7 +174,8 @@ class Metric:
         values, valid = frame.column(self.name)
         clock = frame.column(CLOCKS[self.reduce])[0] if self.reduce in CLOCKS else None
         if self.budget:
-            valid = valid & (frame.column(CLOCKS[self.budget])[0] <= self.limit)
+            spent, _ = frame.column(CLOCKS[self.budget])
+            valid = valid & (spent <= self.limit * (1 + 1e-9))  # epochs and seconds are sums of floats
         out = np.full(len(frame.runs), np.nan)
         missed = np.zeros(len(frame.runs), dtype=bool)
         for i, run in enumerate(frame.runs):

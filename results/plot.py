@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, told apart by colour-blind readers (yellow left out: too faint on white).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6B6B6B")
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (9, 2)))
 INK = "#24292f"
 GREY = "#6a737d"
+Looks = dict[Any, tuple[str, Any]]
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -44,6 +45,11 @@ class Plot:
     panel: str | None = None
     title: str = ""
 
+    @property
+    def drawable(self) -> bool:
+        """Whether some run has measured the metric."""
+        return self.metric.name in self.frame.names
+
     def figure(self) -> Figure:
         """Draw it (matplotlib, no display needed). ValueError when there is nothing to draw."""
         from matplotlib.figure import Figure
@@ -57,18 +63,18 @@ class Plot:
         width = 4.1 * len(self.clocks) + (1.2 if len(self.clocks) == 1 else 0)
         figure = Figure(figsize=(width, 3.1 * len(values) + 0.9), layout="constrained")
         panels = figure.subplots(len(values), len(self.clocks), sharey="row", squeeze=False)
-        hues = self.frame.values(self.hue)
+        looks = self._looks()
         for i, (value, row) in enumerate(zip(values, drawn, strict=True)):
             for j, (clock, lines) in enumerate(zip(self.clocks, row, strict=True)):
                 axes = panels[i, j]
-                self._draw(axes, lines, hues)
+                self._draw(axes, lines, looks)
                 self._dress(axes, clock, first=j == 0, last=i == len(values) - 1, log=log)
                 if self.panel and j == 0:
                     axes.set_title(f"{self.panel} {value}", loc="left", fontsize=9.5, color=INK)
         for row_axes, row in zip(panels, drawn, strict=True):
             everything = [line for lines in row for line in lines]
             _limits(row_axes[0], everything, self.metric.quantity.scale, log=log)
-        self._legend(figure, [line for row in drawn for line in row[0]], hues, log=log)
+        self._legend(figure, [line for row in drawn for line in row[0]], looks, log=log)
         title = self.title or f"{self._title()} by {self.hue}"
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
         return figure
@@ -106,16 +112,16 @@ class Plot:
         wide = len(known) and known.min() > 0 and known.max() > 5 * known.min()
         return bool(self.metric.quantity.log and wide)
 
-    def _draw(self, axes: Axes, lines: Sequence[Curve], hues: Sequence[Any]) -> None:
+    def _draw(self, axes: Axes, lines: Sequence[Curve], looks: Looks) -> None:
         step = self.metric.reduce != "last"
         for line in lines:
-            color, dash = _look(hues.index(line.value))
+            color, dash = looks[line.value]
             scale = self.metric.quantity.scale
             drawstyle = "steps-post" if step else "default"
             axes.plot(line.x, scale * line.mean, color=color, ls=dash, lw=1.7, drawstyle=drawstyle, zorder=3)
-            if line.n > 1:
+            if line.n > 2:  # two seeds have an interval of 13 standard errors: it would hide the rest
                 band = axes.fill_between(line.x, scale * line.low, scale * line.high, step="post" if step else None)
-                band.set(color=color, alpha=0.16, linewidth=0, zorder=2)
+                band.set(color=color, alpha=0.16 if len(lines) < 6 else 0.09, linewidth=0, zorder=2)
             for track in line.lost:
                 axes.plot(track.x, scale * track.y, color=color, ls=dash, lw=0.7, alpha=0.6, drawstyle=drawstyle)
                 if track.state is State.DIVERGED:
@@ -141,23 +147,38 @@ class Plot:
         if first:
             axes.set_ylabel(self._title(), fontsize=9, color=INK)
 
-    def _legend(self, figure: Figure, lines: Sequence[Curve], hues: Sequence[Any], *, log: bool) -> None:
+    def _legend(self, figure: Figure, lines: Sequence[Curve], looks: Looks, *, log: bool) -> None:
         from matplotlib.lines import Line2D
 
         handles = []
-        for i, hue in enumerate(hues):
+        for hue in looks:
             own = [line for line in lines if line.value == hue]
             if own:
-                color, dash = _look(i)
+                color, dash = looks[hue]
                 handles.append(Line2D([], [], color=color, ls=dash, lw=2, label=f"{hue} ({_counts(own)})"))
         mean = "geometric mean" if log else "mean"
         legend = figure.legend(
-            handles=handles, loc="outside lower left", ncols=min(len(handles), 1 + 2 * len(self.clocks)),
+            handles=handles, loc="outside lower left", ncols=min(len(handles), 2 + len(self.clocks) // 2 * 2),
             frameon=False, fontsize=8.5, labelcolor=INK, handlelength=2.6, columnspacing=1.4, alignment="left",
-            title=f"{mean} over seeds with its 95 % t interval; thin lines did not finish, × diverged",
+            title=f"{mean} over seeds, 95 % t interval (from 3 seeds on); thin lines did not finish, × diverged",
             title_fontsize=7.5,
         )  # fmt: skip
         legend.get_title().set_color(GREY)
+
+    def _looks(self) -> Looks:
+        """Colour and dash of each hue. Of two keys (`case,schedule`) the first is the colour, the second the dash."""
+        hues = self.frame.values(self.hue)
+        if "," not in self.hue:
+            return {hue: (_cycle(COLORS, i), _cycle(DASHES, i // len(COLORS))) for i, hue in enumerate(hues)}
+        first, _, second = self.hue.partition(",")
+        colors, dashes = self.frame.values(first), self.frame.values(second)
+        return {
+            run.value(self.hue): (
+                _cycle(COLORS, colors.index(run.value(first))),
+                _cycle(DASHES, dashes.index(run.value(second))),
+            )
+            for run in sorted(self.frame.runs, key=lambda run: hues.index(run.value(self.hue)))
+        }
 
     def _title(self) -> str:
         word = {"min": "running minimum of ", "max": "running maximum of ", "last": ""}[self.metric.reduce]
@@ -199,9 +220,8 @@ def _counts(lines: Sequence[Curve]) -> str:
     return ", ".join([f"n {n[0]}" if len(n) == 1 else f"n {n[0]} to {n[-1]}", *lost])
 
 
-def _look(i: int) -> tuple[str, Any]:
-    """Colour and dash of the i-th line: colours first, then the next dash."""
-    return COLORS[i % len(COLORS)], DASHES[i // len(COLORS) % len(DASHES)]
+def _cycle(options: Sequence[Any], i: int) -> Any:
+    return options[i % len(options)]
 
 
 def _limits(axes: Axes, lines: Sequence[Curve], scale: float, *, log: bool) -> None:
@@ -213,7 +233,7 @@ def _limits(axes: Axes, lines: Sequence[Curve], scale: float, *, log: bool) -> N
     inner = forward(np.concatenate(drawn))
     low, high = float(inner.min()), float(inner.max())
     room = 0.25 * (high - low or abs(high) or 1.0)
-    bands = forward(np.concatenate([part for line in lines for part in (line.low, line.high)]))
+    bands = forward(np.concatenate([part for line in lines if line.n > 2 for part in (line.low, line.high)] or [inner]))
     bands = bands[np.isfinite(bands)]
     if len(bands):
         low, high = min(low, max(low - room, bands.min())), max(high, min(high + room, bands.max()))

@@ -179,7 +179,7 @@ def to_html(sheet: Sheet) -> str:
 
 def _td(text: Text, column: Any) -> str:
     classes = " ".join(filter(None, [column.align if column.align == "right" else "", text.tone]))
-    shown = html.escape(text.text)
+    shown = html.escape(text.text).replace("\n", "<br>")
     shown = f"<strong>{shown}</strong>" if text.bold else shown
     detail = f"<small>{html.escape(text.detail)}</small>" if text.detail else ""
     return f"<td{f' class={classes!r}' if classes else ''}>{shown}{detail}</td>"
@@ -204,7 +204,7 @@ def _plain(value: Any) -> Any:
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", text).replace("\n", " ")
+    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", text).replace("\n", "<br>")
 
 
 _LATEX = {
@@ -212,7 +212,7 @@ _LATEX = {
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$",
     "∞": r"$\infty$", "−": r"$-$", "–": "--", "†": r"$\dagger$", "·": r"$\cdot$", "Δ": r"$\Delta$",
-    "θ": r"$\theta$", "β": r"$\beta$", "γ": r"$\gamma$", "η": r"$\eta$", "→": r"$\to$", "\n": " ",
+    "θ": r"$\theta$", "β": r"$\beta$", "γ": r"$\gamma$", "η": r"$\eta$", "→": r"$\to$", "\n": "; ",
 }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""One module a paper: `build(frame)` makes its `Reproduction` from runs that carry the paper's labels."""

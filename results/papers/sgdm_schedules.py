@@ -1,0 +1,153 @@
+"""Kondo and Iiduka, momentum SGD with learning-rate and batch-size schedules, arXiv 2508.03105.
+
+Labels of the runs: `case` (i, ii, iii, iv) and `schedule` (constant, diminishing, cosine, linear, polynomial for
+(i) and (ii); growth for (iii); warmup-constant, warmup-cosine for (iv)). Axes: optimizer (shb, nshb), seed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from batchlab.results.claims import Claim, Side, judge
+from batchlab.results.frame import Frame
+from batchlab.results.literature import Published, published, published_sheet
+from batchlab.results.metrics import CLOCKS, Metric, budgets
+from batchlab.results.plot import Plot
+from batchlab.results.reproduction import Reproduction
+from batchlab.results.sheet import Column, Sheet, Text, decimals, number, uncertain
+from batchlab.results.stats import summarize
+from batchlab.results.store import State
+from batchlab.results.table import Table, build_table
+
+REFERENCE = "Kondo, Iiduka (arXiv 2508.03105)"
+NORM = Metric("full_gradient_norm", "min")
+PAPER_NORM = Metric("full_gradient_norm_paper", "min")
+READINGS = ("epochs", "steps", "seconds")
+CASES = {
+    "i": "(i) constant batch, decaying lr",
+    "ii": "(ii) growing batch, decaying lr",
+    "iii": "(iii) growing batch, growing lr",
+    "iv": "(iv) growing batch, warm-up lr",
+}
+NOTES = [
+    "equal epochs is the paper's own reading; growing batches begin small, so at equal epochs they take more "
+    "steps: equal steps and equal time say how much of a lead is those steps",
+    "a value at a budget is the least at an evaluation within it; evaluations are the resolution",
+    "(iv) has no theorem: the paper evaluates it in experiments only; the paper's own tables are unknown",
+]
+
+
+def build(frame: Frame) -> Reproduction:
+    """Tables, claims and plots of the four cases, and the sibling papers' numbers."""
+    measured = [metric for metric in (NORM, PAPER_NORM) if metric.name in frame.names]
+    metrics = [*measured, Metric("test_accuracy"), Metric("train_loss")]
+    metrics = [metric for metric in metrics if metric.name in frame.names]
+    tables = [_table(frame, [metric], f"{metric.title}, whole runs (equal epochs)") for metric in metrics]
+    if NORM in measured:
+        at_budgets = [_within(frame, clock) for clock in ("steps", "seconds") if CLOCKS[clock] in frame.names]
+        tables.insert(1, _table(frame, at_budgets, f"{NORM.label} at equal steps and at equal time"))
+    plots = [
+        Plot(frame, metric, READINGS, "case,schedule", "optimizer", title)
+        for metric, title in (
+            (NORM, "Running minimum of the full gradient norm, by case and schedule"),
+            (Metric("test_accuracy"), "Test accuracy, by case and schedule"),
+        )
+        if metric.name in frame.names
+    ]
+    return Reproduction(
+        "sgdm_schedules",
+        "Momentum SGD with learning-rate and batch-size schedules",
+        REFERENCE,
+        tables,
+        judge(frame, claims()),
+        plots,
+        [_beside(frame), _kamo()],
+        NOTES,
+    )
+
+
+def claims() -> list[Claim]:
+    """The paper's claims, each at equal epochs, equal steps and equal time."""
+    sides = {case: Side(f"({case})", {"case": case}) for case in CASES}
+    said = (
+        ("(ii) converges where (i) need not: (ii) beats (i)", "abstract", "ii", ("i",), ("optimizer", "schedule")),
+        ("(iii) is provably faster than (i) and (ii)", "abstract", "iii", ("i", "ii"), ("optimizer",)),
+        ("(iv) beats all others", "abstract, experiments only", "iv", ("i", "ii", "iii"), ("optimizer",)),
+    )
+    return [
+        Claim(text, source, "read", sides[case], tuple(sides[rival] for rival in rivals), NORM, clock, match)
+        for text, source, case, rivals, match in said
+        for clock in READINGS
+    ]
+
+
+def _table(frame: Frame, metrics: list[Metric], title: str) -> Table:
+    return build_table(frame, rows=["case", "schedule"], cols=["optimizer"], metrics=metrics, title=title)
+
+
+def _within(frame: Frame, clock: str) -> Metric:
+    """The least norm within the largest budget of the clock that every finished run has."""
+    done = frame.select(lambda run: run.state is State.DONE)
+    return replace(NORM, budget=clock, limit=min(budgets(done, clock).values(), default=0.0))
+
+
+def _beside(frame: Frame) -> Sheet:
+    """The sibling paper's numbers (SGD without momentum) and ours, a line a case and schedule."""
+    theirs: dict[tuple[str, str, str], list[float]] = {}
+    numbers = [row for row in published("sgdm_schedules") if row.paper.startswith("Umeda")]
+    for row in numbers:
+        theirs.setdefault((row.method.strip("()"), _schedule(row), row.metric), []).append(row.value)
+    metrics = [NORM, Metric("test_accuracy")]
+    optimizers = frame.values("optimizer") if frame.runs else []
+    columns = [Column(("case",)), Column(("schedule",))]
+    columns += [Column(("Umeda, Iiduka: SGD", metric.title), "right") for metric in metrics]
+    columns += [Column((f"ours: {name}", metric.title), "right") for name in optimizers for metric in metrics]
+    rows = []
+    for case, schedule in dict.fromkeys((case, schedule) for case, schedule, _ in theirs):
+        cells = [Text(_range(theirs[case, schedule, str(metric)])) for metric in metrics]
+        part = frame.where(case=case, schedule=schedule)
+        cells += [_ours(part.where(optimizer=name), metric) for name in optimizers for metric in metrics]
+        rows.append([Text(f"({case})"), Text(schedule), *cells])
+    notes = [
+        "published: a sibling paper with the same schedules (CIFAR-100, ResNet-18, 300 epochs), digitised off its "
+        "figures; a range is over lr_max 0.2, 0.5 and 1.0. None is from arXiv 2508.03105 itself",
+        "compare orderings, not values, unless ours ran at the published scale",
+    ]
+    records = published_sheet("", numbers).records
+    return Sheet("Published numbers of a sibling paper beside ours", columns, rows, notes, records)
+
+
+def _kamo() -> Sheet:
+    rows = [row for row in published("sgdm_schedules") if row.paper.startswith("Kamo")]
+    note = "a sibling paper's numbers (CIFAR-100, ResNet-18); none is from arXiv 2508.03105 itself"
+    return published_sheet("Published numbers of a sibling paper: Kamo, Iiduka", rows, [note])
+
+
+def _schedule(row: Published) -> str:
+    if row.setting.startswith("growth"):
+        return "growth"
+    if row.setting.startswith("warm-up"):
+        return f"warmup-{row.setting.rpartition(', ')[2]}"
+    return row.setting
+
+
+def _range(values: list[float]) -> str:
+    low, high = f"{min(values):.10g}", f"{max(values):.10g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _ours(part: Frame, metric: Metric) -> Text:
+    """Mean ± std over the seeds of the runs that are done; how many are not."""
+    done = part.select(lambda run: run.state is State.DONE)
+    lost = len(part.runs) - len(done.runs)
+    detail = f"† {lost} not done" if lost else ""
+    if not done.runs or metric.name not in part.names:
+        return Text("–", detail=detail, tone="dim")
+    values = metric.measure(done).values
+    summary = summarize([value for value in values if math.isfinite(value)])
+    if not summary.n:
+        return Text("–", detail=detail, tone="dim")
+    mean, std = summary.mean * metric.quantity.scale, summary.std * metric.quantity.scale
+    text = uncertain(mean, std) if summary.n > 1 else number(mean, decimals(math.nan, mean))
+    return Text(text, detail=detail)

@@ -1,0 +1,149 @@
+"""`batchlab report`: everything a store knows in one HTML file that needs no network.
+
+Summary of the runs, where they ran, the papers' reproductions with their verdicts, a table and curves of the
+other runs, and every failure with its reason.
+"""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from batchlab.results.atomic import replace_text
+from batchlab.results.frame import GROUPS, Frame
+from batchlab.results.load import load
+from batchlab.results.metrics import Metric
+from batchlab.results.plot import Plot
+from batchlab.results.render import render
+from batchlab.results.reproduction import Reproduction, build, known_papers
+from batchlab.results.sheet import Column, Sheet, Text, count
+from batchlab.results.status import TONES, Status, status
+from batchlab.results.store import RunStore, now
+from batchlab.results.style import CSS
+from batchlab.results.table import build_table
+
+CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "objective_gap")
+LINES = 14
+
+
+def report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
+    """Write the report of a store, or of one sweep, to `path` (HTML), atomically; returns it.
+
+    A sweep named `PAPER-SCALE` (sgdm_schedules-laptop) is shown as that paper's reproduction. Raises ValueError
+    when the file cannot be written.
+    """
+    everything = status(store, sweep)
+    named = [sweep] if sweep else store.sweeps()
+    reproductions = [(name, _paper(name)) for name in named if _paper(name)]
+    sections = [(f"{paper}", _reproduction(build(paper, load(store, name)), name)) for name, paper in reproductions]
+    shown = {run.run_id for name, _ in reproductions for run in load(store, name, columns=()).runs}
+    rest = load(store, sweep).select(lambda run: run.run_id not in shown)
+    if rest.runs:
+        sections.append(("Other runs" if sections else "Runs", _overview(rest)))
+    sections.append(("Where they ran", _environment(load(store, sweep, columns=()))))
+    sections.append(("What went wrong", _failures(everything)))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(path, _page(everything, sections))
+    except OSError as error:
+        raise ValueError(f"cannot write {path} ({error.strerror}): choose another file with -o") from error
+    return path
+
+
+def _paper(sweep: str) -> str:
+    """The paper a sweep reproduces, by its name; empty where it is none."""
+    name = sweep.rpartition("-")[0] or sweep
+    return next((paper for paper in known_papers() if paper in (name, sweep)), "")
+
+
+def _page(runs: Status, sections: list[tuple[str, str]]) -> str:
+    cards = "".join(
+        f"<div class='card {TONES.get(state, '')}'><b>{n:,}</b><span>{state}</span></div>"
+        for state, n in runs.counts.items()
+    )
+    links = "".join(f"<a href='#s{i}'>{html.escape(name)}</a>" for i, (name, _) in enumerate(sections))
+    body = "".join(
+        f"<section id='s{i}'><h2>{html.escape(name)}</h2>{content}</section>"
+        for i, (name, content) in enumerate(sections)
+    )
+    what = f"sweep {runs.sweep}" if runs.sweep else "all runs"
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>batchlab: {html.escape(what)}</title>
+<style>{CSS}</style>
+</head>
+<body>
+<header>
+<h1>batchlab report</h1>
+<p class="lead">{html.escape(what)} · {count(runs.total, "run")} · {now()[:16].replace("T", " ")} UTC</p>
+<nav>{links}</nav>
+<div class="cards"><div class="card"><b>{runs.total:,}</b><span>runs</span></div>{cards}</div>
+</header>
+<main>{body}</main>
+<footer>A mean is over seeds; runs that diverged, failed or are not over are counted beside it, never dropped.</footer>
+</body>
+</html>
+"""
+
+
+def _reproduction(made: Reproduction, sweep: str) -> str:
+    *tables, claims = made.sheets()
+    lead = f"{made.title} · {made.reference} · sweep {sweep}"
+    parts = [f"<p class='lead'>{html.escape(lead)}</p>", render(claims, "html")]
+    parts += [_svg(plot) for plot in made.plots if plot.drawable]
+    parts += [render(sheet, "html") for sheet in tables]
+    return "".join(parts)
+
+
+def _overview(frame: Frame) -> str:
+    """A table over the axes that vary, and curves: for runs that belong to no paper."""
+    metrics = [Metric(name) for name in CANDIDATES if name in frame.names][:3]
+    varying = [axis for axis in GROUPS if len({run.value(axis) for run in frame.runs}) > 1]
+    if not metrics:
+        return "<p class='empty'>no run has recorded a row yet</p>"
+    rows = varying[:-1] or varying or ["optimizer"]
+    cols = varying[-1:] if len(varying) > 1 else []
+    parts = [render(build_table(frame, rows=rows, cols=cols, metrics=metrics[:1]).sheet(), "html")]
+    if len(metrics) > 1:
+        parts.append(render(build_table(frame, rows=varying or rows, metrics=metrics[1:]).sheet(), "html"))
+    hue = ",".join(varying[:2]) or "optimizer"
+    if len({run.value(hue) for run in frame.runs}) <= LINES:
+        parts += [_svg(Plot(frame, metric, ("samples", "seconds"), hue)) for metric in metrics[:2]]
+    return "".join(parts)
+
+
+def _svg(plot: Plot) -> str:
+    try:
+        return f"<figure><div class='plot{'' if len(plot.clocks) > 1 else ' narrow'}'>{plot.svg()}</div></figure>"
+    except ValueError as error:  # nothing to draw yet
+        return f"<p class='empty'>{html.escape(str(error))}</p>"
+
+
+def _environment(frame: Frame) -> str:
+    """Distinct hardware and versions, with how many runs each."""
+    places = Counter(
+        tuple(_words(run.info.get(key)) for key in ("hardware", "versions", "git")) for run in frame.runs if run.info
+    )
+    columns = [Column(("runs",), "right"), Column(("hardware",)), Column(("versions",)), Column(("git",))]
+    rows = [[Text(f"{n:,}"), *(Text(word) for word in place)] for place, n in places.most_common()]
+    notes = ["times compare only between runs of the same hardware"] if len(places) > 1 else []
+    return render(Sheet("hardware and versions", columns, rows, notes, [], "no run has started yet"), "html")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_words(item)}" for key, item in value.items() if item not in (None, "", [], {}))
+    if isinstance(value, list):
+        return ", ".join(map(_words, value))
+    return "" if value is None else str(value)
+
+
+def _failures(runs: Status) -> str:
+    _, *rest = runs.sheets()
+    return "".join(render(sheet, "html") for sheet in rest) or "<p class='empty'>nothing: every run is done</p>"

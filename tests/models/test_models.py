@@ -1,0 +1,202 @@
+"""The contract of every model, and the parameter counts and options of the published ones."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import batchlab.conf
+from batchlab.runner.models import MLP, CifarCNN, CifarResNet, Linear, MnistCNN, imagenet_resnet
+
+CONF = Path(next(iter(batchlab.conf.__path__))) / "model"
+NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
+DIGITS, MNIST, CIFAR, TABLE = (1, 8, 8), (1, 28, 28), (3, 32, 32), (7,)
+ON_TABLES = {"linear", "logistic", "mlp"}
+
+
+def configured(name: str, shape: tuple[int, ...], classes: int, **overrides: Any) -> nn.Module:
+    """The model of a conf file, as the runner builds it."""
+    node = yaml.safe_load((CONF / f"{name}.yaml").read_text()) | overrides
+    assert node.pop("name") == name
+    module, _, target = node.pop("_target_").rpartition(".")
+    model = getattr(importlib.import_module(module), target)(shape=shape, classes=classes, **node)
+    assert isinstance(model, nn.Module)
+    return model
+
+
+def count(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def seeded(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
+    torch.manual_seed(3)
+    return configured(name, shape, classes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_contract(name: str) -> None:
+    """Digits in, logits out; every parameter is used; the same seed draws the same weights."""
+    model, again = seeded(name, DIGITS, 10), seeded(name, DIGITS, 10)
+    for p, q in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(p, q)
+    x = torch.randn(4, *DIGITS)
+    out = model(x)
+    assert out.shape == (4, 10)
+    assert out.dtype == torch.float32
+    assert torch.equal(out, again(x))
+    F.cross_entropy(out, torch.tensor([0, 1, 2, 3])).backward()
+    for label, parameter in model.named_parameters():
+        assert parameter.grad is not None, label
+        assert torch.isfinite(parameter.grad).all(), label
+
+
+@pytest.mark.parametrize("name", sorted(ON_TABLES))
+def test_models_of_tables_take_rows_and_give_one_number(name: str) -> None:
+    assert seeded(name, TABLE, 1)(torch.randn(5, *TABLE)).shape == (5, 1)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - ON_TABLES))
+def test_models_of_images_refuse_tables(name: str) -> None:
+    with pytest.raises(ValueError, match="model=mlp"):
+        configured(name, TABLE, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("cnn_mnist", (1, 3, 8)), ("cnn_cifar", (3, 7, 32)), ("resnet8", (1, 3, 3))]
+)
+def test_images_that_are_too_small_are_refused(name: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="too small"):
+        configured(name, shape, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "classes", "parameters"),
+    [
+        ("logistic", MNIST, 10, 7_850),
+        ("cnn_mnist", MNIST, 10, 28_938),
+        ("cnn_cifar", CIFAR, 10, 541_094),
+        ("resnet18", CIFAR, 10, 11_173_962),
+        ("resnet18", CIFAR, 100, 11_220_132),
+        ("linear", (10,), 1, 11),
+    ],
+)
+def test_published_parameter_counts(name: str, shape: tuple[int, ...], classes: int, parameters: int) -> None:
+    assert count(configured(name, shape, classes)) == parameters
+
+
+@pytest.mark.parametrize("depth", [8, 20, 32, 56])
+@pytest.mark.parametrize("shortcut", ["A", "B", "every_stage"])
+def test_cifar_resnets_have_the_parameters_of_their_layers(depth: int, shortcut: str) -> None:
+    """Weights of each convolution, and two a channel for the norm after it, added up stage by stage."""
+
+    def conv_and_norm(channels: int, filters: int, kernel: int) -> int:
+        return channels * filters * kernel**2 + 2 * filters
+
+    n = (depth - 2) // 6
+    total = conv_and_norm(3, 16, 3) + 64 * 10 + 10
+    for channels, filters in ((16, 16), (16, 32), (32, 64)):
+        total += conv_and_norm(channels, filters, 3) + (2 * n - 1) * conv_and_norm(filters, filters, 3)
+        if shortcut == "every_stage" or (shortcut == "B" and channels != filters):
+            total += conv_and_norm(channels, filters, 1)
+    model = configured(f"resnet{depth}", CIFAR, 10, shortcut=shortcut)
+    assert count(model) == total
+    weighted = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear) and m.weight.shape[2:] != (1, 1)]
+    assert len(weighted) == depth
+
+
+def test_the_zero_padded_shortcut_by_hand() -> None:
+    """With all convolutions at 0 a block passes its input on: every second pixel, and zeros in the new channels."""
+    model = CifarResNet(shape=CIFAR, classes=10, depth=8)
+    seen: dict[int, Tensor] = {}
+    for i, block in enumerate(model.blocks):
+        block.register_forward_hook(lambda _, args, out, i=i: seen.update({i: out[:, :16]}))
+        for module in block.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.zeros_(module.weight)
+    model.eval()
+    x = torch.randn(2, *CIFAR)
+    features = F.relu(model.norm(model.conv(x)))
+    logits = model(x)
+    torch.testing.assert_close(seen[0], features)
+    torch.testing.assert_close(seen[1], features[:, :, ::2, ::2])
+    torch.testing.assert_close(seen[2], features[:, :, ::4, ::4])
+    pooled = F.pad(features[:, :, ::4, ::4].mean((2, 3)), (0, 48))
+    torch.testing.assert_close(logits, model.classifier(pooled))
+
+
+@pytest.mark.parametrize("name", ["resnet8", "resnet18", "resnet50"])
+def test_group_norm_keeps_samples_apart_and_batch_norm_does_not(name: str) -> None:
+    x = torch.randn(6, *CIFAR)
+    for norm, apart in (("group", True), ("batch", False)):
+        model = configured(name, CIFAR, 10, norm=norm).train()
+        whole, alone = model(x)[:2], model(x[:2])
+        assert torch.allclose(whole, alone, atol=1e-4) is apart
+        holds = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+        assert holds is not apart
+
+
+def test_models_with_norm_layers_say_so_in_their_conf() -> None:
+    """The runner refuses per-sample statistics on BatchNorm by reading `norm`, without building the model."""
+    for name in NAMES:
+        node = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+        model = configured(name, DIGITS, 10)
+        normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+        assert (node.get("norm") == "batch") is normed, name
+
+
+def test_norm_options_reach_every_layer() -> None:
+    for name in ("resnet8", "resnet18"):
+        model = configured(name, CIFAR, 10, bn_momentum=0.003, norm_eps=1e-3)
+        norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+        assert norms
+        assert {(m.momentum, m.eps) for m in norms} == {(0.003, 1e-3)}
+        groups = [
+            m for m in configured(name, CIFAR, 10, norm="group", groups=4).modules() if isinstance(m, nn.GroupNorm)
+        ]
+        assert len(groups) == len(norms)
+        assert {m.num_groups for m in groups} == {4}
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: CifarResNet(shape=CIFAR, classes=10, depth=18), "6n"),
+        (lambda: CifarResNet(shape=CIFAR, classes=10, shortcut="C"), "every_stage"),
+        (lambda: CifarResNet(shape=CIFAR, classes=10, norm="layer"), "batch or group"),
+        (lambda: CifarResNet(shape=CIFAR, classes=10, norm="group", groups=5), "groups=5"),
+        (lambda: imagenet_resnet(shape=CIFAR, classes=10, depth=34), "18 or 50"),
+        (lambda: MLP(shape=CIFAR, classes=10, hidden=[]), "hidden"),
+    ],
+)
+def test_options_that_do_not_exist_are_refused(make: Any, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        make()
+
+
+def test_an_option_without_effect_warns() -> None:
+    with pytest.warns(UserWarning, match="bn_momentum"):
+        CifarResNet(shape=CIFAR, classes=10, norm="group", bn_momentum=0.003)
+
+
+def test_linear_begins_at_zero_when_asked() -> None:
+    assert not any(p.any() for p in Linear(shape=(10,), classes=1, bias=False, zero_init=True).parameters())
+    assert count(Linear(shape=(10,), classes=1, bias=False)) == 10
+
+
+def test_cnns_adapt_to_the_digits() -> None:
+    assert count(MnistCNN(shape=DIGITS, classes=10)) == 14_538
+    assert count(CifarCNN(shape=DIGITS, classes=10)) == 60_806
+
+
+def test_torchvision_is_imported_only_by_its_own_models() -> None:
+    program = "import sys, batchlab.runner.models; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -56,7 +56,6 @@ class Sums:
         squares: sum over groups of n_j g_j^2 per coordinate, (length,) where kept.
         ledger: room for what few numbers the ranks exchange.
         scatter: sum over groups of n_j ||g_j||^2, float64.
-        group: a place to lay one group's gradient flat.
     """
 
     def __init__(self, params: Sequence[Tensor], *, squares: bool, ledger: int) -> None:
@@ -66,22 +65,56 @@ class Sums:
         self.gradient = self.memory[: layout.length]
         self.squares = self.memory[layout.length : copies * layout.length]
         self.ledger = self.memory[copies * layout.length :]
-        self.group = layout.zeros(layout.length)
         self.scatter = torch.zeros((), dtype=exact(layout.device), device=layout.device)
         self.gradient_views = layout.views(self.gradient)
         self.square_views = layout.views(self.squares) if squares else None
-        self.group_views = layout.views(self.group)
 
-    def add(self, samples: int) -> None:
-        """Take in `group`, the mean gradient of that many samples."""
-        self.gradient.add_(self.group, alpha=samples)
-        self.scatter += samples * dots(self.group, self.group)
+    def add(self, gradients: Sequence[Tensor | None], samples: int) -> None:
+        """Take in a group's mean gradient, None meaning zero."""
+        pairs = [(place, g) for place, g in enumerate(gradients) if g is not None]
+        given = [(g.to_dense() if g.is_sparse else g).to(self.layout.dtype) for _, g in pairs]
+        if not given:
+            return
+        torch._foreach_add_([self.gradient_views[place] for place, _ in pairs], given, alpha=samples)
+        self.scatter += samples * squared_norm(given)
         if self.square_views is not None:
-            self.squares.addcmul_(self.group, self.group, value=samples)
+            squares = [self.square_views[place] for place, _ in pairs]
+            torch._foreach_addcmul_(squares, given, given, value=samples)
+
+    def row(self, gradients: Sequence[Tensor | None]) -> Tensor:
+        """A group's gradient, flat."""
+        row = self.layout.zeros(self.layout.length)
+        for view, gradient in zip(self.layout.views(row), gradients, strict=True):
+            if gradient is not None:
+                view.copy_(gradient.to_dense() if gradient.is_sparse else gradient)
+        return row
 
     def clear(self) -> None:
         self.memory.zero_()
         self.scatter.zero_()
+
+
+def squared_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """Squared norm of all tensors together, (), float64."""
+    if tensors[0].device.type == "cpu":
+        norms = [square_sum(t.detach().reshape(1, -1)) for t in tensors]
+        return torch.cat(norms).to(torch.float64).sum()
+    # A GPU adds up in trees, and wants few kernels.
+    wide = torch.promote_types(tensors[0].dtype, torch.float32)
+    together: Tensor = torch.stack(torch._foreach_norm(list(tensors), 2.0, wide))
+    return together.to(exact(together.device)).square().sum()
+
+
+def square_sum(rows: Tensor) -> Tensor:
+    """Squared norms of rows of any shape, (b, ...) -> (b,), at least float32, added up in short chains."""
+    wide = torch.promote_types(rows.dtype, torch.float32)
+    rows = rows.flatten(1)
+    whole = rows.shape[1] // ROW * ROW
+    norms: Tensor = torch.linalg.vector_norm(rows[:, whole:], dim=1, dtype=wide).square()
+    if whole:
+        parts = torch.linalg.vector_norm(rows[:, :whole].view(len(rows), -1, ROW), dim=2, dtype=wide)
+        norms = norms + parts.square().sum(1)
+    return norms
 
 
 def dots(rows: Tensor, vector: Tensor) -> Tensor:

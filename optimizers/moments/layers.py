@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from batchlab.optimizers.moments.flat import ROW
+from batchlab.optimizers.moments.flat import square_sum
 
 Convolution: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
@@ -223,18 +223,6 @@ def outer_norms(x: Tensor, d: Tensor, chunk: int) -> Tensor:
         gram = (x[s] @ x[s].transpose(1, 2)).to(wide) * (d[s] @ d[s].transpose(1, 2)).to(wide)
         parts.append(gram.sum((1, 2)))
     return torch.cat(parts)
-
-
-def square_sum(rows: Tensor) -> Tensor:
-    """Squared norms of rows of any shape, (b, ...) -> (b,), at least float32, added up in short chains."""
-    wide = torch.promote_types(rows.dtype, torch.float32)
-    rows = rows.flatten(1)
-    whole = rows.shape[1] // ROW * ROW
-    norms: Tensor = torch.linalg.vector_norm(rows[:, whole:], dim=1, dtype=wide).square()
-    if whole:
-        parts = torch.linalg.vector_norm(rows[:, :whole].view(len(rows), -1, ROW), dim=2, dtype=wide)
-        norms = norms + parts.square().sum(1)
-    return norms
 
 
 def slices(length: int, chunk: int) -> list[slice]:

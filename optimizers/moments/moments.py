@@ -142,16 +142,13 @@ class GradientMoments:
                 "moments.backward(model, criterion, x, y) in place of loss.backward() and moments.observe(n)"
             )
         sums = self._open()
-        for index, (parameter, place) in enumerate(zip(self.params, sums.group_views, strict=True)):
-            if parameter.grad is None:
-                place.zero_()
-                continue
-            self._seen[index] = True
-            place.copy_(parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad)
-            parameter.grad = None
-        sums.add(samples)
+        gradients = [parameter.grad for parameter in self.params]
+        sums.add(gradients, samples)
         if self.inner_products and self.measuring:
-            self._rows.append((samples, sums.group.clone()))
+            self._rows.append((samples, sums.row(gradients)))
+        for index, parameter in enumerate(self.params):
+            self._seen[index] |= parameter.grad is not None
+            parameter.grad = None
         self._samples += samples
         self._groups += 1
 

@@ -23,8 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from batchlab.optimizers.moments.flat import exact
-from batchlab.optimizers.moments.layers import Call, slices, square_sum
+from batchlab.optimizers.moments.flat import exact, square_sum
+from batchlab.optimizers.moments.layers import Call, slices
 from batchlab.optimizers.moments.units import NotSampleWise, Unit, replay, units_of
 
 CACHE_BYTES, ELSEWHERE_BYTES = 4 << 20, 256 << 20  # memory to work in: a core's cache; a GPU, to keep it busy

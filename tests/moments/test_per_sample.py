@@ -109,6 +109,13 @@ def tokens(length: int = 9) -> Tensor:
     return torch.randint(0, 11, (SAMPLES, length))
 
 
+def bias_only() -> nn.Module:
+    layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(324, 3))
+    layers[0].requires_grad_(False)
+    layers[3].weight.requires_grad_(False)
+    return layers
+
+
 MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "mlp": (
         lambda: nn.Sequential(nn.Linear(6, 9), nn.Tanh(), nn.Linear(9, 9, bias=False), nn.ReLU(), nn.Linear(9, 3)),
@@ -140,13 +147,6 @@ WHOLE: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "tied by function": (lambda: Tied(functional=True), tokens),
     "positions": (Positions, lambda: tokens(SAMPLES)),
 }
-
-
-def bias_only() -> nn.Module:
-    layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(324, 3))
-    layers[0].requires_grad_(False)
-    layers[3].weight.requires_grad_(False)
-    return layers
 
 
 def losses_of(output: Tensor, target: Tensor) -> Tensor:

@@ -122,6 +122,8 @@ class Dataset:
         values = x if isinstance(x, np.ndarray) else x.data
         if x.ndim == 4 and values.dtype not in (np.uint8, np.float32, np.float64):
             raise ValueError(f"{self.name}: x_{split} has type {values.dtype}; images are uint8, float32 or float64")
+        if values.dtype.kind not in "fiu":
+            raise ValueError(f"{self.name}: x_{split} has type {values.dtype}; features are numbers")
         if y.shape != (x.shape[0],):
             raise ValueError(
                 f"{self.name}: y_{split} has shape {y.shape}; expected ({x.shape[0]},), one per sample of x_{split}"
@@ -133,6 +135,8 @@ class Dataset:
                 raise ValueError(
                     f"{self.name}: y_{split} has labels {y.min()} to {y.max()}; expected 0 to {self.classes - 1}"
                 )
+        elif y.dtype.kind != "f":
+            raise ValueError(f"{self.name}: y_{split} has type {y.dtype}; targets are whole or floating-point numbers")
         elif not np.isfinite(y).all():
             raise ValueError(f"{self.name}: y_{split} has NaN or infinite targets")
         if values.dtype.kind == "f" and not np.isfinite(values).all():

@@ -71,10 +71,10 @@ def npz(
             arrays[key] = arrays[key][..., None]
     classes = None
     if arrays["y_train"].dtype.kind in "iu":
-        if not arrays["y_train"].size:
-            raise ValueError(f"{path}: y_train has no samples")
-        classes = int(max(y.max() for y in (arrays["y_train"], arrays["y_test"]) if y.size)) + 1
-        arrays.update({key: arrays[key].astype(np.int64) for key in ("y_train", "y_test")})
+        for key in ("y_train", "y_test"):
+            if arrays[key].dtype.kind in "iu":
+                arrays[key] = arrays[key].astype(np.int64)
+        classes = 1 + max(int(arrays[key].max(initial=0)) for key in ("y_train", "y_test"))
     if white is None:
         white = 255.0 if arrays["x_train"].dtype == np.uint8 and arrays["x_train"].ndim == 4 else 1.0
     return Dataset(path.stem, **arrays, classes=classes, preprocessing=Preprocessing(white, **keys))

@@ -45,6 +45,9 @@ def libsvm(
     if unit_rows:
         x_train, x_test = _unit_rows(x_train), _unit_rows(x_test)
     assert x_test.shape[1] == width
+    for file, y in zip(files, (y_train, y_test), strict=False):
+        if not np.isfinite(y).all():
+            raise ValueError(f"{file}: NaN or infinite targets; clean the file first")
     if regression:
         return Dataset(files[0].stem, x_train, y_train, x_test, y_test, None)
     labels = np.unique(y_train)
@@ -127,6 +130,7 @@ def linear_regression(
         ("samples", samples, 1),
         ("test_samples", test_samples, 0),
         ("features", features, 1),
+        ("data_seed", data_seed, 0),
     ):
         if value < least:
             raise ValueError(f"dataset.{key}={value}: at least {least}")

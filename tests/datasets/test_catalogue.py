@@ -1,0 +1,138 @@
+"""The catalogue: what there is, without importing what is slow; and the configurations that lead to it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from batchlab.datasets import Dataset, available, load, prepare
+from batchlab.datasets.catalogue import ENTRIES
+from batchlab.datasets.files import write_npz
+
+CONF = Path(__file__).parents[2] / "conf" / "dataset"
+CONFIGS = {path.stem: yaml.safe_load(path.read_text()) for path in CONF.glob("*.yaml")}
+
+
+def test_listing_imports_nothing_slow(tmp_path):
+    code = (
+        "import sys, batchlab.datasets as d\n"
+        "d.available(sys.argv[1])\n"
+        "slow = {'torch', 'torchvision', 'sklearn', 'scipy', 'pandas', 'filelock', 'PIL'} & set(sys.modules)\n"
+        "assert not slow, slow"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
+def test_loading_digits_again_does_not_import_scikit_learn(tmp_path):
+    prepare("digits", tmp_path)
+    code = (
+        "import sys\n"
+        "from batchlab.datasets.images import digits\n"
+        "digits(root=sys.argv[1])\n"
+        "slow = {'torch', 'torchvision', 'sklearn', 'scipy', 'pandas', 'filelock'} & set(sys.modules)\n"
+        "assert not slow, slow"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
+def test_available(tmp_path):
+    entries = {entry.name: entry for entry in available(tmp_path)}
+    assert entries.keys() == ENTRIES.keys()
+    assert {name for name, entry in entries.items() if entry.ready} == {
+        "digits",
+        "breast_cancer",
+        "linear_regression",
+    }
+    path = prepare("digits", tmp_path)
+    images, labels = np.zeros((3, 4, 5, 3), np.uint8), np.array([0, 6, 1])
+    arrays = {"x_train": images, "y_train": labels, "x_test": images[:1], "y_test": labels[:1]}
+    write_npz(tmp_path / "mine.npz", arrays)
+    write_npz(tmp_path / "lacking.npz", {"x_train": images})
+    (tmp_path / "damaged.npz").write_bytes((tmp_path / "mine.npz").read_bytes()[:-30])
+    (tmp_path / "libsvm").mkdir()
+    (tmp_path / "libsvm" / "a9a").write_text("+1 1:1\n")
+    entries = {entry.name: entry for entry in available(tmp_path)}
+    assert entries.keys() == ENTRIES.keys() | {"mine"}
+    assert (entries["digits"].where, entries["digits"].size) == (path, path.stat().st_size)
+    mine = entries["mine"]
+    assert (mine.n, mine.n_test, mine.shape, mine.classes, mine.ready) == (3, 1, (3, 4, 5), 7, True)
+    assert (entries["a9a"].ready, entries["a9a"].size) == (True, 7)
+
+
+def test_available_in_a_root_that_does_not_exist(tmp_path):
+    assert {entry.name for entry in available(tmp_path / "none")} == ENTRIES.keys()
+    assert not (tmp_path / "none").exists()
+
+
+def test_prepare(tmp_path):
+    assert prepare("breast_cancer", tmp_path / "new") == tmp_path / "new" / "breast_cancer.npz"
+    assert prepare("linear_regression", tmp_path) is None
+    with pytest.raises(ValueError, match=r"no data set 'digit' .*did you mean digits\?"):
+        prepare("digit", tmp_path)
+    with pytest.raises(ValueError, match=r"no data set 'xyz' .*there are digits, "):
+        prepare("xyz", tmp_path)
+    with pytest.raises(ValueError, match=r"no LIBSVM file .*libsvm/w8a"):
+        prepare("w8a", tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ValueError, match=r"cannot write to the data root .*BATCHLAB_DATA"):
+        prepare("digits", tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["digits", "breast_cancer", "linear_regression"])
+def test_configurations_lead_to_the_catalogues_sets(name, tmp_path):
+    dataset = load(CONFIGS[name] | {"root": str(tmp_path)})
+    entry = ENTRIES[name]
+    assert isinstance(dataset, Dataset)
+    assert (dataset.name, dataset.n, len(dataset.y_test), dataset.shape, dataset.classes) == (
+        name,
+        entry.n,
+        entry.n_test,
+        entry.shape,
+        entry.classes,
+    )
+
+
+def test_every_named_set_has_a_configuration_and_the_other_way_round():
+    assert CONFIGS.keys() == ENTRIES.keys() | {"npz", "libsvm"}
+    for name, config in CONFIGS.items():
+        assert config["name"] == name
+        assert "root" in config
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "cifar100", "digits"])
+def test_every_preprocessing_key_can_be_overridden(name):
+    assert {"mean", "std", "standardize", "pad", "flip", "rotate"} <= CONFIGS[name].keys()
+
+
+def test_the_papers_preprocessing():
+    cifar10, cifar100, mnist = CONFIGS["cifar10"], CONFIGS["cifar100"], CONFIGS["mnist"]
+    np.testing.assert_allclose(np.array(cifar10["mean"]) * 255, [125.3, 123.0, 113.9])
+    np.testing.assert_allclose(np.array(cifar10["std"]) * 255, [63.0, 62.1, 66.7])
+    assert (cifar10["pad"], cifar10["flip"], cifar10["rotate"], cifar10["standardize"]) == (4, True, 0, False)
+    assert (cifar100["mean"], cifar100["std"]) == ([0.5071, 0.4865, 0.4409], [0.2673, 0.2564, 0.2762])
+    assert (cifar100["pad"], cifar100["flip"], cifar100["rotate"], cifar100["standardize"]) == (4, True, 15, False)
+    assert (mnist["mean"], mnist["std"], mnist["pad"], mnist["flip"], mnist["rotate"]) == (None, None, 0, False, 0)
+
+
+def returns_a_number(root=None):
+    return 3
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"_target_": "batchlab.datasets.images.digit"}, "cannot be imported"),
+        ({"_target_": "nowhere.at.all"}, "cannot be imported"),
+        ({"_target_": "digits"}, "cannot be imported"),
+        ({"_target_": "builtins.dict"}, "returned dict, not a Dataset"),
+        ({"name": "digits", "_target_": "batchlab.datasets.images.digits", "padd": 3}, "dataset=digits: .*padd"),
+        ({"name": "digits", "_target_": "batchlab.datasets.images.digits", "pad": "x"}, "dataset=digits: "),
+    ],
+    ids=str,
+)
+def test_bad_configurations(config, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        load(config | {"root": str(tmp_path)})

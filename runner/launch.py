@@ -14,10 +14,12 @@ import platform
 import signal
 import subprocess
 import sys
+import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from batchlab.results.store import Run, now
+from batchlab.results.store import Run, RunBusyError, State, now
 
 from .schema import RunConfig
 
@@ -25,47 +27,81 @@ STOP_GRACE = 20
 """Seconds that ranks get to write their checkpoint after a SIGTERM."""
 
 
+BUSY = 75
+"""Exit code of a job whose run another process is training."""
+
+
 class Interrupted(Exception):
     """The run was told to stop."""
 
 
-def die_with_parent(signum: int = signal.SIGTERM) -> None:
-    """Ask the kernel for `signum` when the parent dies, so that a killed parent leaves no orphan (Linux only)."""
+def die_with_parent(signum: int = signal.SIGTERM, parent: int | None = None) -> None:
+    """Ask the kernel for `signum` when the parent dies, so that a killed parent leaves no orphan (Linux only).
+
+    Args:
+        signum: what this process will get.
+        parent: its process id, where it is known: it may have died before the kernel was asked.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signum)
+        gone = os.getppid() != parent if parent is not None else os.getppid() == 1
+        if gone:
+            os.kill(os.getpid(), signum)
 
 
 def run_job(run: Run, launcher: str) -> int:
     """Train a run from its frozen configuration; its state is written whatever happens.
 
     Returns:
-        0 when the run ended by itself (done or diverged), 1 when it failed, 130 when it was interrupted.
+        0 when the run ended by itself (done or diverged), 1 when it failed, 130 when it was interrupted, BUSY when
+        another process is training it.
     """
-    config = RunConfig.load(run.config)
-    with run.hold():
-        run.write_state(state="running", pid=os.getpid(), host=platform.node(), started=now(), reason=None)
-        try:
-            launch = torchrun if launcher == "torchrun" else elastic
-            launch(run, config)
-        except Interrupted:
-            pass
-        except LaunchFailure as failure:
-            run.write_state(state="failed", reason=failure.reason, ended=now())
-            (run.log / "traceback.txt").write_text(failure.traceback)
-            return 1
-        state = run.read_state().state
-        if state == "running":  # told to stop before a rank could say so
-            run.write_state(state="interrupted", ended=now())
-        return 130 if run.read_state().state == "interrupted" else 0
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with run.hold():
+            return _train_and_settle(run, launcher)
+    except RunBusyError as error:
+        print(error, flush=True)
+        return BUSY
+    except Interrupted:
+        return 130
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise Interrupted
+
+
+def _train_and_settle(run: Run, launcher: str) -> int:
+    run.write_state(state="running", pid=os.getpid(), host=platform.node(), started=now(), ended=None, reason=None)
+    failure: LaunchFailure | None = None
+    try:
+        config = RunConfig.load(run.config)
+        launch = torchrun if launcher == "torchrun" else elastic
+        launch(run, config)
+    except Interrupted:
+        pass
+    except LaunchFailure as error:
+        failure = error
+    except Exception as error:
+        failure = LaunchFailure(" ".join(str(error).split()) or type(error).__name__, traceback.format_exc())
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what follows takes no time and must not be cut short
+    if failure is not None:
+        (run.log / "traceback.txt").write_text(failure.traceback)
+        run.write_state(state="failed", reason=failure.reason, ended=now())
+        return 1
+    if run.read_state().state is State.RUNNING:  # told to stop before a rank could say so
+        run.write_state(state="interrupted", ended=now())
+    return 130 if run.read_state().state is State.INTERRUPTED else 0
 
 
 class LaunchFailure(Exception):
     """A rank failed first: its reason in a line, and its traceback."""
 
-    def __init__(self, reason: str, traceback: str) -> None:
+    def __init__(self, reason: str, text: str) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.traceback = traceback
+        self.traceback = text
 
     @classmethod
     def of(cls, report: Any, rank: int | str, exitcode: int) -> LaunchFailure:
@@ -76,7 +112,9 @@ class LaunchFailure(Exception):
             reason = str(message.get("message", "")).strip()
         else:
             text, reason = str(message), str(message).strip()
-        reason = reason.splitlines()[0] if reason else ""
+        reason = (
+            reason.splitlines()[0 if isinstance(message, dict) else -1] if reason else ""
+        )  # a log ends with its error
         if not reason or exitcode < 0:
             name = signal.Signals(-exitcode).name if exitcode < 0 else f"exit code {exitcode}"
             reason = f"ended by {name}" + (" (out of memory?)" if exitcode == -signal.SIGKILL else "")
@@ -131,7 +169,7 @@ def torchrun(run: Run, config: RunConfig, arguments: tuple[str, ...] = ("--stand
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
-            preexec_fn=die_with_parent,
+            preexec_fn=partial(die_with_parent, parent=os.getpid()),
         )
         stopped = False
 
@@ -140,11 +178,12 @@ def torchrun(run: Run, config: RunConfig, arguments: tuple[str, ...] = ("--stand
             stopped = True
             process.send_signal(signal.SIGTERM)
 
-        before = signal.signal(signal.SIGTERM, stop)
+        before = {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGINT)}
         try:
             code = process.wait()
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
     if stopped:
         raise Interrupted
     if code != 0:

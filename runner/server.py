@@ -2,8 +2,10 @@
 
 It reads one JSON command a line on stdin and writes one JSON event a line on stdout:
 
-    {"start": "runs/ab12", "launcher": "fork", "env": {..}}   ->  {"started": "runs/ab12", "pid": 7}, later {"ended": .., "code": 0}
-    {"stop": "runs/ab12"}                                      the run is told to stop; its end is reported as any other
+    {"start": "runs/ab12", "launcher": "fork", "env": {..}}   {"started": "runs/ab12", "pid": 7}
+                                                              and later {"ended": "runs/ab12", "code": 0}
+    {"stop": "runs/ab12"}                                     the run is told to stop; its end is reported as any other
+
 End of input stops every run, so that a parent that dies leaves none behind.
 """
 
@@ -15,6 +17,7 @@ import selectors
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,8 @@ class Server:
         self.commands = commands
         self.events = events
         self.children: dict[int, str] = {}
+        self.told: set[int] = set()
+        """Children that were told to stop: once, as a second SIGTERM would break into the end that the first began."""
         self.wake_read, self.wake_write = os.pipe()
         os.set_blocking(self.wake_write, False)
         os.set_blocking(self.wake_read, False)
@@ -60,17 +65,16 @@ class Server:
         if "start" in command:
             self.fork(command["start"], command["launcher"], command["env"])
         elif "stop" in command:
-            for pid, path in self.children.items():
-                if path == command["stop"]:
-                    os.kill(pid, signal.SIGTERM)
+            self.stop(pid for pid, path in self.children.items() if path == command["stop"])
 
     def fork(self, path: str, launcher: str, environment: dict[str, str]) -> None:
         """A child that runs one job and exits."""
+        server = os.getpid()
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
-                die_with_parent()
+                die_with_parent(parent=server)
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 os.close(self.commands)
@@ -95,10 +99,15 @@ class Server:
             path = self.children.pop(pid)
             self.tell({"ended": path, "code": os.waitstatus_to_exitcode(status)})
 
+    def stop(self, pids: Iterable[int]) -> None:
+        """SIGTERM to these children."""
+        for pid in set(pids) - self.told:
+            self.told.add(pid)
+            os.kill(pid, signal.SIGTERM)
+
     def stop_all(self) -> None:
         """SIGTERM, a grace for checkpoints, SIGKILL."""
-        for pid in self.children:
-            os.kill(pid, signal.SIGTERM)
+        self.stop(self.children)
         deadline = time.monotonic() + STOP_GRACE
         while self.children and time.monotonic() < deadline:
             self.reap()

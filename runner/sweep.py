@@ -12,13 +12,16 @@ from typing import Protocol
 
 import yaml
 
-from batchlab.results.store import Run, RunState, RunStore, State, SweepEntry
+from batchlab.results.store import FINISHED, Run, RunState, RunStore, State, SweepEntry
 
 from .config import Planned
 from .executors import Executor
+from .launch import BUSY, STOP_GRACE
 
 POLL_SECONDS = 0.1
-SKIPPED = {State.DONE, State.DIVERGED}
+SKIPPED = FINISHED
+ENDED_WELL = FINISHED | {State.RUNNING}
+"""What makes a sweep a success; a run that another process is training is that process's affair."""
 
 
 class Observer(Protocol):
@@ -50,18 +53,17 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 some run failed, 130 interrupted."""
+        """0 done, 1 some run failed or was cut off, 130 interrupted."""
         if self.interrupted:
             return 130
-        bad = (State.FAILED, State.CRASHED, State.DAMAGED)
-        return 1 if any(self.states[s] for s in bad) else 0
+        return 1 if any(count for state, count in self.states.items() if state not in ENDED_WELL) else 0
 
 
 def freeze(store: RunStore, name: str, plans: Sequence[Planned]) -> None:
     """Write the sweep's manifest, and the configuration of every run that has none."""
     for planned in plans:
         run = store.run(planned.run_id)
-        if run.read_state().state not in SKIPPED | {State.RUNNING}:
+        if run.read_state().state not in SKIPPED | {State.RUNNING, State.DAMAGED}:
             run.write_config(yaml.safe_dump(planned.tree, sort_keys=False))
     store.write_sweep(name, [SweepEntry(p.run_id, p.labels, list(p.overrides)) for p in plans])
 
@@ -84,21 +86,23 @@ def run_sweep(
     report = Report()
     left: list[Planned] = []
     skipped: list[Planned] = []
-    states = {p.run_id: store.run(p.run_id).read_state().state for p in plans}
     for planned in plans:
-        state = states[planned.run_id]
+        before = store.run(planned.run_id).read_state()
+        state = before.state
         if state in SKIPPED:
             skipped.append(planned)
+            report.states[state] += 1
         elif state is State.FAILED and not retry:
             report.states[State.FAILED] += 1
-            reason = store.run(planned.run_id).read_state().reason
-            observer.note(f"{planned.run_id} failed before ({reason}): --retry starts it again")
+            observer.note(f"{planned.run_id} failed before ({before.reason}): --retry starts it again")
+        elif state is State.DAMAGED:  # its rows may be whole: only the user can throw them away
+            report.states[State.DAMAGED] += 1
+            observer.note(f"{planned.run_id}: {before.reason}")
         elif state is State.RUNNING:
             observer.note(f"{planned.run_id} is being trained by another process: left alone")
         else:
             left.append(planned)
     report.skipped = len(skipped)
-    report.states.update(states[p.run_id] for p in skipped)
     observer.begin(plans, skipped)
     running: dict[str, Planned] = {}
     with _stop_signals() as asked:
@@ -125,18 +129,19 @@ def run_sweep(
                 observer.note("stopping: runs write their checkpoints (Ctrl-C again to kill them)")
                 executor.stop()
             if len(asked) > 1:
+                executor.close(kill=True)
                 break
     return report
 
 
 def _settle(run: Run, code: int) -> RunState:
     """The state of a run whose process has ended; one that ended without a word is said to have crashed."""
-    for _ in range(20):  # its ranks may hold the lock for an instant longer
-        state = run.read_state()
-        if state.state is not State.RUNNING:
-            break
-        time.sleep(0.05)
-    if state.state is State.PENDING and code != 0:
+    if code == BUSY:
+        return RunState(State.RUNNING, "another process is training it: left alone")
+    deadline = time.monotonic() + STOP_GRACE
+    while (state := run.read_state()).state is State.RUNNING and time.monotonic() < deadline:
+        time.sleep(0.05)  # its ranks hold the lock for a little longer, where their parents were killed
+    if state.state is State.PENDING:
         return RunState(State.CRASHED, f"its process ended with code {code}; see {run.log / 'launch.log'}")
     return state
 

@@ -34,8 +34,8 @@ class Executor(Protocol):
     def stop(self) -> None:
         """Tell every run to write its checkpoint and end; `wait` then reports them."""
 
-    def close(self) -> None:
-        """Leave nothing behind."""
+    def close(self, *, kill: bool = False) -> None:
+        """Leave nothing behind; with `kill`, without waiting for checkpoints."""
 
 
 def executor_for(trees: Sequence[dict[str, Any]], jobs_per_device: int | None = None) -> Executor:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from batchlab.results.store import Run
@@ -86,6 +87,7 @@ class LocalExecutor:
         self.running: dict[str, tuple[Run, list[str]]] = {}
         self.events: queue.Queue[dict[str, Any]] = queue.Queue()
         self.server: subprocess.Popen[bytes] | None = None
+        self.ready = False
 
     @property
     def devices(self) -> int:
@@ -102,6 +104,7 @@ class LocalExecutor:
         """Start the warm process now, so that it imports torch while this one does other things."""
         if self.server is not None:
             return
+        self.ready = False
         environment = os.environ | {
             "OMP_NUM_THREADS": str(self.threads),
             "MKL_NUM_THREADS": str(self.threads),
@@ -111,7 +114,7 @@ class LocalExecutor:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
-            start_new_session=True,  # a terminal's Ctrl-C comes to this process alone, which then stops the runs in order
+            start_new_session=True,  # a terminal's Ctrl-C comes to this process alone, which stops the runs in order
         )
         threading.Thread(target=self._listen, args=(self.server,), daemon=True).start()
 
@@ -124,8 +127,9 @@ class LocalExecutor:
     def _tell(self, command: dict[str, Any]) -> None:
         assert self.server is not None
         assert self.server.stdin is not None
-        self.server.stdin.write(json.dumps(command).encode() + b"\n")
-        self.server.stdin.flush()
+        with suppress(BrokenPipeError):  # it is gone: `wait` will hear so and report its runs
+            self.server.stdin.write(json.dumps(command).encode() + b"\n")
+            self.server.stdin.flush()
 
     def room(self, nproc: int) -> bool:
         """Could a run of `nproc` ranks start now?"""
@@ -140,24 +144,32 @@ class LocalExecutor:
         self._tell({"start": str(run.folder), "launcher": self.launcher, "env": environment})
 
     def wait(self, seconds: float) -> list[Ended]:
-        """Runs that have ended, after `seconds` at most."""
-        ended = []
+        """Runs that have ended, after `seconds` at most.
+
+        Raises:
+            OSError: the warm process could not even start; what it said stands on stderr.
+        """
+        ended: list[Ended] = []
         deadline = time.monotonic() + seconds
         while True:
             try:
                 event = self.events.get(timeout=max(0.0, deadline - time.monotonic()) if not ended else 0.0)
             except queue.Empty:
                 return ended
-            if "ended" in event:
+            if "ready" in event:
+                self.ready = True
+            elif "ended" in event:
                 run, devices = self.running.pop(event["ended"])
                 self.slots.give(devices)
                 ended.append(Ended(run, event["code"]))
             elif "gone" in event:  # killed from outside: its runs went with it
+                if not self.ready:
+                    raise OSError(f"the process that starts runs ended with code {event['gone']} while it started")
                 ended += [Ended(run, event["gone"]) for run, _ in self.running.values()]
                 for _, devices in self.running.values():
                     self.slots.give(devices)
                 self.running.clear()
-                self.server = None
+                self._forget()
                 return ended
 
     def stop(self) -> None:
@@ -165,15 +177,24 @@ class LocalExecutor:
         for folder in self.running:
             self._tell({"stop": folder})
 
-    def close(self) -> None:
-        """End the warm process and with it whatever still runs."""
+    def close(self, *, kill: bool = False) -> None:
+        """End the warm process and with it whatever still runs: in order, or at once."""
         if self.server is None:
             return
         assert self.server.stdin is not None
-        self.server.stdin.close()
+        with suppress(BrokenPipeError):
+            self.server.stdin.close()
         try:
-            self.server.wait(STOP_GRACE + 5)
+            self.server.wait(0 if kill else STOP_GRACE + 5)
         except subprocess.TimeoutExpired:
-            os.killpg(self.server.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(self.server.pid, signal.SIGKILL)
             self.server.wait()
+        self._forget()
+
+    def _forget(self) -> None:
+        assert self.server is not None
+        assert self.server.stdin is not None
+        with suppress(BrokenPipeError):
+            self.server.stdin.close()
         self.server = None

@@ -92,5 +92,5 @@ class SlurmExecutor:
         for _, job in self.jobs.values():
             job.cancel()
 
-    def close(self) -> None:
+    def close(self, *, kill: bool = False) -> None:
         """Nothing is left running here: jobs belong to the cluster."""

@@ -76,13 +76,13 @@ class Evaluator:
         return scores
 
     def full_gradient_norm(self) -> float:
-        """The norm of the training loss's gradient: fixed batches, no augmentation, eval-mode statistics, exact weights."""
+        """The norm of the training loss's gradient: exact weights, fixed batches, not augmented, eval mode."""
         n = len(self.dataset.y_train)
         with mode(self.model, training=False):
             return self._norm((x, y, 1 / n) for x, y in self.batches("train"))
 
     def full_gradient_norm_paper(self, augmented: Batches, size: int) -> float:
-        """The norm as arXiv 2508.03105's code takes it, in train mode over one augmented pass at the current batch size.
+        """The norm as arXiv 2508.03105's code takes it: train mode, one augmented pass at the current batch size.
 
         Every batch's mean loss weighs size/n, a partial last one too. BatchNorm's running statistics, which the
         authors' procedure lets drift here, are put back.

@@ -53,7 +53,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
 
 
 class SummedGradient:
-    """Each sample's loss weighs 1/b; gradients are summed over micro-batches by autograd and over ranks by one all-reduce."""
+    """Each sample's loss weighs 1/b; autograd sums gradients over micro-batches, one all-reduce over ranks."""
 
     def __init__(self, model: nn.Module, criterion: Criterion, precision: str) -> None:
         self.model = model

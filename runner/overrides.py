@@ -48,7 +48,7 @@ def parse(overrides: Sequence[str], config_loader: Any = None) -> list[Sweep]:
             if override.is_sweep_override():
                 if not override.is_discrete_sweep():
                     raise ConfigError(f"{text}: an interval has no finite set of values; use range(...) or a list")
-                texts = [f"{override.input_line.split('=', 1)[0]}={v}" for v in override.sweep_string_iterator()]
+                texts = [f"{text.split('=', 1)[0]}={v}" for v in override.sweep_string_iterator()]
                 settings = tuple(_setting(parser.parse_override(t)) for t in texts)
                 if not settings:
                     raise ConfigError(f"{text}: matches nothing")

@@ -63,7 +63,7 @@ class Writer:
             self.context.run.write_progress(samples=clock.samples, total=clock.total_samples)
 
     def evaluate(self, lr: float, batch_size: int) -> None:
-        """A row of metrics. `batch_size` is the schedule's, which the last batch of an epoch may have fallen short of."""
+        """A row of metrics. `batch_size` is the schedule's, which an epoch's last batch may have fallen short of."""
         session, clock, log = self.session, self.session.clock, self.session.config.log
         self.marks = self._marks()
         synchronise_buffers(session.model)

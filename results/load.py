@@ -129,7 +129,7 @@ class _Reader:
         path = self.run.sealed(self.stream)
         if not path.exists():
             return " ".join(str(error).split())
-        why = " ".join(str(error).split())[:80]
+        why = " ".join(str(error).split()).partition(". ")[0][:80]
         return f"{path} is damaged ({why}): delete {self.run.folder} to train the run again"
 
 

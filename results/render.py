@@ -178,7 +178,8 @@ def to_html(sheet: Sheet) -> str:
 
 
 def _td(text: Text, column: Any) -> str:
-    classes = " ".join(filter(None, [column.align if column.align == "right" else "", text.tone]))
+    short = all(len(line) <= 46 for line in [*text.text.split("\n"), text.detail])
+    classes = " ".join(filter(None, [column.align.replace("left", ""), text.tone, "short" if short else ""]))
     shown = html.escape(text.text).replace("\n", "<br>")
     shown = f"<strong>{shown}</strong>" if text.bold else shown
     detail = f"<small>{html.escape(text.detail)}</small>" if text.detail else ""

@@ -37,7 +37,10 @@ def report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
     everything = status(store, sweep)
     named = [sweep] if sweep else store.sweeps()
     reproductions = [(name, _paper(name)) for name in named if _paper(name)]
-    sections = [(f"{paper}", _reproduction(build(paper, load(store, name)), name)) for name, paper in reproductions]
+    sections = []
+    for name, paper in reproductions:
+        made = build(paper, load(store, name))
+        sections.append((made.title, _reproduction(made, name)))
     shown = {run.run_id for name, _ in reproductions for run in load(store, name, columns=()).runs}
     rest = load(store, sweep).select(lambda run: run.run_id not in shown)
     if rest.runs:
@@ -94,7 +97,7 @@ def _page(runs: Status, sections: list[tuple[str, str]]) -> str:
 
 def _reproduction(made: Reproduction, sweep: str) -> str:
     *tables, claims = made.sheets()
-    lead = f"{made.title} · {made.reference} · sweep {sweep}"
+    lead = f"{made.reference} · sweep {sweep}"
     parts = [f"<p class='lead'>{html.escape(lead)}</p>", render(claims, "html")]
     parts += [_svg(plot) for plot in made.plots if plot.drawable]
     parts += [render(sheet, "html") for sheet in tables]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from batchlab.results.sheet import Column, Sheet, Text, count, listing
-from batchlab.results.store import RunStore, State
+from batchlab.results.store import RunStore, State, SweepEntry
 
 ORDER = (
     State.DONE,
@@ -103,18 +104,31 @@ class Status:
 
 
 def status(store: RunStore, sweep: str | None = None) -> Status:
-    """How every run of the store stands, or every run of a sweep in its order.
+    """How every run of the store stands (those of its sweeps that never started too), or of one sweep in its order.
 
     Raises ValueError for a sweep that is not there.
     """
-    entries = {} if sweep is None else {entry.run_id: entry for entry in store.sweep(sweep).entries}
+    entries = _entries(store, sweep)
+    chosen = {} if sweep else {run.run_id: run for run in store.runs()}
+    chosen |= {run_id: store.run(run_id) for run_id in entries if run_id not in chosen}
     runs = []
-    for run, labels in store.select(sweep):
+    for run_id, run in chosen.items():
         state = run.read_state()
         progress = run.read_progress() if state.state is State.RUNNING else {}
-        overrides = entries[run.run_id].overrides if entries else []
-        runs.append(RunStatus(run.run_id, state.state, state.reason, labels, overrides, progress))
+        entry = entries.get(run_id, SweepEntry(run_id))
+        runs.append(RunStatus(run_id, state.state, state.reason, entry.labels, entry.overrides, progress))
     return Status(runs, sweep, str(store.root))
+
+
+def _entries(store: RunStore, sweep: str | None) -> dict[str, SweepEntry]:
+    """What sweeps say of their runs: those of one, or of all that can be read."""
+    if sweep is not None:
+        return {entry.run_id: entry for entry in store.sweep(sweep).entries}
+    entries: dict[str, SweepEntry] = {}
+    for name in store.sweeps():
+        with contextlib.suppress(ValueError):  # a damaged manifest says so when it is asked for by name
+            entries |= {entry.run_id: entry for entry in store.sweep(name).entries}
+    return entries
 
 
 def _tone(state: State) -> Any:

@@ -43,7 +43,7 @@ thead tr:last-child th { border-bottom: 1px solid var(--line); }
 th.right { text-align: right; } th[colspan] { text-align: center; }
 td { padding: 7px 14px; vertical-align: top; border-top: 1px solid color-mix(in srgb, var(--line) 55%, transparent); }
 tbody tr:first-child td { border-top: 0; }
-td.right { text-align: right; white-space: nowrap; }
+td.right { text-align: right; } td.short { white-space: nowrap; }
 td small { display: block; color: var(--soft); font-size: 12px; font-weight: 400; }
 td.good { color: var(--good); } td.bad { color: var(--bad); } td.dim { color: var(--soft); }
 ul.notes { color: var(--soft); font-size: 13px; margin: 8px 0 0; padding-left: 18px; }

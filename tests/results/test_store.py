@@ -41,9 +41,7 @@ def test_states_read_off_the_disk_are_not_written(store, state):
         store.run("abc").write_state(state=state)
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{", "[]", "null", '{"state": "dancing"}', "{}", "\x00\xff", '"state"']
-)
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"state": "dancing"}', "{}", "\x00\xff", '"state"'])
 def test_a_damaged_state_is_a_state_with_a_reason(store, content):
     run = store.run("abc").create()
     run.state_file.write_text(content)

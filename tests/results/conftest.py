@@ -1,0 +1,65 @@
+"""A store of runs made by the real recorder, so that readers are tested on what writers write."""
+
+import pytest
+import yaml
+
+from batchlab.results.record import Recorder
+from batchlab.results.store import RunStore
+
+
+def configuration(optimizer="shb", seed=0, lr_schedule="constant", batch_schedule="constant", **optimizer_keys):
+    return {
+        "optimizer": {"name": optimizer, "lr": 0.1} | optimizer_keys,
+        "lr_schedule": {"name": lr_schedule, "every": None},
+        "batch_schedule": {"name": batch_schedule},
+        "model": {"name": "resnet8", "widths": [16, 32]},
+        "dataset": {"name": "digits"},
+        "train": {"epochs": 3, "compile": False},
+        "seed": seed,
+    }
+
+
+class Lab:
+    """Builds runs in a temporary store."""
+
+    def __init__(self, root):
+        self.store = RunStore(root).prepare()
+
+    def run(self, run_id, rows, state="done", reason=None, **config):
+        run, config = self.store.run(run_id), configuration(**config)
+        run.write_config(yaml.safe_dump(config))
+        run.write_state(state="running", started="2026-01-01T00:00:00+00:00", versions={"torch": "2.11"})
+        axes = {key: config[key]["name"] for key in list(config)[:5]} | {"seed": config["seed"], "run_id": run_id}
+        with Recorder(run) as recorder:
+            for row in rows:
+                recorder.write("metrics", row)
+            if state in ("done", "diverged"):
+                recorder.seal(axes, config)
+        if state != "crashed":
+            run.write_state(state=state, reason=reason)
+        return run
+
+
+def curve(values, name="test_accuracy", samples=64):
+    """Rows with one metric and every clock."""
+    return [
+        {
+            "samples": samples * i,
+            "steps": 2 * i,
+            "epoch": float(i),
+            "gradients": samples * i,
+            "train_seconds": 0.5 * i,
+            name: value,
+        }
+        for i, value in enumerate(values)
+    ]
+
+
+@pytest.fixture
+def lab(tmp_path):
+    return Lab(tmp_path / "runs")
+
+
+@pytest.fixture(name="curve")
+def make_curve():
+    return curve

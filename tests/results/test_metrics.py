@@ -1,0 +1,99 @@
+"""The metric grammar and what it takes from a run's rows."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchlab.results.load import load
+from batchlab.results.metrics import CLOCKS, Metric, quantity
+
+NAMES = st.from_regex(r"[a-z][a-z_0-9]{0,12}", fullmatch=True)
+NUMBERS = st.floats(-1e6, 1e6).map(lambda x: float(f"{x:g}"))
+METRICS = st.one_of(
+    st.builds(Metric, NAMES, st.sampled_from(["last", "min", "max", "mean"])),
+    st.builds(Metric, NAMES, st.sampled_from(sorted(CLOCKS)), st.sampled_from([">=", "<="]), NUMBERS),
+    st.builds(Metric, NAMES, st.just("min"), budget=st.sampled_from(sorted(CLOCKS)), limit=NUMBERS),
+)
+
+
+@given(METRICS)
+def test_parse_inverts_str(metric):
+    assert Metric.parse(str(metric)) == metric
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "min:", "median:loss", "samples_to:acc", "acc>=0.9", "samples_to:acc>=high", "samples_to:acc>0.9", "a b:c"],
+)
+def test_what_is_no_metric_shows_the_grammar(text):
+    with pytest.raises(ValueError, match="metric"):
+        Metric.parse(text)
+
+
+def value(lab, text):
+    return Metric.parse(text).measure(load(lab.store))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("test_accuracy", 0.7),
+        ("max:test_accuracy", 0.9),
+        ("min:test_accuracy", 0.1),
+        ("mean:test_accuracy", 0.55),
+        ("samples_to:test_accuracy>=0.5", 64),
+        ("steps_to:test_accuracy>=0.51", 4),
+        ("epochs_to:test_accuracy>=0.9", 2),
+        ("seconds_to:test_accuracy>=0.9", 1.0),
+        ("gradients_to:test_accuracy<=0.1", 0),
+        ("max:test_accuracy@steps<=3", 0.5),
+        ("max:test_accuracy@seconds<=1.0", 0.9),
+    ],
+)
+def test_values_by_hand(lab, curve, text, expected):
+    lab.run("a", curve([0.1, 0.5, 0.9, 0.7]))
+    measured = value(lab, text)
+    assert measured.values == pytest.approx([expected])
+    assert not measured.missed.any()
+
+
+def test_a_target_never_reached_is_missed_not_measured(lab, curve):
+    lab.run("a", curve([0.1, 0.5]))
+    measured = value(lab, "samples_to:test_accuracy>=0.9")
+    assert np.isnan(measured.values).all()
+    assert measured.missed.all()
+
+
+def test_the_last_row_that_measured_counts_even_when_it_is_nan(lab, curve):
+    lab.run("a", [{**row, "other": 1.0} for row in curve([0.1, 0.5])] + [{"samples": 999}])
+    lab.run("b", curve([0.1, math.nan]))
+    values = value(lab, "test_accuracy").values
+    assert values[0] == 0.5  # the last row did not measure it
+    assert math.isnan(values[1])  # the last row measured, and it was not a number
+    assert value(lab, "min:test_accuracy").values[1] == 0.1
+
+
+def test_an_unknown_metric_names_what_there_is(lab, curve):
+    lab.run("a", curve([0.1]))
+    with pytest.raises(ValueError, match="no run has the metric test_acuracy; there is .*test_accuracy"):
+        value(lab, "test_acuracy")
+
+
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [
+        ("test_accuracy", "up"), ("train_accuracy_reestimated", "up"), ("test_loss", "down"), ("auc", "up"),
+        ("full_gradient_norm_paper", "down"), ("objective_gap", "down"), ("train_seconds", "down"), ("batch_size", None),
+    ],
+)  # fmt: skip
+def test_registry(name, better):
+    assert quantity(name).better == better
+
+
+def test_labels_are_words():
+    assert Metric.parse("samples_to:test_accuracy>=0.9").label == "samples to test accuracy ≥ 90 %"
+    assert Metric.parse("min:full_gradient_norm@steps<=1200").label == "least full gradient norm within 1,200 steps"
+    assert Metric.parse("test_accuracy").title == "test accuracy [%]"

@@ -1,0 +1,131 @@
+"""Statistics against published examples, scipy's own tests, and brute force."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats as reference
+
+from batchlab.results import stats
+
+# Student (1908), extra hours of sleep under two drugs: the data of his paper, and R's answers for them.
+SLEEP_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+SLEEP_2 = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+samples = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12)
+
+
+def test_paired_test_on_students_sleep_data():
+    test = stats.paired_test(SLEEP_1, SLEEP_2)
+    assert test.t == pytest.approx(-4.0621, abs=1e-4)
+    assert test.df == 9
+    assert test.p == pytest.approx(0.002833, abs=1e-6)
+    assert (test.low, test.high) == pytest.approx((-2.4598858, -0.7001142), abs=1e-6)
+
+
+def test_welch_on_students_sleep_data():
+    test = stats.welch_test(SLEEP_1, SLEEP_2)
+    assert (test.t, test.df, test.p) == pytest.approx((-1.8608, 17.776, 0.07939), abs=1e-3)
+    assert (test.low, test.high) == pytest.approx((-3.3654832, 0.2054832), abs=1e-6)
+
+
+def test_summary_by_hand():
+    summary = stats.summarize([1.0, 2.0, 3.0])
+    assert (summary.n, summary.mean, summary.std) == (3, 2.0, 1.0)
+    assert summary.high - 2.0 == pytest.approx(4.302653 / math.sqrt(3), abs=1e-5)  # t table: df 2, 95 %
+    one = stats.summarize([5.0])
+    assert (one.n, one.mean) == (1, 5.0)
+    assert math.isnan(one.std)
+    assert math.isnan(one.low)
+    assert stats.summarize([]).n == 0
+
+
+def test_the_interval_covers_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    hits = sum((s := stats.summarize(generator.normal(2, 3, 4))).low < 2 < s.high for _ in range(2000))
+    assert hits / 2000 == pytest.approx(0.95, abs=0.015)
+
+
+@given(samples)
+def test_summary_and_tests_agree_with_scipy(values):
+    a = np.array(values) + np.arange(len(values)) * 1e-2
+    b = np.roll(a, 1) + 0.5
+    low, high = reference.t.interval(0.95, len(a) - 1, a.mean(), reference.sem(a))
+    summary = stats.summarize(a)
+    assert (summary.low, summary.high) == pytest.approx((low, high), rel=1e-6, abs=1e-6)
+    if np.std(a - b) > 1e-6:
+        assert stats.paired_test(a, b).p == pytest.approx(reference.ttest_rel(a, b).pvalue, rel=1e-5, abs=1e-9)
+    welch = reference.ttest_ind(a, b, equal_var=False)
+    assert stats.welch_test(a, b).p == pytest.approx(welch.pvalue, rel=1e-5, abs=1e-9)
+
+
+def test_hypothesis_shifts_the_question_not_the_estimate():
+    test = stats.paired_test(SLEEP_2, SLEEP_1, hypothesis=1.58)
+    assert test.difference == pytest.approx(1.58)
+    assert test.p == pytest.approx(1.0)
+
+
+def test_no_spread():
+    assert stats.paired_test([1, 2], [1, 2]).p == 1
+    assert stats.paired_test([2, 3], [1, 2]).p == 0
+    assert stats.welch_test([1, 1], [1, 1]).p == 1
+
+
+def test_one_pair_is_refused_with_the_way_out():
+    with pytest.raises(ValueError, match="more seeds"):
+        stats.paired_test([1], [2])
+    with pytest.raises(ValueError, match="more seeds"):
+        stats.welch_test([1, 2], [2])
+
+
+def test_compare_pairs_by_key_then_welch_then_nothing():
+    a, b = {0: 1.0, 1: 2.0, 2: 4.0}, {2: 3.0, 0: 0.5, 9: 7.0}
+    paired = stats.compare(a, b)
+    assert paired.paired
+    assert paired.n == 2
+    assert paired.difference == pytest.approx(((1 - 0.5) + (4 - 3)) / 2)
+    assert not stats.compare(a, {7: 1.0, 8: 2.0}).paired
+    assert stats.compare(a, {0: 1.0}) is None
+
+
+def test_holm_by_hand():
+    assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert stats.holm([]) == []
+    assert stats.holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=7))
+def test_holm_is_the_closed_testing_procedure_of_bonferroni(p_values):
+    """Reject i iff every set that contains i is rejected by Bonferroni: brute force over all sets."""
+    n = len(p_values)
+    for i, adjusted in enumerate(stats.holm(p_values)):
+        sets = [s for k in range(1, n + 1) for s in itertools.combinations(range(n), k) if i in s]
+        assert adjusted == pytest.approx(max(min(1, len(s) * min(p_values[j] for j in s)) for s in sets))
+
+
+@given(st.lists(st.lists(st.floats(-10, 10), min_size=1, max_size=6), min_size=1, max_size=4))
+def test_interquartile_mean_is_the_trimmed_mean_of_all(strata):
+    every = np.concatenate(strata)
+    assert stats.interquartile_mean(strata) == pytest.approx(reference.trim_mean(every, 0.25), abs=1e-9)
+
+
+def test_bootstrap_resamples_within_strata():
+    """Strata without spread leave nothing to resample: the interval is a point, however far they lie apart."""
+    assert stats.bootstrap_interval([[1.0] * 5, [100.0] * 5]) == (50.5, 50.5)
+
+
+def test_bootstrap_interval_of_a_mean_is_near_the_normal_one():
+    values = np.random.default_rng(1).normal(size=200)
+    low, high = stats.bootstrap_interval([values], lambda strata: float(strata[0].mean()), repetitions=4000)
+    half = 1.96 * values.std() / math.sqrt(200)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.15 * half)
+
+
+def test_performance_profile_by_hand():
+    profile = stats.performance_profile({"a": [1.0, 10.0, np.inf, 4.0], "b": [2.0, 5.0, np.nan, 4.0]}, [1, 2, 10])
+    np.testing.assert_allclose(profile["a"], [0.5, 0.75, 0.75])  # nobody solves the third: it counts against both
+    np.testing.assert_allclose(profile["b"], [0.5, 0.75, 0.75])
+    with pytest.raises(ValueError, match="positive"):
+        stats.performance_profile({"a": [0.0]}, [1])

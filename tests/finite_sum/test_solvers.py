@@ -35,12 +35,12 @@ SOLVERS = {
     "DASVRDA none": (DASVRDA, 1.0, {"restart": "none"}),
     "DASVRDA adaptive": (DASVRDA, 1.0, {}),
     "DASVRDA fixed": (DASVRDA, 1.0, {"restart": "fixed", "restart_every": 10}),
-    "SVRG": (SVRG, 1.0, {}),
+    "SVRG": (SVRG, 5.0, {}),
     "SAGA": (SAGA, None, {}),
     "SAGA batch": (SAGA, 1.0, {"batch_size": 10}),
     "AccProxSVRG": (AccProxSVRG, 1.0, {"strong_convexity": 1e-3}),
     "Katyusha": (Katyusha, None, {}),
-    "Katyusha strongly convex": (Katyusha, None, {"strong_convexity": 1e-3}),
+    "Katyusha strongly convex": (Katyusha, None, {"strong_convexity": 1e-4}),
     "FISTA": (FISTA, None, {}),
 }
 every_solver = pytest.mark.parametrize("key", SOLVERS)
@@ -182,7 +182,8 @@ def test_theoretical_steps(cancer):
         return (1 + g * (m + 1) / b) / (1 - 1 / g) ** 2
 
     assert objective(gamma) <= min(objective(gamma - 1e-3), objective(gamma + 1e-3))
-    assert Katyusha(problem).step_size == SAGA(problem).step_size == pytest.approx(1 / (3 * smoothness))
+    for method in (Katyusha, SAGA):
+        assert method(problem).step_size == pytest.approx(1 / (3 * smoothness))
     assert SVRG(problem, batch_size=5).step_size == pytest.approx(0.5 / smoothness)
     assert SVRG(problem, batch_size=50).step_size == pytest.approx(1 / smoothness)
     acc = AccProxSVRG(problem, strong_convexity=1e-3, batch_size=b).step_size
@@ -204,14 +205,14 @@ def test_stop_rules_and_records(cancer):
     assert by_residual.reason == "residual"
     gradient = problem.gradient(by_residual.x) + 0.01 * by_residual.x
     assert np.linalg.norm(gradient) < 2e-8
-    by_passes = DASVRDA(problem).solve(passes=9, every=4)
+    by_passes = DASVRDA(problem).solve(passes=9, every=3.9)
     assert by_passes.reason == "passes"
     assert [round(record.passes) for record in by_passes.records] == [0, 4, 8]
     assert not by_passes.converged
     assert all(math.isnan(record.gap) and math.isnan(record.residual) for record in by_passes.records)
     assert DASVRDA(problem).solve(passes=50, callback=lambda record: record.stage == 3).records[-1].stage == 3
     assert DASVRDA(problem).solve(passes=50, callback=lambda record: True).reason == "callback"
-    assert DASVRDA(problem).solve(passes=50, gap=1.0).records[-1].stage == 0
+    assert DASVRDA(problem).solve(passes=50, gap=1.0, optimum=0.0).records[-1].stage == 0
     seconds = [record.seconds for record in by_residual.records]
     assert seconds[0] == 0.0
     assert seconds == sorted(seconds)
@@ -219,14 +220,21 @@ def test_stop_rules_and_records(cancer):
 
 def test_evaluation_is_not_timed(cancer, monkeypatch):
     problem = LinearProblem(*cancer)
-    value = problem.value
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
 
-    def slow(x):
-        sum(range(2_000_000))
-        return value(x)
+    def spend(method, seconds):
+        def spending(*arguments):
+            clock[0] += seconds
+            return method(*arguments)
 
-    monkeypatch.setattr(problem, "value", slow)
-    assert DASVRDA(problem).solve(passes=10).records[-1].seconds < 0.03
+        return spending
+
+    monkeypatch.setattr(problem, "value", spend(problem.value, 100.0))
+    monkeypatch.setattr(problem, "duality_gap", spend(problem.duality_gap, 100.0))
+    monkeypatch.setattr(problem, "draw", spend(problem.draw, 1.0))
+    record = DASVRDA(problem).solve(passes=10, gap=0.0).records[-1]
+    assert record.seconds == record.stage == 5
 
 
 def test_divergence_is_said(cancer):
@@ -261,7 +269,7 @@ def test_bad_settings(cancer):
         (lambda: DASVRDA(problem, restart="fixed"), "go together"),
         (lambda: DASVRDA(problem, restart_every=3), "go together"),
         (lambda: DASVRDA(problem, restart="fixed", restart_every=0), "at least 1"),
-        (lambda: DASVRDA(problem).solve(passes=1.0), "does not cover the first stage, which costs 2.00"),
+        (lambda: DASVRDA(problem).solve(passes=1.0), "does not cover the first stage, which costs 1.97"),
         (lambda: DASVRDA(problem).solve(passes=math.nan), "does not cover"),
         (lambda: DASVRDA(problem).solve(passes=9, gap=-1.0), "gap=-1.0"),
         (lambda: DASVRDA.from_data(*cancer, l1=-1.0), "l1 must be"),

@@ -146,7 +146,7 @@ def test_svrg_and_acc_prox_svrg_stage(momentum, uniform):
 
 
 def test_acc_prox_svrg_momentum_from_strong_convexity():
-    A, y, problem = make("logistic")
+    *_, problem = make("logistic")
     solver = AccProxSVRG(problem, batch_size=B, step_size=STEP, inner_iterations=M)
     root = math.sqrt(L2 * STEP)
     draws = problem.draw(np.random.default_rng([0, 0]), (M, B))
@@ -214,7 +214,7 @@ def test_fista():
 
 
 def test_svrg_solver_chains_stages():
-    A, y, problem = make("logistic")
+    *_, problem = make("logistic")
     solver = SVRG(problem, batch_size=B, step_size=STEP, seed=9)
     assert solver.inner_iterations == 2 * N // B
     x = np.zeros(D)

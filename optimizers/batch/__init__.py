@@ -1,5 +1,12 @@
 """Batch-size schedules: the global batch of every step, from the clock or from the gradient's noise."""
 
+from batchlab.optimizers.batch.adaptive import (
+    AdaptiveBatch,
+    AugmentedInnerProductTest,
+    CoordinateTest,
+    InnerProductTest,
+    NormTest,
+)
 from batchlab.optimizers.batch.schedules import (
     BatchSchedule,
     Constant,
@@ -11,11 +18,16 @@ from batchlab.optimizers.batch.schedules import (
 )
 
 __all__ = [
+    "AdaptiveBatch",
+    "AugmentedInnerProductTest",
     "BatchSchedule",
     "Constant",
+    "CoordinateTest",
     "Exponential",
     "ExponentialCapped",
+    "InnerProductTest",
     "LinearRamp",
+    "NormTest",
     "Stagewise",
     "total_steps",
 ]

@@ -197,7 +197,7 @@ class GradientMoments:
         self._counts = torch.stack([*counts, norm, along])
         for parameter, mean, here in zip(self.params, sums.gradient_views, self._seen, strict=True):
             parameter.grad = mean.to(parameter.dtype) if here else None
-        self._reduced, self._measured = True, self.measuring
+        self._reduced, self._measured, self._version = True, self.measuring, sums.memory._version
 
     def reset(self) -> None:
         """Forget the step: sums, statistics and ``.grad``."""
@@ -243,11 +243,11 @@ class GradientMoments:
     def orthogonal_variance(self) -> float:
         r"""Variance of the part of a sample's gradient orthogonal to g, summed over coordinates.
 
-        :math:`\|\mathrm{Var}(g_i)\|_1 - \mathrm{Var}(\langle g_i, g\rangle) / \|g\|^2`; NaN where g = 0. Needs
-        ``inner_products=True``.
+        :math:`\|\mathrm{Var}(g_i)\|_1 - \mathrm{Var}(\langle g_i, g\rangle) / \|g\|^2`; all of the variance where
+        g = 0. Needs ``inner_products=True``.
         """
         along, norm = self.inner_product_variance(), self.norm_squared()
-        return max(self.variance() - along / norm, 0.0) if norm > 0 else math.nan
+        return max(self.variance() - (along / norm if norm else along), 0.0)
 
     @torch.no_grad()
     def second_moments(self) -> list[Tensor]:
@@ -264,11 +264,21 @@ class GradientMoments:
     def coordinate_variance(self) -> list[Tensor]:
         """Variance of one sample's gradient per coordinate, aligned with `params`; NaN where k < 2.
 
-        Needs ``elementwise=True``.
+        Needs ``elementwise=True``, and ``.grad`` as `reduce` left it.
         """
-        sums, squares = self._mean_squares()
-        deviations = (squares - sums.gradient.square()).clamp_(min=0)
-        return sums.layout.views(deviations.mul_(self.samples / self._divisor()))
+        sums, _ = self._mean_squares()
+        return sums.layout.views(self._coordinate_variance())
+
+    @torch.no_grad()
+    def worst_coordinate(self) -> float:
+        """The largest ratio of `coordinate_variance` to the mean gradient's square, where that is not 0.
+
+        Needs ``elementwise=True``, and ``.grad`` as `reduce` left it.
+        """
+        sums, _ = self._mean_squares()
+        signal = sums.gradient.square()
+        ratios = torch.where(signal == 0, 0, self._coordinate_variance() / signal)
+        return math.nan if math.isnan(self._divisor()) else float(ratios.max())
 
     # -- inside ------------------------------------------------------------------------------------------
 
@@ -280,6 +290,7 @@ class GradientMoments:
         self._counts = torch.zeros(0)
         self._read: tuple[float, ...] | None = None
         self._reduced = self._measured = False
+        self._version = 0
 
     def _open(self) -> Sums:
         if self._reduced:
@@ -318,6 +329,16 @@ class GradientMoments:
         if self.groups < 2 or not self._measured:
             return math.nan
         return self.samples if self.estimator == "ddp_norm" else self.groups - 1
+
+    def _coordinate_variance(self) -> Tensor:
+        sums, squares = self._mean_squares()
+        if sums.memory._version != self._version:
+            raise ValueError(
+                "gradients were changed in place since reduce(), by clipping perhaps, and .grad shares the moments' "
+                "memory: read coordinate variances before"
+            )
+        deviations = (squares - sums.gradient.square()).clamp_(min=0)
+        return deviations.mul_(self.samples / self._divisor())
 
     def _mean_squares(self) -> tuple[Sums, Tensor]:
         if not self.elementwise:

@@ -1,0 +1,284 @@
+"""Batch sizes that grow when the gradient's noise outweighs its signal (AdAdaGrad, arXiv 2402.11215)."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor
+
+from batchlab.optimizers.batch.schedules import BatchSchedule, check_batch
+from batchlab.optimizers.moments import Estimator, GradientMoments
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+    from batchlab.optimizers.clock import Clock
+
+__all__ = ["AdaptiveBatch", "AugmentedInnerProductTest", "CoordinateTest", "InnerProductTest", "NormTest"]
+
+
+class AdaptiveBatch(BatchSchedule):
+    r"""A batch that grows where a test of the gradient's noise fails.
+
+    A test gives the statistic :math:`T`, the samples that the mean gradient should rest on. Where
+    :math:`T > b`, the batch's size, the next batch has :math:`\lceil T \rceil` samples, else it is unchanged.
+    The size never shrinks, and once it is at `maximum` testing stops for good. The iterate is not tested again
+    with the larger batch (as in the authors' code).
+
+    A statistic that is not a number (a gradient that is none; fewer than 2 groups, of which no variance can be
+    told) leaves the size as it is. An infinite one (noise, but a mean gradient of exactly 0) asks for `maximum`,
+    where one is known.
+
+    Args:
+        initial: the first batch's samples.
+        maximum: the largest batch; None = the training set.
+        interval: steps from test to test; the first step is tested.
+        estimator: how the variance is measured (see docs/gradient-noise.md); used by `moments`.
+
+    Attributes:
+        value: samples of the coming batch.
+    """
+
+    deterministic: ClassVar[bool] = False
+    needs = "moments"
+    elementwise: ClassVar[bool] = False
+    inner_products: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        initial: int = 64,
+        maximum: int | None = None,
+        interval: int = 1,
+        estimator: Estimator = "groups",
+    ) -> None:
+        check_batch("initial", initial)
+        check_batch("maximum", maximum)
+        if maximum is not None and maximum < initial:
+            raise ValueError(f"maximum={maximum} is below initial={initial}")
+        if interval < 1:
+            raise ValueError(f"interval={interval} must be at least 1 step")
+        self.value = initial
+        self.maximum, self.interval, self.estimator = maximum, interval, estimator
+        self._updates = 0
+        self._training_set: int | None = None
+        self._record: dict[str, float] = {}
+
+    @abstractmethod
+    def statistic(self, moments: GradientMoments) -> float:
+        """T, in samples."""
+
+    def moments(
+        self,
+        params: Iterable[Tensor],
+        *,
+        elementwise: bool = False,
+        process_group: ProcessGroup | None = None,
+    ) -> GradientMoments:
+        """Moments that measure what this test needs (and what else is asked for), with this estimator."""
+        return GradientMoments(
+            params,
+            estimator=self.estimator,
+            elementwise=elementwise or self.elementwise,
+            inner_products=self.inner_products,
+            process_group=process_group,
+        )
+
+    @property
+    def testing(self) -> bool:
+        """Whether the coming step will be tested."""
+        cap = self._cap()
+        return (cap is None or self.value < cap) and self._updates % self.interval == 0
+
+    def planned(self, clock: Clock) -> int:
+        self._training_set = clock.epoch_size
+        return self.value
+
+    def update(self, moments: GradientMoments) -> None:
+        """Test the step just reduced, and let `moments` measure the coming step only if it will be tested.
+
+        (What VRGD needs of the moments, the second moments by coordinate, is measured all the same.)
+        """
+        self._record = {"batch": self.value}
+        if self.testing:
+            if moments.groups < 2 and self._updates == 0:
+                warnings.warn(
+                    f"the gradient came in {moments.groups} group: its variance takes 2 at least, and until then the "
+                    "batch will not grow. Split the batch into micro-batches, use more ranks, or "
+                    "estimator=per_sample",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+            samples, statistic = moments.samples, self.statistic(moments)
+            cap = self._cap()
+            if statistic > samples and (math.isfinite(statistic) or cap is not None):
+                wanted = min(statistic, math.inf if cap is None else cap)
+                self.value = max(self.value, math.ceil(wanted))
+            self._record = {
+                "batch": self.value,
+                "statistic": statistic,
+                "threshold": samples,
+                "groups": moments.groups,
+            }
+        self._updates += 1
+        moments.measuring = self.testing
+
+    def record(self) -> dict[str, float]:
+        """Of the last step: `batch` (of the next), and where it was tested `statistic`, `threshold`, `groups`.
+
+        The statistic is T and the threshold b, the samples of the step, so that the two compare.
+        """
+        return dict(self._record)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"value": self.value, "updates": self._updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.value, self._updates = state["value"], state["updates"]
+        self._record = {}
+
+    def _cap(self) -> int | None:
+        return min((cap for cap in (self.maximum, self._training_set) if cap is not None), default=None)
+
+
+class NormTest(AdaptiveBatch):
+    r"""Norm test: :math:`T = \|\mathrm{Var}_i(g_i)\|_1 / (\eta^2 \|g\|^2)`.
+
+    Args:
+        eta: the standard error of the mean gradient that is tolerated, relative to its norm, in (0, 1); smaller
+            grows faster.
+        initial, maximum, interval, estimator: as in `AdaptiveBatch`.
+
+    Example:
+        >>> weight = torch.nn.Parameter(torch.zeros(1))
+        >>> batch_size = NormTest(initial=2, maximum=1000, eta=0.5)
+        >>> moments = batch_size.moments([weight])
+        >>> for slope in (1.0, 3.0):                # two groups of one sample: variance 2, mean 2
+        ...     (slope * weight).sum().backward()
+        ...     moments.observe(1)
+        >>> moments.reduce()
+        >>> batch_size.update(moments)              # T = 2 / (0.25 * 4) = 2 is not above b = 2
+        >>> batch_size.value, batch_size.record()["statistic"]
+        (2, 2.0)
+    """
+
+    def __init__(
+        self,
+        *,
+        eta: float = 0.5,
+        initial: int = 64,
+        maximum: int | None = None,
+        interval: int = 1,
+        estimator: Estimator = "groups",
+    ) -> None:
+        super().__init__(initial=initial, maximum=maximum, interval=interval, estimator=estimator)
+        self.eta = _positive("eta", eta)
+
+    def statistic(self, moments: GradientMoments) -> float:
+        return _ratio(moments.variance(), self.eta**2 * moments.norm_squared())
+
+
+class InnerProductTest(AdaptiveBatch):
+    r"""Inner-product test: :math:`T = \mathrm{Var}_i(\langle g_i, g\rangle) / (\theta^2 \|g\|^4)`.
+
+    Taken over all parameters together. (The authors' code goes layer by layer, which drops the terms across.)
+
+    Args:
+        theta: positive; smaller grows faster.
+        initial, maximum, interval, estimator: as in `AdaptiveBatch`.
+    """
+
+    inner_products: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        theta: float = 0.5,
+        initial: int = 64,
+        maximum: int | None = None,
+        interval: int = 1,
+        estimator: Estimator = "groups",
+    ) -> None:
+        super().__init__(initial=initial, maximum=maximum, interval=interval, estimator=estimator)
+        self.theta = _positive("theta", theta)
+
+    def statistic(self, moments: GradientMoments) -> float:
+        return _ratio(moments.inner_product_variance(), self.theta**2 * moments.norm_squared() ** 2)
+
+
+class AugmentedInnerProductTest(InnerProductTest):
+    r"""The larger of the inner-product test's T and the orthogonality test's.
+
+    The latter is :math:`\|\mathrm{Var}_i(r_i)\|_1 / (\nu^2 \|g\|^2)`,
+    :math:`r_i = g_i - (\langle g_i, g\rangle / \|g\|^2)\, g`. With the norm test's T they satisfy
+    :math:`\eta^2 T_{norm} = \theta^2 T_{ip} + \nu^2 T_{orth}`.
+
+    Args:
+        theta, nu: positive; smaller grows faster.
+        initial, maximum, interval, estimator: as in `AdaptiveBatch`.
+    """
+
+    def __init__(
+        self,
+        *,
+        theta: float = 0.5,
+        nu: float = 1.0,
+        initial: int = 64,
+        maximum: int | None = None,
+        interval: int = 1,
+        estimator: Estimator = "groups",
+    ) -> None:
+        super().__init__(theta=theta, initial=initial, maximum=maximum, interval=interval, estimator=estimator)
+        self.nu = _positive("nu", nu)
+
+    def statistic(self, moments: GradientMoments) -> float:
+        orthogonal = _ratio(moments.orthogonal_variance(), self.nu**2 * moments.norm_squared())
+        along = super().statistic(moments)
+        return math.nan if math.isnan(orthogonal) or math.isnan(along) else max(orthogonal, along)
+
+
+class CoordinateTest(AdaptiveBatch):
+    r"""Coordinate-wise norm test: :math:`T = \max_j \mathrm{Var}_i(g_{ij}) / (\eta^2 g_j^2)`.
+
+    The condition, :math:`\mathrm{Var}_i(g_{ij}) \le \eta^2 b\, g_j^2` for all j, is that of AdAdaGrad's theory;
+    growing to the T above is our reading, and not in the authors' code. Coordinates with :math:`g_j = 0` are
+    left out. In a net the smallest of many :math:`g_j^2` decides, so that the batch is soon at its maximum.
+
+    Args:
+        eta: in (0, 1); smaller grows faster.
+        initial, maximum, interval, estimator: as in `AdaptiveBatch`.
+    """
+
+    elementwise: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        eta: float = 0.5,
+        initial: int = 64,
+        maximum: int | None = None,
+        interval: int = 1,
+        estimator: Estimator = "groups",
+    ) -> None:
+        super().__init__(initial=initial, maximum=maximum, interval=interval, estimator=estimator)
+        self.eta = _positive("eta", eta)
+
+    def statistic(self, moments: GradientMoments) -> float:
+        return moments.worst_coordinate() / self.eta**2
+
+
+def _positive(name: str, value: float) -> float:
+    if not value > 0:
+        raise ValueError(f"{name}={value} must be positive")
+    return value
+
+
+def _ratio(noise: float, signal: float) -> float:
+    """noise / signal, where 0 / 0 is no noise at all, and NaN stays NaN."""
+    if signal == 0:
+        return noise if math.isnan(noise) or noise == 0 else math.inf
+    return noise / signal

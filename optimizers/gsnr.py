@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from batchlab.optimizers.dense import blocks, check_range, split
+from batchlab.optimizers.dense import check_range, split
 from batchlab.optimizers.moments import GradientMoments
 
 Upper: TypeAlias = Literal["one", "inverse", "none"]
@@ -176,39 +176,28 @@ class GSNR(Optimizer):
         """Compute the multiplier and the scaled gradient of the parameters `x`, all of one device and dtype."""
         g = [p.grad.to(s2.dtype) for p, s2 in zip(x, squares, strict=True) if p.grad is not None]
         layers = [self._layer(p, like) for p, like in zip(x, g, strict=True)]
-        rows = [[layer.multiplier for layer in layers], [layer.scaled for layer in layers], g, squares]
-        if self.beta3 is not None:
-            rows.append([layer.average for layer in layers if layer.average is not None])
-        calls = blocks(rows)
+        r, scaled = [layer.multiplier for layer in layers], [layer.scaled for layer in layers]
         sizes = [p.numel() for p in x]
 
-        for r, scaled, mean, squared, *_ in calls:
-            _signal_to_noise(r, scaled, mean, squared, self.eps)
-        means = _means([call[0] for call in calls], sizes)
-        for layer, value in zip(layers, means.unbind(), strict=True):
-            layer.gsnr = value
+        _signal_to_noise(r, scaled, g, squares, self.eps)
+        means = _means(r, sizes)
         if self.normalize != "never":
-            _divide([call[0] for call in calls], means)
+            torch._foreach_mul_(r, list(_inverse(means).unbind()))
+        _clamp(r, self.gamma, self.ceiling)
         factors = torch.ones_like(means)
-        for r, *_ in calls:
-            torch._foreach_clamp_min_(r, self.gamma)
-            if self.ceiling < math.inf:
-                torch._foreach_clamp_max_(r, self.ceiling)
         if self.normalize == "twice":
-            factors = _means([call[0] for call in calls], sizes)
-            _divide([call[0] for call in calls], factors)
-        for layer, factor in zip(layers, factors.unbind(), strict=True):
-            layer.factor = factor
+            factors = _inverse(_means(r, sizes))
+            torch._foreach_mul_(r, list(factors.unbind()))
+        for layer, mean, factor in zip(layers, means.unbind(), factors.unbind(), strict=True):
+            layer.gsnr, layer.factor = mean, factor
             layer.steps += 1
-        for r, scaled, mean, _, *average in calls:
-            weights = r
-            if self.beta3 is not None:
-                (weights,) = average
-                torch._foreach_lerp_(weights, r, 1 - self.beta3)
-            torch._foreach_copy_(scaled, mean)
-            torch._foreach_mul_(scaled, weights)
-            if self.beta3 is not None:
-                torch._foreach_mul_(scaled, [1 / self._correction(layer) for layer in layers])
+        if self.beta3 is None:
+            _assign(torch.mul, scaled, g, r)
+        else:
+            averages = [layer.average for layer in layers if layer.average is not None]
+            torch._foreach_lerp_(averages, r, 1 - self.beta3)
+            _assign(torch.mul, scaled, g, averages)
+            torch._foreach_mul_(scaled, [1 / self._correction(layer) for layer in layers])
 
     def _correction(self, layer: _Layer) -> float:
         return 1.0 if self.beta3 is None else 1 - self.beta3**layer.steps
@@ -280,7 +269,7 @@ class GSNR(Optimizer):
         for p in self._stepped:
             layer, place = self._layers[p], places[p]
             r = layer.multiplier.flatten().sort().values
-            low, high = (_inverse(layer.factor) * end for end in (self.gamma, self.ceiling))
+            low, high = (layer.factor * end for end in (self.gamma, self.ceiling))
             at = [round(q * (len(r) - 1)) for q in QUANTILES]  # the nearest order statistic
             values = [layer.gsnr, r.mean(), (r <= low).double().mean(), (r >= high).double().mean(), *r[at]]
             gsnr, mean, clipped_low, clipped_high, *quantiles = (float(value) for value in values)
@@ -323,31 +312,46 @@ class _Layer:
         self.scaled = scaled  # the gradient the base optimizer gets
         self.average = average  # p, with beta3 only
         self.steps = 0  # t
-        self.gsnr = self.factor = multiplier  # what r was divided by before and after the clip: each step's
+        self.gsnr = self.factor = multiplier  # mean of r before the clip, factor of r after it: set by each step
 
 
 def _signal_to_noise(r: list[Tensor], spread: list[Tensor], g: list[Tensor], squares: list[Tensor], eps: float) -> None:
     """r <- g^2 / (max(squares - g^2, 0) + eps); `spread` is room for the denominator."""
-    torch._foreach_copy_(r, g)
-    torch._foreach_mul_(r, g)
-    torch._foreach_copy_(spread, squares)
-    torch._foreach_sub_(spread, r)
+    _assign(torch.mul, r, g, g)
+    _assign(torch.sub, spread, squares, r)
     torch._foreach_clamp_min_(spread, 0.0)
     torch._foreach_add_(spread, eps)
     torch._foreach_div_(r, spread)
 
 
-def _means(calls: list[list[Tensor]], sizes: list[int]) -> Tensor:
-    """Means over layers of `sizes` coordinates of what is not negative, shape (n,): each call has n tensors."""
-    on_cpu = calls[0][0].device.type == "cpu"  # where the 1-norm takes four times as long as the sum
-    sums = [torch.stack([t.sum() for t in part] if on_cpu else list(torch._foreach_norm(part, 1))) for part in calls]
-    return torch.stack(list(torch._foreach_div(list(torch.stack(sums).sum(0).unbind()), sizes)))
+def _assign(operation: Callable[..., Tensor], out: list[Tensor], a: list[Tensor], b: list[Tensor]) -> None:
+    """out <- operation(a, b), without memory of its own: on a CPU new memory takes longer than the operation."""
+    if out[0].device.type == "cpu":
+        for into, left, right in zip(out, a, b, strict=True):
+            operation(left, right, out=into)
+    else:
+        torch._foreach_copy_(out, a)
+        if operation is torch.mul:
+            torch._foreach_mul_(out, b)
+        else:
+            assert operation is torch.sub
+            torch._foreach_sub_(out, b)
 
 
-def _divide(calls: list[list[Tensor]], by: Tensor) -> None:
-    """Divide the tensors of all calls by `by`, shape (n,), where it is not 0."""
-    for tensors in calls:
-        torch._foreach_mul_(tensors, list(_inverse(by).unbind()))
+def _clamp(tensors: list[Tensor], low: float, high: float) -> None:
+    if tensors[0].device.type == "cpu":
+        for tensor in tensors:
+            tensor.clamp_(low, high)
+    else:
+        torch._foreach_clamp_min_(tensors, low)
+        torch._foreach_clamp_max_(tensors, high)
+
+
+def _means(tensors: list[Tensor], sizes: list[int]) -> Tensor:
+    """Means of n tensors of `sizes` elements that are not negative, shape (n,)."""
+    if tensors[0].device.type == "cpu":  # where the 1-norm takes four times as long as the sum
+        return torch.stack([tensor.mean() for tensor in tensors])
+    return torch.stack(list(torch._foreach_div(list(torch._foreach_norm(tensors, 1)), sizes)))
 
 
 def _inverse(of: Tensor) -> Tensor:

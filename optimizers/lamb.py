@@ -96,8 +96,12 @@ class LAMB(TrustRatioOptimizer):
         c = c1 / math.sqrt(c2)
         u = list(torch._foreach_sqrt(v))
         torch._foreach_add_(u, eps * math.sqrt(c2))
-        torch._foreach_reciprocal_(u)
-        torch._foreach_mul_(u, m)
+        if u[0].device.type == "cpu":  # one pass, and no memory of its own, which on a CPU takes as long again
+            for root, moment in zip(u, m, strict=True):
+                torch.div(moment, root, out=root)
+        else:
+            torch._foreach_reciprocal_(u)
+            torch._foreach_mul_(u, m)
         if trusted:
             if group["weight_decay"]:
                 torch._foreach_add_(u, x, alpha=c * group["weight_decay"])

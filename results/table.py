@@ -123,6 +123,9 @@ def build_table(
 ) -> Table:
     """A table of the runs of a frame; see `table`."""
     row_axes, col_axes = tuple(rows), tuple(cols)
+    if any(run.config for run in frame.runs):
+        for axis in row_axes + col_axes:
+            frame.values(axis)  # says so when no run has it
     placed = [run for run in frame.runs if all(run.value(axis) != MISSING for axis in row_axes + col_axes)]
     groups: dict[tuple[Key, Key], list[int]] = {}
     for i, run in enumerate(placed):

@@ -78,7 +78,7 @@ def test_the_last_row_that_measured_counts_even_when_it_is_nan(lab, curve):
 
 def test_an_unknown_metric_names_what_there_is(lab, curve):
     lab.run("a", curve([0.1]))
-    with pytest.raises(ValueError, match="no run has the metric test_acuracy; there is .*test_accuracy"):
+    with pytest.raises(ValueError, match=r"no run has the metric test_acuracy; there is .*test_accuracy"):
         value(lab, "test_acuracy")
 
 
@@ -86,7 +86,8 @@ def test_an_unknown_metric_names_what_there_is(lab, curve):
     ("name", "better"),
     [
         ("test_accuracy", "up"), ("train_accuracy_reestimated", "up"), ("test_loss", "down"), ("auc", "up"),
-        ("full_gradient_norm_paper", "down"), ("objective_gap", "down"), ("train_seconds", "down"), ("batch_size", None),
+        ("full_gradient_norm_paper", "down"), ("objective_gap", "down"), ("train_seconds", "down"),
+        ("batch_size", None),
     ],
 )  # fmt: skip
 def test_registry(name, better):

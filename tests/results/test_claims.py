@@ -1,0 +1,151 @@
+"""The one rule: verdicts on data whose truth is known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from batchlab.results.claims import Claim, Side, Verdict, claims_sheet, judge
+from batchlab.results.load import load
+from batchlab.results.metrics import Metric
+from batchlab.results.render import FORMATS, render
+from batchlab.results.stats import holm, paired_test
+
+SHB, ADAM = Side("SHB", {"optimizer": "shb"}), Side("Adam", {"optimizer": "adam"})
+ACCURACY = Metric("test_accuracy")
+
+
+def claim(better=ADAM, rivals=(SHB,), metric=ACCURACY, **more):
+    return Claim("Adam is better", "Table 1", "read", better, rivals, metric, **more)
+
+
+def fill(lab, curve, values, name="test_accuracy", **more):
+    for optimizer, finals in values.items():
+        for seed, final in enumerate(finals):
+            rows = curve([0.5, final], name)
+            lab.run(
+                f"{optimizer}{seed}{''.join(map(str, more.values()))}", rows, optimizer=optimizer, seed=seed, **more
+            )
+
+
+BASE = [0.80, 0.84, 0.88, 0.82]
+
+
+@pytest.mark.parametrize(
+    ("differences", "verdict"),
+    [
+        ([0.020, 0.021, 0.019, 0.022], Verdict.HOLDS),
+        ([-0.020, -0.021, -0.019, -0.022], Verdict.DOES_NOT_HOLD),
+        ([0.02, -0.03, 0.01, 0.02], Verdict.UNDECIDED),
+    ],
+)
+def test_verdicts_on_known_truths(lab, curve, differences, verdict):
+    better = [x + d for x, d in zip(BASE, differences, strict=True)]
+    fill(lab, curve, {"shb": BASE, "adam": better})
+    (judged,) = judge(load(lab.store), [claim()])
+    assert judged.verdict is verdict
+    assert judged.p_holm == pytest.approx(paired_test(better, BASE).p)
+    (comparison,) = judged.comparisons
+    assert comparison.ours == pytest.approx(np.mean(better))
+    assert comparison.test.difference == pytest.approx(np.mean(differences))
+
+
+def test_a_margin_asks_for_more(lab, curve):
+    fill(lab, curve, {"shb": BASE, "adam": [x + d for x, d in zip(BASE, [0.020, 0.021, 0.019, 0.022], strict=True)]})
+    judged = judge(load(lab.store), [claim(margin=m) for m in (0.01, 0.02, 0.05, -0.01)])
+    verdicts = [Verdict.HOLDS, Verdict.UNDECIDED, Verdict.DOES_NOT_HOLD, Verdict.HOLDS]
+    assert [item.verdict for item in judged] == verdicts
+
+
+def test_within_a_margin(lab, curve):
+    fill(lab, curve, {"shb": BASE, "adam": [x + d for x, d in zip(BASE, [0.001, -0.001, 0.002, 0.0], strict=True)]})
+    judged = judge(load(lab.store), [claim(margin=m, within=True) for m in (0.01, 0.0008)])
+    assert [item.verdict for item in judged] == [Verdict.HOLDS, Verdict.UNDECIDED]
+    fill(lab, curve, {"sgd": [x - 0.05 for x in BASE[:3]] + [BASE[3] - 0.051]})
+    far = claim(better=Side("SGD", {"optimizer": "sgd"}), margin=0.01, within=True)
+    (judged,) = judge(load(lab.store), [far])
+    assert judged.verdict is Verdict.DOES_NOT_HOLD
+
+
+def test_a_metric_that_is_better_down_is_compared_as_a_ratio(lab, curve):
+    fill(lab, curve, {"shb": [1.0, 10.0, 100.0], "adam": [0.5, 5.1, 49.0]}, "train_loss")
+    (judged,) = judge(load(lab.store), [claim(metric=Metric("train_loss"))])
+    assert judged.verdict is Verdict.HOLDS
+    expected = np.mean(np.log([1.0 / 0.5, 10 / 5.1, 100 / 49]))
+    assert judged.comparisons[0].test.difference == pytest.approx(expected)
+    sheet = claims_sheet([judged])
+    assert sheet.rows[0][3].text.startswith(f"× {math.exp(-expected):.3g} [")
+
+
+def test_holm_is_over_the_claims_of_one_reading(lab, curve):
+    differences = [0.02, 0.035, 0.01, 0.03]
+    fill(lab, curve, {"shb": BASE, "adam": [x + d for x, d in zip(BASE, differences, strict=True)]})
+    frame = load(lab.store)
+    three = [claim(), claim(margin=0.001), claim(margin=0.002), claim(at="steps")]
+    judged = judge(frame, three)
+    assert [item.p_holm for item in judged[:3]] == pytest.approx(holm([item.p for item in judged[:3]]))
+    assert judged[3].p_holm == pytest.approx(judged[3].p)
+
+
+def test_several_rivals_must_all_be_beaten(lab, curve):
+    rise = [0.020, 0.021, 0.019, 0.022]
+    fill(lab, curve, {"shb": BASE, "adam": [x + d for x, d in zip(BASE, rise, strict=True)]})
+    fill(lab, curve, {"sgd": [x + d for x, d in zip(BASE, [0.05, 0.052, 0.049, 0.051], strict=True)]})
+    rivals = (SHB, Side("SGD", {"optimizer": "sgd"}))
+    (judged,) = judge(load(lab.store), [claim(rivals=rivals)])
+    assert judged.verdict is Verdict.DOES_NOT_HOLD
+    assert len(claims_sheet([judged]).rows[0][2].text.splitlines()) == 2
+
+
+def test_matching_averages_the_differences_of_strata(lab, curve):
+    for level, schedule in ((0.0, "constant"), (0.1, "cosine")):
+        base = [x + level for x in BASE]
+        better = [x + 0.01 * (1 + level * 10) + 0.001 * i for i, x in enumerate(base)]
+        fill(lab, curve, {"shb": base, "adam": better}, lr_schedule=schedule)
+    (judged,) = judge(load(lab.store), [claim(match=("lr_schedule",))])
+    (comparison,) = judged.comparisons
+    assert comparison.seeds == 4  # seeds are the replicates, not schedules
+    assert comparison.test.difference == pytest.approx(0.015 + 0.0015)
+
+
+def test_equal_budgets_look_no_further_than_every_run_went(lab, curve):
+    for seed in range(3):
+        lab.run(f"s{seed}", curve([0.1, 0.6, 0.6 + 0.001 * seed]), seed=seed)
+        lab.run(f"a{seed}", curve([0.1, 0.5, 0.55, 0.99, 0.99]), optimizer="adam", seed=seed)
+    whole, steps = judge(load(lab.store), [claim(), claim(at="steps")])
+    assert whole.verdict is Verdict.HOLDS
+    assert steps.budget == 4
+    assert steps.verdict is Verdict.DOES_NOT_HOLD
+    assert steps.comparisons[0].ours == pytest.approx(0.55)
+
+
+def test_a_seed_that_lost_a_run_is_left_out_and_counted(lab, curve):
+    fill(lab, curve, {"shb": BASE, "adam": [x + d for x, d in zip(BASE, [0.020, 0.021, 0.019, 0.022], strict=True)]})
+    lab.run("adam9", curve([0.1, 0.99]), "diverged", optimizer="adam", seed=9)
+    lab.run("shb9", curve([0.1, 0.2]), optimizer="shb", seed=9)
+    (judged,) = judge(load(lab.store), [claim()])
+    assert judged.lost == {"diverged": 1}
+    assert (judged.comparisons[0].seeds, judged.comparisons[0].dropped) == (4, 1)
+    assert "1 run not done, 1 seed left out" in claims_sheet([judged]).rows[0][-1].detail
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (claim(better=Side("Lion", {"optimizer": "lion"})), "no runs of Lion"),
+        (claim(metric=Metric("full_gradient_norm")), "full_gradient_norm not measured"),
+        (claim(), "1 seed with every run done"),
+    ],
+)
+def test_what_cannot_be_measured_is_undecided_and_says_why(lab, curve, given, reason):
+    fill(lab, curve, {"shb": [0.8], "adam": [0.9]})
+    judged = judge(load(lab.store), [given])
+    assert judged[0].verdict is Verdict.UNDECIDED
+    assert reason in judged[0].reason
+    for format in FORMATS:
+        assert "not decided" in render(claims_sheet(judged), format)
+
+
+def test_no_runs_at_all(lab):
+    (judged,) = judge(load(lab.store), [claim()])
+    assert judged.verdict is Verdict.UNDECIDED

@@ -1,0 +1,141 @@
+"""Curves by hand, figures by what is drawn."""
+
+import math
+
+import numpy as np
+import pytest
+
+from batchlab.results.curves import curves
+from batchlab.results.load import load
+from batchlab.results.metrics import Metric
+from batchlab.results.plot import plot
+from batchlab.results.stats import summarize
+
+
+def drawn(lab, metric="test_accuracy", clock="samples", hue="optimizer", log=False):
+    return curves(load(lab.store), Metric.parse(metric), clock, hue, log=log)
+
+
+def test_runs_with_the_same_rows_are_averaged_row_by_row(lab, curve):
+    values = [[0.1, 0.5, 0.9], [0.2, 0.3, 0.7], [0.0, 0.1, 0.8]]
+    for seed, own in enumerate(values):
+        lab.run(f"a{seed}", curve(own), seed=seed)
+    (line,) = drawn(lab)
+    assert line.n == 3
+    assert line.x.tolist() == [0, 64, 128]
+    for i, column in enumerate(zip(*values, strict=True)):
+        summary = summarize(column)
+        assert (line.mean[i], line.low[i], line.high[i]) == pytest.approx((summary.mean, summary.low, summary.high))
+
+
+def test_a_mean_is_drawn_only_where_every_run_has_rows(lab, curve):
+    lab.run("a", curve([0.0, 0.4, 0.8], samples=10), seed=0)  # 0 to 20
+    lab.run("b", curve([0.0, 0.5, 1.0, 1.0], samples=8)[1:], seed=1)  # 8 to 24
+    (line,) = drawn(lab)
+    assert line.x.tolist() == [8, 10, 16, 20]
+    first, second = np.interp(line.x, [0, 10, 20], [0, 0.4, 0.8]), np.interp(line.x, [8, 16, 24], [0.5, 1, 1])
+    assert line.mean == pytest.approx((first + second) / 2)
+
+
+def test_a_running_minimum_is_a_step_function(lab, curve):
+    lab.run("a", curve([3.0, 1.0, 2.0, 0.5], "train_loss", samples=10), seed=0)
+    lab.run("b", curve([3.0, 2.0, 2.5, 1.0], "train_loss", samples=9), seed=1)
+    (line,) = drawn(lab, "min:train_loss")
+    assert line.x.tolist() == [0, 9, 10, 18, 20, 27]
+    assert line.mean.tolist() == [3.0, 2.5, 1.5, 1.5, 1.5, 1.0]
+
+
+def test_a_logarithmic_axis_has_geometric_means(lab, curve):
+    for seed, level in enumerate([1.0, 100.0]):
+        lab.run(f"a{seed}", curve([level, level / 10], "train_loss"), seed=seed)
+    (line,) = drawn(lab, "train_loss", log=True)
+    assert line.mean == pytest.approx([10.0, 1.0])
+    assert (line.low > 0).all()
+
+
+def test_diverged_and_unfinished_runs_are_tracks_not_parts_of_the_mean(lab, curve):
+    lab.run("a", curve([0.1, 0.2]), seed=0)
+    lab.run("b", curve([0.1, 0.9, math.nan]), "diverged", seed=1)
+    lab.run("c", curve([0.1]), "interrupted", seed=2)
+    (line,) = drawn(lab)
+    assert (line.n, line.diverged, len(line.lost)) == (1, 1, 2)
+    assert line.mean.tolist() == [0.1, 0.2]
+    assert line.lost[0].y.tolist() == [0.1, 0.9]
+    assert np.isnan(line.low).all()
+
+
+def test_other_clocks_and_long_runs(lab, curve):
+    lab.run("a", curve(np.linspace(0, 1, 2000).tolist()))
+    (line,) = drawn(lab, clock="seconds")
+    assert len(line.x) == 300
+    assert (line.x[0], line.x[-1]) == (0.0, 0.5 * 1999)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_files(lab, curve, tmp_path, suffix):
+    for seed in range(3):
+        lab.run(f"a{seed}", curve([0.1, 0.5 + 0.1 * seed]), seed=seed)
+    path = plot(lab.store, metric="test_accuracy").save(tmp_path / "deep" / f"figure{suffix}")
+    start = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix]
+    assert path.read_bytes().startswith(start)
+
+
+def test_a_figure_says_what_it_shows(lab, curve):
+    for seed in range(3):
+        lab.run(f"a{seed}", curve([1.0, 0.1 + 0.01 * seed], "full_gradient_norm"), seed=seed)
+    lab.run("b0", curve([1.0, 0.5, math.inf], "full_gradient_norm"), "diverged", optimizer="adam")
+    made = plot(lab.store, metric="min:full_gradient_norm", x=["steps", "seconds"])
+    figure = made.figure()
+    assert [axes.get_xlabel() for axes in figure.axes] == ["steps", "training time [s]"]
+    assert figure.axes[0].get_ylabel() == "running minimum of full gradient norm"
+    assert figure.axes[0].get_yscale() == "log"
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["adam (n 0, 1 diverged)", "shb (n 3)"]
+    low, high = figure.axes[0].get_ylim()
+    assert low < 0.1
+    assert high > 1.0
+    svg = made.svg()
+    assert svg.startswith("<svg")
+    assert "currentColor" in svg
+    assert "width=" not in svg.split(">")[0]
+
+
+def test_two_keys_are_colour_and_dash(lab, curve):
+    for optimizer in ("shb", "adam"):
+        for schedule in ("constant", "cosine"):
+            lab.run(f"{optimizer}{schedule}", curve([0.1, 0.2]), optimizer=optimizer, lr_schedule=schedule)
+    figure = plot(lab.store, metric="test_accuracy", hue="optimizer,lr_schedule").figure()
+    looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
+    assert len({color for color, _ in looks}) == 2
+    assert len(looks) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"metric": "mean:test_accuracy"}, "one number a run"),
+        ({"metric": "test_acc"}, "no run has the metric test_acc"),
+        ({"metric": "test_accuracy", "x": ["hours"]}, "no x-axis hours: choose samples"),
+        ({"metric": "test_accuracy", "hue": "optimiser"}, "no run has the axis optimiser"),
+    ],
+)
+def test_mistakes_name_the_way_out(lab, curve, arguments, message):
+    lab.run("a", curve([0.1, 0.2]))
+    with pytest.raises(ValueError, match=message):
+        plot(lab.store, **arguments).figure()
+
+
+def test_bad_files(lab, curve, tmp_path):
+    lab.run("a", curve([0.1, 0.2]))
+    made = plot(lab.store, metric="test_accuracy")
+    with pytest.raises(ValueError, match=r"\.png, \.svg, \.pdf"):
+        made.save(tmp_path / "figure.gif")
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="another file with -o"):
+        made.save(tmp_path / "file" / "figure.png")
+
+
+def test_nothing_to_draw_says_so(lab, curve):
+    lab.run("a", curve([math.nan]))
+    with pytest.raises(ValueError, match="batchlab status"):
+        plot(lab.store, metric="test_accuracy").figure()

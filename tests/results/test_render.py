@@ -1,0 +1,144 @@
+"""Five formats: structure and escapes, checked by reading them back."""
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchlab.results.render import FORMATS, render, show
+from batchlab.results.sheet import Column, Sheet, Text, listing, number, uncertain
+
+NASTY = r"a|b *c* _d_ <e> & 50 % $x$ #1 {f} ~ ^ \ `g` [h] ± ≥ − , \"q\" 'r'"
+
+
+def sheet(text=NASTY, **more):
+    columns = [Column(("optimizer",)), Column(("b 128", "loss"), "right"), Column(("b 128", "acc"), "right")]
+    rows = [[Text(text), Text("1.0 ± 0.1", bold=True, detail="[0.9, 1.1]"), Text("2", tone="bad")]]
+    records = [{"optimizer": text, "mean": 1.0, "std": float("nan"), "n": 3}]
+    return Sheet("Title & more", columns, rows, ["note_1"], records, **more)
+
+
+class Cells(HTMLParser):
+    """Texts of all cells, and whether every tag was closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.cells, self.open = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.open.append(tag)
+        if tag in ("td", "th"):
+            self.cells.append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if {"td", "th"} & set(self.open):
+            self.cells[-1] += data
+
+
+def read_html(text):
+    parser = Cells()
+    parser.feed(text)
+    assert parser.open == []
+    return parser.cells
+
+
+def test_html_reads_back():
+    cells = read_html(render(sheet(), "html"))
+    assert cells[:2] == ["", "b 128"]
+    assert cells[2:5] == ["optimizer", "loss", "acc"]
+    assert cells[5:] == [NASTY, "1.0 ± 0.1[0.9, 1.1]", "2"]
+
+
+@settings(max_examples=50)
+@given(st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=30))
+def test_html_and_csv_carry_any_text(text):
+    assert read_html(render(sheet(text), "html"))[5] == text
+    assert next(csv.DictReader(io.StringIO(render(sheet(text), "csv"))))["optimizer"] == text
+
+
+def test_csv_is_tidy_and_unrounded():
+    (row,) = csv.DictReader(io.StringIO(render(sheet(), "csv")))
+    assert row == {"optimizer": NASTY, "mean": "1.0", "std": "", "n": "3"}
+
+
+def test_markdown_has_one_cell_a_column_and_aligned_pipes():
+    lines = [line for line in render(sheet(), "markdown").splitlines() if line.startswith("|")]
+    split = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
+    assert [len(cells) for cells in split] == [3, 3, 3]
+    assert len({len(line) for line in lines}) == 1
+    assert re.fullmatch(r" -+ ", split[1][0])
+    assert re.fullmatch(r" -+: ", split[1][1])
+    assert re.sub(r"\\(.)", r"\1", split[2][0].strip()) == NASTY
+    assert split[2][1].strip() == r"**1.0 ± 0.1** \[0.9, 1.1\]"
+
+
+def test_latex_escapes_and_spans():
+    text = render(sheet(), "latex")
+    assert r"\multicolumn{2}{c}{b 128}" in text
+    assert r"\cmidrule(lr){2-3}" in text
+    assert r"\textbf{1.0 $\pm$ 0.1}" in text
+    line = next(line for line in text.splitlines() if line.startswith("a\\textbar"))
+    for wanted in (r"\_d\_", r"\&", r"50 \%", r"\$x\$", r"\#1", r"\{f\}", r"\textasciitilde{}", r"\textbackslash{}"):
+        assert wanted in line
+    assert text.count(r"\begin") == text.count(r"\end")
+    assert len(re.split(r"(?<!\\)&", line)) == 3
+
+
+def test_rich_marks_bold_with_a_star_where_there_is_no_bold():
+    plain = render(sheet(), "rich")
+    assert "*1.0 ± 0.1" in plain
+    assert NASTY in plain  # brackets are no markup
+    assert "\x1b[1m" in render(sheet(), "rich", color=True)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_empty_sheet_says_so(format):
+    empty = Sheet("nothing", [Column(("a",))], [], [], [], "no runs <yet>")
+    text = render(empty, format)
+    assert format == "csv" or "no runs" in text
+
+
+def test_an_unknown_format_lists_them():
+    with pytest.raises(ValueError, match="rich, markdown, latex, csv, html"):
+        render(sheet(), "pdf")
+
+
+def test_show_separates_sheets(capsys):
+    show([sheet(), sheet()], "csv")
+    assert capsys.readouterr().out.count("optimizer,mean,std,n") == 2
+    show([sheet()])
+    assert "Title & more" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("value", "spread", "shown"),
+    [
+        (0.914, 0.0123, "0.914 ± 0.012"),
+        (1234.5, 100.0, "1,234 ± 100"),
+        (3.2e-9, 1.1e-10, "3.20e-09 ± 1.1e-10"),
+        (0.0, 0.0, "0 ± 0"),
+        (float("inf"), float("nan"), "∞"),
+        (float("nan"), float("nan"), "–"),
+        (17.0, 0.0, "17.00 ± 0.00"),
+    ],
+)
+def test_rounding_by_uncertainty(value, spread, shown):
+    assert uncertain(value, spread) == shown
+
+
+@given(st.floats(1e-4, 1e4), st.floats(1e-4, 1e3))
+def test_two_digits_of_the_spread_survive(value, spread):
+    _, shown = uncertain(value, spread).split(" ± ")
+    assert float(shown.replace(",", "")) == pytest.approx(spread, rel=0.06)
+
+
+def test_words():
+    assert [listing(list("abc")[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
+    assert number(float("-inf"), 2) == "−∞"

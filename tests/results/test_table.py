@@ -1,0 +1,188 @@
+"""Tables: what a cell holds, what is bold, what is tested, what is lost."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats as reference
+
+from batchlab.results.stats import holm
+from batchlab.results.store import SweepEntry
+from batchlab.results.table import table
+
+SEEDS = range(4)
+
+
+def grid(lab, curve, values, **more):
+    """values: optimizer -> final accuracy by seed."""
+    for optimizer, finals in values.items():
+        for seed, final in enumerate(finals):
+            lab.run(f"{optimizer}{seed}", curve([0.1, final]), optimizer=optimizer, seed=seed, **more)
+
+
+def records(made):
+    return {record["optimizer"]: record for record in made.sheet().records}
+
+
+def test_cells_hold_mean_std_interval_by_scipy(lab, curve):
+    finals = [0.91, 0.93, 0.90, 0.94]
+    grid(lab, curve, {"shb": finals})
+    record = records(table(lab.store))["shb"]
+    low, high = reference.t.interval(0.95, 3, np.mean(finals), reference.sem(finals))
+    assert record["n"] == 4
+    assert (record["mean"], record["std"]) == pytest.approx((np.mean(finals), np.std(finals, ddof=1)))
+    assert (record["ci_low"], record["ci_high"]) == pytest.approx((low, high))
+
+
+def test_baseline_tests_are_paired_by_seed_and_corrected_by_holm(lab, curve):
+    base = [0.80, 0.85, 0.90, 0.95]
+    a = [x + d for x, d in zip(base, [0.010, 0.012, 0.011, 0.013], strict=True)]
+    b = [x + d for x, d in zip(base, [0.010, -0.02, 0.03, 0.0], strict=True)]
+    grid(lab, curve, {"shb": base, "adam": a, "sgd": b})
+    found = records(table(lab.store, baseline="optimizer=shb"))
+    p = holm([reference.ttest_rel(a, base).pvalue, reference.ttest_rel(b, base).pvalue])
+    assert found["adam"]["p_holm"] == pytest.approx(p[0])
+    assert found["sgd"]["p_holm"] == pytest.approx(p[1])
+    assert found["adam"]["difference"] == pytest.approx(0.0115)
+    assert math.isnan(found["shb"]["p_holm"])
+    assert found["adam"]["p_holm"] < 0.01  # unpaired it would drown in the spread between seeds
+    assert reference.ttest_ind(a, base).pvalue > 0.5
+
+
+def test_best_is_bold_with_all_that_are_not_told_apart(lab, curve):
+    grid(
+        lab,
+        curve,
+        {"shb": [0.90, 0.91, 0.92, 0.93], "adam": [0.905, 0.904, 0.926, 0.925], "sgd": [0.80, 0.81, 0.82, 0.83]},
+    )
+    best = {name: record["best"] for name, record in records(table(lab.store)).items()}
+    assert best == {"shb": True, "adam": True, "sgd": False}
+
+
+def test_the_best_of_a_metric_that_is_better_down(lab, curve):
+    for optimizer, level in (("shb", 1.0), ("adam", 0.1)):
+        for seed in SEEDS:
+            rows = curve([2.0, level * (1 + 0.1 * seed)], "train_loss")
+            lab.run(f"{optimizer}{seed}", rows, optimizer=optimizer, seed=seed)
+    best = {name: record["best"] for name, record in records(table(lab.store, metrics=["train_loss"])).items()}
+    assert best == {"shb": False, "adam": True}
+
+
+def test_nothing_is_best_without_a_direction(lab, curve):
+    for optimizer in ("shb", "adam"):
+        lab.run(optimizer, curve([64, 128], "batch_size"), optimizer=optimizer)
+    assert not any(record["best"] for record in table(lab.store, metrics=["batch_size"]).sheet().records)
+
+
+def test_lost_runs_are_counted_shown_and_never_best(lab, curve):
+    grid(lab, curve, {"shb": [0.8, 0.8, 0.81], "adam": [0.97, 0.98, 0.99]})
+    lab.run("adam3", curve([0.1, 0.99]), "diverged", "train_loss is nan", optimizer="adam", seed=3)
+    lab.run("adam4", curve([0.1]), "failed", optimizer="adam", seed=4)
+    lab.run("adam5", curve([0.1]), "interrupted", optimizer="adam", seed=5)
+    lab.run("adam6", curve([0.1]), "crashed", optimizer="adam", seed=6)
+    lab.run("adam7", curve([1.0], "train_loss"), optimizer="adam", seed=7)
+    lab.run("sgd0", curve([0.2]), "diverged", optimizer="sgd")
+    made = table(lab.store)
+    record = records(made)["adam"]
+    assert record["n"] == 3
+    assert [record[k] for k in ("diverged", "failed", "unfinished", "unmeasured")] == [1, 1, 2, 1]
+    assert not record["best"]
+    sheet = made.sheet()
+    text = {row[0].text: row[1] for row in sheet.rows}
+    assert "† 1 diverged, 1 failed, 2 unfinished, 1 not measured" in text["adam"].detail
+    assert text["sgd"].text == "–"
+    assert "1 diverged" in text["sgd"].detail
+    assert any("flatter" in note for note in sheet.notes)
+
+
+def test_a_target_never_reached_is_counted(lab, curve):
+    grid(lab, curve, {"shb": [0.95, 0.97], "adam": [0.95, 0.5]})
+    found = records(table(lab.store, metrics=["samples_to:test_accuracy>=0.9"]))
+    assert (found["adam"]["n"], found["adam"]["missed"], found["adam"]["best"]) == (1, 1, False)
+    assert (found["shb"]["n"], found["shb"]["mean"]) == (2, 64)
+
+
+def test_rows_and_columns_by_any_key(lab, curve):
+    for i, (lr, beta) in enumerate([(0.1, 0.9), (0.1, 0.0), (0.01, 0.9), (0.01, 0.0)]):
+        lab.run(f"r{i}", curve([0.1 * (i + 1)]), lr=lr, beta=beta)
+    made = table(lab.store, rows=["optimizer.lr"], cols=["optimizer.beta"])
+    assert made.rows == [(0.01,), (0.1,)]  # numbers in order
+    assert made.cols == [(0.0,), (0.9,)]
+    assert [c.header[0] for c in made.sheet().columns] == ["optimizer.lr", "beta 0", "beta 0.9"]
+    assert [[cell.text for cell in row] for row in made.sheet().rows] == [
+        ["0.01", "40.00", "30.00"],
+        ["0.1", "20.00", "10.00"],
+    ]
+
+
+def test_a_sweeps_order_is_kept(lab, curve):
+    for name in ("zeta", "alpha"):
+        lab.run(name, curve([0.5]), optimizer=name)
+    lab.store.write_sweep("s", [SweepEntry("zeta"), SweepEntry("alpha")])
+    assert table(lab.store, sweep="s").rows == [("zeta",), ("alpha",)]
+    assert table(lab.store).rows == [("alpha",), ("zeta",)]
+
+
+def test_cells_that_mix_methods_say_so_and_pair_what_matches(lab, curve):
+    for optimizer, shift in (("shb", 0.0), ("adam", 0.01)):
+        for lr in (0.1, 0.2):
+            for seed in range(2):
+                rows = curve([0.5 + lr + 0.1 * seed + shift + 0.001 * (seed + lr)])
+                lab.run(f"{optimizer}{lr}{seed}", rows, optimizer=optimizer, seed=seed, lr=lr)
+    made = table(lab.store, baseline="optimizer=shb")
+    assert made.mixed == ["optimizer.lr"]
+    assert any("differ in optimizer.lr" in note for note in made.sheet().notes)
+    cell = next(cell for cell in made.cells.values() if cell.row == ("adam",))
+    assert cell.test.n == 4  # by seed and lr
+    assert cell.test.paired
+    clean = table(lab.store, rows=["optimizer", "optimizer.lr"])
+    assert clean.mixed == []
+
+
+def test_a_choice_stands_for_its_keys(lab, curve):
+    for seed in range(2):
+        lab.run(f"a{seed}", curve([0.5]), optimizer="shb", seed=seed, beta=0.9)
+        lab.run(f"b{seed}", curve([0.5]), optimizer="adam", seed=seed, eps=1e-8)
+    assert table(lab.store, rows=["model"]).mixed == ["optimizer"]
+
+
+def test_unpaired_baselines_are_welchs_and_say_so(lab, curve):
+    for seed, final in ((0, 0.8), (1, 0.82)):
+        lab.run(f"a{seed}", curve([final]), optimizer="shb", seed=seed)
+    for seed, final in ((5, 0.9), (6, 0.91)):
+        lab.run(f"b{seed}", curve([final]), optimizer="adam", seed=seed)
+    made = table(lab.store, baseline="optimizer=shb")
+    p = reference.ttest_ind([0.9, 0.91], [0.8, 0.82], equal_var=False).pvalue
+    assert records(made)["adam"]["p_holm"] == pytest.approx(p)
+    assert any("Welch" in note for note in made.sheet().notes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rows": ["optimiser"]}, "no run has the axis optimiser"),
+        ({"metrics": ["test_acc"]}, "no run has the metric test_acc"),
+        ({"baseline": "optimizer=lion"}, "no run has the baseline optimizer=lion; optimizer is one of shb"),
+        ({"baseline": "seed=0"}, "must be an axis of the table"),
+        ({"baseline": "shb"}, "AXIS=VALUE"),
+        ({"where": ["optimizer"]}, "AXIS=VALUE"),
+        ({"sweep": "none"}, "no sweep named none"),
+    ],
+)
+def test_mistakes_name_the_way_out(lab, curve, arguments, message):
+    lab.run("a", curve([0.5]))
+    with pytest.raises(ValueError, match=message):
+        table(lab.store, **arguments)
+
+
+def test_an_empty_store_says_what_to_do(lab):
+    sheet = table(lab.store).sheet()
+    assert sheet.rows == []
+    assert "batchlab status" in sheet.empty
+
+
+def test_one_seed_says_that_it_is_one(lab, curve):
+    grid(lab, curve, {"shb": [0.9], "adam": [0.8]})
+    sheet = table(lab.store).sheet()
+    assert "one run a cell" in sheet.notes[0]
+    assert [row[1].text for row in sheet.rows] == ["80.00", "90.00"]

@@ -7,7 +7,7 @@ from PIL import Image
 from torchvision.transforms import functional as pillow
 
 from batchlab.datasets import Batches, Dataset, Preprocessing, resident
-from batchlab.datasets.augment import CROP, FLIP, ORDER, ROTATE, rng
+from batchlab.datasets.augment import CROP, FLIP, ORDER, ROTATE, draw_maps, rng
 
 N = 60
 
@@ -117,6 +117,23 @@ def test_each_transformation_draws_for_itself():
     mirrored = rng(3, 0, 0, FLIP).random(N) < 0.5
     np.testing.assert_array_equal(both[~mirrored], crops[~mirrored])
     np.testing.assert_array_equal(both[mirrored], crops[mirrored][:, :, ::-1])
+
+
+def test_flipping_after_rounding_down():
+    """Mirrored is width - 1 - u exactly, also where a rotation ends between two pixels."""
+    height, width, n = 32, 30, 2000
+    plain, flipped = (
+        draw_maps(Preprocessing(rotate=45.0, flip=flip), (1, height, width), n, 0, 0, 0) for flip in (False, True)
+    )
+    mirrored = rng(0, 0, 0, FLIP).random(n) < 0.5
+    row, column = np.mgrid[:height, :width]
+    u, flipped_u = (
+        np.einsum("nk,khw->nhw", maps[:, :3].astype(np.int64), np.stack([column, row, np.ones_like(row)]))
+        for maps in (plain, flipped)
+    )
+    assert (u % (1 << 16) == 0).any()
+    np.testing.assert_array_equal(flipped_u[mirrored] >> 16, width - 1 - (u[mirrored] >> 16))
+    np.testing.assert_array_equal(flipped_u[~mirrored], u[~mirrored])
 
 
 def test_all_offsets_and_both_sides_are_equally_likely():

@@ -62,3 +62,92 @@ def test_groups_of_one_sample_are_the_sample_variance() -> None:
     gradients = draw(12, 1)
     moments, _ = fill(gradients, [1] * 12)
     assert moments.variance() == pytest.approx(gradients.var(0, ddof=1).sum(), rel=1e-12)
+
+
+def test_fewer_than_two_groups_have_no_variance() -> None:
+    moments, _ = fill(draw(3, 1), [3], elementwise=True)
+    assert (moments.samples, moments.groups) == (3, 1)
+    assert math.isnan(moments.variance())
+    assert all(v.isnan().all() for v in moments.coordinate_variance())
+    assert all(v.isfinite().all() for v in moments.second_moments())
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_gradients_keep_the_layout_of_their_parameter(memory_format: torch.memory_format) -> None:
+    weight = torch.randn(4, 3, 2, 2).to(memory_format=memory_format).requires_grad_()
+    moments = GradientMoments([weight], elementwise=True)
+    expected = torch.randn(2, 4, 3, 2, 2)
+    for gradient in expected:
+        weight.grad = gradient.clone()
+        moments.observe(1)
+    moments.reduce()
+    assert weight.grad is not None
+    assert weight.grad.stride() == weight.stride()
+    torch.testing.assert_close(weight.grad, expected.mean(0))
+    torch.testing.assert_close(moments.coordinate_variance()[0], expected.var(0))
+
+
+def test_sparse_and_bfloat16_and_missing_gradients() -> None:
+    table = torch.nn.Embedding(50, 4, sparse=True)
+    half = torch.zeros(3, dtype=torch.bfloat16, requires_grad=True)
+    unused = torch.zeros(2, requires_grad=True)
+    moments = GradientMoments([table.weight, half, unused], elementwise=True)
+    for tokens in (torch.tensor([1, 1, 2]), torch.tensor([3])):
+        (table(tokens).sum() + half.sum()).backward()
+        moments.observe(1)
+    moments.reduce()
+    expected = torch.zeros(50, 4)
+    expected[[1, 2, 3]] = torch.tensor([1.0, 0.5, 0.5])[:, None]
+    torch.testing.assert_close(table.weight.grad, expected)
+    assert half.grad is not None
+    assert half.grad.dtype == torch.bfloat16
+    assert unused.grad is None
+    # ||g_1||^2 = 4 (2^2 + 1) + 3, ||g_2||^2 = 4 + 3, ||g||^2 = 4 (1 + 1/4 + 1/4) + 3
+    assert moments.variance() == pytest.approx(23 + 7 - 2 * 9)
+
+
+def test_float32_norms_of_large_parameters_are_exact() -> None:
+    weight = torch.zeros(700, 1000, requires_grad=True)
+    moments = GradientMoments([weight])
+    rows = [torch.randn(700, 1000) + 0.1 for _ in range(3)]
+    for row in rows:
+        weight.grad = row.clone()
+        moments.observe(4)
+    moments.reduce()
+    exact = torch.stack(rows).double()
+    assert moments.norm_squared() == pytest.approx(exact.mean(0).square().sum().item(), rel=1e-6)
+    assert moments.variance() == pytest.approx(4 * exact.var(0).sum().item(), rel=1e-6)
+
+
+def test_the_order_of_calls_is_checked() -> None:
+    weight = torch.zeros(2, requires_grad=True)
+    moments = GradientMoments([weight])
+    with pytest.raises(ValueError, match="before any"):
+        moments.reduce()
+    with pytest.raises(ValueError, match="skip"):
+        moments.observe(0)
+    weight.grad = torch.ones(2)
+    moments.observe(2)
+    with pytest.raises(ValueError, match=r"moments\.reduce"):
+        moments.variance()
+    moments.reduce()
+    with pytest.raises(ValueError, match=r"moments\.reset"):
+        moments.observe(2)
+    with pytest.raises(ValueError, match="elementwise=True"):
+        moments.second_moments()
+    with pytest.raises(ValueError, match="inner_products=True"):
+        moments.inner_product_variance()
+    moments.reset()
+    with pytest.raises(ValueError, match="before any"):
+        moments.reduce()
+
+
+def test_wrong_parameters() -> None:
+    with pytest.raises(ValueError, match="used up"):
+        GradientMoments([])
+    with pytest.raises(ValueError, match="per_sample"):
+        GradientMoments([torch.zeros(1)], estimator="exact")
+    with pytest.raises(ValueError, match="view_as_real"):
+        GradientMoments([torch.zeros(1, dtype=torch.complex64)]).observe(1)
+    with pytest.raises(ValueError, match="one device"):
+        GradientMoments([torch.zeros(1), torch.zeros(1, device="meta")]).observe(1)

@@ -60,6 +60,12 @@ def lab(tmp_path):
     return Lab(tmp_path / "runs")
 
 
+@pytest.fixture(scope="module")
+def shared_lab(tmp_path_factory):
+    """For runs that many tests read and none changes."""
+    return Lab(tmp_path_factory.mktemp("shared") / "runs")
+
+
 @pytest.fixture(name="curve")
 def make_curve():
     return curve

@@ -1,0 +1,79 @@
+"""The published numbers: complete, honest about how sure they are, and never shown as what they are not."""
+
+import math
+
+import pytest
+
+from batchlab.results.literature import CERTAINTIES, papers, published, published_sheet
+from batchlab.results.render import render
+
+
+def test_all_five_papers_are_there():
+    assert papers() == ["adadagrad", "dasvrda", "numerical_sgd", "sgdm_schedules", "vrgd"]
+
+
+@pytest.mark.parametrize("paper", papers())
+def test_every_number_has_its_place_and_certainty(paper):
+    rows = published(paper)
+    assert rows
+    for row in rows:
+        assert math.isfinite(row.value)
+        assert row.paper
+        assert row.table_or_figure
+        assert row.metric
+        assert row.certainty in CERTAINTIES  # never memory, never unknown
+    keys = [(r.paper, r.dataset, r.model, r.method, r.setting, r.metric) for r in rows]
+    assert len(set(keys)) == len(keys)
+
+
+def value(paper, method, setting, metric):
+    (found,) = (r.value for r in published(paper) if (r.method, r.setting, r.metric) == (method, setting, metric))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("paper", "method", "setting", "metric", "expected"),
+    [
+        ("vrgd", "VR-LARS", "batch 8k", "test_accuracy", 91.86),
+        ("vrgd", "Momentum", "batch 4k", "test_accuracy", 17.40),
+        ("vrgd", "LARS", "batch 96k", "top1_accuracy", 74.30),
+        ("sgdm_schedules", "(iii)", "growth to 1.0", "min:full_gradient_norm", 0.0046),
+        ("sgdm_schedules", "NSHB", "x4 every 40 epochs from 8", "test_accuracy", 72.72),
+        (
+            "dasvrda",
+            "DASVRDA adaptive restart",
+            "(l1, l2) = (1e-4, 1e-6), batch 180",
+            "passes_to:objective_gap<=1e-8",
+            12,
+        ),
+        ("numerical_sgd", "RK4", "largest stable lr x curvature", "stability_limit", 2.785),
+        ("adadagrad", "DDP-Norm", "eta 0.15", "steps", 531),
+    ],
+)
+def test_spot_checks(paper, method, setting, metric, expected):
+    assert value(paper, method, setting, metric) == expected
+
+
+def test_numbers_that_follow_from_others():
+    """Steps of the schedules as published: the last partial batch of an epoch is kept."""
+    n = 50_000
+    steps = [row for row in published("sgdm_schedules") if row.metric == "steps"]
+    assert steps[0].value == 300 * math.ceil(n / 128)
+    assert steps[1].value == sum(math.ceil(n / (8 * 2 ** (epoch // 30))) for epoch in range(300))
+    for row in published("sgdm_schedules"):
+        if row.metric == "lr_growth_factor":
+            top = float(row.setting.split()[3])
+            assert row.value == pytest.approx((top / 0.1) ** (1 / 9), abs=1e-4)
+
+
+def test_an_unknown_paper_lists_the_known():
+    with pytest.raises(ValueError, match="adadagrad, dasvrda"):
+        published("attention")
+
+
+def test_a_sheet_shows_what_and_how_sure():
+    rows = [row for row in published("vrgd") if row.table_or_figure == "Table 5"]
+    text = render(published_sheet("Table 5", rows), "markdown")
+    assert "93.79 %" in text
+    assert "read" in text
+    assert "mean of 5" in text

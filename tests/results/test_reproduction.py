@@ -1,0 +1,148 @@
+"""The first reproduction and the report, from runs whose orderings are known."""
+
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from batchlab.results.claims import Verdict
+from batchlab.results.render import FORMATS, render
+from batchlab.results.report import report
+from batchlab.results.reproduction import known_papers, reproduce
+from batchlab.results.store import SweepEntry
+
+VARIANTS = [
+    ("i", "constant"), ("i", "cosine"), ("ii", "constant"), ("ii", "cosine"), ("iii", "growth"),
+    ("iv", "warmup-constant"), ("iv", "warmup-cosine"),
+]  # fmt: skip
+LEVELS = {"i": 1.0, "ii": 0.4, "iii": 0.2, "iv": 0.1}
+EPOCHS, SWEEP = 8, "sgdm_schedules-laptop"
+
+
+@pytest.fixture(scope="module")
+def paper(shared_lab):
+    """Four cases with clearly separate norms at equal epochs; growing batches take three times the steps."""
+    generator, entries = np.random.default_rng(0), []
+    for optimizer in ("shb", "nshb"):
+        for case, schedule in VARIANTS:
+            for seed in range(3):
+                noise = generator.normal(size=EPOCHS + 1) * 0.02
+                pace = 1 if case == "i" else 3
+                rows = [
+                    {
+                        "samples": 100 * e, "steps": 10 * pace * e, "epoch": float(e), "gradients": 100 * e,
+                        "train_seconds": 0.1 * pace * e, "train_loss": 2.0 * math.exp(-e),
+                        "full_gradient_norm": LEVELS[case] * math.exp(-0.5 * e + noise[e]),
+                        "full_gradient_norm_paper": 2 * LEVELS[case] * math.exp(-0.5 * e + noise[e]),
+                        "test_accuracy": 1 - 0.9 * math.exp(-e),
+                    }
+                    for e in range(EPOCHS + 1)
+                ]  # fmt: skip
+                run_id = f"{optimizer}-{case}-{schedule}-{seed}"
+                batches = "constant" if case == "i" else "exponential"
+                shared_lab.run(run_id, rows, optimizer=optimizer, seed=seed, batch_schedule=batches)
+                entries.append(SweepEntry(run_id, {"case": case, "schedule": schedule}, [f"optimizer={optimizer}"]))
+    shared_lab.store.write_sweep(SWEEP, entries)
+    return shared_lab
+
+
+@pytest.fixture(scope="module")
+def made(paper):
+    return reproduce(paper.store, "sgdm_schedules", SWEEP)
+
+
+def test_the_claims_get_the_verdicts_that_the_data_deserve(made):
+    verdicts = {(item.claim.better.label, item.claim.at): item.verdict for item in made.claims}
+    assert len(verdicts) == 9
+    for case in ("(ii)", "(iii)", "(iv)"):
+        assert verdicts[case, "epochs"] is Verdict.HOLDS
+    # within the steps of (i), 80, the others have come to epoch 2 of 8: exp(-1) against exp(-4)
+    assert verdicts["(ii)", "steps"] is Verdict.DOES_NOT_HOLD
+    assert verdicts["(iii)", "steps"] is Verdict.DOES_NOT_HOLD
+    assert verdicts["(ii)", "seconds"] is Verdict.DOES_NOT_HOLD
+    epochs = next(item for item in made.claims if item.claim.better.label == "(iv)" and item.claim.at == "epochs")
+    ratio = math.exp(-epochs.comparisons[0].test.difference)
+    assert ratio == pytest.approx(LEVELS["iv"] / LEVELS["i"], rel=0.05)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_it_prints_in_every_format(made, format):
+    text = "".join(render(sheet, format) for sheet in made.sheets())
+    assert "does not hold" in text
+    assert "Umeda" in text
+    assert "72.45" in text
+
+
+def test_published_numbers_stand_beside_ours_and_say_whose_they_are(made):
+    beside = made.published[0]
+    row = next(row for row in beside.rows if [cell.text for cell in row[:2]] == ["(i)", "cosine"])
+    assert [cell.text for cell in row[2:4]] == ["0.0139", "72.2"]
+    assert "sibling" in beside.notes[0]
+    growth = next(row for row in beside.rows if row[1].text == "growth")
+    assert growth[2].text == "0.0046 to 0.0062"
+
+
+def test_a_sweep_that_has_not_begun_is_undecided_not_an_error(lab):
+    entries = [SweepEntry("a", {"case": "i", "schedule": "constant"}, ["optimizer=shb", "seed=0"])]
+    lab.store.write_sweep(SWEEP, entries)
+    made = reproduce(lab.store, "sgdm_schedules", SWEEP)
+    assert {item.verdict for item in made.claims} == {Verdict.UNDECIDED}
+    assert made.save_plots(lab.store.root) == []
+    for sheet in made.sheets():
+        render(sheet, "markdown")
+
+
+def test_plots_are_written(made, tmp_path):
+    files = made.save_plots(tmp_path / "plots")
+    assert [file.name for file in files] == ["sgdm_schedules-1.png", "sgdm_schedules-2.png"]
+    axes = made.plots[0].figure().axes
+    assert [panel.get_xlabel() for panel in axes[3:]] == ["epochs", "steps", "training time [s]"]
+
+
+def test_unknown_papers_list_the_known(lab):
+    assert "sgdm_schedules" in known_papers()
+    lab.store.write_sweep("s", [])
+    with pytest.raises(ValueError, match=r"choose .*sgdm_schedules"):
+        reproduce(lab.store, "attention", "s")
+
+
+class Page(HTMLParser):
+    """Every address a page asks for."""
+
+    def __init__(self):
+        super().__init__()
+        self.addresses, self.tags = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attributes if name in ("src", "href", "xlink:href", "action")]
+
+
+def test_the_report_is_one_file_without_the_network(paper, curve, tmp_path):
+    paper.run("x1", curve([0.1, 0.9]), optimizer="adam")
+    paper.run("x2", curve([0.1]), "failed", "RuntimeError: <script>alert(1)</script>", optimizer="sgd")
+    path = report(paper.store, tmp_path / "out" / "report.html")
+    text = path.read_text()
+    page = Page()
+    page.feed(text)
+    assert all(address.startswith("#") for address in page.addresses)
+    assert not re.search(r"url\(\s*['\"]?http", text)
+    assert "script" not in page.tags
+    assert page.tags.count("svg") >= 3
+    for wanted in ("does not hold", "Other runs", "torch 2.11", "RuntimeError", "prefers-color-scheme"):
+        assert wanted in text
+
+
+def test_reports_of_little(lab, curve, tmp_path):
+    assert "no run has started yet" in report(lab.store, tmp_path / "a.html").read_text()
+    lab.run("a", [], "failed", "early")
+    lab.run("b", curve([0.5]).copy(), "interrupted")
+    assert "early" in report(lab.store, tmp_path / "b.html").read_text()
+
+
+def test_an_unwritable_report_names_the_way_out(lab, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="another file with -o"):
+        report(lab.store, tmp_path / "file" / "report.html")

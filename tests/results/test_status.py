@@ -1,0 +1,63 @@
+"""`batchlab status`: states counted, reasons shown, runs that never started not forgotten."""
+
+from batchlab.results.render import FORMATS, render
+from batchlab.results.status import status
+from batchlab.results.store import State, SweepEntry
+
+
+def test_every_state_is_counted_in_order(lab, curve):
+    lab.run("a", curve([0.1]))
+    lab.run("b", curve([0.1]), "diverged", "train_loss is nan")
+    lab.run("c", curve([0.1]), "failed", "RuntimeError: [boom]\nat line 3")
+    lab.run("d", curve([0.1]), "interrupted")
+    lab.run("e", curve([0.1]), "crashed")
+    lab.run("f", curve([0.1])).state_file.write_text("{")
+    entries = [SweepEntry(name, {}, [f"seed={i}"]) for i, name in enumerate("zca")]
+    lab.store.write_sweep("s", entries)
+    found = status(lab.store)
+    assert found.counts == {
+        State.DONE: 1,
+        State.DIVERGED: 1,
+        State.INTERRUPTED: 1,
+        State.CRASHED: 1,
+        State.FAILED: 1,
+        State.DAMAGED: 1,
+        State.PENDING: 1,
+    }
+    assert found.failed
+    summary = "7 runs: 1 done, 1 diverged, 1 interrupted, 1 crashed, 1 failed, 1 damaged and 1 pending"
+    assert found.summary() == summary
+    counts, runs = found.sheets()
+    assert summary in counts.title
+    lines = {row[0].text: [cell.text for cell in row] for row in runs.rows}
+    assert lines["c"] == ["c", "failed", "seed=1", "RuntimeError: [boom] at line 3"]
+    assert "a" not in lines
+    assert "delete" in lines["f"][3]
+    assert any("3 runs left" in note for note in runs.notes)
+    assert any("--retry" in note for note in runs.notes)
+    for format in FORMATS:
+        assert "[boom]" in render(runs, format).replace("\\", "")
+    assert [run.run_id for run in status(lab.store, "s").runs] == ["z", "c", "a"]
+    assert len(found.sheets(every=True)[1].rows) == 7
+
+
+def test_progress_of_running_runs(lab):
+    run = lab.store.run("a")
+    with run.hold():
+        run.write_state(state="running")
+        run.write_progress(samples=10)
+        (found,) = status(lab.store).runs
+        assert (found.state, found.progress) == (State.RUNNING, {"samples": 10})
+        assert not status(lab.store).failed
+
+
+def test_an_empty_store_says_what_to_do(lab):
+    (sheet,) = status(lab.store).sheets()
+    assert "batchlab sweep" in render(sheet, "rich")
+
+
+def test_a_damaged_manifest_does_not_hide_the_runs(lab, curve):
+    lab.run("a", curve([0.1]))
+    lab.store.write_sweep("s", [])
+    (lab.store.root / ".sweeps" / "s.json").write_text("{")
+    assert status(lab.store).total == 1

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,8 @@ class Entry:
         n, n_test: samples of the training and test splits.
         shape: of one sample, (C, H, W) or (d,).
         classes: `None` for regression.
-        source: where it comes from.
+        kind: how it becomes ready. `bundled` with scikit-learn, `published` files found or downloaded,
+            `libsvm` text that the user puts there, `generated`, or the user's own `file`.
         original: where in the data root the published files are looked for.
         where: what will be read; `None` when nothing is there yet.
         ready: usable without the network and without the user's doing anything.
@@ -43,7 +44,7 @@ class Entry:
     n_test: int
     shape: tuple[int, ...]
     classes: int | None
-    source: str
+    kind: Literal["bundled", "published", "libsvm", "generated", "file"]
     original: str | None = None
     where: Path | None = None
     ready: bool = False
@@ -53,13 +54,13 @@ class Entry:
 ENTRIES = {
     entry.name: entry
     for entry in (
-        Entry("digits", 1442, 355, (1, 8, 8), 10, "bundled with scikit-learn"),
-        Entry("breast_cancer", 456, 113, (30,), 2, "bundled with scikit-learn"),
-        Entry("mnist", 60_000, 10_000, (1, 28, 28), 10, "download (torchvision)", "MNIST/raw"),
-        Entry("cifar10", 50_000, 10_000, (3, 32, 32), 10, "download (torchvision)", "cifar-10-batches-py"),
-        Entry("cifar100", 50_000, 10_000, (3, 32, 32), 100, "download (torchvision)", "cifar-100-python"),
-        Entry("a9a", 32_561, 16_281, (123,), 2, "LIBSVM collection", "libsvm/a9a"),
-        Entry("w8a", 49_749, 0, (300,), 2, "LIBSVM collection", "libsvm/w8a"),
+        Entry("digits", 1442, 355, (1, 8, 8), 10, "bundled"),
+        Entry("breast_cancer", 456, 113, (30,), 2, "bundled"),
+        Entry("mnist", 60_000, 10_000, (1, 28, 28), 10, "published", "MNIST/raw"),
+        Entry("cifar10", 50_000, 10_000, (3, 32, 32), 10, "published", "cifar-10-batches-py"),
+        Entry("cifar100", 50_000, 10_000, (3, 32, 32), 100, "published", "cifar-100-python"),
+        Entry("a9a", 32_561, 16_281, (123,), 2, "libsvm", "libsvm/a9a"),
+        Entry("w8a", 49_749, 0, (300,), 2, "libsvm", "libsvm/w8a"),
         Entry("linear_regression", 204_800, 2_048, (10,), None, "generated"),
     )
 }
@@ -110,15 +111,16 @@ def prepare(name: str, root: str | Path | None = None) -> Path | None:
     """
     folder = data_root(root)
     path = folder / f"{name}.npz"
-    if path.is_file():
-        return path
-    if name == "linear_regression":
+    entry = ENTRIES.get(name)
+    if entry and entry.kind == "generated":
         return None
-    if name in ("a9a", "w8a"):
+    if entry and entry.kind == "libsvm":
         from batchlab.datasets.tabular import find
 
-        return find(f"libsvm/{name}", folder)
-    if name not in ENTRIES:
+        return find(str(entry.original), folder)
+    if path.is_file():
+        return path
+    if entry is None:
         near = difflib.get_close_matches(name, ENTRIES, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(ENTRIES)}"
         raise ValueError(f"no data set {name!r} and no file {path}; {hint}")
@@ -130,31 +132,34 @@ def prepare(name: str, root: str | Path | None = None) -> Path | None:
         lock.acquire()
     try:
         if not path.is_file():  # another process may have been faster
-            write_npz(path, _maker(name)(name, folder))
+            write_npz(path, _maker(entry)(name, folder))
     finally:
         lock.release()
     return path
 
 
-def _maker(name: str) -> Callable[[str, Path], dict[str, NDArray[Any]]]:
-    if name in ("digits", "breast_cancer"):
+def _maker(entry: Entry) -> Callable[[str, Path], dict[str, NDArray[Any]]]:
+    """What makes the arrays of a set from (name, data root)."""
+    if entry.kind == "bundled":
         from batchlab.datasets import bundled
 
         return bundled.make
+    assert entry.kind == "published"
     from batchlab.datasets import originals
 
-    return originals.mnist if name == "mnist" else originals.cifar
+    return originals.mnist if entry.name == "mnist" else originals.cifar
 
 
 def _located(entry: Entry, folder: Path) -> Entry:
     """`entry` with what the data root has of it."""
-    if entry.source == "generated":
+    if entry.kind == "generated":
         return replace(entry, ready=True)
-    for where in (folder / f"{entry.name}.npz", entry.original and folder / entry.original):
+    made = folder / f"{entry.name}.npz" if entry.kind != "libsvm" else None
+    for where in (made, entry.original and folder / entry.original):
         if where and where.exists():
             files = [where] if where.is_file() else [file for file in where.rglob("*") if file.is_file()]
             return replace(entry, where=where, ready=True, size=sum(file.stat().st_size for file in files))
-    return replace(entry, ready=entry.source.startswith("bundled"))
+    return replace(entry, ready=entry.kind == "bundled")
 
 
 def _described(path: Path) -> Entry | None:
@@ -168,7 +173,7 @@ def _described(path: Path) -> Entry | None:
     classes = None
     if y["y_train"].dtype.kind in "iu":
         classes = 1 + max(int(part.max(initial=0)) for part in y.values())
-    return Entry(path.stem, train[0], test[0], shape, classes, "your file", None, path, True, path.stat().st_size)
+    return Entry(path.stem, train[0], test[0], shape, classes, "file", None, path, True, path.stat().st_size)
 
 
 def _shape(path: Path, key: str) -> tuple[int, ...]:

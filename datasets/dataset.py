@@ -59,6 +59,7 @@ class Preprocessing:
             raise ValueError(f"dataset.white={self.white}: the stored value that becomes 1.0 is positive")
         if self.pad < 0 or self.pad != int(self.pad):
             raise ValueError(f"dataset.pad={self.pad}: padding is a number of pixels, 0 or more")
+        object.__setattr__(self, "pad", int(self.pad))
         if not 0 <= self.rotate <= 180:
             raise ValueError(f"dataset.rotate={self.rotate}: an angle between 0 and 180 degrees")
 

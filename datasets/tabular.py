@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,25 +61,30 @@ def libsvm(
     return Dataset(files[0].stem, x_train, numbers[0], x_test, numbers[1], len(labels))
 
 
-def named(
-    path: str,
-    test: str | None = None,
-    root: str | Path | None = None,
-    features: int | None = None,
-    unit_rows: bool = True,
+def a9a(
+    path: str = "libsvm/a9a", test: str | None = "libsvm/a9a.t", root: str | Path | None = None, unit_rows: bool = True
 ) -> Dataset:
-    """A LIBSVM file of the catalogue, which must have the rows and columns the catalogue says.
+    """Adult (Kohavi 1996) with binary features, from the LIBSVM collection (Chang, Lin 2011); see `libsvm`."""
+    return _named("a9a", path, test, root, unit_rows)
 
-    a9a: Adult (Kohavi 1996), binary features; w8a: web pages (Platt 1998). Both from the LIBSVM
-    collection (Chang, Lin 2011).
-    """
-    dataset = libsvm(path, test, root, features, unit_rows)
-    entry = ENTRIES[dataset.name]
-    found, expected = (dataset.n, *dataset.shape, dataset.classes), (entry.n, *entry.shape, entry.classes)
-    if found != expected or (test is not None and len(dataset.y_test) != entry.n_test):
+
+def w8a(
+    path: str = "libsvm/w8a", test: str | None = None, root: str | Path | None = None, unit_rows: bool = True
+) -> Dataset:
+    """Web pages (Platt 1998) with binary features, from the LIBSVM collection (Chang, Lin 2011); see `libsvm`."""
+    return _named("w8a", path, test, root, unit_rows)
+
+
+def _named(name: str, path: str, test: str | None, root: str | Path | None, unit_rows: bool) -> Dataset:
+    """A LIBSVM file of the catalogue, which must have the rows and columns the catalogue says."""
+    entry = ENTRIES[name]
+    dataset = replace(libsvm(path, test, root, entry.shape[0], unit_rows), name=name)
+    found, expected = (dataset.n, dataset.classes), (entry.n, entry.classes)
+    if found != expected or (entry.n_test and test is not None and len(dataset.y_test) != entry.n_test):
         raise ValueError(
-            f"{data_root(root) / path} and its test file hold {found} (rows, columns, classes) and "
-            f"{len(dataset.y_test)} rows, but {entry.name} is {expected} and {entry.n_test}; fetch them again"
+            f"{data_root(root) / path} holds {dataset.n} rows of {dataset.classes} classes and its test file "
+            f"{len(dataset.y_test)} rows, but {name} has {entry.n} of {entry.classes} and {entry.n_test}; "
+            "fetch it again, or use it as dataset=libsvm"
         )
     return dataset
 
@@ -161,9 +167,9 @@ def _parse(files: list[Path], features: int | None, root: Path) -> list[tuple[cs
     key = hashlib.sha256(repr((stats, features)).encode()).hexdigest()[:12]
     parsed = root / "parsed" / f"{files[0].stem}-{key}.npz"
     keys = tuple(f"{part}{i}" for i in range(len(files)) for part in ("data", "indices", "indptr", "y"))
-    if parsed.is_file():
+    try:
         arrays = read_npz(parsed, (*keys, "width"))
-    else:
+    except ValueError:  # not there yet, or damaged: the text is what counts
         arrays = _read_text(files, features)
         with contextlib.suppress(ValueError):  # a root that cannot be written costs the second every time
             write_npz(parsed, arrays)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
 from batchlab.datasets import tabular
-from batchlab.datasets.tabular import breast_cancer, libsvm, linear_regression, named
+from batchlab.datasets.tabular import a9a, breast_cancer, libsvm, linear_regression, w8a
 
 TEXT = "+1 1:0.5 3:-2  # a comment\n-1 2:1\n+1 \n"
 
@@ -67,6 +67,14 @@ def test_libsvm_notices_a_changed_file(tmp_path):
     assert libsvm(write(tmp_path, TEXT + "-1 1:7\n"), root=tmp_path).n == 4
 
 
+def test_libsvm_whose_parsed_copy_is_damaged(tmp_path):
+    first = libsvm(write(tmp_path), root=tmp_path)
+    [parsed] = (tmp_path / "parsed").iterdir()
+    parsed.write_bytes(parsed.read_bytes()[:100])
+    again = libsvm("set", root=tmp_path)
+    np.testing.assert_array_equal(again.x_train.toarray(), first.x_train.toarray())
+
+
 def test_libsvm_in_a_root_that_cannot_be_written(tmp_path, monkeypatch):
     def refuse(path, arrays):
         raise ValueError("read-only")
@@ -109,8 +117,10 @@ def test_missing_and_unfitting_libsvm(tmp_path):
         libsvm("set", test=write(tmp_path, "3 1:1\n", "set.t"), root=tmp_path)
     with pytest.raises(ValueError, match=r"n_features|not LIBSVM text"):
         libsvm("set", root=tmp_path, features=2)
-    with pytest.raises(ValueError, match=r"but a9a is \(32561, 123, 2\)"):
-        named(write(tmp_path, name="a9a"), root=tmp_path)
+    with pytest.raises(ValueError, match=r"holds 3 rows of 2 classes .* but a9a has 32561 of 2 and 16281"):
+        a9a(write(tmp_path, name="part"), test=None, root=tmp_path)
+    with pytest.raises(ValueError, match=r"but w8a has 49749"):
+        w8a("part", root=tmp_path)
 
 
 def test_breast_cancer(tmp_path):

@@ -50,6 +50,19 @@ class Entry:
     ready: bool = False
     size: int | None = None
 
+    @property
+    def source(self) -> str:
+        """`kind` in words, for listings."""
+        return SOURCES[self.kind]
+
+
+SOURCES = {
+    "bundled": "bundled with scikit-learn",
+    "published": "downloaded once (torchvision's address)",
+    "libsvm": "LIBSVM collection; put the files into the data root",
+    "generated": "generated when used",
+    "file": "your file",
+}
 
 ENTRIES = {
     entry.name: entry

@@ -59,6 +59,7 @@ def test_available(tmp_path):
     assert (entries["digits"].where, entries["digits"].size) == (path, path.stat().st_size)
     mine = entries["mine"]
     assert (mine.n, mine.n_test, mine.shape, mine.classes, mine.ready) == (3, 1, (3, 4, 5), 7, True)
+    assert mine.source == "your file"
     assert (entries["a9a"].ready, entries["a9a"].size) == (True, 7)
 
 

@@ -61,35 +61,33 @@ class SummedGradient:
         self.precision = precision
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
-        self.flat: Tensor | None = None
+        self.sizes = [*(p.numel() for p in self.parameters), len(self.parameters)]
 
     def __call__(self, batch: Batch) -> Tensor:
         for p in self.parameters:
             p.grad = None
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
         for x, y in batch.micro:
             with autocast(self.device, self.precision):
                 output = self.model(x)
             loss = self.criterion(output.to(self.parameters[0].dtype), y).sum()
-            (loss / batch.size).backward()
+            torch.autograd.backward(loss / batch.size)
             total += loss.detach()
         if dist.is_initialized():
             self._sum_over_ranks()
         return total
 
     def _sum_over_ranks(self) -> None:
-        if self.flat is None:
-            first = self.parameters[0]
-            self.flat = torch.zeros(sum(p.numel() for p in self.parameters), dtype=first.dtype, device=first.device)
-        views = self.flat.split([p.numel() for p in self.parameters])
-        for view, p in zip(views, self.parameters, strict=True):
-            if p.grad is None:  # a rank without a sample, or a parameter that the batch did not reach
-                view.zero_()
-            else:
-                view.copy_(p.grad.reshape(-1))
-        dist.all_reduce(self.flat)
-        for view, p in zip(views, self.parameters, strict=True):
-            p.grad = view.view_as(p)
+        # A rank without a sample has no gradient; nor has, on any rank, a parameter that the batch did not reach.
+        missing = [i for i, p in enumerate(self.parameters) if p.grad is None]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
+        flat = torch.cat([*(g.reshape(-1) for g in gradients), gradients[0].new_ones(len(gradients))])
+        flat[-len(gradients) :][missing] = 0
+        dist.all_reduce(flat)
+        *summed, reached = torch.split(flat, self.sizes)
+        unreached = {i for i in missing if not reached[i]}  # waits for the device, but only where some were missing
+        for i, (p, gradient, total) in enumerate(zip(self.parameters, gradients, summed, strict=True)):
+            p.grad = None if i in unreached else gradient.copy_(total.view_as(p))  # in the strides of p, see below
 
 
 class ObservedGradient:
@@ -101,12 +99,19 @@ class ObservedGradient:
         self.precision = precision
         self.moments = moments
         self.device = next(model.parameters()).device
+        self.dtype = next(model.parameters()).dtype
 
     def __call__(self, batch: Batch) -> Tensor:
         self.moments.reset()
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
         for x, y in batch.micro:
             with autocast(self.device, self.precision):
-                total += self.moments.backward(self.model, self.criterion, x, y)
+                total += self.moments.backward(self.model, self._losses, x, y)
         self.moments.reduce()
+        for p in self.moments.params:  # views of flat memory; fused kernels ask for the strides of p and do not check
+            if p.grad is not None and p.grad.stride() != p.stride():
+                p.grad = torch.empty_like(p).copy_(p.grad)
         return total
+
+    def _losses(self, output: Tensor, target: Tensor) -> Tensor:
+        return self.criterion(output.to(self.dtype), target)

@@ -46,7 +46,7 @@ class Meters:
     @classmethod
     def on(cls, device: torch.device) -> Meters:
         """All at zero."""
-        return cls(torch.zeros((), device=device))
+        return cls(torch.zeros((), dtype=torch.float64, device=device))
 
     def now(self) -> float:
         """The time, once the device has done what it was given."""

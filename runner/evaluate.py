@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from batchlab.datasets import Batches, Dataset, evaluation_batches
+from batchlab.datasets.dataset import Split
 
 from .gradient import Criterion, autocast
 
@@ -39,7 +40,7 @@ class Evaluator:
         """Where the model is."""
         return next(self.model.parameters()).device
 
-    def batches(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
         """This rank's share of a split, not augmented."""
         return evaluation_batches(
             self.dataset,
@@ -57,8 +58,8 @@ class Evaluator:
         return output.to(self.dtype)
 
     @torch.no_grad()
-    def score(self, split: str) -> dict[str, float]:
-        """Mean loss and, for labels, accuracy (a fraction) in eval mode: `test_loss`, `test_accuracy`."""
+    def score(self, split: Split) -> dict[str, float]:
+        """Mean loss and, for labels, accuracy (a fraction) in eval mode; nothing where there are no samples."""
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         with mode(self.model, training=False):
             for x, y in self.batches(split):
@@ -70,6 +71,8 @@ class Evaluator:
         if dist.is_initialized():
             dist.all_reduce(sums)
         loss, correct, count = sums.tolist()
+        if not count:  # a data set without a test split
+            return {}
         scores = {f"{split}_loss": loss / count}
         if self.dataset.classes is not None:
             scores[f"{split}_accuracy"] = correct / count
@@ -98,8 +101,9 @@ class Evaluator:
                     yield x, y, min(size, n) / n / batch.size
 
         buffers = [b.clone() for b in self.model.buffers()]
+        gpus = [self.device] if self.device.type == "cuda" else []
         try:
-            with mode(self.model, training=True):
+            with mode(self.model, training=True), torch.random.fork_rng(gpus):  # dropout draws
                 return self._norm(weighted())
         finally:
             with torch.no_grad():
@@ -111,7 +115,7 @@ class Evaluator:
         total = [torch.zeros_like(p) for p in parameters]
         for x, y, weight in weighted:
             loss = self.criterion(self._forward(x), y).sum() * weight
-            torch._foreach_add_(total, torch.autograd.grad(loss, parameters))
+            torch._foreach_add_(total, torch.autograd.grad(loss, parameters, materialize_grads=True))
         if dist.is_initialized():
             flat = torch.cat([t.reshape(-1) for t in total])
             dist.all_reduce(flat)
@@ -121,12 +125,12 @@ class Evaluator:
     @torch.no_grad()
     def reestimated_accuracy(self) -> float:
         """Test accuracy of a copy whose BatchNorm statistics are the plain average over the training set."""
-        clone = copy.deepcopy(self.model)
+        clone = copy.deepcopy(self.model).eval()
         for module in clone.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.reset_running_stats()
                 module.momentum = None  # a cumulative average
-        clone.train()
+                module.train()
         for x, _ in evaluation_batches(
             self.dataset, "train", device=self.device, batch=EVALUATION_BATCH, dtype=self.dtype
         ):
@@ -158,5 +162,5 @@ def synchronise_buffers(model: nn.Module) -> None:
     flat = torch.cat([b.reshape(-1) for b in floating])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    for buffer, mean in zip(floating, flat.split([b.numel() for b in floating]), strict=True):
+    for buffer, mean in zip(floating, torch.split(flat, [b.numel() for b in floating]), strict=True):
         buffer.copy_(mean.view_as(buffer))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -71,7 +71,9 @@ class Session:
         model = model.to(device, dtype)
         if options.channels_last:
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        forward: nn.Module = torch.compile(model) if options.compile else model  # type: ignore[assignment]
+        forward: nn.Module = model
+        if options.compile:  # evaluations stay eager: each would be compiled anew for its modes and batch sizes
+            forward = cast(nn.Module, torch.compile(model))
         optimizer: Optimizer = build(config.optimizer, "optimizer", parameter_groups(model, options.decay))
         batch_schedule: BatchSchedule = build(config.batch_schedule, "batch_schedule")
         criterion = criterion_for(options.loss, options.label_smoothing)
@@ -107,7 +109,7 @@ class Session:
             batches=batches(0),
             gradient=gradient,
             moments=moments,
-            evaluator=Evaluator(forward, dataset, criterion, options.precision, dtype, rank, world_size),
+            evaluator=Evaluator(model, dataset, criterion, options.precision, dtype, rank, world_size),
             augmented=batches(PAPER_NORM_STREAM) if config.log.full_gradient_norm_paper else None,
             clock=Clock(0, 0, dataset.n, budget, total_steps(batch_schedule, dataset.n, budget)),
             base_lrs=[group["lr"] for group in optimizer.param_groups],

@@ -25,7 +25,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .identity import run_id
-from .overrides import Setting, apply, combinations, dotted, parse, suggest
+from .overrides import FIXED, Setting, apply, combinations, dotted, parse, suggest
 from .schema import AXES, ConfigError
 
 # An editable install has no importable package here, only the folder: so a path, not importlib.resources.
@@ -123,8 +123,11 @@ def _compose_groups(groups: tuple[str, ...]) -> dict[str, Any]:
     del tree["hydra"]
     named = {str(k): v for k, v in tree.items()}
     named.pop("experiment", None)  # a leaf file without content; its choice is in what it set
+    missing = [key for key in FIXED if key not in named]
+    if missing:
+        raise ConfigError(f"config.yaml: {', '.join(missing)} is missing; is ./conf another program's? It comes first")
     for axis in (*AXES, "executor"):
-        if not isinstance(named.get(axis), dict):
+        if not isinstance(named[axis], dict):
             raise ConfigError(f"{axis}={picked[axis]}: the file is empty; give it `_target_` and its arguments")
         named[axis] = {"name": picked[axis]} | named[axis]
     return named
@@ -136,7 +139,7 @@ def resolve(tree: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: naming the key that has no value.
     """
-    texts = [(key, value) for key, value in dotted(tree) if isinstance(value, str)]
+    texts = [(key, text) for key, value in dotted(tree) for text in _texts(value)]
     for key, value in texts:
         if value == "???":
             raise ConfigError(f"{key} has no value: give one with {key}=...")
@@ -148,6 +151,15 @@ def resolve(tree: dict[str, Any]) -> dict[str, Any]:
         raise ConfigError(_first_line(error)) from error
     assert isinstance(resolved, dict)
     return {str(k): v for k, v in resolved.items()}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a leaf, which may be a list of lists or of blocks."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def _first_line(error: Exception) -> str:

@@ -13,7 +13,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from .schema import ConfigError
+from .schema import AXES, ConfigError
+
+OURS = ("executor", "seed", "nproc", "train", "log")
+"""Top-level keys that the runner itself reads: their types hold even where `++` forces a value."""
+FIXED = (*AXES, *OURS)
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,7 @@ def apply(tree: dict[str, Any], settings: Iterable[Setting]) -> dict[str, Any]:
     tree = copy.deepcopy(tree)
     for setting in settings:
         *path, last = setting.key.split(".")
+        top = path[0] if path else last
         node: Any = tree
         for part in path:
             if setting.mode in ("add", "force") and isinstance(node, dict):
@@ -123,8 +128,10 @@ def apply(tree: dict[str, Any], settings: Iterable[Setting]) -> dict[str, Any]:
             hint = suggest(setting.key, (k for k, _ in dotted(tree)))
             raise ConfigError(f"{setting.text}: there is no key {setting.key}; {hint}")
         if setting.mode == "delete":
+            if setting.key in FIXED or top in OURS or last in ("name", "_target_"):
+                raise ConfigError(f"{setting.text}: {setting.key} cannot be left out; give it a value")
             del node[last]
-        elif exists and setting.mode == "change":
+        elif exists and (setting.mode == "change" or top in OURS):
             node[last] = typed(setting, node[last])
         else:
             node[last] = setting.value
@@ -132,9 +139,13 @@ def apply(tree: dict[str, Any], settings: Iterable[Setting]) -> dict[str, Any]:
 
 
 def typed(setting: Setting, default: Any) -> Any:
-    """The setting's value as the type of the default it replaces; `null` defaults take anything."""
+    """The setting's value as the type of the default it replaces.
+
+    `null`, a missing value `???` and an interpolation say nothing of a type: they take anything.
+    """
     value = setting.value
-    if default is None or (isinstance(value, str) and "${" in value):
+    free = default is None or (isinstance(default, str) and (default == "???" or "${" in default))
+    if free or (isinstance(value, str) and "${" in value):
         return value
     wanted = {
         bool: "true or false",

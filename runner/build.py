@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +24,8 @@ def locate(node: Node, axis: str) -> Callable[..., Any]:
     if not isinstance(path, str) or "." not in path:
         raise ConfigError(f"{axis}={node.get('name')}: `_target_` must be a dotted path to a class, got {path!r}")
     module, _, name = path.rpartition(".")
+    if os.getcwd() not in sys.path:  # a user's module lies beside the user's ./conf; last, so that it hides nothing
+        sys.path.append(os.getcwd())
     try:
         target: Callable[..., Any] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:

@@ -270,8 +270,10 @@ class GSNR(Optimizer):
             layer, place = self._layers[p], places[p]
             r = layer.multiplier.flatten().sort().values
             low, high = (layer.factor * end for end in (self.gamma, self.ceiling))
-            at = [round(q * (len(r) - 1)) for q in QUANTILES]  # the nearest order statistic
-            values = [layer.gsnr, r.mean(), (r <= low).double().mean(), (r >= high).double().mean(), *r[at]]
+            # torch.quantile does the same, for up to 16 million coordinates only
+            at = [divmod(q * (len(r) - 1), 1) for q in QUANTILES]
+            between = [torch.lerp(r[int(i)], r[min(int(i) + 1, len(r) - 1)], part) for i, part in at]
+            values = [layer.gsnr, r.mean(), (r <= low).double().mean(), (r >= high).double().mean(), *between]
             gsnr, mean, clipped_low, clipped_high, *quantiles = (float(value) for value in values)
             name = names[place] if isinstance(names[place], str) else str(place)
             row: dict[str, float | int | str] = {"layer": name, "size": len(r), "gsnr": gsnr, "mean": mean}

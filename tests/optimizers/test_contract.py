@@ -27,7 +27,22 @@ from torch.nn import functional as F
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 import batchlab.conf
-from batchlab.optimizers import NSHB, RK4, AdaGradNorm, AdamsBashforth, Heun, Taylor
+from batchlab.optimizers import (
+    LAMB,
+    LARS,
+    NSHB,
+    RK4,
+    VRLAMB,
+    VRLARS,
+    VRSGD,
+    AdaGradNorm,
+    AdamsBashforth,
+    Heun,
+    Taylor,
+    VRAdam,
+    VRAdamW,
+    VRMomentum,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 Loss = Callable[[], Tensor]
@@ -80,6 +95,14 @@ TABLE = [
     row("ab2", AdamsBashforth, quadratic=0.04, rosenbrock=5e-3, order=2),
     row("ab3", AdamsBashforth, quadratic=0.02, rosenbrock=4e-3, order=3),
     row("ab4", AdamsBashforth, quadratic=0.01, rosenbrock=4e-3, order=4),
+    row("lars", LARS, quadratic=0.1, rosenbrock=5e-4, trust_coefficient=0.1),
+    row("lamb", LAMB, quadratic=0.05, rosenbrock=0.02, weight_decay=0.0),
+    row("vr_sgd", VRSGD, quadratic=0.1, rosenbrock=8e-3, sparse=True),
+    row("vr_momentum", VRMomentum, quadratic=0.05, rosenbrock=4e-3, sparse=True),
+    row("vr_adam", VRAdam, quadratic=0.1, rosenbrock=0.1, sparse=True),
+    row("vr_adamw", VRAdamW, quadratic=0.1, rosenbrock=0.1, sparse=True, weight_decay=1e-3),
+    row("vr_lars", VRLARS, quadratic=0.1, rosenbrock=5e-4, sparse=True, trust_coefficient=0.1),
+    row("vr_lamb", VRLAMB, quadratic=0.02, rosenbrock=0.02, sparse=True, weight_decay=0.0),
 ]
 
 every_optimizer = pytest.mark.parametrize("row", TABLE, ids=lambda r: r.name)

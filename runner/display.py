@@ -120,6 +120,10 @@ class Display:
     def ended(self, planned: Planned, run: Run, state: RunState) -> None:
         """A run has ended: one line stays on the screen."""
         active = self.active.pop(run.run_id)
+        if self.follow and run.metrics.exists():  # the last rows were sealed since the tick before
+            import pyarrow.parquet as pq
+
+            self._print_new(run, pq.read_table(run.metrics).to_pylist())
         took = time.monotonic() - active.since
         self.seconds.append(took)
         self.counts[state.state] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from batchlab.datasets import Batches, Dataset, load
-from batchlab.optimizers.batch import BatchSchedule, total_steps
+from batchlab.optimizers.batch import AdaptiveBatch, BatchSchedule, total_steps
 from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.lr import LRSchedule
 from batchlab.optimizers.moments import GradientMoments
@@ -77,12 +78,13 @@ class Session:
         optimizer: Optimizer = build(config.optimizer, "optimizer", parameter_groups(model, options.decay))
         batch_schedule: BatchSchedule = build(config.batch_schedule, "batch_schedule")
         criterion = criterion_for(options.loss, options.label_smoothing)
-        moments = make_moments(config, model, optimizer, batch_schedule)
-        gradient: Gradient = (
-            SummedGradient(forward, criterion, options.precision)
-            if moments is None
-            else ObservedGradient(forward, criterion, options.precision, moments)
-        )
+        moments = make_moments([p for p in model.parameters() if p.requires_grad], optimizer, batch_schedule)
+        gradient: Gradient
+        if moments is None:
+            gradient = SummedGradient(forward, criterion, options.precision)
+        else:  # per-sample statistics look into the layers, which a compiled model hides
+            seen = model if moments.estimator == "per_sample" else forward
+            gradient = ObservedGradient(seen, criterion, options.precision, moments)
 
         def batches(stream: int) -> Batches:
             return Batches(
@@ -134,10 +136,10 @@ class Session:
 
 
 def make_moments(
-    config: RunConfig, model: nn.Module, optimizer: Optimizer, schedule: BatchSchedule
+    parameters: Sequence[nn.Parameter], optimizer: Optimizer, schedule: BatchSchedule
 ) -> GradientMoments | None:
     """One measurement of the gradient's noise for whoever needs it, or None."""
     elementwise = bool(getattr(optimizer, "uses_moments", False))
-    if not elementwise and schedule.needs is None:
-        return None
-    return GradientMoments([p for p in model.parameters() if p.requires_grad], elementwise=elementwise)
+    if isinstance(schedule, AdaptiveBatch):
+        return schedule.moments(parameters, elementwise=elementwise)
+    return GradientMoments(parameters, elementwise=True) if elementwise else None

@@ -9,21 +9,26 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from batchlab.datasets import Dataset, load
-from batchlab.optimizers.batch import BatchSchedule, total_steps
+from batchlab.optimizers.batch import AdaptiveBatch, BatchSchedule, total_steps
 from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.lr import LRSchedule
+from batchlab.optimizers.moments import check_samples_apart
 
 from .build import build, check_arguments
 from .config import Planned
 from .schema import ConfigError, Node, RunConfig
-from .session import make_moments, outputs
+from .session import outputs
 
+COUNTS = ("threads", "jobs_per_device", "nodes", "max_parallel", "timeout_min", "cpus_per_task")
+"""Keys of an executor that are whole numbers from 1."""
+Built = TypeVar("Built")
 CHOICES = {
     "loss": ("cross_entropy", "mse"),
     "decay": ("all", "weights"),
@@ -70,8 +75,10 @@ class _Once:
 
 def _validate(config: RunConfig, once: _Once, data_at_hand: bool) -> None:
     _options(config)
-    batches: BatchSchedule = once(lambda: build(config.batch_schedule, "batch_schedule"), config.batch_schedule)
-    rates: LRSchedule = once(lambda: build(config.lr_schedule, "lr_schedule"), config.lr_schedule)
+    batches: BatchSchedule = once(
+        lambda: _schedule(BatchSchedule, config.batch_schedule, "batch_schedule"), config.batch_schedule
+    )
+    rates: LRSchedule = once(lambda: _schedule(LRSchedule, config.lr_schedule, "lr_schedule"), config.lr_schedule)
     optimizer = once(lambda: _optimizer(config.optimizer), config.optimizer)
     check_arguments(config.dataset, "dataset")
     check_arguments(config.model, "model", "shape", "classes")
@@ -99,24 +106,47 @@ def _validate(config: RunConfig, once: _Once, data_at_hand: bool) -> None:
         raise ConfigError(f"dataset={dataset.name} needs train.loss={wanted}")
     shape, classes = dataset.shape, outputs(dataset)
     model = once(lambda: _model(config.model, shape, classes), config.model, shape, classes)
-    make_moments(config, model, optimizer, batches)
-    minimum = int(getattr(optimizer, "minimum_groups", 1))
+    _noise(config, model, optimizer, batches)
+
+
+def _noise(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSchedule) -> None:
+    """What is measured of the gradient's noise must be measurable with this model and these groups."""
+    minimum, who = int(getattr(optimizer, "minimum_groups", 1)), f"optimizer={config.optimizer['name']}"
+    if isinstance(batches, AdaptiveBatch):
+        who = f"batch_schedule={config.batch_schedule['name']}"
+        if batches.estimator != "per_sample":
+            minimum = max(minimum, 2)
+        else:
+            try:
+                check_samples_apart(model)
+            except ValueError as error:
+                raise ConfigError(
+                    f"batch_schedule.estimator=per_sample with model={config.model['name']}: {error}; "
+                    "that is batch_schedule.estimator=groups or model.norm=group"
+                ) from error
     if max(config.train.groups, config.nproc) < minimum:
-        raise ConfigError(
-            f"optimizer={config.optimizer['name']} measures noise over at least {minimum} groups of a batch: "
-            f"set train.groups={max(8, minimum)}"
-        )
+        raise ConfigError(f"{who} measures noise between groups of a batch, {minimum} at least: set train.groups=8")
 
 
 def _model(node: Node, shape: tuple[int, ...], classes: int) -> nn.Module:
     with torch.device("meta"):
         model = build(node, "model", shape=shape, classes=classes)
-    assert isinstance(model, nn.Module)
-    return model
+    return _a(nn.Module, model, node, "model")
 
 
 def _optimizer(node: Node) -> Any:
-    return build(node, "optimizer", [nn.Parameter(torch.zeros(2, 2))])
+    return _a(Optimizer, build(node, "optimizer", [nn.Parameter(torch.zeros(2, 2))]), node, "optimizer")
+
+
+def _schedule(kind: Any, node: Node, axis: str) -> Any:
+    return _a(kind, build(node, axis), node, axis)
+
+
+def _a(kind: type[Built], made: object, node: Node, axis: str) -> Built:
+    """What a `_target_` made, if it is what its axis needs."""
+    if not isinstance(made, kind):
+        raise ConfigError(f"{axis}={node['name']}: {node['_target_']} makes no {kind.__name__}")
+    return made
 
 
 def _options(config: RunConfig) -> None:
@@ -130,12 +160,15 @@ def _options(config: RunConfig) -> None:
         "seed": (config.seed, 0),
         "train.micro_batch": (train.micro_batch, 1),
         "train.groups": (train.groups, 1),
-        "executor.threads": (config.executor["threads"], 1),
+        **{f"executor.{key}": (config.executor[key], 1) for key in COUNTS if key in config.executor},
     }
     for key, (value, least) in at_least.items():
         if value < least:
             raise ConfigError(f"{key}={value} must be at least {least}")
-    if train.samples is not None and (not isinstance(train.samples, int) or train.samples < 1):
+    launcher = config.executor.get("launcher", "fork")
+    if launcher not in ("fork", "torchrun"):
+        raise ConfigError(f"executor.launcher={launcher}: choose fork or torchrun")
+    if train.samples is not None and (type(train.samples) is not int or train.samples < 1):
         raise ConfigError(f"train.samples={train.samples} must be a whole number of samples, at least 1")
     positive = {"train.epochs": train.epochs, "log.evaluate_every": log.evaluate_every}
     for key, number in positive.items():

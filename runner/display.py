@@ -134,7 +134,7 @@ class Display:
     def _print_new(self, run: Run, rows: Sequence[dict[str, Any]]) -> None:
         for row in rows[self.rows.get(run.run_id, 0) :]:
             self.line(f"  {values(row)}")
-        self.rows[run.run_id] = len(rows)
+        self.rows[run.run_id] = max(len(rows), self.rows.get(run.run_id, 0))  # none, once they are sealed
 
     def note(self, text: str) -> None:
         """A line of its own."""

@@ -134,12 +134,12 @@ def test_adagrad_norm_stands_still_without_a_gradient_and_first_steps_by_lr() ->
 
 
 def test_adagrad_norm_keeps_its_scalar_in_half_precision_and_copies() -> None:
-    x = Parameter(torch.ones(4, dtype=torch.bfloat16))
+    x = Parameter(torch.ones(3, dtype=torch.bfloat16))
     optimizer = AdaGradNorm([x])
     x.grad = torch.full_like(x, 2**-6)
-    for _ in range(100):  # in bfloat16 the sum would stand still at about 2^8 times what is added
+    for _ in range(1000):  # a sum in bfloat16 would stand still at about 2^8 times what is added
         optimizer.step()
-    assert copy.deepcopy(optimizer).param_groups[0]["v"].item() == pytest.approx(100 * 4 * 2.0**-12)
+    assert copy.deepcopy(optimizer).param_groups[0]["v"].item() == pytest.approx(1000 * 3 * 2.0**-12, rel=1e-5)
 
 
 @pytest.mark.parametrize("kwargs", [{"per_row": True}, {"weight_decay": 0.1}], ids=str)

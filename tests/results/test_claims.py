@@ -97,6 +97,17 @@ def test_several_rivals_must_all_be_beaten(lab, curve):
     assert len(claims_sheet([judged]).rows[0][2].text.splitlines()) == 2
 
 
+def test_one_rival_that_is_not_told_apart_leaves_it_undecided(lab, curve):
+    rise = [0.020, 0.021, 0.019, 0.022]
+    fill(lab, curve, {"shb": BASE, "adam": [x + d for x, d in zip(BASE, rise, strict=True)]})
+    fill(lab, curve, {"sgd": [x + d for x, d in zip(BASE, [0.03, 0.001, 0.04, -0.01], strict=True)]})
+    (judged,) = judge(load(lab.store), [claim(rivals=(SHB, Side("SGD", {"optimizer": "sgd"})))])
+    tests = [comparison.test for comparison in judged.comparisons]
+    assert tests[0].p < 0.001
+    assert judged.p == tests[1].p > 0.05
+    assert judged.verdict is Verdict.UNDECIDED
+
+
 def test_matching_averages_the_differences_of_strata(lab, curve):
     for level, schedule in ((0.0, "constant"), (0.1, "cosine")):
         base = [x + level for x in BASE]

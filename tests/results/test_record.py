@@ -133,10 +133,15 @@ def test_a_sealed_run_can_be_taken_up_again(run):
     assert pq.read_table(run.metrics).num_rows == 3
 
 
+def half_written(table, path, **_):
+    path.write_bytes(b"PAR1")
+    raise KeyboardInterrupt
+
+
 def test_killed_while_sealing_keeps_the_lines(run, monkeypatch):
     with Recorder(run) as recorder:
         recorder.write("metrics", rows(1)[0])
-        monkeypatch.setattr(pq, "write_table", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr(pq, "write_table", half_written)
         with pytest.raises(KeyboardInterrupt):
             recorder.seal(AXES, CONFIG)
     assert read_stream(run, "metrics") == rows(1)

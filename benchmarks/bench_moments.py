@@ -4,7 +4,7 @@
 
 Each method computes the mean gradient and, but for the first, the summed variance of the per-sample gradients of
 one batch. Methods take turns; a ratio is the median over turns of its time to that of the plain forward and
-backward pass of the same turn. Every method's variance is checked against the first one's. BackPACK has no rule
+backward pass of the same turn. On a CPU the time is the process's own, so that a neighbour's load counts less. Every method's variance is checked against the first one's. BackPACK has no rule
 for GroupNorm, so that it is timed on the CIFAR CNN only.
 """
 
@@ -138,17 +138,18 @@ def backpacked(model: nn.Module, x: Tensor, y: Tensor) -> Method:
 
 
 def measure(methods: dict[str, Method], repeat: int, device: torch.device) -> dict[str, list[float]]:
+    def now() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.process_time() if device.type == "cpu" else time.perf_counter()
+
     times: dict[str, list[float]] = {name: [] for name in methods}
     for turn in range(repeat + 1):
         for name, method in methods.items():
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            start = time.perf_counter()
+            start = now()
             method()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
             if turn:  # the first turn warms up
-                times[name].append(time.perf_counter() - start)
+                times[name].append(now() - start)
     return times
 
 
@@ -194,7 +195,9 @@ def main() -> None:
             ratio = statistics.median(s / p for s, p in zip(seconds, base, strict=True))
             print(f"  {method:28s} {1e3 * statistics.median(seconds):8.1f} ms  {ratio:5.2f}x")
         groups = zip(times["groups, 4 micro-batches"], times["plain, in 4 micro-batches"], strict=True)
-        print(f"  groups over the same micro-batches without statistics {statistics.median(a / b for a, b in groups):.3f}x")
+        print(
+            f"  groups over the same micro-batches without statistics {statistics.median(a / b for a, b in groups):.3f}x"
+        )
 
 
 if __name__ == "__main__":

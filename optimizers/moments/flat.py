@@ -97,23 +97,27 @@ class Sums:
 def squared_norm(tensors: Sequence[Tensor]) -> Tensor:
     """Squared norm of all tensors together, (), float64."""
     if tensors[0].device.type == "cpu":
-        norms = [square_sum(t.detach().reshape(1, -1)) for t in tensors]
-        return torch.cat(norms).to(torch.float64).sum()
-    # A GPU adds up in trees, and wants few kernels.
-    wide = torch.promote_types(tensors[0].dtype, torch.float32)
-    together: Tensor = torch.stack(torch._foreach_norm(list(tensors), 2.0, wide))
-    return together.to(exact(together.device)).square().sum()
+        parts = []
+        for flat in (t.detach().reshape(-1) for t in tensors):
+            whole = len(flat) // ROW * ROW
+            parts.append(torch.linalg.vector_norm(flat[whole:]).view(1))
+            if whole:
+                parts.append(torch.linalg.vector_norm(flat[:whole].view(-1, ROW), dim=1))
+        norms = torch.cat(parts)
+    else:  # a GPU adds up in trees, and wants few kernels
+        norms = torch.stack(torch._foreach_norm(list(tensors)))
+    return norms.to(exact(norms.device)).square().sum()
 
 
 def square_sum(rows: Tensor) -> Tensor:
-    """Squared norms of rows of any shape, (b, ...) -> (b,), at least float32, added up in short chains."""
+    """Squared norms of rows of any shape, (b, ...) -> (b,), float64: short sums of squares are added up in it."""
     wide = torch.promote_types(rows.dtype, torch.float32)
     rows = rows.flatten(1)
     whole = rows.shape[1] // ROW * ROW
-    norms: Tensor = torch.linalg.vector_norm(rows[:, whole:], dim=1, dtype=wide).square()
+    norms: Tensor = torch.linalg.vector_norm(rows[:, whole:], dim=1, dtype=wide).to(exact(rows.device)).square()
     if whole:
         parts = torch.linalg.vector_norm(rows[:, :whole].view(len(rows), -1, ROW), dim=2, dtype=wide)
-        norms = norms + parts.square().sum(1)
+        norms += parts.to(norms.dtype).square().sum(1)
     return norms
 
 

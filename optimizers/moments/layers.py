@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from batchlab.optimizers.moments.flat import square_sum
+from batchlab.optimizers.moments.flat import exact, square_sum
 
 Convolution: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
@@ -128,7 +128,7 @@ class ConvCall(Call):
             apart = self._weight_gradient(
                 x.reshape(1, -1, *x.shape[2:]),
                 d.reshape(1, -1, *d.shape[2:]),
-                weight.expand(c, *weight.shape).reshape(-1, *weight.shape[1:]),
+                weight.new_empty(1).expand(c * len(weight), *weight.shape[1:]),  # only its shape matters
                 c * self.layer.groups,
             )
             blocks.append(apart.view(c, *weight.shape))
@@ -177,7 +177,8 @@ class EmbeddingCall(Call):
 
     def norms_and_sums(self, chunk: int) -> tuple[Tensor, list[Tensor]]:
         rows, _, owner = self._rows()
-        norms = rows.new_zeros(len(self.x)).index_add_(0, owner, square_sum(rows))
+        squares = square_sum(rows)
+        norms = squares.new_zeros(len(self.x)).index_add_(0, owner, squares)
         total = self.d.new_zeros(self.layer.weight.shape).index_add_(0, self.x.flatten(), self.d.flatten(0, 1))
         return norms, [total]
 
@@ -221,7 +222,7 @@ def outer_norms(x: Tensor, d: Tensor, chunk: int) -> Tensor:
     parts = []
     for s in slices(len(x), chunk):
         gram = (x[s] @ x[s].transpose(1, 2)).to(wide) * (d[s] @ d[s].transpose(1, 2)).to(wide)
-        parts.append(gram.sum((1, 2)))
+        parts.append(gram.sum((1, 2)).to(exact(x.device)))
     return torch.cat(parts)
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from batchlab.optimizers.moments.flat import Sums, dots
+from batchlab.optimizers.moments.flat import Sums, dots, square_sum
 from batchlab.optimizers.moments.per_sample import PerSample
 from batchlab.optimizers.moments.projection import Micro
 
@@ -192,7 +192,7 @@ class GradientMoments:
         elif not self._samples:
             raise ValueError("reduce() before any observe() or backward(): there is no gradient")
         sums.gradient.div_(counts[0])
-        norm = dots(sums.gradient, sums.gradient)
+        norm = square_sum(sums.gradient[None])[0]
         along = self._scatter_along(sums, norm, world)
         self._counts = torch.stack([*counts, norm, along])
         for parameter, mean, here in zip(self.params, sums.gradient_views, self._seen, strict=True):

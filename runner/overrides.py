@@ -49,6 +49,8 @@ def parse(overrides: Sequence[str], config_loader: Any = None) -> list[Sweep]:
     for text in overrides:
         try:
             override = parser.parse_override(text)
+            if not override.key_or_group:
+                raise ConfigError(f"{text}: not an override (write key=value; quote commas and brackets)")
             if override.is_sweep_override():
                 if not override.is_discrete_sweep():
                     raise ConfigError(f"{text}: an interval has no finite set of values; use range(...) or a list")
@@ -95,14 +97,21 @@ def suggest(word: str, among: Iterable[str]) -> str:
     among = list(among)
     tail = word.rsplit(".", 1)[-1]
     near = [k for k in among if k.rsplit(".", 1)[-1] == tail]
-    near = near or difflib.get_close_matches(word, among, n=3, cutoff=0.6)
+    near = near or _nearest(word, among)
     near = near or [k for k in among if k.replace(".", "_").endswith(word.replace(".", "_"))]
     if not near:
         tails = {k.rsplit(".", 1)[-1]: k for k in among}
-        near = [tails[t] for t in difflib.get_close_matches(tail, list(tails), n=3, cutoff=0.6)]
+        near = [tails[t] for t in _nearest(tail, list(tails))]
     if near:
         return f"did you mean {' or '.join(near[:3])}?"
     return f"there are: {', '.join(sorted(among))}" if len(among) <= 40 else "`batchlab show` lists the keys"
+
+
+def _nearest(word: str, among: Sequence[str]) -> list[str]:
+    """Close matches, and of them only those that are about as close as the closest."""
+    near = difflib.get_close_matches(word, among, n=3, cutoff=0.6)
+    ratios = [difflib.SequenceMatcher(None, word, other).ratio() for other in near]
+    return [other for other, ratio in zip(near, ratios, strict=True) if ratio > ratios[0] - 0.05]
 
 
 def apply(tree: dict[str, Any], settings: Iterable[Setting]) -> dict[str, Any]:

@@ -1,0 +1,106 @@
+"""run_id: the same for every way of saying the same run, another for everything that changes a number."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchlab.runner.config import compose
+from batchlab.runner.identity import EXCLUDED, run_id
+from batchlab.runner.overrides import dotted
+
+KEYS = st.text("abcdefgh_", min_size=1, max_size=5)
+LEAVES = (
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False, width=32) | st.text("xyz", max_size=3)
+)
+TREES = st.dictionaries(
+    KEYS, st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3))
+)
+
+
+def reversed_keys(node: Any) -> Any:
+    """The same tree, every mapping in the opposite order."""
+    if isinstance(node, dict):
+        return {key: reversed_keys(node[key]) for key in reversed(node)}
+    return [reversed_keys(item) for item in node] if isinstance(node, list) else node
+
+
+def whole_as_float(node: Any) -> Any:
+    """The same tree, every whole number written as a float."""
+    if isinstance(node, dict):
+        return {key: whole_as_float(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [whole_as_float(item) for item in node]
+    return float(node) if type(node) is int else node
+
+
+@pytest.mark.parametrize(
+    "same", [reversed_keys, whole_as_float, lambda t: yaml.safe_load(yaml.safe_dump(t))], ids=["order", "1.0", "yaml"]
+)
+@settings(max_examples=40)
+@given(tree=TREES)
+def test_invariant_under_spelling(same: Callable[[Any], Any], tree: dict[str, Any]) -> None:
+    assert run_id(same(tree)) == run_id(tree)
+
+
+@settings(max_examples=60)
+@given(tree=TREES, data=st.data())
+def test_changes_with_any_leaf(tree: dict[str, Any], data: st.DataObject) -> None:
+    tree["seed"] = 0
+    key = data.draw(st.sampled_from([k for k, _ in dotted(tree)]))
+    other, place = copy.deepcopy(tree), None
+    *path, last = key.split(".")
+    place = other
+    for part in path:
+        place = place[part]
+    before = place[last]
+    place[last] = data.draw(LEAVES.filter(lambda v: (v, type(v) is bool) != (before, type(before) is bool)))
+    assert run_id(other) != run_id(tree)
+
+
+def test_true_is_not_one() -> None:
+    assert run_id({"a": True}) != run_id({"a": 1})
+    assert run_id({"a": "1"}) != run_id({"a": 1})
+    assert run_id({"a": None}) != run_id({})
+
+
+def ids(*overrides: str) -> set[str]:
+    """The identities of a sweep."""
+    return {planned.run_id for planned in compose(overrides)}
+
+
+def test_defaults_written_out_and_order_of_overrides() -> None:
+    plain = ids("optimizer.lr=0.5")
+    assert plain == ids("seed=0", "optimizer=shb", "optimizer.momentum=0.9", "optimizer.lr=0.5")
+    assert plain == ids("optimizer.lr=5e-1", "optimizer=shb", "train.epochs=10")
+    assert ids("seed=1,2", "optimizer=adam,shb") == ids("optimizer=shb,adam", "seed=2,1")
+
+
+def test_what_cannot_change_a_number_does_not_matter() -> None:
+    free = ids("dataset.root=/elsewhere", "executor.threads=2", "train.checkpoint_seconds=1", "train.device=cpu")
+    assert free == ids() == ids("executor=slurm")
+
+
+def test_every_other_key_matters() -> None:
+    (base,) = compose([])
+    for key, value in dotted(base.tree):
+        if key.startswith("executor.") or key in EXCLUDED:
+            continue
+        tree = copy.deepcopy(base.tree)
+        place = tree
+        *path, last = key.split(".")
+        for part in path:
+            place = place[part]
+        place[last] = not value if isinstance(value, bool) else f"{value}x"
+        assert run_id(tree) != base.run_id, key
+
+
+def test_frozen_identity() -> None:
+    """Identities on disk must not change from version to version: if this fails, runs of today are orphaned."""
+    assert run_id({"b": 1, "a": {"x": 0.1, "y": [1, None, True, "s"]}}) == "6247ebf0a551"

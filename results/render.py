@@ -158,13 +158,13 @@ def to_html(sheet: Sheet) -> str:
     lines = ["<figure class='sheet'>", f"<figcaption>{escape(sheet.title)}</figcaption>"]
     if sheet.rows:
         lines += ["<div class='scroll'><table>", "<thead>"]
-        for cells in _header(sheet):
-            spans = [
-                f"<th{f' colspan={span}' if span > 1 else ''} scope='{'colgroup' if span > 1 else 'col'}'>"
-                f"{escape(text)}</th>"
-                for text, span in cells
-            ]
+        *groups, names = _header(sheet)
+        for cells in groups:
+            spans = [f"<th colspan={span} scope='colgroup'>{escape(text)}</th>" for text, span in cells]
             lines.append(f"<tr>{''.join(spans)}</tr>")
+        aligns = [" class='right'" if column.align == "right" else "" for column in sheet.columns]
+        heads = [f"<th{a} scope='col'>{escape(text)}</th>" for (text, _), a in zip(names, aligns, strict=True)]
+        lines.append(f"<tr>{''.join(heads)}</tr>")
         lines += ["</thead>", "<tbody>"]
         for row in sheet.rows:
             lines.append(f"<tr>{''.join(_td(*pair) for pair in zip(row, sheet.columns, strict=True))}</tr>")

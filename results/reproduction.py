@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batchlab.results import literature
 from batchlab.results import papers as modules
 from batchlab.results.claims import Judged, claims_sheet
 from batchlab.results.frame import Frame
@@ -56,8 +57,9 @@ class Reproduction:
 
 
 def known_papers() -> list[str]:
-    """The papers that can be reproduced."""
-    return sorted(module.name for module in pkgutil.iter_modules(modules.__path__))
+    """The papers that can be reproduced: a module here and numbers in `published/`, under one name."""
+    found = {module.name for module in pkgutil.iter_modules(modules.__path__)}
+    return [paper for paper in literature.papers() if paper in found]
 
 
 def build(paper: str, frame: Frame) -> Reproduction:

@@ -53,8 +53,10 @@ def writable(folder: Path) -> Iterator[None]:
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Uncompressed, so that loading is a copy; atomically."""
-    with atomic_write(path) as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for key, array in arrays.items():
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def read_npz(path: Path, keys: tuple[str, ...] = KEYS) -> dict[str, NDArray[Any]]:

@@ -45,6 +45,7 @@ def test_round_trip(tmp_path):
     write_npz(tmp_path / "new" / "set.npz", ARRAYS)
     read = read_npz(tmp_path / "new" / "set.npz")
     assert same(read)
+    assert same(np.load(tmp_path / "new" / "set.npz"))
     assert read["x_train"].dtype == np.uint8
     assert os.listdir(tmp_path / "new") == ["set.npz"]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
@@ -115,6 +116,10 @@ def _compose_groups(groups: tuple[str, ...]) -> dict[str, Any]:
     """One Hydra compose: the tree of these choices, interpolations not yet resolved."""
     try:
         config = hydra_compose("config", list(groups), return_hydra_config=True)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{mark.name}, line {mark.line + 1}" if mark is not None else " ".join(groups)
+        raise ConfigError(f"{where}: not YAML ({error.problem})") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"{' '.join(groups) or 'config.yaml'}: {_first_line(error)}") from error
     picked = config.hydra.runtime.choices
@@ -127,7 +132,7 @@ def _compose_groups(groups: tuple[str, ...]) -> dict[str, Any]:
     if missing:
         raise ConfigError(f"config.yaml: {', '.join(missing)} is missing; is ./conf another program's? It comes first")
     for axis in (*AXES, "executor"):
-        if not isinstance(named[axis], dict):
+        if not isinstance(named[axis], dict) or not named[axis]:
             raise ConfigError(f"{axis}={picked[axis]}: the file is empty; give it `_target_` and its arguments")
         named[axis] = {"name": picked[axis]} | named[axis]
     return named

@@ -49,6 +49,7 @@ def parse(overrides: Sequence[str], config_loader: Any = None) -> list[Sweep]:
     for text in overrides:
         try:
             override = parser.parse_override(text)
+            override.config_loader = config_loader  # what glob(...) asks
             if not override.key_or_group:
                 raise ConfigError(f"{text}: not an override (write key=value; quote commas and brackets)")
             if override.is_sweep_override():

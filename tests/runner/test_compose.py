@@ -1,0 +1,161 @@
+"""Composing per choice of groups and copying gives what Hydra gives when it composes every run in full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra import compose as hydra_compose
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from batchlab.runner.config import axes, compose, hydra_session, resolve
+from batchlab.runner.schema import ConfigError, RunConfig
+
+GROUPS = {
+    "optimizer": ["shb", "nshb", "adam", "adagrad"],
+    "lr_schedule": ["constant", "cosine", "growth"],
+    "batch_schedule": ["constant", "exponential"],
+    "model": ["mlp", "resnet8"],
+}
+PLAIN = {
+    "seed": ["0", "3"],
+    "optimizer.lr": ["1e-2", "1", "0.5"],
+    "train.epochs": ["3", "2.5"],
+    "train.samples": ["null", "100"],
+    "log.full_gradient_norm": ["true"],
+    "+note": ["hello", "[1,2]"],
+    "+dataset.extra.deep": ["1"],
+    "train.micro_batch": ["7"],
+}
+CHOICES = {**GROUPS, **PLAIN}
+
+
+def in_full(overrides: list[str]) -> dict[str, Any]:
+    """One run as Hydra composes it, with the names and types that batchlab adds."""
+    with hydra_session():
+        config = hydra_compose("config", overrides)
+    tree = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(tree, dict)
+    tree.pop("experiment", None)
+    return {str(k): v for k, v in tree.items()}
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.dictionaries(st.sampled_from(sorted(CHOICES)), st.integers(0, 3), max_size=6))
+def test_equals_hydra(picks: dict[str, int]) -> None:
+    overrides = [f"{key}={CHOICES[key][i % len(CHOICES[key])]}" for key, i in picks.items()]
+    (planned,) = compose(overrides)
+    assert planned.tree == in_full(overrides)
+
+
+def test_grid_equals_hydra_run_by_run() -> None:
+    plans = compose(["optimizer=shb,adam", "lr_schedule=glob(c*)", "seed=range(0,2)", "optimizer.lr=0.1,0.2"])
+    assert len(plans) == 16
+    for planned in plans:
+        tree = planned.tree
+        said = [f"optimizer={tree['optimizer']['name']}", f"lr_schedule={tree['lr_schedule']['name']}"]
+        assert tree == in_full([*said, f"seed={tree['seed']}", f"optimizer.lr={tree['optimizer']['lr']}"])
+    assert plans[1].overrides == ("optimizer=shb", "lr_schedule=constant", "seed=0", "optimizer.lr=0.2")
+
+
+def test_a_thousand_runs() -> None:
+    plans = compose(["seed=range(0,100)", "optimizer=shb,nshb", "optimizer.lr=0.1,0.2,0.3,0.4,0.5"])
+    assert len({p.run_id for p in plans}) == len(plans) == 1000
+    found = {(p.tree["seed"], p.tree["optimizer"]["name"], p.tree["optimizer"]["lr"]) for p in plans}
+    assert found == {(s, o, r / 10) for s in range(100) for o in ("shb", "nshb") for r in range(1, 6)}
+    plans[0].tree["train"]["epochs"] = -1
+    assert plans[1].tree["train"]["epochs"] == 10, "runs share nothing"
+
+
+def test_the_same_run_twice_is_one_run() -> None:
+    assert len(compose(["optimizer.lr=0.1,1e-1,0.2"])) == 2
+
+
+def test_the_frozen_file_reads_back_as_it_was() -> None:
+    (planned,) = compose(["optimizer.lr=1e-05", "+note='1e-1'", "train.samples=1000"])
+    again = yaml.safe_load(yaml.safe_dump(planned.tree, sort_keys=False))
+    assert again == planned.tree
+    assert RunConfig.of(again).extra == {"note": "1e-1"}
+
+
+def test_every_choice_of_every_axis_composes() -> None:
+    offered = axes()
+    del offered["experiment"]
+    for i in range(max(map(len, offered.values()))):
+        picked = {axis: names[i % len(names)] for axis, names in offered.items()}
+        needed = {"npz": ["dataset.file=some"], "libsvm": ["dataset.path=some"]}.get(picked["dataset"], [])
+        (planned,) = compose([*(f"{axis}={name}" for axis, name in picked.items()), *needed])
+        assert {axis: planned.tree[axis]["name"] for axis in picked} == picked
+
+
+def test_interpolations() -> None:
+    (planned,) = compose(["seed=3", "+copy=${seed}", "+many=[1,${seed},{a:${seed}}]", "optimizer.lr=${train.epochs}"])
+    assert planned.tree["copy"] == 3
+    assert planned.tree["many"] == [1, 3, {"a": 3}]
+    assert planned.tree["optimizer"]["lr"] == 10
+    with pytest.raises(ConfigError, match="nowhere"):
+        compose(["+copy=${nowhere}"])
+
+
+def test_missing_values_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"dataset\.file has no value: give one with dataset\.file=\.\.\."):
+        compose(["dataset=npz"])
+    with pytest.raises(ConfigError, match=r"b has no value"):
+        resolve({"a": 1, "b": [1, "???"]})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["optimizer=adm"], "did you mean adam"),
+        (["optimizer=glob(zz*)"], "matches nothing"),
+        (["~optimizer"], "cannot be left out"),
+        (["optimiser=adam"], "did you mean"),
+        (["+optimizer=adam"], "optimizer"),
+    ],
+)
+def test_a_wrong_choice_names_the_near_one(overrides: list[str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        compose(overrides)
+    assert "\n" not in str(caught.value)
+
+
+def user_conf(folder: Path, files: dict[str, str]) -> None:
+    """A user's own folder of YAML files."""
+    for name, text in files.items():
+        path = folder / "conf" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def test_the_users_conf_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = "_target_: somewhere.Mine\nlr: 0.5\nwidth: ${model.hidden}\nneeds: ???\nnone: null\n"
+    user_conf(tmp_path, {"optimizer/mine.yaml": new, "optimizer/adam.yaml": "name: adam\n_target_: my.Adam\nlr: 7.0\n"})
+    monkeypatch.chdir(tmp_path)
+    assert "mine" in axes()["optimizer"]
+    (planned,) = compose(["optimizer=mine", "model=mlp", "optimizer.needs=4", "optimizer.none=word"])
+    assert planned.tree["optimizer"] == {
+        "name": "mine", "_target_": "somewhere.Mine", "lr": 0.5, "width": [128, 128], "needs": 4, "none": "word",
+    }  # fmt: skip
+    (planned,) = compose(["optimizer=mine", "optimizer.needs=x", "optimizer.width=3"])
+    assert planned.tree["optimizer"]["width"] == 3
+    assert compose(["optimizer=adam"])[0].tree["optimizer"]["lr"] == 7.0
+    monkeypatch.chdir(tmp_path.parent)
+    assert compose(["optimizer=adam"])[0].tree["optimizer"]["lr"] != 7.0
+
+
+def test_an_empty_file_and_another_programs_conf_are_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user_conf(tmp_path, {"optimizer/empty.yaml": ""})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"optimizer=empty: the file is empty"):
+        compose(["optimizer=empty"])
+    user_conf(tmp_path, {"config.yaml": "db: mysql\n"})
+    with pytest.raises(ConfigError, match=r"config\.yaml: .* is missing"):
+        compose([])
+    user_conf(tmp_path, {"config.yaml": "db: [mysql\n"})
+    with pytest.raises(ConfigError, match=r"config\.yaml, line 2: not YAML"):
+        compose([])

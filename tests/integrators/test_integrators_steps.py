@@ -4,6 +4,7 @@ import copy
 import io
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,7 +201,8 @@ def test_each_parameter_and_group_has_its_own_time() -> None:
     """A parameter that joins late starts its own history; groups step at their own learning rates."""
     a, b = start((3,), (3,))
     alone = [p.detach().clone().requires_grad_() for p in (a, b)]
-    together = AdamsBashforth([{"params": [a]}, {"params": [b], "lr": 0.03}], lr=0.01, order=3)
+    groups: list[dict[str, Any]] = [{"params": [a]}, {"params": [b], "lr": 0.03}]
+    together = AdamsBashforth(groups, lr=0.01, order=3)
     apart = [AdamsBashforth(alone[:1], lr=0.01, order=3), AdamsBashforth(alone[1:], lr=0.03, order=3)]
     for step in range(10):
         gradient_on([a, *alone] if step < 4 else [a, b, *alone])

@@ -1,10 +1,22 @@
-"""Every block of code in docs/vrgd.md runs, in order."""
+"""docs/vrgd.md runs, block by block; so do the docstrings' examples."""
 
+import doctest
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import pytest
 import torch
+
+from batchlab.optimizers import gsnr, lamb, lars, vrgd
+
+
+@pytest.mark.parametrize("module", [gsnr, lamb, lars, vrgd], ids=lambda m: m.__name__)
+def test_examples(module: ModuleType) -> None:
+    results = doctest.testmod(module)
+    assert results.attempted > 0
+    assert results.failed == 0
 
 
 def test_the_page_runs() -> None:

@@ -1,11 +1,22 @@
-"""Every block of code in docs/integrators.md runs, in order, and gives the numbers beside it."""
+"""docs/integrators.md runs, block by block, and gives the numbers beside it; so do the docstrings' examples."""
 
+import doctest
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+
+from batchlab.optimizers.integrators import multistep, runge_kutta
+
+
+@pytest.mark.parametrize("module", [multistep, runge_kutta], ids=lambda m: m.__name__)
+def test_examples(module: ModuleType) -> None:
+    results = doctest.testmod(module)
+    assert results.attempted > 0
+    assert results.failed == 0
 
 
 def test_the_page_runs() -> None:

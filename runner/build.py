@@ -65,3 +65,8 @@ def build(node: Node, axis: str, *args: Any, **given: Any) -> Any:
         return target(*args, **given, **arguments(node))
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{axis}={node.get('name')}: {error}") from error
+
+
+def is_solver(node: Node) -> bool:
+    """Does an `optimizer` choice name a finite-sum solver (see solve.py) rather than a torch optimizer?"""
+    return hasattr(locate(node, "optimizer"), "from_data")

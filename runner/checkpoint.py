@@ -66,7 +66,7 @@ class Saver:
             "rows": self.recorder.counts(),
             "ranks": ranks,
         }
-        _write(self.context.run.checkpoint, state)
+        write(self.context.run.checkpoint, state)
 
     def _of_this_rank(self) -> dict[str, Any]:
         """What differs between ranks: random states, BatchNorm statistics, the loss since the last evaluation."""
@@ -120,7 +120,8 @@ class Saver:
         return True
 
 
-def _write(path: Path, state: dict[str, Any]) -> None:
+def write(path: Path, state: dict[str, Any]) -> None:
+    """Replace the checkpoint by `state`, atomically."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with temporary.open("wb") as stream:
         torch.save(state, stream)

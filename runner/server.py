@@ -143,7 +143,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from . import warm
 
-    warm.imports()
+    warm.imports(sys.argv[1:])
     Server(commands, events).serve()
 
 

@@ -21,7 +21,7 @@ from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.lr import LRSchedule
 from batchlab.optimizers.moments import check_samples_apart
 
-from .build import build, check_arguments
+from .build import build, check_arguments, is_solver
 from .config import Planned
 from .schema import ConfigError, Node, RunConfig
 from .session import outputs
@@ -75,6 +75,11 @@ class _Once:
 
 def _validate(config: RunConfig, once: _Once, data_at_hand: bool) -> None:
     _options(config)
+    if is_solver(config.optimizer):
+        if data_at_hand:
+            blocks = (config.optimizer, config.dataset, config.model, config.batch_schedule, config.lr_schedule)
+            once(lambda: _solver(config), "solver", *blocks, config.train.loss, config.train.epochs, config.nproc)
+        return
     batches: BatchSchedule = once(
         lambda: _schedule(BatchSchedule, config.batch_schedule, "batch_schedule"), config.batch_schedule
     )
@@ -126,6 +131,12 @@ def _noise(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSc
                 ) from error
     if max(config.train.groups, config.nproc) < minimum:
         raise ConfigError(f"{who} measures noise between groups of a batch, {minimum} at least: set train.groups=8")
+
+
+def _solver(config: RunConfig) -> None:
+    from .solve import make_solver  # compiled loops are loaded only where they are used
+
+    make_solver(config, load(config.dataset))
 
 
 def _model(node: Node, shape: tuple[int, ...], classes: int) -> nn.Module:

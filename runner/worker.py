@@ -16,6 +16,7 @@ from torch.distributed.elastic.multiprocessing.errors import record
 
 from batchlab.results.store import Run
 
+from .build import is_solver
 from .launch import die_with_parent
 from .rank import Context
 from .schema import ConfigError, RunConfig
@@ -36,8 +37,11 @@ def rank_main(path: str) -> str:
     torch.set_num_threads(int(config.executor["threads"]))
     if world > 1:
         dist.init_process_group("nccl" if context.device.type == "cuda" else "gloo")
+    work = train
+    if is_solver(config.optimizer):
+        from .solve import solve as work  # compiled loops are loaded only where they are used
     try:
-        outcome = train(config, context)
+        outcome = work(config, context)
     finally:
         if world > 1:
             dist.destroy_process_group()

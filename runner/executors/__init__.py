@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from batchlab.results.store import Run
 
-from ..schema import ConfigError
+from ..schema import AXES, ConfigError
 
 
 @dataclass(frozen=True)
@@ -57,4 +57,6 @@ def executor_for(trees: Sequence[dict[str, Any]], jobs_per_device: int | None = 
     from .local import LocalExecutor
 
     on_cpu = all(t["train"]["device"] == "cpu" for t in trees)
-    return LocalExecutor(node, jobs_per_device or int(node["jobs_per_device"]), on_cpu)
+    targets = {str(t[axis].get("_target_", "")) for t in trees for axis in AXES}
+    modules = sorted({target.rpartition(".")[0] for target in targets} - {""})
+    return LocalExecutor(node, jobs_per_device or int(node["jobs_per_device"]), on_cpu, modules)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -64,12 +65,13 @@ class LocalExecutor:
         node: the `executor` block.
         jobs_per_device: runs that share a device.
         on_cpu: leave the GPUs alone: every run asks for train.device=cpu.
+        preload: modules that the warm process imports beyond what every run needs.
 
     Raises:
         ConfigError: when `executor.devices` asks for more than there is.
     """
 
-    def __init__(self, node: Node, jobs_per_device: int, on_cpu: bool) -> None:
+    def __init__(self, node: Node, jobs_per_device: int, on_cpu: bool, preload: Sequence[str] = ()) -> None:
         gpus = [] if on_cpu else visible_gpus()
         threads = int(node["threads"])
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -80,6 +82,7 @@ class LocalExecutor:
                 kind = "GPUs" if gpus else f"cores at executor.threads={threads}"
                 raise ConfigError(f"executor.devices={wanted}: there are {len(devices)} {kind} here")
             devices = devices[:wanted]
+        self.preload = preload
         self.gpus = bool(gpus)
         self.slots = Slots(devices, jobs_per_device)
         self.launcher = str(node["launcher"])
@@ -110,7 +113,7 @@ class LocalExecutor:
             "MKL_NUM_THREADS": str(self.threads),
         }
         self.server = subprocess.Popen(
-            [sys.executable, "-m", "batchlab.runner.server"],
+            [sys.executable, "-m", "batchlab.runner.server", *self.preload],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from batchlab.optimizers.moments import GradientMoments
 
+Task = Callable[[int, int, torch.dtype, dict[str, Any]], dict[str, Any]]
 GROUPS = [3, 1, 4, 2, 5, 1]  # samples
 OWNERS = {1: [0] * 6, 2: [0, 1, 1, 0, 1, 0], 3: [0, 2, 0, 2, 0, 0]}  # with 3 ranks, one has nothing to do
 
@@ -64,17 +66,27 @@ def step(rank: int, world: int, dtype: torch.dtype, options: dict[str, Any]) -> 
     return result
 
 
-def rank_main(rank: int, world: int, folder: str, dtype: torch.dtype, options: dict[str, Any]) -> None:
+def count(rank: int, world: int, dtype: torch.dtype, options: dict[str, Any]) -> dict[str, Any]:
+    """Groups of more samples than float32 can count."""
+    weight = torch.ones(2, dtype=dtype, requires_grad=True)
+    moments = GradientMoments([weight], **options)
+    weight.grad = torch.full((2,), float(rank), dtype=dtype)
+    moments.observe(2**24 + 1)
+    moments.reduce()
+    return {"samples": moments.samples, "variance": moments.variance()}
+
+
+def rank_main(task: Task, rank: int, world: int, folder: str, dtype: torch.dtype, options: dict[str, Any]) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world)
-    torch.save(step(rank, world, dtype, options), f"{folder}/{rank}.pt")
+    torch.save(task(rank, world, dtype, options), f"{folder}/{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
 
 
-def on_ranks(world: int, dtype: torch.dtype, options: dict[str, Any]) -> list[dict[str, Any]]:
+def on_ranks(task: Task, world: int, dtype: torch.dtype, options: dict[str, Any]) -> list[dict[str, Any]]:
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as folder:
-        arguments = [(rank, world, folder, dtype, options) for rank in range(world)]
+        arguments = [(task, rank, world, folder, dtype, options) for rank in range(world)]
         processes = [context.Process(target=rank_main, args=a) for a in arguments]
         for process in processes:
             process.start()
@@ -102,9 +114,16 @@ def test_ranks_and_micro_batches_are_the_same_groups(options: dict[str, Any], cl
     assert alone["counts"] == (16, 16 if options.get("estimator") == "per_sample" else 6)
     assert [g is None for g in alone["mean"]] == [False] * 6 + [True] * 2
     for world in (1, 2, 3):
-        for result in on_ranks(world, dtype, options):
+        for result in on_ranks(step, world, dtype, options):
             reductions = result.pop("reductions")
             # One for everything, and for the inner products, which need the mean first, one number more.
             assert len(reductions) == (0 if world == 1 else 1 + bool(options.get("inner_products")))
             assert reductions[1:] == [1] * len(reductions[1:])
             torch.testing.assert_close(result, alone, **close)
+
+
+def test_counts_survive_the_float32_reduction() -> None:
+    size = 2**24 + 1
+    for result in on_ranks(count, 2, torch.float32, {}):
+        assert result["samples"] == 2 * size
+        assert result["variance"] == pytest.approx(2 * 2 * size / 4, rel=1e-6)  # 2 coordinates, means 0 and 1

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from batchlab.optimizers.moments import GradientMoments
 
@@ -65,8 +67,9 @@ class Scale(nn.Module):
         super().__init__()
         self.scale = nn.Parameter(torch.rand(5) + 0.5)
 
-    def forward(self, x: Tensor, power: float = 1.0) -> tuple[Tensor, Tensor]:
-        return x * self.scale**power, self.scale.sum() * x.sum(1)
+    def forward(self, x: Tensor, table: Tensor | None = None, power: float = 1.0) -> tuple[Tensor, Tensor]:
+        shift = 0 if table is None else table.sum(0)
+        return x * self.scale**power + shift * self.scale, self.scale.sum() * x.sum(1)
 
 
 class Unknown(nn.Module):
@@ -79,7 +82,8 @@ class Unknown(nn.Module):
         self.out = nn.utils.parametrizations.weight_norm(nn.Linear(5, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        x, extra = self.scale(torch.tanh(self.inner(x)), power=2.0)
+        table = torch.linspace(-1, 1, SAMPLES * 5, dtype=x.dtype).view(SAMPLES, 5)  # rows, but not of samples
+        x, extra = self.scale(torch.tanh(self.inner(x)), table=table, power=2.0)
         x = self.scale(x)[0]
         h = x[:, None] * torch.linspace(0.5, 1, 3, dtype=x.dtype)[:, None]
         return self.out(self.attention(h, h, h, need_weights=False)[0].mean(1)) + extra[:, None]
@@ -101,7 +105,7 @@ def convolutions() -> nn.Module:
     )
 
 
-def images(size: int = 11) -> Tensor:
+def images(size: int = 19) -> Tensor:
     return torch.randn(SAMPLES, 3, size, size)
 
 
@@ -110,7 +114,7 @@ def tokens(length: int = 9) -> Tensor:
 
 
 def bias_only() -> nn.Module:
-    layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(324, 3))
+    layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 17 * 17, 3))
     layers[0].requires_grad_(False)
     layers[3].weight.requires_grad_(False)
     return layers
@@ -130,6 +134,10 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
         lambda: torch.randn(SAMPLES, 30, 4),
     ),
     "convolutions": (convolutions, images),
+    "few positions": (
+        lambda: nn.Sequential(nn.Conv1d(40, 60, 3, stride=2, padding=2, dilation=2), nn.Flatten(), nn.Linear(300, 3)),
+        lambda: torch.randn(SAMPLES, 40, 9),
+    ),
     "volume": (
         lambda: nn.Sequential(nn.Conv3d(1, 4, 3, bias=False), nn.Flatten(), nn.LazyLinear(3)),
         lambda: torch.randn(SAMPLES, 1, 5, 4, 4),
@@ -235,6 +243,48 @@ def test_chunks_and_micro_batches_and_squares(name: str) -> None:
 def test_what_does_not_go_layer_by_layer_is_still_exact(name: str) -> None:
     with pytest.warns(RuntimeWarning, match="whole model"):
         compare(name, torch.float64, None, [SAMPLES], elementwise=True)
+
+
+class Watch(TorchDispatchMode):
+    """Notes the largest tensor made, and every time that a value is waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest, self.waits = 0, []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, list | tuple) else [result]:
+            if isinstance(tensor, Tensor) and not tensor._is_view():
+                self.largest = max(self.largest, tensor.numel())
+        if any(name in str(function) for name in ("_local_scalar_dense", "nonzero", "_unique", "masked_select")):
+            self.waits.append(str(function))
+        return result
+
+
+def test_memory_is_bounded_by_the_chunk() -> None:
+    b, model = 64, nn.Sequential(nn.Conv2d(32, 64, 3, padding=1), nn.Flatten(), nn.Linear(4096, 3))
+    x, y = torch.randn(b, 32, 8, 8), torch.rand(b, 3)
+    moments = GradientMoments(model.parameters(), estimator="per_sample", chunk_bytes=1 << 18)
+    moments.backward(model, losses_of, x, y)
+    with Watch() as watch:
+        moments.backward(model, losses_of, x, y)
+    activations = b * 64 * 8 * 8
+    assert watch.largest <= activations < b * model[0].weight.numel() / 4
+
+
+@pytest.mark.parametrize("estimator", ["groups", "per_sample"])
+@pytest.mark.parametrize("name", ["convolutions", "tied", "wide sequences"])
+def test_nothing_is_waited_for_before_a_statistic_is_read(estimator: str, name: str) -> None:
+    model, x, y = build(name, torch.float32)
+    moments = GradientMoments(model.parameters(), estimator=estimator, elementwise=True, inner_products=True)
+    for _ in range(2):
+        with Watch() as watch:
+            moments.backward(model, losses_of, x, y)
+            moments.backward(model, losses_of, x, y)
+            moments.reduce()
+        moments.reset()
+    assert watch.waits == []
 
 
 def test_batch_norm_is_refused_with_the_way_out() -> None:

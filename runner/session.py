@@ -71,7 +71,7 @@ class Session:
         model: nn.Module = build(config.model, "model", shape=dataset.shape, classes=outputs(dataset))
         model = model.to(device, dtype)
         if options.channels_last:
-            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model = model.to(memory_format=torch.channels_last)
         forward: nn.Module = model
         if options.compile:  # evaluations stay eager: each would be compiled anew for its modes and batch sizes
             forward = cast(nn.Module, torch.compile(model))

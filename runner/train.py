@@ -58,6 +58,9 @@ def train(config: RunConfig, context: Context) -> Outcome:
 def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, context: Context) -> Outcome:
     session.forward.train()
     meters.resume()
+    if session.clock.steps == 0:  # where every curve begins
+        with meters.paused():
+            writer.evaluate(session.set_learning_rate(), session.batch_schedule.size(session.clock))
     while session.clock.samples < session.clock.total_samples:
         left = session.clock.total_samples - session.clock.samples
         size = session.batch_schedule.size(session.clock)

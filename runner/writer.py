@@ -77,8 +77,9 @@ class Writer:
             "gradients": self.meters.gradients,
             "lr": lr,
             "batch_size": batch_size,
-            "train_loss": float(loss) / max(1, self.meters.samples),
         }
+        if self.meters.samples:  # none yet where the run begins
+            row["train_loss"] = float(loss) / self.meters.samples
         evaluator = session.evaluator
         row |= evaluator.score("test")
         if log.train_accuracy:
@@ -100,7 +101,7 @@ class Writer:
         if self.recorder is None:
             return
         self.recorder.write("metrics", row)
-        if log.gsnr:
+        if log.gsnr and clock.steps:
             summary = session.optimizer.gsnr_summary()  # type: ignore[attr-defined]
             for layer in summary:
                 self.recorder.write("layers", {"samples": clock.samples, "steps": clock.steps} | layer)

@@ -18,4 +18,5 @@ def imports(more: Sequence[str] = ()) -> None:
     for module in more:
         with suppress(Exception):  # the check of the runs tells the user what cannot be imported
             import_module(module)
-    assert not torch.cuda.is_initialized(), "a process that touched CUDA cannot be forked"
+    touched: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    assert not touched, "a process that touched CUDA cannot be forked"

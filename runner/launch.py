@@ -27,6 +27,8 @@ STOP_GRACE = 20
 """Seconds that ranks get to write their checkpoint after a SIGTERM."""
 
 
+INTERRUPTED = 130
+"""Exit code of a rank, a job and the command when they were told to stop."""
 BUSY = 75
 """Exit code of a job whose run another process is training."""
 
@@ -64,7 +66,7 @@ def run_job(run: Run, launcher: str) -> int:
         print(error, flush=True)
         return BUSY
     except Interrupted:
-        return 130
+        return INTERRUPTED
 
 
 def _interrupt(signum: int, frame: object) -> None:
@@ -86,13 +88,13 @@ def _train_and_settle(run: Run, launcher: str) -> int:
         failure = LaunchFailure(" ".join(str(error).split()) or type(error).__name__, traceback.format_exc())
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what follows takes no time and must not be cut short
-    if failure is not None:
+    if failure is not None and run.read_state().state is not State.INTERRUPTED:
         (run.log / "traceback.txt").write_text(failure.traceback)
         run.write_state(state="failed", reason=failure.reason, ended=now())
         return 1
     if run.read_state().state is State.RUNNING:  # told to stop before a rank could say so
         run.write_state(state="interrupted", ended=now())
-    return 130 if run.read_state().state is State.INTERRUPTED else 0
+    return INTERRUPTED if run.read_state().state is State.INTERRUPTED else 0
 
 
 class LaunchFailure(Exception):

@@ -17,7 +17,7 @@ from torch.distributed.elastic.multiprocessing.errors import record
 from batchlab.results.store import Run
 
 from .build import is_solver
-from .launch import die_with_parent
+from .launch import INTERRUPTED, die_with_parent
 from .rank import Context
 from .schema import ConfigError, RunConfig
 from .train import train
@@ -45,6 +45,8 @@ def rank_main(path: str) -> str:
     finally:
         if world > 1:
             dist.destroy_process_group()
+    if outcome.state == "interrupted":
+        sys.exit(INTERRUPTED)  # to return would be to wait for an agent that waits for this process to end
     return outcome.state
 
 

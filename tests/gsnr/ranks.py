@@ -1,4 +1,4 @@
-"""One rank of test_gsnr_ranks.py, `python ranks.py RANK WORLD STORE OUT`: trains every optimizer on its share.
+"""One rank of test_gsnr_ranks.py, `python ranks.py RANK STORE OUT`: trains every optimizer on its share.
 
 Every rank draws the gradients of all groups and takes its own share, unequal between ranks, so that the result can be
 compared with one process that takes them all.
@@ -53,10 +53,8 @@ def train(target: Callable[..., Optimizer], rank: int, world: int) -> tuple[list
 
 
 if __name__ == "__main__":
-    rank, world, store, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
+    rank, store, out = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     torch.set_num_threads(1)
-    if world > 1:
-        dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
-    torch.save({target.__name__: train(target, rank, world) for target in MAKE}, out)
-    if world > 1:
-        dist.destroy_process_group()
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    torch.save({target.__name__: train(target, rank, 2) for target in MAKE}, out)
+    dist.destroy_process_group()

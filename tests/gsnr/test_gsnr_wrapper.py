@@ -210,6 +210,19 @@ def test_a_layer_without_a_gradient_signal_stays_finite() -> None:
     assert all(bool(p.isfinite().all()) for p in x)
 
 
+def test_groups_that_agree_are_all_signal_whatever_the_rounding() -> None:
+    """Rounding takes the mean of squares less the squared mean to either side of 0; the ratio stays positive."""
+    x = [torch.randn(1000, generator=torch.Generator().manual_seed(0)).requires_grad_()]
+    moments = GradientMoments(x, elementwise=True)
+    for _ in range(11):
+        x[0].grad = x[0].detach().clone()
+        moments.observe(3)
+    moments.reduce()
+    optimizer = VRSGD(x, normalize="never")
+    optimizer.step(moments)
+    assert float(optimizer.multipliers()[0].min()) == 1.0
+
+
 @given(st.floats(-12, 12), st.sampled_from(["one", "inverse"]))
 def test_the_multiplier_stays_in_its_bounds_and_ignores_the_losss_scale(power: float, upper: str) -> None:
     x = weights(torch.float64)

@@ -60,13 +60,13 @@ def test_the_order_holds_while_the_learning_rate_changes_every_step(name: str) -
 @pytest.mark.parametrize("name", SCHEMES)
 def test_stability_limit(name: str) -> None:
     make, _, limit = SCHEMES[name]
-    assert stability_limit(make) == pytest.approx(limit, rel=0.01)
+    assert stability_limit(make, resolution=2e-3, steps=1000) == pytest.approx(limit, rel=0.01)
 
 
 @pytest.mark.parametrize("name", MOMENTUM)
 def test_stability_limit_of_the_momentum_methods(name: str) -> None:
     make, limit = MOMENTUM[name]
-    assert stability_limit(make) == pytest.approx(limit, rel=0.01)
+    assert stability_limit(make, resolution=2e-3, steps=1000) == pytest.approx(limit, rel=0.01)
 
 
 def test_slope_of_a_power_law() -> None:

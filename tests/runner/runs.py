@@ -1,0 +1,116 @@
+"""Runs for tests: composed like a user's, trained in this process or by one warm process that all tests share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from batchlab.results.store import Run, RunState, RunStore, State
+from batchlab.runner.config import Planned, compose
+from batchlab.runner.executors.local import LocalExecutor, Slots
+from batchlab.runner.rank import Context
+from batchlab.runner.schema import RunConfig
+from batchlab.runner.sweep import Report, freeze, run_sweep
+
+TINY = ("dataset=digits", "model=mlp", "model.hidden=[16]", "train.epochs=1", "train.device=cpu")
+"""Overrides of a run that trains in a tenth of a second."""
+
+
+def one(*overrides: str) -> Planned:
+    """The single run of these overrides on top of TINY; a key given here replaces TINY's."""
+    keys = {o.lstrip("+~").split("=", 1)[0] for o in overrides}
+    kept = [t for t in TINY if not {t.split("=", 1)[0], t.split(".", 1)[0]} & keys]
+    (planned,) = compose([*kept, *overrides])
+    return planned
+
+
+def frozen(root: Path, *overrides: str) -> tuple[Run, RunConfig]:
+    """A run's folder with its configuration frozen in it, ready to train."""
+    planned = one(*overrides)
+    run = RunStore(root).run(planned.run_id)
+    run.write_config(yaml.safe_dump(planned.tree, sort_keys=False))
+    return run, RunConfig.load(run.config)
+
+
+def context(run: Run) -> Context:
+    """The only rank, on the CPU, in this process."""
+    return Context(run, 0, 1, torch.device("cpu"))
+
+
+def rows(run: Run, *, times: bool = False) -> list[dict[str, Any]]:
+    """The sealed rows of metrics; without the times, which no two runs share."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(run.metrics).to_pylist()
+    return table if times else [{k: v for k, v in r.items() if not k.endswith("_seconds")} for r in table]
+
+
+@dataclass
+class Watcher:
+    """An observer that remembers."""
+
+    log: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    states: dict[str, RunState] = field(default_factory=dict)
+    on_tick: Callable[[], None] = lambda: None
+    at_once: int = 0
+    most: int = 0
+
+    def begin(self, plans: Sequence[Planned], skipped: Sequence[Planned]) -> None:
+        """Nothing to remember."""
+
+    def started(self, planned: Planned, run: Run, resumed: bool) -> None:
+        """Count what runs at the same time."""
+        self.log.append(("resumed" if resumed else "started", run.run_id))
+        self.at_once += int(planned.tree["nproc"])
+        self.most = max(self.most, self.at_once)
+
+    def tick(self) -> None:
+        """A test's chance to interfere."""
+        self.on_tick()
+
+    def ended(self, planned: Planned, run: Run, state: RunState) -> None:
+        """Remember how."""
+        self.log.append(("ended", run.run_id))
+        self.states[run.run_id] = state
+        self.at_once -= int(planned.tree["nproc"])
+
+    def note(self, text: str) -> None:
+        """Remember it."""
+        self.notes.append(text)
+
+    @property
+    def begun(self) -> Counter[str]:
+        """How often each run was started."""
+        return Counter(run_id for what, run_id in self.log if what != "ended")
+
+
+@dataclass
+class Fleet:
+    """One warm process for all tests, with as many device slots as a test asks for."""
+
+    executor: LocalExecutor
+
+    def sweep(
+        self, root: Path, plans: Sequence[Planned], *, slots: int = 2, each: int = 1, **options: Any
+    ) -> tuple[Report, Watcher]:
+        """Freeze and run a sweep, as the command does."""
+        watcher = options.pop("watcher", None) or Watcher()
+        self.executor.slots = Slots([f"core{i}" for i in range(slots)], each)
+        store = RunStore(root).prepare()
+        freeze(store, "test", plans)
+        return run_sweep(plans, store, self.executor, watcher, **options), watcher
+
+    def train(self, root: Path, planned: Planned, **options: Any) -> Run:
+        """One run that must end well."""
+        _, watcher = self.sweep(root, [planned], slots=4, **options)
+        run = RunStore(root).run(planned.run_id)
+        state = run.read_state()
+        assert state.state in (State.DONE, State.DIVERGED), (state, watcher.notes)
+        return run

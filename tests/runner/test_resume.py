@@ -1,0 +1,274 @@
+"""Interrupted and resumed is the same run, bit for bit; what is damaged is named."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from runs import Fleet, Watcher, context, frozen, one, rows
+
+from batchlab.results.record import read_stream
+from batchlab.results.store import Run, RunStore, State
+from batchlab.runner import train as loop
+from batchlab.runner.build import is_solver
+from batchlab.runner.config import axes
+from batchlab.runner.schema import ConfigError
+from batchlab.runner.session import Session
+
+EXACT = ("log.full_gradient_norm=true", "log.full_gradient_norm_paper=true", "log.evaluate_every=0.4")
+"""Rows that hang on every bit of the parameters, the order of the data and the augmentation."""
+
+
+class Kept:
+    """Sessions that training built, to look at their parameters afterwards."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sessions: list[Session] = []
+        build = Session.build
+
+        def keep(*args: Any) -> Session:
+            self.sessions.append(build(*args))
+            return self.sessions[-1]
+
+        monkeypatch.setattr(Session, "build", keep)
+
+    @property
+    def parameters(self) -> torch.Tensor:
+        """Those of the last one, and its buffers."""
+        state = self.sessions[-1].model.state_dict()
+        return torch.cat([t.reshape(-1).double() for t in state.values()])
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
+    """Keeps every session of the test."""
+    return Kept(monkeypatch)
+
+
+def train(run: Run, config: Any, stop_after: int | None = None) -> str:
+    """Train in this process; told to stop after so many steps."""
+    here = context(run)
+    step = loop.step
+    taken = 0
+
+    def counted(*args: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        if taken == stop_after:
+            here.stop()
+        return step(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "step", counted)
+        return loop.train(config, here).state
+
+
+SETUPS = {
+    "shb-batchnorm-augmented": ("model=resnet8", "model.width=4", "dataset.pad=1", "dataset.rotate=10.0"),
+    "growing-batch": ("batch_schedule=exponential", "lr_schedule=linear", "train.epochs=2"),
+    "adaptive": ("batch_schedule=norm_test", "batch_schedule.initial=16", "train.groups=4"),
+    "per-epoch": ("train.epochs=3", "log.evaluate_every=1", "log.steps=true"),
+    "float64": ("train.precision=float64", "optimizer=adam"),
+}
+
+
+@pytest.mark.parametrize("setup", SETUPS.values(), ids=SETUPS.keys())
+def test_bit_for_bit(setup: tuple[str, ...], tmp_path: Path, kept: Kept) -> None:
+    overrides = [*EXACT, *setup]
+    overrides = list({o.split("=", 1)[0]: o for o in overrides}.values())
+    whole, config = frozen(tmp_path / "whole", *overrides)
+    assert train(whole, config) == "done"
+    expected = kept.parameters
+    parts, config = frozen(tmp_path / "parts", *overrides)
+    pieces = 0
+    while train(parts, config, stop_after=3) == "interrupted":  # every 8 steps: in the middle of epochs too
+        assert parts.checkpoint.exists()
+        pieces += 1
+    assert pieces >= 1
+    assert torch.equal(kept.parameters, expected)
+    assert rows(parts) == rows(whole)
+    if whole.steps.exists():
+        assert parts.steps.exists()
+    assert not parts.checkpoint.exists()
+    assert parts.read_state().state is State.DONE
+
+
+def trainable(name: str) -> bool:
+    """Is it an optimizer of the training loop, rather than a solver of finite sums?"""
+    return not is_solver(one(f"optimizer={name}").tree["optimizer"])
+
+
+@pytest.mark.parametrize("name", [name for name in axes()["optimizer"] if trainable(name)])
+def test_every_optimizers_state_comes_back(name: str, tmp_path: Path, kept: Kept) -> None:
+    setup = ["optimizer=" + name, "train.epochs=0.5", "batch_schedule.size=32", "train.samples=600"]
+    if name.startswith("vr_"):
+        setup.append("train.groups=8")
+    run, config = frozen(tmp_path / "whole", *setup)
+    train(run, config)
+    expected = kept.parameters
+    run, config = frozen(tmp_path / "parts", *setup)
+    while train(run, config, stop_after=2) == "interrupted":
+        pass
+    assert torch.equal(kept.parameters, expected)
+
+
+def damage(path: Path, how: str) -> None:
+    """Truncate a file, or write nonsense into it."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] if how == "truncated" else b"nonsense")
+
+
+@pytest.mark.parametrize("how", ["truncated", "nonsense"])
+def test_a_damaged_checkpoint_is_named(how: str, tmp_path: Path) -> None:
+    run, config = frozen(tmp_path, "train.epochs=2")
+    assert train(run, config, stop_after=3) == "interrupted"
+    damage(run.checkpoint, how)
+    with pytest.raises(ConfigError) as caught:
+        train(run, config)
+    assert str(caught.value).startswith(f"{run.checkpoint} is damaged")
+    assert "delete it to train this run from its beginning" in str(caught.value)
+    run.checkpoint.unlink()
+    assert train(run, config) == "done"
+
+
+def test_rows_that_a_checkpoint_does_not_know_are_written_again_once(tmp_path: Path) -> None:
+    """Killed after rows were written but before the next checkpoint: no row is lost, none is there twice."""
+    run, config = frozen(tmp_path, *EXACT, "train.epochs=3")
+    assert train(run, config, stop_after=9) == "interrupted"
+    kept = run.checkpoint.read_bytes()
+    assert train(run, config, stop_after=9) == "interrupted"
+    seen = read_stream(run, "metrics")
+    run.checkpoint.write_bytes(kept)
+    with run.stream("metrics").open("a") as torn:
+        torn.write('{"samples": 12')
+    assert train(run, config) == "done"
+    final = rows(run)
+    assert [r["samples"] for r in final] == sorted({r["samples"] for r in final})
+    assert [r["full_gradient_norm"] for r in seen] == [r["full_gradient_norm"] for r in final[: len(seen)]]
+
+
+def test_rows_missing_from_disk_are_noticed(tmp_path: Path) -> None:
+    run, config = frozen(tmp_path, *EXACT)
+    assert train(run, config, stop_after=9) == "interrupted"
+    run.stream("metrics").write_text("")
+    with pytest.raises(ValueError, match=r"delete .*checkpoint"):
+        train(run, config)
+
+
+def test_killed_between_sealing_and_saying_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: Kept) -> None:
+    run, config = frozen(tmp_path, "train.epochs=2", "train.checkpoint_seconds=0.0")
+    write = Run.write_state
+
+    def killed(self: Run, **changes: Any) -> Any:
+        if changes.get("state") == "done":
+            raise KeyboardInterrupt
+        return write(self, **changes)
+
+    monkeypatch.setattr(Run, "write_state", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, config)
+    monkeypatch.setattr(Run, "write_state", write)
+    before, expected = rows(run), kept.parameters
+    assert train(run, config) == "done"
+    assert rows(run) == before
+    assert torch.equal(kept.parameters, expected)
+
+
+# -- real processes ----------------------------------------------------------------------------------------
+
+LONG = (*EXACT[:1], "model=mlp", "train.epochs=12", "batch_schedule.size=32", "log.evaluate_every=1")
+
+
+def ranks_of(run: Run) -> list[int]:
+    """Processes of this run, its agent's children included."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if Path(os.readlink(entry / "fd" / "1")).is_relative_to(run.folder.resolve()):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+@pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("nproc", [1, 2])
+def test_killed_in_earnest(kill: signal.Signals, nproc: int, tmp_path: Path, fleet: Fleet) -> None:
+    """Signals to the job of a real run, in the middle; the next sweep resumes it to the very same rows."""
+    planned = one(*LONG, f"nproc={nproc}", "train.checkpoint_seconds=0")
+    whole = fleet.train(tmp_path / "whole", planned)
+    run = RunStore(tmp_path / "parts").run(planned.run_id)
+
+    def interfere() -> None:
+        if len(read_stream(run, "metrics")) >= 2 and run.read_state().state is State.RUNNING and not killed:
+            killed.append(run.read_state().info["pid"])
+            os.kill(killed[0], kill)
+
+    killed: list[int] = []
+    watcher = Watcher(on_tick=interfere)
+    report, _ = fleet.sweep(tmp_path / "parts", [planned], slots=4, watcher=watcher)
+    assert killed, "the run was over before it could be killed"
+    state = watcher.states[run.run_id].state
+    assert state is (State.INTERRUPTED if kill == signal.SIGTERM else State.CRASHED)
+    assert report.exit_code == 1
+    assert not ranks_of(run), "orphans"
+    assert run.checkpoint.exists()
+    saved = read_stream(run, "metrics")
+    assert len(saved) >= 2
+    _, again = fleet.sweep(tmp_path / "parts", [planned], slots=4)
+    assert again.log[0] == ("resumed", run.run_id)
+    assert rows(run) == rows(whole)
+
+
+def test_a_killed_rank_takes_its_run_with_it(tmp_path: Path, fleet: Fleet) -> None:
+    planned = one(*LONG, "nproc=2", "train.checkpoint_seconds=0")
+    run = RunStore(tmp_path).run(planned.run_id)
+    killed: list[int] = []
+
+    def interfere() -> None:
+        agent = run.read_state().info.get("pid")
+        ranks = [p for p in ranks_of(run) if p != agent]
+        if len(read_stream(run, "metrics")) >= 2 and len(ranks) == 2 and not killed:
+            killed.append(ranks[0])
+            os.kill(ranks[0], signal.SIGKILL)
+
+    report, watcher = fleet.sweep(tmp_path, [planned], slots=4, watcher=Watcher(on_tick=interfere))
+    state = watcher.states[run.run_id]
+    assert killed
+    assert (state.state, report.exit_code) == (State.FAILED, 1)
+    assert "SIGKILL" in str(state.reason)
+    assert not ranks_of(run)
+    assert fleet.sweep(tmp_path, [planned], slots=4)[1].begun[run.run_id] == 0, "failed runs wait for --retry"
+    fleet.sweep(tmp_path, [planned], slots=4, retry=True)
+    assert run.read_state().state is State.DONE
+
+
+def test_a_killed_parent_leaves_no_orphan(tmp_path: Path) -> None:
+    """SIGKILL to the command itself: its warm process and the run end, with a checkpoint."""
+    overrides = [*LONG, "train.epochs=4000", "dataset=digits", "model.hidden=[16]", "train.device=cpu"]
+    overrides = list({o.split("=", 1)[0]: o for o in overrides}.values())
+    command = [sys.executable, "-m", "batchlab.runner.cli", "train", *overrides, "--runs", str(tmp_path)]
+    command[1:3] = ["-c", "from batchlab.runner.cli import main; main()"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    run = None
+    while run is None or len(read_stream(run, "metrics")) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        run = next(iter(RunStore(tmp_path).runs()), None)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 15
+    while ranks_of(run) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not ranks_of(run)
+    assert run.read_state().state is State.INTERRUPTED
+    assert run.checkpoint.exists()

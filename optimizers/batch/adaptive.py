@@ -154,6 +154,7 @@ class NormTest(AdaptiveBatch):
         initial, maximum, interval, estimator: as in `AdaptiveBatch`.
 
     Example:
+        >>> import torch
         >>> weight = torch.nn.Parameter(torch.zeros(1))
         >>> batch_size = NormTest(initial=2, maximum=1000, eta=0.5)
         >>> moments = batch_size.moments([weight])
@@ -162,7 +163,7 @@ class NormTest(AdaptiveBatch):
         ...     moments.observe(1)
         >>> moments.reduce()
         >>> batch_size.update(moments)              # T = 2 / (0.25 * 4) = 2 is not above b = 2
-        >>> batch_size.value, batch_size.record()["statistic"]
+        >>> batch_size.value, round(batch_size.record()["statistic"], 6)
         (2, 2.0)
     """
 

@@ -1,9 +1,13 @@
-"""Every block of code in docs/gradient-noise.md runs, in order."""
+"""Every block of code in docs/gradient-noise.md runs, in order, and so do the docstrings' examples."""
 
+import doctest
 import re
 from pathlib import Path
 
 import torch
+
+from batchlab.optimizers.batch import adaptive
+from batchlab.optimizers.moments import moments
 
 
 def test_the_page_runs() -> None:
@@ -15,3 +19,10 @@ def test_the_page_runs() -> None:
     for block in blocks:
         exec(block, names)
     assert names["batch_size"].value > 16
+
+
+def test_the_examples_run() -> None:
+    for module in (moments, adaptive):
+        result = doctest.testmod(module)
+        assert result.attempted > 5
+        assert result.failed == 0

@@ -24,7 +24,9 @@ app = typer.Typer(
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[OVERRIDE]...", help="Choices and values in Hydra's grammar, e.g. optimizer=adam seed=1,2."),
+    typer.Argument(
+        metavar="[OVERRIDE]...", help="Choices and values in Hydra's grammar, e.g. optimizer=adam seed=1,2."
+    ),
 ]
 Runs = Annotated[
     Path, typer.Option("--runs", metavar="DIR", envvar="BATCHLAB_RUNS", help="Where runs are kept.", show_default=True)
@@ -112,7 +114,9 @@ def plot(
     hue: Annotated[str | None, typer.Option("--hue", metavar="AXIS", help="One line a value of it.")] = None,
     where: Where = None,
     sweep: Sweep = None,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help=".png, .svg or .pdf")] = Path("plot.png"),
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help=".png, .svg or .pdf")] = Path(
+        "plot.png"
+    ),
     runs: Runs = RUNS,
 ) -> None:
     """Draw a metric: the mean over seeds with its 95 % band."""

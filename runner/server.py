@@ -145,6 +145,7 @@ def main() -> None:
 
     warm.imports(sys.argv[1:])
     Server(commands, events).serve()
+    os._exit(0)  # torch takes seconds to tidy up a process that has nothing to tidy
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from batchlab.datasets import Batches, Dataset, load
+from batchlab.datasets import Batch, Batches, Dataset, load
 from batchlab.optimizers.batch import AdaptiveBatch, BatchSchedule, total_steps
 from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.lr import LRSchedule
@@ -122,6 +122,17 @@ class Session:
         """Micro-batches that a step is cut into on every rank, at least: what the gradient's noise is seen by."""
         world = max(1, self.config.nproc)
         return -(-self.config.train.groups // world)
+
+    def take(self, size: int) -> Batch:
+        """The next batch of `size` samples, or what is left of the epoch or of the budget.
+
+        An optimizer that needs several groups takes a remainder too small for them into the batch before it.
+        """
+        left = self.clock.total_samples - self.clock.samples
+        rest = min(self.batches.n - self.batches.position, left)
+        if 0 < rest - size < getattr(self.optimizer, "minimum_groups", 1):
+            size = rest
+        return self.batches.take(min(size, left), self.groups)
 
     def set_learning_rate(self) -> float:
         """Put the schedule's rate into the optimizer; returns the first group's."""

@@ -62,10 +62,9 @@ def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, contex
         with meters.paused():
             writer.evaluate(session.set_learning_rate(), session.batch_schedule.size(session.clock))
     while session.clock.samples < session.clock.total_samples:
-        left = session.clock.total_samples - session.clock.samples
         size = session.batch_schedule.size(session.clock)
         lr = session.set_learning_rate()
-        batch = session.batches.take(min(size, left), session.groups)
+        batch = session.take(size)
         loss = step(session, meters, batch)
         session.advance(batch.size)
         if session.moments is not None:

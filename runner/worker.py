@@ -47,6 +47,9 @@ def rank_main(path: str) -> str:
             dist.destroy_process_group()
     if outcome.state == "interrupted":
         sys.exit(INTERRUPTED)  # to return would be to wait for an agent that waits for this process to end
+    if outcome.state == "interrupted":
+        # Not a return: elastic's ranks wait, after one, for an agent that is busy stopping them, half a minute long.
+        raise SystemExit(128 + signal.SIGTERM)
     return outcome.state
 
 

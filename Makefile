@@ -11,7 +11,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: help setup lint format types test test-all wheel reproduce reproduce-all bench clean
+.PHONY: help setup lint format types test test-slow wheel reproduce reproduce-all bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,8 +39,8 @@ types: setup  ## static types
 test: setup  ## the tests that take seconds each
 	$(BIN)/pytest -q -n $(JOBS) --dist worksteal
 
-test-all: setup  ## the long ones too
-	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m 'slow or not slow'
+test-slow: setup  ## the long ones
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m slow
 
 wheel: setup  ## build a wheel, install it elsewhere, run it from an empty folder
 	$(BIN)/pytest -q -m wheel

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from batchlab.results.store import Run, RunBusyError, State, now
+from batchlab.results.store import FINISHED, Run, RunBusyError, State, now
 
 from .schema import RunConfig
 
@@ -61,6 +61,8 @@ def run_job(run: Run, launcher: str) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with run.hold():
+            if run.read_state().state in FINISHED:  # by another sweep, since this one looked
+                return 0
             return _train_and_settle(run, launcher)
     except RunBusyError as error:
         print(error, flush=True)

@@ -53,6 +53,7 @@ class LogOptions:
     full_gradient_norm: bool = False
     full_gradient_norm_paper: bool = False
     gsnr: bool = False
+    parameters: bool = False
 
 
 @dataclass(frozen=True)

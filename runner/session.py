@@ -33,12 +33,17 @@ def outputs(dataset: Dataset) -> int:
 
 def parameter_groups(model: nn.Module, decay: str) -> list[dict[str, Any]]:
     """All parameters in one group, or, with `train.decay=weights`, biases and norms apart with no weight decay."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if decay == "all":
-        return [{"params": parameters}]
-    weights = [p for p in parameters if p.dim() > 1]
-    others = [p for p in parameters if p.dim() <= 1]
-    return [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+        return [_group(named)]
+    weights = [(name, p) for name, p in named if p.dim() > 1]
+    others = [(name, p) for name, p in named if p.dim() <= 1]
+    return [_group(weights), _group(others) | {"weight_decay": 0.0}]
+
+
+def _group(named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, Any]:
+    """Names beside the parameters, where torch looks for them; an optimizer that knows of none carries them along."""
+    return {"params": [p for _, p in named], "param_names": [name for name, _ in named]}
 
 
 @dataclasses.dataclass

@@ -28,6 +28,8 @@ from .session import outputs
 
 COUNTS = ("threads", "jobs_per_device", "nodes", "max_parallel", "timeout_min", "cpus_per_task")
 """Keys of an executor that are whole numbers from 1."""
+MOST_PARAMETERS = 64
+"""Columns that `log.parameters` may add to a row."""
 Built = TypeVar("Built")
 CHOICES = {
     "loss": ("cross_entropy", "mse"),
@@ -112,6 +114,12 @@ def _validate(config: RunConfig, once: _Once, data_at_hand: bool) -> None:
     shape, classes = dataset.shape, outputs(dataset)
     model = once(lambda: _model(config.model, shape, classes), config.model, shape, classes)
     _noise(config, model, optimizer, batches)
+    count = sum(p.numel() for p in model.parameters())
+    if config.log.parameters and count > MOST_PARAMETERS:
+        raise ConfigError(
+            f"log.parameters=true with model={config.model['name']}: {count:,} parameters would be as many columns; "
+            f"it takes models of up to {MOST_PARAMETERS}, so log.parameters=false"
+        )
 
 
 def _noise(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSchedule) -> None:

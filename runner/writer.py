@@ -1,8 +1,14 @@
-"""Rows: one an evaluation in `metrics`, one a step in `steps` where asked for, one a layer in `layers`."""
+"""Rows: one an evaluation in `metrics`, one a step in `steps` where asked for, and in `layers` one a layer.
+
+The layers' rows are of the first step after each evaluation: the last step before it may be an epoch's remainder, a few
+samples whose noise says nothing of the batches that train.
+"""
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterable
 
 import torch
 import torch.distributed as dist
@@ -57,6 +63,11 @@ class Writer:
             }
             if self.recorder is not None:
                 self.recorder.write("steps", row | self.session.batch_schedule.record())
+        first = self.meters.samples == batch_size
+        if self.session.config.log.gsnr and self.recorder is not None and first:
+            with self.meters.paused():
+                for layer in self.session.optimizer.gsnr_summary():  # type: ignore[attr-defined]
+                    self.recorder.write("layers", {"samples": clock.samples, "steps": clock.steps} | layer)
         now = time.monotonic()
         if self.recorder is not None and now - self.noted > PROGRESS_SECONDS:
             self.noted = now
@@ -93,6 +104,8 @@ class Writer:
         if log.full_gradient_norm_paper:
             assert session.augmented is not None
             row["full_gradient_norm_paper"] = evaluator.full_gradient_norm_paper(session.augmented, batch_size)
+        if log.parameters:
+            row |= parameters(session)
         self.meters.loss = torch.zeros_like(self.meters.loss)
         self.meters.samples = 0
         self.meters.count_pause()
@@ -101,7 +114,23 @@ class Writer:
         if self.recorder is None:
             return
         self.recorder.write("metrics", row)
-        if log.gsnr and clock.steps:
-            summary = session.optimizer.gsnr_summary()  # type: ignore[attr-defined]
-            for layer in summary:
-                self.recorder.write("layers", {"samples": clock.samples, "steps": clock.steps} | layer)
+
+
+def parameters(session: Session) -> dict[str, float]:
+    """A small model's parameters in their order, `w1`, `w2`, ...
+
+    After a step of an optimizer that measures it also `gsnr_w1`, ...: each coordinate's squared mean gradient over its
+    variance between the groups of that step's batch.
+    """
+    row = {f"w{i}": w for i, w in enumerate(_flat(session.model.parameters()), 1)}
+    if session.moments is not None and session.moments.elementwise and session.clock.steps:
+        squares = _flat(session.moments.second_moments())
+        gradient = _flat(p.grad for p in session.moments.params if p.grad is not None)
+        for i, (g, square) in enumerate(zip(gradient, squares, strict=True), 1):
+            row[f"gsnr_w{i}"] = g**2 / max(square - g**2, sys.float_info.min)
+    return row
+
+
+def _flat(tensors: Iterable[Tensor]) -> list[float]:
+    numbers: list[float] = torch.cat([t.detach().reshape(-1).double() for t in tensors]).tolist()
+    return numbers

@@ -1,0 +1,244 @@
+"""The command line as a user meets it: its frozen shape, one-line errors, Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer.main
+from runs import TINY
+from typer.testing import CliRunner
+
+from batchlab.results.record import read_stream
+from batchlab.results.store import RunStore, State
+from batchlab.runner import cli
+
+COMMANDS = {
+    "train": {"--runs", "--retry"},
+    "sweep": {"--runs", "--dry-run", "--retry", "--on-error", "--jobs-per-device", "--name"},
+    "status": {"--runs"},
+    "table": {"--runs", "--rows", "--cols", "--metric", "--where", "--format", "--sweep", "--baseline"},
+    "plot": {"--runs", "--metric", "--x", "--hue", "--output", "--where", "--sweep"},
+    "reproduce": {"--runs", "--scale", "--dry-run", "--retry", "--jobs-per-device"},
+    "report": {"--runs", "--output", "--sweep"},
+    "data": set(),
+    "show": {"--axes"},
+}
+
+
+def test_the_command_line_is_frozen() -> None:
+    """Add to it as the design does; take nothing away without a word in the change log."""
+    group = typer.main.get_command(cli.app)
+    found = dict(group.commands)  # type: ignore[attr-defined]
+    assert found.keys() == COMMANDS.keys()
+    for name, command in found.items():
+        options = {max(p.opts, key=len) for p in command.params if p.param_type_name == "option"}
+        assert options == COMMANDS[name], name
+    arguments = {n: [p.name for p in c.params if p.param_type_name == "argument"] for n, c in found.items()}
+    assert arguments["train"] == arguments["sweep"] == arguments["show"] == ["overrides"]
+    assert (arguments["status"], arguments["reproduce"]) == (["name"], ["paper"])
+
+
+def batchlab(*arguments: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """The command in this process: its exit code and what it said on stderr."""
+    monkeypatch.setattr(sys, "argv", ["batchlab", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    code = caught.value.code
+    assert code is None or isinstance(code, int)
+    return code or 0, capfd.readouterr().err
+
+
+BAD = {
+    "unknown override": (["optimizer.lrr=1"], "did you mean optimizer.lr?"),
+    "typo in a group": (["optimiser=adam"], "did you mean"),
+    "typo in a choice": (["optimizer=adm"], "did you mean adam"),
+    "missing value": (["dataset=npz"], "dataset.file has no value"),
+    "wrong type": (["optimizer.lr=fast"], "must be a number"),
+    "bad grammar": (["optimizer.lr=["], "not an override"),
+    "batch_size=0": (["batch_schedule.size=0"], "at least 1"),
+    "batch beyond the data": (["batch_schedule.size=100000"], "larger than the training set"),
+    "more ranks than devices": (["nproc=512"], "lower nproc"),
+    "nproc=0": (["nproc=0"], "at least 1"),
+    "no room": (["executor.jobs_per_device=0"], "at least 1"),
+    "unknown launcher": (["executor.launcher=rocket"], "fork or torchrun"),
+    "devices": (["executor.devices=999"], "executor.devices=999"),
+    "argument of no optimizer": (["+optimizer.zeal=1"], "takes no such argument|unexpected keyword"),
+    "negative lr": (["optimizer.lr=-1"], "learning rate|lr"),
+    "unknown key of train": (["+train.speed=9"], "train"),
+    "loss": (["train.loss=hinge"], "cross_entropy or mse"),
+    "loss of another task": (["train.loss=mse"], "needs train.loss=cross_entropy"),
+    "precision": (["train.precision=half"], "train.precision=half"),
+    "epochs": (["train.epochs=0"], "must be positive"),
+    "samples": (["train.samples=some"], "whole number"),
+    "unimportable": (["optimizer._target_=no.such.Thing"], "cannot import no.such.Thing"),
+    "no optimizer at all": (
+        ["optimizer._target_=collections.Counter", "~optimizer.lr"],
+        "makes no Optimizer|optimizer=shb",
+    ),
+    "file that is not there": (["dataset=npz", "dataset.file=nowhere"], "nowhere"),
+    "several runs": (["seed=1,2"], "batchlab sweep"),
+}
+
+
+@pytest.mark.parametrize(("overrides", "says"), BAD.values(), ids=BAD.keys())
+def test_bad_requests(
+    overrides: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import re
+
+    monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr("batchlab.runner.executors.local.LocalExecutor.warm_up", lambda self, *_: None)  # it takes 3 s
+    runs = tmp_path / "runs"
+    code, said = batchlab("train", *overrides, "--runs", str(runs), monkeypatch=monkeypatch, capfd=capfd)
+    assert code == 2
+    assert re.search(says, said), said
+    assert said.startswith("batchlab: ")
+    assert said.count("\n") == 1, "one line, no traceback"
+    assert not list(runs.glob("*/run.json")), "nothing was started"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--runs", "{file}"],
+        ["sweep", "--on-error", "explode"],
+        ["sweep", "--name", "a/b"],
+        ["status", "nosuch"],
+    ],
+)
+def test_bad_options(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    arguments = [a.replace("{file}", str(tmp_path / "file")) for a in arguments]
+    if "--runs" not in arguments:
+        arguments += ["--runs", str(tmp_path / "runs")]
+    monkeypatch.setattr("batchlab.runner.executors.local.LocalExecutor.warm_up", lambda self, *_: None)
+    code, said = batchlab(*arguments, monkeypatch=monkeypatch, capfd=capfd)
+    assert (code, said.count("\n")) == (2, 1), said
+    assert not list(tmp_path.glob("runs/*/run.json"))
+
+
+def test_traceback_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    from batchlab.runner.schema import ConfigError
+
+    monkeypatch.setattr(sys, "argv", ["batchlab", "show", "zzz=1", "--traceback"])
+    with pytest.raises(ConfigError):
+        cli.main()
+
+
+def test_dry_run_starts_nothing(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli.app, ["sweep", "seed=1,2", "--dry-run", "--runs", str(tmp_path / "runs")])
+    assert done.exit_code == 0
+    assert not (tmp_path / "runs").exists()
+
+
+USER_MODULE = """
+import torch
+
+class Slowly(torch.optim.SGD):
+    def __init__(self, params, lr=0.1, factor=1.0):
+        super().__init__(params, lr=lr * factor)
+"""
+
+
+def test_a_users_own_optimizer_from_an_empty_folder(tmp_path: Path) -> None:
+    """One YAML file and a module beside it; the console script's own entry, in a process of its own."""
+    (tmp_path / "conf" / "optimizer").mkdir(parents=True)
+    (tmp_path / "conf" / "optimizer" / "slowly.yaml").write_text("_target_: my_module.Slowly\nlr: 0.1\nfactor: 0.5\n")
+    (tmp_path / "my_module.py").write_text(USER_MODULE)
+    script = tmp_path / "bin" / "batchlab"
+    script.parent.mkdir()
+    script.write_text("from batchlab.runner.cli import main\nmain()\n")
+    command = [sys.executable, str(script), "train", "optimizer=slowly", *TINY]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = RunStore(tmp_path / "runs").runs()
+    assert run.read_state().state is State.DONE
+
+
+def test_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
+    """SIGINT to the foreground process group, as a terminal sends it: seconds, 130, resumable, no orphan."""
+    command = [sys.executable, "-c", "from batchlab.runner.cli import main; main()"]
+    command += ["sweep", *TINY[:3], "train.epochs=5000", "seed=1,2,3", "--runs", str(tmp_path)]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, command)
+    store = RunStore(tmp_path)
+    deadline = time.monotonic() + 40
+    os.set_blocking(terminal, False)
+
+    def drain() -> None:
+        try:
+            while os.read(terminal, 65536):
+                pass
+        except OSError:
+            return
+
+    while not any(len(read_stream(run, "metrics")) > 2 for run in store.runs()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        drain()
+    os.write(terminal, b"\x03")
+    began = time.monotonic()
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        drain()
+        if ended:
+            break
+        assert time.monotonic() - began < 20
+        time.sleep(0.02)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert time.monotonic() - began < 10
+    states = {run.read_state().state for run in store.runs()}
+    assert State.INTERRUPTED in states
+    assert states <= {State.INTERRUPTED, State.PENDING}
+    assert left_over(tmp_path) == []
+
+
+def left_over(folder: Path) -> list[str]:
+    """Processes whose output goes into this folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if os.readlink(entry / "fd" / "1").startswith(str(folder)):
+                    found.append(entry.name)
+            except OSError:
+                continue
+    return found
+
+
+def test_a_second_ctrl_c_kills(tmp_path: Path) -> None:
+    """While the ranks cannot answer (they are frozen), the second one ends everything at once."""
+    command = [sys.executable, "-c", "from batchlab.runner.cli import main; main()"]
+    command += ["train", *TINY[:3], "train.epochs=5000", "--runs", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    store = RunStore(tmp_path)
+    deadline = time.monotonic() + 40
+    while not any(len(read_stream(run, "metrics")) > 2 for run in store.runs()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (run,) = store.runs()
+    agent = run.read_state().info["pid"]
+    for rank in left_over(tmp_path):
+        if int(rank) != agent:
+            os.kill(int(rank), signal.SIGSTOP)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(5) == 130
+    deadline = time.monotonic() + 5
+    while left_over(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left_over(tmp_path) == []

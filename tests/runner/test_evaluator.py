@@ -1,0 +1,128 @@
+"""Full gradient norms against a hand computation and a transcription of the paper's procedure; no trace left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from runs import context, frozen, one, rows
+from torch import Tensor, nn
+
+from batchlab.datasets import Batches
+from batchlab.runner import evaluate
+from batchlab.runner.schema import RunConfig
+from batchlab.runner.session import PAPER_NORM_STREAM, Session
+from batchlab.runner.train import train
+
+AUGMENTED = ("model=resnet8", "model.width=4", "dataset.pad=1", "dataset.rotate=15.0", "train.precision=float64")
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    """A few steps into training, so that BatchNorm's statistics are not those it was born with."""
+    config = RunConfig.of(one(*AUGMENTED, "log.full_gradient_norm_paper=true", "train.micro_batch=100").tree)
+    session = Session.build(config, torch.device("cpu"), 0, 1)
+    for _ in range(3):
+        session.gradient(session.batches.take(64))
+        session.optimizer.step()
+    return session
+
+
+def gradient(model: nn.Module, loss: Tensor) -> Tensor:
+    """As one vector."""
+    return torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, list(model.parameters()))])
+
+
+def test_full_gradient_norm_is_that_of_one_batch_of_everything(session: Session) -> None:
+    data, pre = session.dataset, session.dataset.preprocessing
+    assert pre.mean is not None
+    assert pre.std is not None
+    x = torch.from_numpy(data.x_train).double().permute(0, 3, 1, 2) / pre.white
+    x = (x - pre.mean[0]) / pre.std[0]
+    session.model.eval()
+    loss = nn.functional.cross_entropy(session.model(x), torch.from_numpy(data.y_train))
+    by_hand = float(gradient(session.model, loss).norm())
+    session.model.train()
+    assert session.evaluator.full_gradient_norm() == pytest.approx(by_hand, rel=1e-10)
+
+
+@pytest.mark.parametrize("size", [8, 100, 333, 5000])
+def test_the_papers_procedure(session: Session, size: int) -> None:
+    """G = sum over one augmented pass, in train mode, of b / n times the gradient of a batch's mean loss; b is the
+    loader's size, for a partial last batch too."""
+    stream = {"seed": 0, "stream": PAPER_NORM_STREAM, "device": "cpu", "dtype": torch.float64}
+    batches = Batches(session.dataset, **stream, micro_batch=None)
+    session.model.train()
+    kept = [b.clone() for b in session.model.buffers()]
+    total: Any = 0
+    n, seen = batches.n, 0
+    while seen < n:
+        batch = batches.take(size)
+        ((x, y),) = batch.micro
+        total = total + gradient(session.model, nn.functional.cross_entropy(session.model(x), y)) * min(size, n) / n
+        seen += batch.size
+    for buffer, before in zip(session.model.buffers(), kept, strict=True):
+        buffer.copy_(before)
+    augmented = Batches(session.dataset, **stream, micro_batch=None)
+    assert session.evaluator.full_gradient_norm_paper(augmented, size) == pytest.approx(float(total.norm()), rel=1e-10)
+    assert all(torch.equal(a, b) for a, b in zip(session.model.buffers(), kept, strict=True))
+
+
+EVERYTHING = tuple(
+    f"log.{key}=true"
+    for key in ("full_gradient_norm", "full_gradient_norm_paper", "train_accuracy", "batchnorm_reestimated", "steps")
+)
+
+
+def test_measuring_changes_nothing(tmp_path: Path) -> None:
+    plain, config = frozen(tmp_path, *AUGMENTED, "train.epochs=2")
+    train(config, context(plain))
+    measured, config = frozen(tmp_path, *AUGMENTED, "train.epochs=2", *EVERYTHING)
+    train(config, context(measured))
+    assert plain.run_id != measured.run_id
+    same = [{k: v for k, v in r.items() if k != "run_id"} for r in rows(plain)]
+    more = rows(measured)
+    assert [{k: r[k] for k in same[0]} for r in more] == same
+    assert {"full_gradient_norm", "full_gradient_norm_paper", "train_accuracy", "test_accuracy_reestimated"} <= set(
+        more[-1]
+    )
+    import pyarrow.parquet as pq
+
+    steps = pq.read_table(measured.steps).to_pylist()
+    assert len(steps) == more[-1]["steps"]
+    assert {s["batch_size"] for s in steps} == {128, 1442 % 128}
+    assert {r["batch_size"] for r in more} == {128}, "the schedule's, not the epoch's leftover"
+
+
+class Dropping(nn.Module):
+    """Draws from torch's random state in every training pass."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.last = nn.Linear(64, classes)
+        self.unused = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        return self.last(nn.functional.dropout(x.flatten(1), 0.3, self.training))  # type: ignore[no-any-return]
+
+
+def test_dropout_and_unused_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "Dropping", Dropping, raising=False)
+    target = ["model._target_=batchlab.runner.evaluate.Dropping", "~model.hidden"]
+    plain, config = frozen(tmp_path, *target, "train.epochs=2")
+    train(config, context(plain))
+    measured, config = frozen(tmp_path, *target, "train.epochs=2", *EVERYTHING)
+    train(config, context(measured))
+    assert [r["test_loss"] for r in rows(measured)] == [r["test_loss"] for r in rows(plain)]
+
+
+def test_reestimated_statistics_are_the_training_sets(session: Session) -> None:
+    """With one batch of everything, what eval mode sees is exactly what train mode saw."""
+    before = [b.clone() for b in session.model.buffers()]
+    accuracy = session.evaluator.reestimated_accuracy()
+    assert 0 <= accuracy <= 1
+    assert all(torch.equal(a, b) for a, b in zip(session.model.buffers(), before, strict=True))
+    assert accuracy != session.evaluator.score("test")["test_accuracy"]

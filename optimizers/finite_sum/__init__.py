@@ -9,8 +9,9 @@
 
 from batchlab.optimizers.finite_sum.dasvrda import DASVRDA
 from batchlab.optimizers.finite_sum.data import unit_rows
-from batchlab.optimizers.finite_sum.fista import FISTA, minimum
+from batchlab.optimizers.finite_sum.fista import FISTA
 from batchlab.optimizers.finite_sum.katyusha import Katyusha
+from batchlab.optimizers.finite_sum.minimum import minimum
 from batchlab.optimizers.finite_sum.module import ModuleProblem
 from batchlab.optimizers.finite_sum.problem import LinearProblem, Problem
 from batchlab.optimizers.finite_sum.regularizer import L1, L2, ElasticNet

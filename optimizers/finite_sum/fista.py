@@ -1,4 +1,4 @@
-"""The deterministic reference, and the way to P*."""
+"""The deterministic reference: proximal full gradient with momentum."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from batchlab.optimizers.finite_sum.kernels import Floats, Indices
 from batchlab.optimizers.finite_sum.problem import LinearProblem
 from batchlab.optimizers.finite_sum.regularizer import Vector
-from batchlab.optimizers.finite_sum.solver import Result, Solver, State, require_linear
+from batchlab.optimizers.finite_sum.solver import Solver, State, require_linear
 
 
 @dataclass(frozen=True)
@@ -74,19 +74,3 @@ class FISTA(Solver[LinearProblem, FISTAState]):
             return FISTAState(x, x, 1.0, state.restarts + 1)
         t = (1.0 + (1.0 + 4.0 * state.t**2) ** 0.5) / 2.0
         return FISTAState(x, x + (state.t - 1.0) / t * (x - state.x), t, state.restarts)
-
-
-def minimum(problem: LinearProblem, *, tolerance: float = 1e-12, passes: float = 100_000) -> Result:
-    """P* and its minimiser, certified: FISTA until the duality gap is at most `tolerance` (absolute).
-
-    Returns:
-        The result; ``result.records[-1].value`` is P* to within ``result.records[-1].gap``.
-
-    Raises:
-        ValueError: the gap was not reached within `passes`.
-    """
-    result = FISTA(problem).solve(passes=passes, gap=tolerance, every=50)
-    if not result.converged:
-        gap = result.records[-1].gap
-        raise ValueError(f"the duality gap is {gap:.1e} after {passes:g} passes: allow more, or a larger tolerance")
-    return result

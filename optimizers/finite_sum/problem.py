@@ -120,6 +120,17 @@ class LinearProblem:
         kernels.losses(self.rows, self.y, self._code, x, out)
         return out
 
+    def curvatures(self, x: Floats) -> Floats:
+        """phi''(<a_i, x>, y_i), shape (n,); for ``squared_hinge`` 0 at its kink."""
+        if self.loss == "squared":
+            return np.ones(self.n)
+        margins = np.empty(self.n)
+        kernels.margins(self.rows, x, margins)
+        if self.loss == "squared_hinge":
+            return (self.y * margins < 1.0).astype(np.float64)
+        small = np.exp(-abs(margins))  # of exp(z) and exp(-z) the one that cannot overflow
+        return np.asarray(small / (1.0 + small) ** 2)
+
     def value(self, x: Floats) -> float:
         """P(x)."""
         return float(self.component_losses(x).mean()) + self.regularizer.value(x)

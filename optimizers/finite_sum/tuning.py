@@ -47,7 +47,8 @@ def tune(
     Best is the step size whose run is first at the target: the fewest passes to P(x) - optimum <= gap, seen at the
     ends of stages. Ties go to the smaller gap there, then to the smaller step size. Where none gets there within
     `passes`, the smallest gap at the end wins (diverged runs last). A trial that has already used more passes than
-    the best so far to the target is cut, which changes no choice.
+    the best so far to the target is cut, which changes no choice; nor does the order of the trials, from the middle of
+    the grid outwards, which only makes good steps known early.
 
     Args:
         make: a fresh solver for a step size; keep its seed fixed, so that trials share their draws.
@@ -68,13 +69,14 @@ def tune(
     """
     if not grid:
         raise ValueError("the grid of step sizes is empty")
-    trials: list[Trial] = []
+    trials: dict[int, Trial] = {}
     budget = passes
-    for step_size in grid:
+    for i in sorted(range(len(grid)), key=lambda i: abs(i - len(grid) // 2)):
+        step_size = grid[i]
         solver = make(step_size)
         result = solver.solve(passes=budget, gap=gap, optimum=optimum)
         reached = result.records[-1] if result.reason == "gap" else None
         if reached is not None and reached.passes > 0.0:  # 0.0: the start is the solution, and all tie
             budget = reached.passes
-        trials.append(Trial(step_size, result, reached))
-    return Tuning(trials, min(trials, key=lambda trial: trial._order))
+        trials[i] = Trial(step_size, result, reached)
+    return Tuning([trials[i] for i in range(len(grid))], min(trials.values(), key=lambda trial: trial._order))

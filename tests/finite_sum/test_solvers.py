@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import ElasticNet as SklearnElasticNet
@@ -68,6 +69,35 @@ def test_converges_to_the_minimum(key, net, loss, cancer):
     result = make(key, problem).solve(passes=3000, gap=1e-10, optimum=optimum, every=20)
     assert result.reason == "gap"
     assert result.records[-1].gap > -1e-12
+
+
+@pytest.mark.parametrize("net", [*NETS, L2(1e-9), L1(1e-5), ElasticNet()], ids=str)
+@pytest.mark.parametrize("loss", ["logistic", "squared_hinge", "squared"])
+def test_the_way_to_the_minimum_is_certified_and_short(net, loss, cancer):
+    """Newton's turns end where FISTA alone would need thousands of passes, at a point no solver can improve."""
+    A, y = cancer
+    A = np.concatenate([A, A[:, :1]], axis=1)  # a column twice: without an L2 term the Hessian is singular
+    problem = LinearProblem(scipy.sparse.csr_array(A), y, loss, net)
+    if (net.l1, net.l2) == (0.0, 0.0):  # no dual point is feasible but at the minimiser itself, up to rounding
+        with pytest.raises(ValueError, match="the duality gap is"):
+            minimum(problem, passes=200)
+        return
+    result = minimum(problem, tolerance=1e-13)
+    assert result.records[-1].gap <= 1e-13
+    assert problem.duality_gap(result.x) == result.records[-1].gap
+    assert result.records[-1].passes < 5000
+    assert [record.passes for record in result.records] == sorted(record.passes for record in result.records)
+    on = FISTA(problem, x0=result.x).solve(passes=100).records
+    assert on[-1].value >= on[0].value - 1e-13
+
+
+def test_too_many_coordinates_for_newton_are_left_to_fista(cancer, monkeypatch):
+    problem = LinearProblem(*cancer, "logistic", ElasticNet(0.001, 0.01))
+    expected = minimum(problem, tolerance=1e-13).records[-1].value
+    monkeypatch.setattr(sys.modules[minimum.__module__], "LARGEST_SYSTEM", 3)
+    alone = minimum(problem, tolerance=1e-12)
+    assert alone.reason == "gap"
+    assert abs(alone.records[-1].value - expected) < 1e-12
 
 
 def sklearn_logistic(A, y, l1, l2):

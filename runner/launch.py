@@ -7,7 +7,6 @@ in every process.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import platform
@@ -21,34 +20,12 @@ from typing import Any
 
 from batchlab.results.store import FINISHED, Run, RunBusyError, State, now
 
+from .process import BUSY, INTERRUPTED, die_with_parent
 from .schema import RunConfig
-
-STOP_GRACE = 20
-"""Seconds that ranks get to write their checkpoint after a SIGTERM."""
-
-
-INTERRUPTED = 130
-"""Exit code of a rank, a job and the command when they were told to stop."""
-BUSY = 75
-"""Exit code of a job whose run another process is training."""
 
 
 class Interrupted(Exception):
     """The run was told to stop."""
-
-
-def die_with_parent(signum: int = signal.SIGTERM, parent: int | None = None) -> None:
-    """Ask the kernel for `signum` when the parent dies, so that a killed parent leaves no orphan (Linux only).
-
-    Args:
-        signum: what this process will get.
-        parent: its process id, where it is known: it may have died before the kernel was asked.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signum)
-        gone = os.getppid() != parent if parent is not None else os.getppid() == 1
-        if gone:
-            os.kill(os.getpid(), signum)
 
 
 def run_job(run: Run, launcher: str) -> int:

@@ -21,7 +21,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .launch import STOP_GRACE, die_with_parent, run_job
+from .launch import run_job
+from .process import STOP_GRACE, die_with_parent
 
 
 class Server:

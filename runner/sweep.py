@@ -16,7 +16,7 @@ from batchlab.results.store import FINISHED, Run, RunState, RunStore, State, Swe
 
 from .config import Planned
 from .executors import Executor
-from .launch import BUSY, STOP_GRACE
+from .process import BUSY, STOP_GRACE
 
 POLL_SECONDS = 0.1
 SKIPPED = FINISHED

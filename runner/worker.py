@@ -17,7 +17,7 @@ from torch.distributed.elastic.multiprocessing.errors import record
 from batchlab.results.store import Run
 
 from .build import is_solver
-from .launch import INTERRUPTED, die_with_parent
+from .process import INTERRUPTED, die_with_parent
 from .rank import Context
 from .schema import ConfigError, RunConfig
 from .train import train
@@ -47,9 +47,6 @@ def rank_main(path: str) -> str:
             dist.destroy_process_group()
     if outcome.state == "interrupted":
         sys.exit(INTERRUPTED)  # to return would be to wait for an agent that waits for this process to end
-    if outcome.state == "interrupted":
-        # Not a return: elastic's ranks wait, after one, for an agent that is busy stopping them, half a minute long.
-        raise SystemExit(128 + signal.SIGTERM)
     return outcome.state
 
 

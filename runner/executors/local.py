@@ -16,7 +16,7 @@ from typing import Any
 
 from batchlab.results.store import Run
 
-from ..launch import STOP_GRACE
+from ..process import STOP_GRACE
 from ..schema import ConfigError, Node
 from . import Ended
 

@@ -1,5 +1,6 @@
 """What a run imports, imported once in the process that runs are forked from."""
 
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -18,5 +19,7 @@ def imports(more: Sequence[str] = ()) -> None:
     for module in more:
         with suppress(Exception):  # the check of the runs tells the user what cannot be imported
             import_module(module)
+    if "numba" in sys.modules:  # the finite-sum solvers were asked for: the compiler's tables, 0.4 s at the first call
+        sys.modules["numba"].njit(lambda: 0)()
     touched: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     assert not touched, "a process that touched CUDA cannot be forked"

@@ -60,22 +60,23 @@ class SummedGradient:
         self.criterion = criterion
         self.precision = precision
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.device = self.parameters[0].device
+        self.device, self.dtype = self.parameters[0].device, self.parameters[0].dtype
         self.sizes = [*(p.numel() for p in self.parameters), len(self.parameters)]
 
     def __call__(self, batch: Batch) -> Tensor:
         for p in self.parameters:
             p.grad = None
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        weight = torch.full((), 1 / batch.size, dtype=self.dtype, device=self.device)
+        total: Tensor | None = None
         for x, y in batch.micro:
             with autocast(self.device, self.precision):
                 output = self.model(x)
-            loss = self.criterion(output.to(self.parameters[0].dtype), y).sum()
-            torch.autograd.backward(loss / batch.size)
-            total += loss.detach()
+            loss = self.criterion(output.to(self.dtype), y).sum()
+            torch.autograd.backward(loss, weight)
+            total = loss.detach() if total is None else total + loss.detach()
         if dist.is_initialized():
             self._sum_over_ranks()
-        return total
+        return torch.zeros_like(weight) if total is None else total
 
     def _sum_over_ranks(self) -> None:
         # A rank without a sample has no gradient; nor has, on any rank, a parameter that the batch did not reach.

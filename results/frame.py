@@ -78,6 +78,10 @@ class Frame:
     """One line a damaged file, which names the way out."""
     ordered: bool = False
     """Whether the runs come in an order somebody chose (a sweep's)."""
+    reread: Callable[[str], Frame] | None = field(default=None, repr=False, compare=False)
+    """Reads another stream of the same runs; None for a frame that was computed."""
+    measured: dict[str, Any] = field(default_factory=dict)
+    """What was measured apart from the runs, for a paper that asks for it (`RunStore.measured`)."""
 
     def select(self, keep: Callable[[RunRow], bool]) -> Frame:
         """The runs for which `keep` is true."""
@@ -87,6 +91,18 @@ class Frame:
         """The runs whose axis or label equals the value (or is in it, when it is a list)."""
         wanted = {k: v if isinstance(v, (list, tuple, set)) else [v] for k, v in values.items()}
         return self.select(lambda run: all(run.value(key) in among for key, among in wanted.items()))
+
+    def stream(self, name: str) -> Frame:
+        """Rows of another stream of these runs: `steps`, or `layers`; none where there are none.
+
+        It is read when this is called.
+        """
+        if self.reread is None:
+            empty = [replace(run, rows=slice(0, 0)) for run in self.runs]
+            return replace(self, runs=empty, table=pa.table({}), names=frozenset())
+        read = self.reread(name)
+        rows = {run.run_id: run.rows for run in read.runs}
+        return replace(read, runs=[replace(run, rows=rows.get(run.run_id, slice(0, 0))) for run in self.runs])
 
     def column(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """A metric over all rows, as float64, and where it was measured at all (NaN may be a measurement).

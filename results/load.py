@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -36,7 +37,8 @@ def load(
 
     Raises ValueError for a condition that cannot be read or names an axis that no run has.
     """
-    conditions = parse_where(where)
+    asked = [*where]
+    conditions = parse_where(asked)
     chosen = None if columns is None else frozenset(columns)
     manifest = [] if sweep is None else store.sweep(sweep).entries
     overrides = {entry.run_id: dict(_split(text) for text in entry.overrides) for entry in manifest}
@@ -58,7 +60,8 @@ def load(
     table = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
     names = frozenset(name for result in results for name in result.names)
     problems = [result.run.reason or "" for result in results if result.run.state is State.DAMAGED]
-    return Frame(runs, table, names, problems, ordered=sweep is not None)
+    again = partial(load, store, sweep, where=asked)
+    return Frame(runs, table, names, problems, sweep is not None, lambda name: again(stream=name))
 
 
 def parse_where(where: Iterable[str]) -> dict[str, list[str]]:

@@ -49,7 +49,7 @@ class Quantity:
     scale: float = 1.0
     """Shown values are stored values times this."""
     log: bool = False
-    """Spans orders of magnitude: logarithmic axes, and differences are ratios."""
+    """Spans orders of magnitude: logarithmic axes, and differences are ratios. (Counts are, as times to a target.)"""
 
 
 # The registry: the first pattern that matches the whole column name.
@@ -62,10 +62,17 @@ QUANTITIES: tuple[tuple[str, Quantity], ...] = (
     (r"full_gradient_norm", Quantity("down", "full gradient norm", log=True)),
     (r"full_gradient_norm_paper", Quantity("down", "full gradient norm (as the paper)", log=True)),
     (r".*(loss|gap|error|mse).*", Quantity("down", log=True)),
+    # of layers.parquet: r, the multiplier that comes of a gradient's signal-to-noise ratio
+    (r"gsnr", Quantity(None, "mean signal-to-noise ratio, not normalised", log=True)),
+    (r"mean", Quantity(None, "mean multiplier")),
+    (r"q\d\d", Quantity(None, "quantile of the multiplier")),
+    (r"clipped_low", Quantity(None, "share at the lower clip", "%", 100)),
+    (r"clipped_high", Quantity(None, "share at the upper clip", "%", 100)),
     (r".*gradient_norm.*", Quantity("down", log=True)),
     (r".*(auc|f1|r2).*", Quantity("up")),
     (r".*seconds", Quantity("down", "", "s")),
-    (r"samples|steps|epochs?|gradients", Quantity("down")),
+    (r"samples|steps|epochs?|gradients", Quantity("down", log=True)),
+    (r"batch_size|average_batch", Quantity(log=True)),
 )
 
 

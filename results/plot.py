@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +35,52 @@ Looks = dict[Any, tuple[str, Any]]
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
+class Drawing(ABC):
+    """A figure to be, for the screen, a file or a page."""
+
+    @property
+    @abstractmethod
+    def drawable(self) -> bool:
+        """Whether there is anything to draw."""
+
+    @property
+    def wide(self) -> bool:
+        """Whether it wants a page's whole width."""
+        return True
+
+    @abstractmethod
+    def figure(self) -> Figure:
+        """Draw it (matplotlib, no display needed). ValueError when there is nothing to draw."""
+
+    def save(self, path: Path) -> Path:
+        """Write it as PNG (200 dpi), SVG or PDF by the suffix. ValueError for another suffix."""
+        if path.suffix.lower() not in SUFFIXES:
+            raise ValueError(f"{path}: a plot is a {', '.join(SUFFIXES)} file")
+        figure = self.figure()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _style():
+                figure.savefig(path, dpi=200, facecolor="white")
+        except OSError as error:
+            raise ValueError(f"cannot write {path} ({error.strerror}): choose another file with -o") from error
+        return path
+
+    def svg(self) -> str:
+        """As an SVG element for HTML: no background, text in the page's colour, so that it works in the dark."""
+        file = io.StringIO()
+        with _style():
+            self.figure().savefig(file, format="svg", transparent=True)
+        text = file.getvalue()
+        text = text[text.index("<svg") :].replace(INK, "currentColor")
+        text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+        head, rest = text.split(">", 1)
+        head = re.sub(r' (width|height)="[^"]*"', "", head)  # the page gives it its size
+        return f"{head} role='img'>{rest}"
+
+
 @dataclass(frozen=True)
-class Plot:
-    """A figure to be: a panel a clock, and a row of panels a value of `panel`."""
+class Plot(Drawing):
+    """A panel a clock, and a row of panels a value of `panel`."""
 
     frame: Frame
     metric: Metric
@@ -49,6 +93,11 @@ class Plot:
     def drawable(self) -> bool:
         """Whether some run has measured the metric."""
         return self.metric.name in self.frame.names
+
+    @property
+    def wide(self) -> bool:
+        """Not with a single panel a row."""
+        return len(self.clocks) > 1
 
     def figure(self) -> Figure:
         """Draw it (matplotlib, no display needed). ValueError when there is nothing to draw."""
@@ -78,31 +127,6 @@ class Plot:
         title = self.title or f"{self._title()} by {self.hue}"
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
         return figure
-
-    def save(self, path: Path) -> Path:
-        """Write it as PNG (200 dpi), SVG or PDF by the suffix. ValueError for another suffix."""
-        if path.suffix.lower() not in SUFFIXES:
-            raise ValueError(f"{path}: a plot is a {', '.join(SUFFIXES)} file")
-        figure = self.figure()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with _style():
-                figure.savefig(path, dpi=200, facecolor="white")
-        except OSError as error:
-            raise ValueError(f"cannot write {path} ({error.strerror}): choose another file with -o") from error
-        return path
-
-    def svg(self) -> str:
-        """As an SVG element for HTML: no background, text in the page's colour, so that it works in the dark."""
-        file = io.StringIO()
-        with _style():
-            self.figure().savefig(file, format="svg", transparent=True)
-        text = file.getvalue()
-        text = text[text.index("<svg") :].replace(INK, "currentColor")
-        text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-        head, rest = text.split(">", 1)
-        head = re.sub(r' (width|height)="[^"]*"', "", head)  # the page gives it its size
-        return f"{head} role='img'>{rest}"
 
     def _log(self) -> bool:
         values, valid = self.frame.column(self.metric.name)
@@ -196,11 +220,13 @@ def plot(
     where: Iterable[str] = (),
     sweep: str | None = None,
     title: str = "",
-) -> Plot:
+) -> Drawing:
     """Load what a figure needs: what `batchlab plot` saves.
 
-    metric: `NAME`, or `min:NAME` and `max:NAME` for the running extreme. x: clocks, a panel each. hue, panel:
-    axes, labels or dotted configuration keys. Raises ValueError, with the way out, for what is not there.
+    metric: `NAME`, or `min:NAME` and `max:NAME` for the running extreme; a metric of layers (`mean`, `clipped_low`,
+    ...: runs with `log.gsnr=true` write them) is drawn layer by layer, in a panel for each value of hue. x: clocks, a
+    panel each. hue, panel: axes, labels or dotted configuration keys. Raises ValueError, with the way out, for what
+    is not there.
     """
     unknown = [clock for clock in x if clock not in CLOCKS]
     if unknown:
@@ -208,6 +234,12 @@ def plot(
     parsed = Metric.parse(metric)
     columns = {*parsed.columns, *(CLOCKS[clock] for clock in x)}
     frame = load(store, sweep, where=where, columns=columns)
+    if parsed.name not in frame.names:
+        layers = frame.stream("layers")
+        if parsed.name in layers.names:
+            from batchlab.results.layers import Layers
+
+            return Layers(layers, (parsed,), hue, x[0], title)
     return Plot(frame, parsed, tuple(x), hue, panel, title)
 
 

@@ -1,0 +1,76 @@
+"""The figure of layers over a run, by what is drawn."""
+
+import numpy as np
+import pytest
+
+from batchlab.results.layers import Layers
+from batchlab.results.load import load
+from batchlab.results.metrics import Metric
+from batchlab.results.plot import plot
+from batchlab.results.record import Recorder
+
+NAMES = ("stem.weight", "head.weight", "head.bias")
+
+
+def with_layers(lab, curve, run_id, level, state="done", **config):
+    """Rows of three layers at samples 0, 64, 128; the multiplier is level, then a tenth more a layer."""
+    rows = [
+        {"samples": samples, "steps": samples // 32, "layer": name, "mean": level + 0.1 * i, "clipped_low": level / 2}
+        for samples in (0, 64, 128)
+        for i, name in enumerate(NAMES)
+    ]
+    run = lab.run(run_id, curve([0.1, 0.2]), state="interrupted", **config)
+    with Recorder(run) as recorder:
+        for row in rows:
+            recorder.write("layers", row)
+    run.write_state(state=state)
+
+
+@pytest.fixture
+def layered(lab, curve):
+    for seed, level in enumerate((0.4, 0.6)):
+        with_layers(lab, curve, f"v{seed}", level, optimizer="vr_sgd", seed=seed)
+    with_layers(lab, curve, "lost", 9.0, "diverged", optimizer="vr_sgd", seed=2)
+    with_layers(lab, curve, "other", 0.2, optimizer="vr_adam")
+    return lab
+
+
+def test_a_panel_each_and_the_mean_of_what_is_done(layered):
+    made = plot(layered.store, metric="mean", hue="optimizer")
+    assert isinstance(made, Layers)
+    figure = made.figure()
+    adam, sgd = figure.axes[:2]
+    assert [axes.get_title(loc="left") for axes in (adam, sgd)] == ["optimizer vr_adam", "optimizer vr_sgd"]
+    assert [axes.get_title(loc="right") for axes in (adam, sgd)] == ["one run", "mean of 2 runs"]
+    assert [text.get_text() for text in sgd.get_yticklabels()] == [*NAMES]
+    assert sgd.yaxis_inverted()
+    drawn = np.asarray(sgd.collections[0].get_array()).reshape(3, 3)
+    assert drawn == pytest.approx(np.array([[0.5] * 3, [0.6] * 3, [0.7] * 3]))
+    assert sgd.get_xlim() == (-32, 160)
+    assert made.svg().startswith("<svg")
+
+
+def test_shares_are_percent_of_a_hundred(layered):
+    frame = load(layered.store, where=["optimizer=vr_sgd"]).stream("layers")
+    made = Layers(frame, (Metric("mean"), Metric("clipped_low")), None, "steps")
+    figure = made.figure()
+    image = figure.axes[1].collections[0]
+    assert image.get_clim() == (0, 100)
+    assert np.asarray(image.get_array()) == pytest.approx(25.0)
+    assert figure.axes[0].get_xlabel() == "steps"
+
+
+def test_nothing_to_draw(lab, curve):
+    lab.run("a", curve([0.1]))
+    frame = load(lab.store)
+    assert not Layers(frame.stream("layers"), (Metric("mean"),)).drawable
+    with pytest.raises(ValueError, match=r"log\.gsnr=true"):
+        Layers(frame.stream("layers"), (Metric("mean"),)).figure()
+    with pytest.raises(ValueError, match="no run has the metric mean"):
+        plot(lab.store, metric="mean").figure()
+
+
+def test_only_runs_that_are_done(lab, curve):
+    with_layers(lab, curve, "a", 0.5, "interrupted")
+    with pytest.raises(ValueError, match=r"log\.gsnr=true"):
+        plot(lab.store, metric="mean").figure()

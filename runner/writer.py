@@ -99,9 +99,9 @@ class Writer:
             row |= {k: v for k, v in scores.items() if k == "train_accuracy"}
         if log.batchnorm_reestimated:
             row["test_accuracy_reestimated"] = evaluator.reestimated_accuracy()
-        if log.full_gradient_norm:
+        if log.full_gradient_norm and clock.steps:  # of what training found: a start can be flat, and would win
             row["full_gradient_norm"] = evaluator.full_gradient_norm()
-        if log.full_gradient_norm_paper:
+        if log.full_gradient_norm_paper and clock.steps:
             assert session.augmented is not None
             row["full_gradient_norm_paper"] = evaluator.full_gradient_norm_paper(session.augmented, batch_size)
         if log.parameters:

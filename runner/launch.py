@@ -108,6 +108,7 @@ def elastic(run: Run, config: RunConfig) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    from .rendezvous import BACKEND
     from .worker import rank_main
 
     agent_log = run.log / "agent"
@@ -117,8 +118,7 @@ def elastic(run: Run, config: RunConfig) -> None:
         max_nodes=1,
         nproc_per_node=config.nproc,
         run_id=run.run_id,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",  # the kernel picks a free port: no race between runs
+        rdzv_backend=BACKEND,
         start_method="fork",
         monitor_interval=0.05,
         max_restarts=0,

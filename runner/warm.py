@@ -14,7 +14,10 @@ def imports(more: Sequence[str] = ()) -> None:
     import torch.distributed.elastic.agent.server.local_elastic_agent
     import torch.distributed.launcher.api
 
-    from . import worker  # noqa: F401
+    from . import facts, rendezvous, worker  # noqa: F401
+
+    facts.versions()
+    facts.commit()  # of the code as it is imported
 
     for module in more:
         with suppress(Exception):  # the check of the runs tells the user what cannot be imported

@@ -19,7 +19,7 @@ from batchlab.results.store import Run, RunState, State
 
 from .config import Planned
 
-SHOWN = ("epoch", "train_loss", "test_loss", "test_accuracy")
+SHOWN = ("epoch", "train_loss", "test_loss", "test_accuracy", "objective", "gap")
 COLOURS = {State.DONE: "green", State.DIVERGED: "yellow", State.INTERRUPTED: "yellow"}
 
 

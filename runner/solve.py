@@ -6,8 +6,10 @@ written at the end of each stage, and at most every `log.evaluate_every` passes;
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -25,13 +27,20 @@ from .facts import facts
 from .rank import Context, Meters
 from .schema import ConfigError, RunConfig, axes_of, read_tree
 from .train import Outcome
+from .tuned import TUNED, choose
 
 LOSSES = {"cross_entropy": "logistic", "mse": "squared", "squared_hinge": "squared_hinge"}
 """The component loss of a linear model, by `train.loss`."""
+USED = {"train": ("epochs", "samples", "loss", "device", "checkpoint_seconds"), "log": ("evaluate_every",)}
+"""Keys that mean something to a solver."""
+
+
+class Told(Exception):
+    """The run was told to stop before it began."""
 
 
 def check(config: RunConfig, dataset: Dataset) -> None:
-    """Refuse what a solver cannot take part in.
+    """Refuse what a solver cannot take part in, and warn of what it does not look at.
 
     Raises:
         ConfigError: naming the override to change.
@@ -52,24 +61,65 @@ def check(config: RunConfig, dataset: Dataset) -> None:
         raise ConfigError(f"dataset={dataset.name} needs train.loss={wanted}")
     if dataset.classes is not None and dataset.classes != 2:
         raise ConfigError(f"{name} with two classes: dataset={dataset.name} has {dataset.classes}")
+    if config.batch_schedule["size"] > dataset.n:
+        raise ConfigError(
+            f"batch_schedule.size={config.batch_schedule['size']} is more than the {dataset.n} samples of "
+            f"dataset={dataset.name}"
+        )
+    for block, used in USED.items():
+        options = getattr(config, block)
+        for field in dataclasses.fields(options):
+            value = getattr(options, field.name)
+            if field.name not in used and value != field.default:
+                warnings.warn(f"{block}.{field.name}={value} has no effect: {name}", stacklevel=2)
 
 
-def make_solver(config: RunConfig, dataset: Dataset) -> Solver[Any, Any]:
-    """The solver on its problem, at its starting point.
+def passes_of(config: RunConfig, dataset: Dataset) -> float:
+    """The budget in passes."""
+    samples = config.train.samples
+    return config.train.epochs if samples is None else samples / dataset.n
+
+
+def validate(config: RunConfig, dataset: Dataset) -> None:
+    """See that the run can begin.
+
+    Raises:
+        ConfigError: what the solver or the problem refuses, or a budget that does not cover a stage.
+    """
+    check(config, dataset)
+    step = config.optimizer.get("step_size")
+    if isinstance(step, str) and step != TUNED:
+        raise ConfigError(f"optimizer.step_size={step}: a positive number, null (the theory's) or {TUNED}")
+    first, passes = make_solver(config, dataset).first_passes, passes_of(config, dataset)
+    if passes < first:
+        raise ConfigError(
+            f"train.epochs={passes:g} does not cover the first stage of optimizer={config.optimizer['name']}, which "
+            f"costs {first:.4g} passes: raise it, or lower optimizer.inner_iterations"
+        )
+
+
+def make_solver(
+    config: RunConfig, dataset: Dataset, step_size: float | None = None, seed: int | None = None
+) -> Solver[Any, Any]:
+    """The solver on its problem, at its starting point; the run's own step size and seed unless given.
 
     Raises:
         ConfigError: what the solver or the problem refuses.
     """
-    check(config, dataset)
     target: Any = locate(config.optimizer, "optimizer")
+    settings = arguments(config.optimizer)
+    if step_size is not None:
+        settings["step_size"] = step_size
+    elif settings.get("step_size") == TUNED:
+        settings["step_size"] = 1.0  # while it is not known yet
     try:
         solver: Solver[Any, Any] = target.from_data(
             dataset.x_train,
             dataset.y_train,
             loss=LOSSES[config.train.loss],
             batch_size=config.batch_schedule["size"],
-            seed=config.seed,
-            **arguments(config.optimizer),
+            seed=config.seed if seed is None else seed,
+            **settings,
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(f"optimizer={config.optimizer['name']}: {error}") from error
@@ -79,12 +129,21 @@ def make_solver(config: RunConfig, dataset: Dataset) -> Solver[Any, Any]:
 class Journal:
     """Writes a row for each record, keeps the checkpoint, and hears when the run is told to stop."""
 
-    def __init__(self, config: RunConfig, dataset: Dataset, solver: Solver[Any, Any], context: Context) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        dataset: Dataset,
+        solver: Solver[Any, Any],
+        context: Context,
+        optimum: float | None,
+    ) -> None:
         self.config = config
         self.solver = solver
         self.context = context
+        self.optimum = optimum
         self.recorder = Recorder(context.run)
         self.dataset = dataset
+        self.budget = passes_of(config, dataset)
         self.saved = time.monotonic()
         self.evaluating = 0.0
 
@@ -101,20 +160,30 @@ class Journal:
         try:
             state = torch.load(path, weights_only=True)
             self.solver.load_state_dict(state["solver"])
-            self.recorder.truncate(state["rows"])
+            self.evaluating = state["eval_seconds"]
+            rows = state["rows"]
         except Exception as error:  # a truncated zip, a wrong type, a missing key: all mean one thing
             raise ConfigError(
                 f"{path} is damaged ({type(error).__name__}): delete it to run this solver from its beginning"
             ) from error
+        self.recorder.truncate(rows)
 
     def save(self) -> None:
-        """Write the checkpoint, atomically."""
-        write(self.context.run.checkpoint, {"solver": self.solver.state_dict(), "rows": self.recorder.counts()})
+        """Write the checkpoint, atomically. Before the first stage there is nothing to keep."""
+        if self.solver.progress.stage > 0:
+            state = {
+                "solver": self.solver.state_dict(),
+                "rows": self.recorder.counts(),
+                "eval_seconds": self.evaluating,
+            }
+            write(self.context.run.checkpoint, state)
         self.saved = time.monotonic()
 
+    @np.errstate(over="ignore", invalid="ignore")  # a run that diverges says so in its rows
     def __call__(self, record: Record) -> bool:
         """A row; true when the run is to stop."""
         began = time.perf_counter()
+        x = self.solver.x
         row: dict[str, Any] = {
             "samples": record.gradients,
             "steps": record.iterations,
@@ -123,18 +192,18 @@ class Journal:
             "lr": self.solver.step_size,
             "batch_size": self.solver.batch_size,
             "objective": record.value,
-            "train_loss": record.value - self.solver.problem.regularizer.value(self.solver.x),
-            "nonzeros": int(np.count_nonzero(self.solver.x)),
+            "train_loss": record.value - self.solver.problem.regularizer.value(x),
+            "nonzeros": int(np.count_nonzero(x)),
             "restarts": record.restarts,
             "train_seconds": record.seconds,
         }
-        if not math.isnan(record.gap):
-            row["gap"] = record.gap
+        if self.optimum is not None:
+            row["gap"] = record.value - self.optimum
         row |= self._scores()
         self.evaluating += time.perf_counter() - began
         row["eval_seconds"] = self.evaluating
         self.recorder.write("metrics", row)
-        self.context.run.write_progress(samples=record.passes, total=self.config.train.epochs)
+        self.context.run.write_progress(samples=record.passes, total=self.budget)
         if time.monotonic() - self.saved > self.config.train.checkpoint_seconds:
             self.save()
         return self.context.stopping
@@ -149,17 +218,31 @@ class Journal:
 
 def solve(config: RunConfig, context: Context) -> Outcome:
     """Run the solver until its passes are spent, its value leaves the numbers, or it is told to stop."""
-    dataset = load(config.dataset)
-    solver = make_solver(config, dataset)
-    journal = Journal(config, dataset, solver, context)
+    run, dataset = context.run, load(config.dataset)
+    validate(config, dataset)
+
+    def make(step_size: float | None = None, seed: int | None = None) -> Solver[Any, Any]:
+        if context.stopping:
+            raise Told
+        return make_solver(config, dataset, step_size, seed)
+
+    try:
+        choice = None
+        if config.optimizer["step_size"] == TUNED:
+            choice = choose(make, config, dataset, passes_of(config, dataset), run.folder.parent)
+            run.write_state(tuning=dataclasses.asdict(choice))
+        solver = make(choice.step_size if choice else None)
+    except Told:
+        run.write_state(state="interrupted", ended=now())
+        return Outcome("interrupted")
+    journal = Journal(config, dataset, solver, context, choice.optimum if choice else None)
     journal.restore()
-    result = solver.solve(passes=config.train.epochs, every=config.log.evaluate_every, callback=journal)
-    run, progress = context.run, solver.progress
-    meters = Meters.on(context.device)
+    result = solver.solve(passes=journal.budget, every=config.log.evaluate_every, callback=journal)
+    progress, meters = solver.progress, Meters.on(torch.device("cpu"))  # solvers compute on the host
     meters.gradients, meters.train_seconds = progress.gradients, progress.seconds
     meters.eval_seconds = journal.evaluating
-    clock = Clock(progress.gradients, progress.iterations, dataset.n, round(config.train.epochs * dataset.n))
-    run.write_state(**facts(clock, meters, context))
+    clock = Clock(progress.gradients, progress.iterations, dataset.n, round(journal.budget * dataset.n))
+    run.write_state(**facts(clock, meters, dataclasses.replace(context, device=meters.loss.device)))
     if result.reason == "callback":
         journal.save()
         outcome = Outcome("interrupted")
@@ -172,4 +255,3 @@ def solve(config: RunConfig, context: Context) -> Outcome:
     if outcome.state != "interrupted":
         run.checkpoint.unlink(missing_ok=True)
     return outcome
-

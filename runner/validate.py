@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import torch
@@ -32,7 +33,7 @@ MOST_PARAMETERS = 64
 """Columns that `log.parameters` may add to a row."""
 Built = TypeVar("Built")
 CHOICES = {
-    "loss": ("cross_entropy", "mse"),
+    "loss": ("cross_entropy", "mse", "squared_hinge"),
     "decay": ("all", "weights"),
     "device": ("auto", "cpu", "cuda"),
     "precision": ("float32", "float64", "bfloat16"),
@@ -80,7 +81,8 @@ def _validate(config: RunConfig, once: _Once, data_at_hand: bool) -> None:
     if is_solver(config.optimizer):
         if data_at_hand:
             blocks = (config.optimizer, config.dataset, config.model, config.batch_schedule, config.lr_schedule)
-            once(lambda: _solver(config), "solver", *blocks, config.train.loss, config.train.epochs, config.nproc)
+            rest = (asdict(config.train), asdict(config.log), config.nproc)
+            once(lambda: _solver(config, once), "solver", *blocks, *rest)
         return
     batches: BatchSchedule = once(
         lambda: _schedule(BatchSchedule, config.batch_schedule, "batch_schedule"), config.batch_schedule
@@ -111,6 +113,8 @@ def _validate(config: RunConfig, once: _Once, data_at_hand: bool) -> None:
     if not loss_fits:
         wanted = "mse" if dataset.classes is None else "cross_entropy"
         raise ConfigError(f"dataset={dataset.name} needs train.loss={wanted}")
+    if config.train.loss == "squared_hinge":
+        raise ConfigError("train.loss=squared_hinge is for finite-sum solvers (optimizer=dasvrda): cross_entropy here")
     shape, classes = dataset.shape, outputs(dataset)
     model = once(lambda: _model(config.model, shape, classes), config.model, shape, classes)
     _noise(config, model, optimizer, batches)
@@ -141,10 +145,10 @@ def _noise(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSc
         raise ConfigError(f"{who} measures noise between groups of a batch, {minimum} at least: set train.groups=8")
 
 
-def _solver(config: RunConfig) -> None:
-    from .solve import make_solver  # compiled loops are loaded only where they are used
+def _solver(config: RunConfig, once: _Once) -> None:
+    from .solve import validate as validate_solver  # compiled loops are loaded only where they are used
 
-    make_solver(config, load(config.dataset))
+    validate_solver(config, once(lambda: load(config.dataset), config.dataset))
 
 
 def _model(node: Node, shape: tuple[int, ...], classes: int) -> nn.Module:

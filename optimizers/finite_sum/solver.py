@@ -186,6 +186,11 @@ class Solver(ABC, Generic[_P, _S]):
         return self._place.progress
 
     @property
+    def first_passes(self) -> float:
+        """What the first stage costs, in passes: the least budget that `solve` takes."""
+        return self._gradients(0) / self.problem.n
+
+    @property
     def restarts(self) -> int:
         """How often the method started its momentum anew."""
         return 0
@@ -298,9 +303,9 @@ class Solver(ABC, Generic[_P, _S]):
         return None
 
     def _check_rules(self, passes: float, gap: float | None, optimum: float | None, residual: float | None) -> None:
-        first = self._gradients(0) / self.problem.n
-        if not passes >= first:
-            raise ValueError(f"passes={passes:g} does not cover the first stage, which costs {first:.2f} passes")
+        if not passes >= self.first_passes:
+            cost = f"{self.first_passes:.2f} passes"
+            raise ValueError(f"passes={passes:g} does not cover the first stage, which costs {cost}")
         for name, value in (("gap", gap), ("residual", residual)):
             if value is not None and not value >= 0.0:
                 raise ValueError(f"{name}={value} must not be negative")

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,15 @@ from batchlab.results.store import FINISHED, Run, RunBusyError, State, now
 from .process import BUSY, INTERRUPTED, die_with_parent
 from .schema import RunConfig
 
+Launch = Callable[[Run, RunConfig], None]
+"""Starts the ranks of a run and waits for them; raises Interrupted or LaunchFailure."""
+
 
 class Interrupted(Exception):
     """The run was told to stop."""
 
 
-def run_job(run: Run, launcher: str) -> int:
+def run_job(run: Run, launch: Launch) -> int:
     """Train a run from its frozen configuration; its state is written whatever happens.
 
     Returns:
@@ -40,7 +44,7 @@ def run_job(run: Run, launcher: str) -> int:
         with run.hold():
             if run.read_state().state in FINISHED:  # by another sweep, since this one looked
                 return 0
-            return _train_and_settle(run, launcher)
+            return _train_and_settle(run, launch)
     except RunBusyError as error:
         print(error, flush=True)
         return BUSY
@@ -52,13 +56,11 @@ def _interrupt(signum: int, frame: object) -> None:
     raise Interrupted
 
 
-def _train_and_settle(run: Run, launcher: str) -> int:
+def _train_and_settle(run: Run, launch: Launch) -> int:
     run.write_state(state="running", pid=os.getpid(), host=platform.node(), started=now(), ended=None, reason=None)
     failure: LaunchFailure | None = None
     try:
-        config = RunConfig.load(run.config)
-        launch = torchrun if launcher == "torchrun" else elastic
-        launch(run, config)
+        launch(run, RunConfig.load(run.config))
     except Interrupted:
         pass
     except LaunchFailure as error:
@@ -133,17 +135,20 @@ def elastic(run: Run, config: RunConfig) -> None:
         raise LaunchFailure.of(failure.error_file_data, rank, failure.exitcode) from error
 
 
-def torchrun(run: Run, config: RunConfig, arguments: tuple[str, ...] = ("--standalone",)) -> None:
-    """The torchrun command; `arguments` say how its nodes meet."""
-    error_file = run.log / "error.json"
+def torchrun(
+    run: Run, config: RunConfig, *, meet: tuple[str, ...] = ("--standalone",), nodes: int = 1, node: int = 0
+) -> None:
+    """The torchrun command on one of `nodes` nodes; `meet` are its arguments that say how they meet."""
+    error_file = run.log / f"error{node or ''}.json"
+    output = run.log / f"torchrun{node or ''}.log"
     error_file.unlink(missing_ok=True)
     command = [
-        *(sys.executable, "-m", "torch.distributed.run", *arguments),
-        *("--nproc-per-node", str(config.nproc), "--monitor-interval", "0.1"),
+        *(sys.executable, "-m", "torch.distributed.run", *meet),
+        *("--nproc-per-node", str(config.nproc // nodes), "--monitor-interval", "0.1"),
         *("-m", "batchlab.runner.worker", str(run.folder)),
     ]
     environment = os.environ | {"TORCHELASTIC_ERROR_FILE": str(error_file)}
-    with (run.log / "torchrun.log").open("ab") as log:
+    with output.open("ab") as log:
         process = subprocess.Popen(
             command,
             env=environment,
@@ -168,8 +173,11 @@ def torchrun(run: Run, config: RunConfig, arguments: tuple[str, ...] = ("--stand
     if stopped:
         raise Interrupted
     if code != 0:
-        report = json.loads(error_file.read_text()) if error_file.exists() else tail(run.log / "torchrun.log")
+        report = json.loads(error_file.read_text()) if error_file.exists() else tail(output)
         raise LaunchFailure.of(report, "?", code)
+
+
+LAUNCHERS: dict[str, Launch] = {"fork": elastic, "torchrun": torchrun}
 
 
 def tail(path: Path, characters: int = 4000) -> str:

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .launch import run_job
+from .launch import LAUNCHERS, run_job
 from .process import STOP_GRACE, die_with_parent
 
 
@@ -134,7 +134,7 @@ def _child(path: Path, launcher: str) -> int:
         os.dup2(log.fileno(), 2)
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
-    return run_job(run, launcher)
+    return run_job(run, LAUNCHERS[launcher])
 
 
 def main() -> None:

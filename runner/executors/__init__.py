@@ -51,6 +51,9 @@ def executor_for(trees: Sequence[dict[str, Any]], jobs_per_device: int | None = 
     if node["name"] == "slurm":
         from .slurm import SlurmExecutor
 
+        for tree in trees:
+            if int(tree["nproc"]) % int(node["nodes"]):
+                raise ConfigError(f"nproc={tree['nproc']} ranks do not divide over executor.nodes={node['nodes']}")
         return SlurmExecutor(node)
     if node["name"] != "local":
         raise ConfigError(f"executor={node['name']}: there are local and slurm")

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from batchlab.results.store import Run
 
-from ..launch import run_job
+from ..launch import Launch, run_job, torchrun
 from ..schema import ConfigError, Node, RunConfig
 from . import Ended
 
@@ -19,14 +20,28 @@ class Job:
     """What submitit pickles: train this run, and put it back into the queue when Slurm preempts it."""
 
     def __call__(self, folder: str) -> int:
-        """On the first node of the job; torchrun starts on every node."""
+        """On every node of the job: the first one settles the run's state, the others only lend their devices."""
         run = Run(Path(folder))
-        if int(os.environ.get("SLURM_NODEID", "0")) == 0:
-            return run_job(run, "torchrun")
-        from ..launch import torchrun
-
-        torchrun(run, RunConfig.load(run.config))
+        launch, node = self.launcher()
+        if node == 0:
+            return run_job(run, launch)
+        launch(run, RunConfig.load(run.config))
         return 0
+
+    @staticmethod
+    def launcher() -> tuple[Launch, int]:
+        """torchrun as this node must call it, and this node's number. Nodes meet at the first of them."""
+        from submitit import JobEnvironment
+
+        place = JobEnvironment()
+        if place.num_nodes == 1:
+            return torchrun, 0
+        port = 20_000 + int(os.environ["SLURM_JOB_ID"]) % 20_000  # jobs that share a node have different numbers
+        meet = (
+            *("--nnodes", str(place.num_nodes), "--node-rank", str(place.node)),
+            *("--master-addr", place.hostnames[0], "--master-port", str(port)),
+        )
+        return partial(torchrun, meet=meet, nodes=place.num_nodes, node=place.node), place.node
 
     def checkpoint(self, folder: str) -> Any:
         """Preempted or out of time: the run goes on from its checkpoint in a new job."""

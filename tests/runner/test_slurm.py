@@ -1,0 +1,64 @@
+"""The slurm executor on submitit's local one, and two nodes played by two processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from runs import Fleet, Watcher, frozen, one, rows
+
+from batchlab.results.store import RunStore, State
+from batchlab.runner.executors import executor_for
+from batchlab.runner.schema import ConfigError
+from batchlab.runner.sweep import freeze, run_sweep
+
+LOCAL = ("executor=slurm", "executor.cluster=local")
+
+
+@pytest.mark.slow
+def test_trains_what_the_local_executor_trains(tmp_path: Path, fleet: Fleet) -> None:
+    planned = one(*LOCAL, "log.full_gradient_norm=true")
+    here = one("log.full_gradient_norm=true")
+    assert planned.run_id == here.run_id, "where a run is trained is no part of what it is"
+    store = RunStore(tmp_path / "slurm").prepare()
+    freeze(store, "s", [planned])
+    watcher = Watcher()
+    report = run_sweep([planned], store, executor_for([planned.tree]), watcher)
+    assert (report.exit_code, report.states[State.DONE]) == (0, 1), watcher.states
+    assert rows(store.run(planned.run_id)) == rows(fleet.train(tmp_path / "local", here))
+
+
+NODE = """
+import sys
+from batchlab.runner.executors.slurm import Job
+sys.exit(Job()(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+def test_two_nodes_train_one_run(tmp_path: Path, fleet: Fleet) -> None:
+    run, _ = frozen(tmp_path / "nodes", "nproc=2", "log.full_gradient_norm=true")
+    job = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_NODELIST": "localhost"}
+    job |= {"SLURM_NTASKS": "2", "SLURM_LOCALID": "0", "SUBMITIT_EXECUTOR": "slurm"}
+    nodes = [
+        subprocess.Popen(
+            [sys.executable, "-c", NODE, str(run.folder)],
+            env=os.environ | job | {"SLURM_NODEID": str(i), "SLURM_PROCID": str(i)},
+        )
+        for i in range(2)
+    ]
+    assert [node.wait(120) for node in nodes] == [0, 0]
+    assert run.read_state().state is State.DONE
+    assert rows(run) == rows(fleet.train(tmp_path / "one", one("nproc=2", "log.full_gradient_norm=true")))
+
+
+def test_requests_that_cannot_be() -> None:
+    with pytest.raises(ConfigError, match=r"nproc=3 ranks do not divide over executor\.nodes=2"):
+        executor_for([one("executor=slurm", "executor.nodes=2", "nproc=3").tree])
+    with pytest.raises(ConfigError, match=r"executor\.cluster=moon"):
+        executor_for([one("executor=slurm", "executor.cluster=moon").tree])
+    with pytest.raises(ConfigError, match="one executor"):
+        executor_for([one().tree, one("executor=slurm").tree])

@@ -9,6 +9,12 @@ tables need:
         - labels: {case: i, schedule: cosine}
           overrides: [lr_schedule=cosine]
 
+`settings` repeat all grids, each with labels, overrides and perhaps further grids of its own:
+
+      settings:
+        - labels: {experiment: CNN}
+          overrides: [model=cnn_mnist]
+
 `prefer: [mnist, digits]` takes the first data set that is at hand for all grids; a grid with `needs: w8a` is left out
 where that one is not. Nothing is downloaded unasked.
 """
@@ -70,15 +76,20 @@ def plans_of(chosen: Mapping[str, Any], paper: str) -> list[Planned]:
     if "prefer" in chosen:
         common.append(f"dataset={next((name for name in chosen['prefer'] if name in ready), chosen['prefer'][-1])}")
     runs: dict[str, Planned] = {}
-    for grid in chosen["grids"]:
+    grids = [
+        (merge(common, setting.get("overrides", [])), setting.get("labels", {}), grid)
+        for setting in chosen.get("settings", [{}])
+        for grid in [*chosen.get("grids", []), *setting.get("grids", [])]
+    ]
+    for shared, names, grid in grids:
         if grid.get("needs", "") not in ready | {""}:
             continue
-        overrides = merge(common, grid.get("overrides", []))
+        labels = names | grid["labels"]
         try:
-            for planned in compose(overrides, grid["labels"]):
+            for planned in compose(merge(shared, grid.get("overrides", [])), labels):
                 runs.setdefault(planned.run_id, planned)
         except ConfigError as error:
-            raise ConfigError(f"{paper}, grid {grid['labels']}: {error}") from error
+            raise ConfigError(f"{paper}, grid {labels}: {error}") from error
     return list(runs.values())
 
 

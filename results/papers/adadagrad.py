@@ -1,0 +1,264 @@
+"""AdAdaGrad: batch sizes that grow when the gradient is too noisy, arXiv 2402.11215.
+
+Labels of the runs: `experiment` (a model and its data), `test` (constant, stagewise, linear; norm, inner product,
+augmented), `setting` (its sizes or tolerance) and `role`, its side in a claim: small and large are the constant
+batches, ramp a baseline that grows by plan, loose and tight a test at two tolerances, published at the paper's. Axes:
+optimizer, seed. Every run of an experiment has the same budget in samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batchlab.results.claims import Claim, Judged, Side, judge, observed
+from batchlab.results.derived import numbers
+from batchlab.results.frame import MISSING, Frame, RunRow
+from batchlab.results.literature import published, published_sheet
+from batchlab.results.metrics import Metric, has_rows
+from batchlab.results.plot import Plot
+from batchlab.results.reproduction import Reproduction
+from batchlab.results.sheet import Column, Sheet, Text, count, listing
+from batchlab.results.store import State
+from batchlab.results.table import build_table
+
+REFERENCE = "AdAdaGrad (arXiv 2402.11215)"
+TESTS = ("norm", "inner product", "augmented")
+STRATUM = ("experiment", "optimizer")
+TAIL = 0.2
+STEPS, ACCURACY = Metric("steps"), Metric("test_accuracy")
+COLUMNS = (STEPS, Metric("average_batch"), Metric("train_loss"), ACCURACY, Metric("train_seconds"))
+MEASURED = ("samples", "steps", "test_accuracy", "train_seconds")
+NOISE = {"digits": 0.03}
+OTHER_NOISE = 0.005
+"""What "within noise" means, fixed before any run: about two standard errors of an accuracy of 92 % on the test set's
+images, 355 of digits and 10,000 of the others."""
+PUBLISHED_SAMPLES = {"mnist": 6_000_000}
+OTHER_PUBLISHED_SAMPLES = 10_000_000
+
+
+def build(frame: Frame) -> Reproduction:
+    """The paper's columns, its claims, and how the batch grew."""
+    steps = frame.stream("steps")
+    outcomes = numbers(
+        (run, {key: run.value(key) for key in (*STRATUM, "test", "setting", "role")}, values)
+        for run, values in _outcomes(frame, steps)
+    )
+    margin = max((NOISE.get(run.value("dataset"), OTHER_NOISE) for run in frame.runs), default=OTHER_NOISE)
+    return Reproduction(
+        "adadagrad",
+        "AdAdaGrad: batch sizes that grow with the gradient's noise",
+        REFERENCE,
+        [_table(outcomes), _settings(frame)],
+        [*judge(outcomes, claims(outcomes, margin)), _identity(frame, steps)],
+        [*_plots(frame, steps)],
+        [_follow_up()],
+        [*_notes(frame, margin), *steps.problems],
+    )
+
+
+def claims(frame: Frame, margin: float) -> list[Claim]:
+    """What the paper is about, made measurable. Its own tables are unknown to us, so each is a reconstruction.
+
+    frame: the runs that are planned, whatever became of them; margin: the noise of an accuracy.
+    """
+    small, large = Side("constant small", {"role": "small"}), Side("constant large", {"role": "large"})
+    sides = _adaptive(frame)
+    pairs = [
+        (tight, loose)
+        for tight in sides
+        for loose in sides
+        if (tight.where["role"], loose.where) == ("tight", tight.where | {"role": "loose"})
+    ] or [(Side("a smaller tolerance", {"role": "tight"}), Side("a larger one", {"role": "loose"}))]
+    fewer, near = "fewer steps than the constant small batch", f"its accuracy to {100 * margin:g} points"
+    more, faster = "better accuracy than the constant large batch", "a smaller tolerance grows faster: fewer steps"
+    return [
+        *(_claim(fewer, side, small, STEPS) for side in sides),
+        *(replace(_claim(near, side, small, ACCURACY), margin=margin, within=True) for side in sides),
+        *(_claim(more, side, large, ACCURACY) for side in sides),
+        *(_claim(faster, tight, loose, STEPS) for tight, loose in pairs),
+    ]
+
+
+def _claim(text: str, ours: Side, rival: Side, metric: Metric) -> Claim:
+    source = "abstract, and the follow-up's Table 1"
+    return Claim(text, source, "reconstructed", ours, (rival,), metric, match=STRATUM)
+
+
+def _adaptive(frame: Frame) -> list[Side]:
+    """One side for each test and role, named by its setting where it has a single one."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for run in frame.runs:
+        if run.value("test") in TESTS:
+            found.setdefault((run.value("test"), run.value("role")), {})[str(run.value("setting"))] = None
+    return [
+        Side(f"{test} {listing([*settings]) if len(settings) == 1 else f'({role})'}", {"test": test, "role": role})
+        for (test, role), settings in found.items()
+    ] or [Side("an adaptive batch", {"test": "norm", "role": "published"})]
+
+
+def _outcomes(frame: Frame, steps: Frame) -> Iterator[tuple[RunRow, Mapping[str, float]]]:
+    """Each run's row of the table; empty where nothing was recorded."""
+    measured = [name for name in MEASURED if name in frame.names]
+    columns: dict[str, NDArray[np.float64]] = {name: frame.column(name)[0] for name in measured}
+    for run, detailed in zip(frame.runs, steps.runs, strict=True):
+        if not has_rows(run):
+            yield run, {}
+            continue
+        values = {name: float(column[run.rows][-1]) for name, column in columns.items()}
+        values["average_batch"] = values["samples"] / values["steps"]
+        source, rows = (steps, detailed.rows) if has_rows(detailed) else (frame, run.rows)
+        values["train_loss"] = tail_loss(*(source.column(name)[0][rows] for name in ("samples", "train_loss")))
+        yield run, values
+
+
+def tail_loss(samples: NDArray[np.float64], losses: NDArray[np.float64]) -> float:
+    """Mean training loss over the last fifth of the samples.
+
+    Both (rows,): a row's loss is the mean over the samples since the row before it. A row counts where it ends
+    within the last fifth.
+    """
+    spent = np.diff(samples, prepend=0.0)
+    last = samples > (1 - TAIL) * samples[-1]
+    return float(np.average(losses[last], weights=spent[last]))
+
+
+def _table(outcomes: Frame) -> Sheet:
+    """One block for each experiment and optimizer: what is best is told within a block."""
+    axes = (*STRATUM, "test", "setting")
+    blocks = dict.fromkeys(tuple(map(run.value, STRATUM)) for run in outcomes.runs)
+    metrics = [metric for metric in COLUMNS if metric.name in outcomes.names]
+    sheets = [
+        build_table(outcomes.where(**dict(zip(STRATUM, block, strict=True))), rows=axes, metrics=metrics).sheet()
+        for block in blocks
+    ]
+    title = "Equal samples: steps, average batch, training loss, test accuracy and time"
+    if not sheets:
+        return Sheet(title, [], [])
+    notes = dict.fromkeys(note for sheet in sheets for note in sheet.notes)
+    within = "best of its column for the same experiment and optimizer"
+    return Sheet(
+        title,
+        sheets[0].columns,
+        [row for sheet in sheets for row in sheet.rows],
+        [note.replace("best of its column", within) for note in notes],
+        [record for sheet in sheets for record in sheet.records],
+    )
+
+
+def _identity(frame: Frame, steps: Frame) -> Judged:
+    """samples = steps x average batch, counted: the rows of `steps` against the run's own totals."""
+    claim = Claim(
+        "samples = steps × average batch", "arithmetic", "ours", Side("steps × average batch", {}),
+        (Side("samples", {}),), Metric("samples"), "method",
+    )  # fmt: skip
+    counted = [
+        (run, detailed)
+        for run, detailed in zip(frame.runs, steps.runs, strict=True)
+        if run.state is State.DONE and has_rows(run) and has_rows(detailed)
+    ]
+    if not counted:
+        return observed(claim, None, "no run that is done recorded its steps (log.steps=true)")
+    sizes, (samples, taken) = steps.column("batch_size")[0], (frame.column(n)[0] for n in ("samples", "steps"))
+    exact = [
+        sizes[detailed.rows].sum() == samples[run.rows][-1] and len(sizes[detailed.rows]) == taken[run.rows][-1]
+        for run, detailed in counted
+    ]
+    said = f"to the sample in {sum(exact):,} of {count(len(exact), 'run')}, from the batch of every step"
+    return observed(claim, all(exact), said)
+
+
+def _settings(frame: Frame) -> Sheet:
+    """What the authors' scripts set, and what these runs set."""
+    names = ("whose", "experiment", "optimizer", "lr", "first batch", "largest batch", "samples", "adaptive by")
+    columns = [Column((name,), "right" if name in names[3:7] else "left") for name in names]
+    rows = [[Text(cell) for cell in row] for row in (*_scripts(), *_ours(frame))]
+    notes = ["read in the authors' scripts; the paper's result tables are unknown to us"]
+    return Sheet("Settings: the authors' scripts, and these runs", columns, rows, notes)
+
+
+def _scripts() -> Iterator[list[str]]:
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    optimizer: dict[tuple[str, str], str] = {}
+    for row in published("adadagrad"):
+        if row.table_or_figure == "authors' scripts":
+            found.setdefault((row.model, row.dataset), {})[row.metric] = row.value
+            optimizer[row.model, row.dataset] = row.method
+    for i, (key, values) in enumerate(found.items()):
+        tests = [f"norm eta {values['eta']:g}"]
+        tests += [f"augmented theta {values['theta']:g}, nu {values['nu']:g}"] if "theta" in values else []
+        sizes = [f"{values[name]:,.0f}" for name in ("initial_batch_size", "maximum_batch_size", "samples")]
+        whose = "" if i else "scripts"
+        yield [whose, f"{key[0]} ({key[1]})", optimizer[key], f"{values['lr']:g}", *sizes, "; ".join(tests)]
+
+
+def _ours(frame: Frame) -> Iterator[list[str]]:
+    adaptive = frame.select(lambda run: run.value("test") in TESTS and bool(run.config))
+    blocks: dict[tuple[Any, ...], list[RunRow]] = {}
+    for run in adaptive.runs:
+        blocks.setdefault(tuple(map(run.value, STRATUM)), []).append(run)
+    for i, ((experiment, optimizer), runs) in enumerate(blocks.items()):
+        first, maximum = runs[0], runs[0].value("batch_schedule.maximum")
+        tests = dict.fromkeys(f"{run.value('test')} {run.value('setting')}" for run in runs)
+        yield [
+            "" if i else "these runs",
+            f"{experiment} ({first.value('dataset')})",
+            optimizer,
+            f"{first.value('optimizer.lr'):g}",
+            f"{first.value('batch_schedule.initial'):,}",
+            "training set" if maximum is None else f"{maximum:,}",
+            f"{first.value('train.samples'):,}",
+            "; ".join(tests),
+        ]
+
+
+def _plots(frame: Frame, steps: Frame) -> Iterator[Plot]:
+    """Batch size against samples; accuracy where a run was evaluated often enough to draw a line."""
+    for experiment in dict.fromkeys(run.value("experiment") for run in frame.runs):
+        grown, title = _tests_first(steps.where(experiment=experiment)), f"Batch size, {experiment}"
+        yield Plot(grown, Metric("batch_size", "max"), ("samples",), "test,setting", "optimizer", title)
+        often = frame.where(experiment=experiment).select(lambda run: run.rows.stop - run.rows.start > 2)
+        if often.runs:
+            title, clocks = f"Test accuracy, {experiment}", ("samples", "steps", "seconds")
+            yield Plot(_tests_first(often), ACCURACY, clocks, "test,setting", "optimizer", title)
+
+
+def _tests_first(frame: Frame) -> Frame:
+    """So that a legend begins with what is judged, and the tests share their dashes."""
+    return replace(frame, runs=sorted(frame.runs, key=lambda run: run.value("test") not in TESTS), ordered=True)
+
+
+def _follow_up() -> Sheet:
+    rows = [row for row in published("adadagrad") if row.paper == "arXiv 2412.21124"]
+    return published_sheet("Published numbers of the follow-up, DDP-Norm (arXiv 2412.21124)", rows)
+
+
+def _notes(frame: Frame, margin: float) -> list[str]:
+    notes = [
+        "claims are averaged over experiments and optimizers, one difference a seed; the table shows each",
+        "the paper's result tables are unknown to us: its claims are reconstructed from what it is about",
+        f"accuracies are the same to {100 * margin:g} points: about two standard errors of an accuracy of 92 % on the "
+        "test set, fixed before any run",
+        f"train loss: mean over the last {TAIL:.0%} of the samples, each batch before its step; seconds: training, "
+        "tests included, without evaluations",
+        "one learning rate for all batch sizes, as in the authors' scripts: a constant large batch with a rate of its "
+        "own would be a stronger rival",
+    ]
+    if any(_smaller(run) for run in frame.runs):
+        notes.append(
+            "smaller budgets than published, and first and largest batches to suit them: ours, not the paper's"
+        )
+    if any(run.value("optimizer") == "adagrad_norm" for run in frame.runs):
+        notes.append(
+            "AdaGrad-Norm's learning rate is unknown; ours was best in a sweep of the constant small batch alone"
+        )
+    return notes
+
+
+def _smaller(run: RunRow) -> bool:
+    samples = run.value("train.samples")
+    return samples != MISSING and int(samples) < PUBLISHED_SAMPLES.get(run.value("dataset"), OTHER_PUBLISHED_SAMPLES)

@@ -72,7 +72,7 @@ BAD = {
     "argument of no optimizer": (["+optimizer.zeal=1"], "takes no such argument|unexpected keyword"),
     "negative lr": (["optimizer.lr=-1"], "learning rate|lr"),
     "unknown key of train": (["+train.speed=9"], "train"),
-    "loss": (["train.loss=hinge"], "cross_entropy or mse"),
+    "loss": (["train.loss=hinge"], "choose cross_entropy, mse"),
     "loss of another task": (["train.loss=mse"], "needs train.loss=cross_entropy"),
     "precision": (["train.precision=half"], "train.precision=half"),
     "epochs": (["train.epochs=0"], "must be positive"),

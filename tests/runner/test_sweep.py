@@ -169,6 +169,7 @@ def test_no_warm_process_no_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         Fleet(LocalExecutor(node, 1, on_cpu=True)).sweep(tmp_path, [one()], slots=1)
 
 
+@pytest.mark.slow
 def test_torchrun_gives_the_numbers_of_fork(tmp_path: Path, fleet: Fleet) -> None:
     planned = one("log.full_gradient_norm=true")
     forked = fleet.train(tmp_path / "fork", planned)

@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
-import scipy.sparse
+import scipy.sparse.linalg
 
 from batchlab.optimizers.finite_sum.fista import FISTA
-from batchlab.optimizers.finite_sum.kernels import DenseRows, Floats, Indices
+from batchlab.optimizers.finite_sum.kernels import DenseRows, Floats
 from batchlab.optimizers.finite_sum.problem import LinearProblem
 from batchlab.optimizers.finite_sum.solver import Record, Result
 
 FIRST_STRETCH = 64.0
 """Passes of FISTA before the first Newton steps."""
 LARGEST_SYSTEM = 2_000
-"""Coordinates up to which Newton's system is solved: 32 MB and about a tenth of a second."""
+"""Coordinates up to which Newton's system is factorised (32 MB, a tenth of a second); above, conjugate gradients."""
 MOST_STEPS = 30
 """Newton steps at a time: more are only needed where the signs are wrong, and then FISTA is better."""
 
@@ -63,12 +63,12 @@ def _newton(problem: LinearProblem, x: Floats, most: int) -> tuple[Floats, int]:
     net, design, value = problem.regularizer, _columns(problem), problem.value(x)
     for count in range(most):
         support = np.flatnonzero(x) if net.l1 > 0.0 else np.arange(problem.dimension)
-        if not 0 < support.size <= LARGEST_SYSTEM:
+        if not support.size:
             return x, count
         point, sign = x[support], np.sign(x[support])
         slope = problem.gradient(x)[support] + net.l1 * sign + net.l2 * point
         try:
-            direction = -scipy.linalg.solve(_hessian(problem, design, x, support), slope, assume_a="pos")
+            direction = -_solve(design[:, support], problem.curvatures(x) / problem.n, net.l2, slope)
         except scipy.linalg.LinAlgError:  # P is flat in some direction here
             return x, count
         length = 1.0
@@ -102,16 +102,28 @@ def _columns(problem: LinearProblem) -> Any:
     return scipy.sparse.csr_array(parts, shape=(problem.n, problem.dimension)).tocsc()
 
 
-def _hessian(problem: LinearProblem, design: Any, x: Floats, support: Indices) -> Floats:
-    """(1/n) A^T diag(phi'') A + l2 I on the support, and a ridge of rounding size for where it is singular."""
-    weights, part = problem.curvatures(x) / problem.n, design[:, support]
-    hessian: Floats
-    if isinstance(problem.rows, DenseRows):
-        hessian = (part.T * weights) @ part
+def _solve(part: Any, weights: Floats, l2: float, slope: Floats) -> Floats:
+    """H^-1 slope with H = A^T diag(weights) A + l2 I and, where it is singular, a ridge of rounding size."""
+    size, dense = slope.size, isinstance(part, np.ndarray)
+    squares = part * part if dense else part.multiply(part)
+    diagonal = np.asarray(squares.T @ weights)
+    ridge = max(l2 + 1e-12 * float(diagonal.mean()), 1e-300)
+    solution: Floats
+    if size > LARGEST_SYSTEM:
+        product = scipy.sparse.linalg.LinearOperator(
+            (size, size), matvec=lambda v: part.T @ (weights * (part @ v)) + ridge * v, dtype=np.float64
+        )
+        solution, _ = scipy.sparse.linalg.cg(
+            product, slope, rtol=1e-8, maxiter=5_000, M=scipy.sparse.diags_array(1.0 / (diagonal + ridge))
+        )
+        return solution
+    if dense:
+        hessian = (part * weights[:, None]).T @ part
     else:
-        hessian = (part.T @ part.multiply(weights[:, None]).tocsc()).toarray()
-    hessian[np.diag_indices_from(hessian)] += problem.regularizer.l2 + 1e-12 * np.trace(hessian) / support.size
-    return hessian
+        hessian = (part.multiply(weights[:, None]).tocsc().T @ part).toarray()
+    hessian[np.diag_indices(size)] += ridge
+    solution = scipy.linalg.solve(hessian, slope, assume_a="pos")
+    return solution
 
 
 def _later(record: Record, before: list[Record]) -> Record:

@@ -265,7 +265,8 @@ def _limits(axes: Axes, lines: Sequence[Curve], scale: float, *, log: bool) -> N
     inner = forward(np.concatenate(drawn))
     low, high = float(inner.min()), float(inner.max())
     room = 0.25 * (high - low or abs(high) or 1.0)
-    bands = forward(np.concatenate([part for line in lines if line.n > 2 for part in (line.low, line.high)] or [inner]))
+    ends = [part for line in lines if line.n > 2 for part in (line.low, line.high)]
+    bands = forward(np.concatenate(ends)) if ends else inner
     bands = bands[np.isfinite(bands)]
     if len(bands):
         low, high = min(low, max(low - room, bands.min())), max(high, min(high + room, bands.max()))

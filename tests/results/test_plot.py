@@ -100,6 +100,15 @@ def test_a_figure_says_what_it_shows(lab, curve):
     assert "width=" not in svg.split(">")[0]
 
 
+def test_two_runs_have_no_band_and_fill_the_page(lab, curve):
+    for seed, level in enumerate([1.0, 1.2]):
+        lab.run(f"a{seed}", curve([level, level * 1e-4], "train_loss"), seed=seed)
+    with np.errstate(all="raise"):
+        low, high = plot(lab.store, metric="train_loss").figure().axes[0].get_ylim()
+    assert 1e-5 < low < 1e-4
+    assert 1 < high < 10
+
+
 def test_two_keys_are_colour_and_dash(lab, curve):
     for optimizer in ("shb", "adam"):
         for schedule in ("constant", "cosine"):

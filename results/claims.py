@@ -57,13 +57,16 @@ class Claim:
     rivals: tuple[Side, ...]
     metric: Metric
     at: str | None = None
-    """Compare at the largest budget of this clock that every run has; None: whole runs."""
+    """Compare at the largest budget of this clock that every run has; None: whole runs. `method`: no runs at all,
+    see `observed`."""
     match: tuple[str, ...] = ()
     """Compare only runs that agree on these keys; the differences are then averaged."""
     margin: float = 0.0
     """Better by more than this: in the metric's unit, or as a share (0.1: 10 %) where it is logarithmic."""
     within: bool = False
     """Instead: the two differ by no more than the margin."""
+    apart: bool = False
+    """Instead: the two differ by more than the margin, whichever is better."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,12 @@ def judge(frame: Frame, claims: Iterable[Claim]) -> list[Judged]:
             holds = Verdict.HOLDS if _points_to(measured[i]) else Verdict.DOES_NOT_HOLD
             measured[i] = replace(measured[i], p_holm=p, verdict=holds if decided else Verdict.UNDECIDED)
     return measured
+
+
+def observed(claim: Claim, holds: bool | None, reason: str) -> Judged:
+    """The verdict on a claim that has no seeds: a property of the methods themselves. None: nothing measured."""
+    verdict = Verdict.UNDECIDED if holds is None else Verdict.HOLDS if holds else Verdict.DOES_NOT_HOLD
+    return Judged(claim, [], math.nan, math.nan, verdict, reason)
 
 
 def _measure(frame: Frame, claim: Claim) -> Judged:
@@ -178,7 +187,7 @@ def _compare(
     if len(first) >= 2:
         a, b = [sign * value for value in first], [sign * value for value in second]
         test = paired_test(a, b, hypothesis)
-        if claim.within:  # both edges must be rejected to say within, the nearer one to say beyond
+        if claim.within or claim.apart:  # both edges must be rejected to say within, the nearer one to say beyond
             other = paired_test(a, b, -hypothesis)
             inside = abs(test.difference) <= hypothesis
             near = test if test.difference > 0 else other
@@ -194,6 +203,8 @@ def _edge(claim: Claim) -> float:
 
 def _supports(claim: Claim, test: Test) -> bool:
     edge = _edge(claim)
+    if claim.apart:
+        return abs(test.difference) > edge
     return abs(test.difference) <= edge if claim.within else test.difference > edge
 
 
@@ -210,7 +221,7 @@ def _undecided(claim: Claim, reason: str, lost: dict[str, int]) -> Judged:
     return Judged(claim, [], math.nan, math.nan, Verdict.UNDECIDED, reason, math.nan, lost)
 
 
-READINGS = {None: "whole runs", "seconds": "equal time"}
+READINGS = {None: "whole runs", "seconds": "equal time", "method": "the method itself"}
 TONES: dict[Verdict, Any] = {Verdict.HOLDS: "good", Verdict.DOES_NOT_HOLD: "bad", Verdict.UNDECIDED: "dim"}
 
 
@@ -231,7 +242,7 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
                 Text("\n".join(_values(claim, c) for c in item.comparisons) or item.reason),
                 Text("\n".join(effect(claim, c) for c in item.comparisons)),
                 Text("" if math.isnan(item.p_holm) else p_value(item.p_holm).removeprefix("p ")),
-                Text(str(min(seeds)) if seeds else "0"),
+                Text(str(min(seeds)) if seeds else "" if claim.at == "method" else "0"),
                 Text(item.verdict, item.verdict is not Verdict.UNDECIDED, _lost(item), TONES[item.verdict]),
             ]
         )

@@ -15,9 +15,9 @@ from batchlab.results.atomic import replace_text
 from batchlab.results.frame import GROUPS, Frame
 from batchlab.results.load import load
 from batchlab.results.metrics import Metric
-from batchlab.results.plot import Plot
+from batchlab.results.plot import Drawing, Plot
 from batchlab.results.render import render
-from batchlab.results.reproduction import Reproduction, build, known_papers
+from batchlab.results.reproduction import Reproduction, known_papers, reproduce
 from batchlab.results.sheet import Column, Sheet, Text, count
 from batchlab.results.status import TONES, Status, status
 from batchlab.results.store import RunStore, now
@@ -39,7 +39,7 @@ def report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
     reproductions = [(name, _paper(name)) for name in named if _paper(name)]
     sections = []
     for name, paper in reproductions:
-        made = build(paper, load(store, name))
+        made = reproduce(store, paper, name)
         sections.append((made.title, _reproduction(made, name)))
     shown = {run.run_id for name, _ in reproductions for run in load(store, name, columns=()).runs}
     rest = load(store, sweep).select(lambda run: run.run_id not in shown)
@@ -121,9 +121,9 @@ def _overview(frame: Frame) -> str:
     return "".join(parts)
 
 
-def _svg(plot: Plot) -> str:
+def _svg(plot: Drawing) -> str:
     try:
-        return f"<figure><div class='plot{'' if len(plot.clocks) > 1 else ' narrow'}'>{plot.svg()}</div></figure>"
+        return f"<figure><div class='plot{'' if plot.wide else ' narrow'}'>{plot.svg()}</div></figure>"
     except ValueError as error:  # nothing to draw yet
         return f"<p class='empty'>{html.escape(str(error))}</p>"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from batchlab.results.store import RunStore
 from batchlab.results.table import Table
 
 if TYPE_CHECKING:
-    from batchlab.results.plot import Plot
+    from batchlab.results.plot import Drawing
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Reproduction:
     title: str
     reference: str
     """The paper: authors, title, arXiv number."""
-    tables: list[Table] = field(default_factory=list)
+    tables: Sequence[Table | Sheet] = ()
     claims: list[Judged] = field(default_factory=list)
-    plots: list[Plot] = field(default_factory=list)
+    plots: Sequence[Drawing] = ()
     published: list[Sheet] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """How to read it: what differs from the paper, what is unknown."""
@@ -48,7 +48,8 @@ class Reproduction:
         """All there is to print, in reading order: our tables, the published numbers, the claims."""
         claims = claims_sheet(self.claims, f"{self.reference}: the claims, and what was measured")
         claims = replace(claims, notes=[*claims.notes, *self.notes, *self.problems])
-        return [*(table.sheet() for table in self.tables), *self.published, claims]
+        tables = [table if isinstance(table, Sheet) else table.sheet() for table in self.tables]
+        return [*tables, *self.published, claims]
 
     def save_plots(self, folder: Path, suffix: str = ".png") -> list[Path]:
         """Write every plot that has something to draw as `PAPER-N.SUFFIX`; returns the files."""
@@ -73,4 +74,4 @@ def build(paper: str, frame: Frame) -> Reproduction:
 
 def reproduce(store: RunStore, paper: str, sweep: str) -> Reproduction:
     """The reproduction of a paper from the runs of a sweep: what `batchlab reproduce` prints when they are done."""
-    return build(paper, load(store, sweep))
+    return build(paper, replace(load(store, sweep), measured=store.measured(paper)))

@@ -3,6 +3,7 @@
     runs/<run_id>/            config.yaml  run.json  metrics.parquet  steps.parquet  layers.parquet
                               log/  checkpoint.pt  progress  lock
     runs/.sweeps/<name>.json  the runs of a sweep in order, with their labels and overrides
+    runs/.measured/<paper>.json  what a paper's reproduction measured apart from its runs
 
 A run's state is a few words of JSON, replaced atomically. Whether a run is alive is not written down but
 held: `Run.hold` keeps an fcntl lock as long as a process of the run lives, and the kernel drops it when the
@@ -313,6 +314,26 @@ class RunStore:
         if sweep is None:
             return [(run, {}) for run in self.runs()]
         return [(self.run(entry.run_id), entry.labels) for entry in self.sweep(sweep).entries]
+
+    def measured(self, paper: str) -> dict[str, Any]:
+        """What was measured for a paper apart from its runs; empty where nothing readable is there."""
+        try:
+            content = json.loads(self._measured(paper).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def write_measured(self, paper: str, content: dict[str, Any]) -> None:
+        """Keep what was measured for a paper apart from its runs."""
+        path = self._measured(paper)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_json(path, content)
+        except OSError as error:
+            raise ValueError(_unwritable(self.root, error)) from error
+
+    def _measured(self, paper: str) -> Path:
+        return self.root / ".measured" / f"{paper}.json"
 
     def _manifest(self, name: str) -> Path:
         if not re.fullmatch(r"\w[\w.-]*", name):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from batchlab.results.claims import Claim, Side, Verdict, claims_sheet, judge
+from batchlab.results.claims import Claim, Side, Verdict, claims_sheet, judge, observed
 from batchlab.results.load import load
 from batchlab.results.metrics import Metric
 from batchlab.results.render import FORMATS, render
@@ -160,3 +160,13 @@ def test_what_cannot_be_measured_is_undecided_and_says_why(lab, curve, given, re
 def test_no_runs_at_all(lab):
     (judged,) = judge(load(lab.store), [claim()])
     assert judged.verdict is Verdict.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("holds", "verdict"), [(True, Verdict.HOLDS), (False, Verdict.DOES_NOT_HOLD), (None, Verdict.UNDECIDED)]
+)
+def test_a_property_of_the_methods_themselves_has_no_seeds(holds, verdict):
+    judged = observed(claim(at="method"), holds, "2.000 and 1.001")
+    assert judged.verdict is verdict
+    row = [cell.text for cell in claims_sheet([judged]).rows[0]]
+    assert row == ["Adam is better", "the method itself", "2.000 and 1.001", "", "", "", verdict]

@@ -165,10 +165,25 @@ def test_a_sweeps_name_cannot_leave_the_folder(store, name):
         store.write_sweep(name, [])
 
 
+def test_what_was_measured_apart_from_the_runs_is_kept(store):
+    assert store.measured("paper") == {}
+    store.write_measured("paper", {"limits": {"sgd": 2.0}})
+    assert store.measured("paper") == {"limits": {"sgd": 2.0}}
+    assert [*store.runs()] == []
+    assert store.sweeps() == []
+    (store.root / ".measured" / "paper.json").write_text("[")
+    assert store.measured("paper") == {}
+
+
 def test_an_unwritable_folder_names_the_way_out(tmp_path):
     (tmp_path / "file").touch()
     store = RunStore(tmp_path / "file" / "runs")
-    for attempt in (store.prepare, store.run("abc").create, lambda: store.write_sweep("s", [])):
+    for attempt in (
+        store.prepare,
+        store.run("abc").create,
+        lambda: store.write_sweep("s", []),
+        lambda: store.write_measured("p", {}),
+    ):
         with pytest.raises(ValueError, match="--runs DIR"):
             attempt()
 

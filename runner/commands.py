@@ -205,9 +205,15 @@ def plot(
 
 def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions) -> int:
     """Train a paper's comparison, print its tables and claims, save its plots."""
-    from .reproduce import papers, plan
+    from .reproduce import absent, papers, plan
 
-    plans = [plan(name, scale) for name in (papers() if paper == "all" else [paper])]
+    chosen = papers() if paper == "all" else [paper]
+    if paper == "all":
+        left_out = {name: why for name in chosen if (why := absent(name, scale))}
+        chosen = [name for name in chosen if name not in left_out] or chosen  # if none is left, the first says why
+        for name in left_out.keys() - chosen:
+            OUT.print(Text(f"{name} is left out at scale {scale}: {left_out[name]}"), soft_wrap=True)
+    plans = [plan(name, scale) for name in chosen]
     codes = []
     for planned in plans:
         if len(plans) > 1:
@@ -218,7 +224,10 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions) -> int:
         from batchlab.results.render import show as print_sheets
         from batchlab.results.reproduction import reproduce as conclude
 
-        concluded = conclude(RunStore(runs), planned.paper, planned.sweep)
+        store = RunStore(runs)
+        if planned.survey and not store.measured(planned.paper):
+            store.write_measured(planned.paper, planned.measure())
+        concluded = conclude(store, planned.paper, planned.sweep)
         print_sheets(concluded.sheets())
         for path in concluded.save_plots(runs / "plots"):
             OUT.print(f"plot: {path}", soft_wrap=True)

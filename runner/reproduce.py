@@ -16,22 +16,26 @@ tables need:
           overrides: [model=cnn_mnist]
 
 `prefer: [mnist, digits]` takes the first data set that is at hand for all grids; a grid with `needs: w8a` is left out
-where that one is not. Nothing is downloaded unasked.
+where that one is not. Nothing is downloaded unasked. A scale that is a text instead of grids is not there, and the text
+says why. `measure: package.module.function` is called with a way to build each of the paper's optimizers, once for a
+folder of runs, and what it returns is kept there for the paper's module to show.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import yaml
 
 from batchlab.datasets import available
 
+from .build import build, locate
 from .config import PACKAGED, Planned, compose
 from .overrides import suggest
-from .schema import ConfigError
+from .schema import ConfigError, Node
 
 SCALES = ("laptop", "gpu", "paper")
 
@@ -43,6 +47,16 @@ class PaperPlan:
     paper: str
     scale: str
     plans: list[Planned]
+    survey: str = ""
+    """Dotted path of what its file asks to be measured apart from the runs."""
+
+    def measure(self) -> dict[str, Any]:
+        """Call it with every optimizer of the plan, each as a function of (parameters, learning rate)."""
+        nodes = {planned.tree["optimizer"]["name"]: planned.tree["optimizer"] for planned in self.plans}
+        measured: dict[str, Any] = locate({"name": self.paper, "_target_": self.survey}, "measure")(
+            {name: partial(_at_rate, node) for name, node in nodes.items()}
+        )
+        return measured
 
     @property
     def sweep(self) -> str:
@@ -55,6 +69,14 @@ def papers() -> list[str]:
     return sorted(path.stem for path in (PACKAGED / "reproduce").glob("*.yaml"))
 
 
+def absent(paper: str, scale: str) -> str:
+    """Why a paper does not have a scale; empty where it has."""
+    content = _content(paper)
+    if scale not in content:
+        return f"{paper} has {', '.join(s for s in SCALES if s in content)}"
+    return content[scale] if isinstance(content[scale], str) else ""
+
+
 def plan(paper: str, scale: str) -> PaperPlan:
     """Compose every run of a paper at a scale.
 
@@ -63,10 +85,10 @@ def plan(paper: str, scale: str) -> PaperPlan:
     """
     if paper not in papers():
         raise ConfigError(f"no paper {paper!r} to reproduce; {suggest(paper, papers())}")
-    content = yaml.safe_load((PACKAGED / "reproduce" / f"{paper}.yaml").read_text())
-    if scale not in content:
-        raise ConfigError(f"--scale {scale}: {paper} has {', '.join(s for s in SCALES if s in content)}")
-    return PaperPlan(paper, scale, plans_of(content[scale], paper))
+    if why := absent(paper, scale):
+        raise ConfigError(f"--scale {scale}: {why}")
+    content = _content(paper)
+    return PaperPlan(paper, scale, plans_of(content[scale], paper), content.get("measure", ""))
 
 
 def plans_of(chosen: Mapping[str, Any], paper: str) -> list[Planned]:
@@ -97,3 +119,12 @@ def merge(common: Sequence[str], own: Sequence[str]) -> list[str]:
     """A grid's overrides after the common ones, which they replace key by key."""
     keys = {text.split("=", 1)[0] for text in own}
     return [text for text in common if text.split("=", 1)[0] not in keys] + list(own)
+
+
+def _content(paper: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((PACKAGED / "reproduce" / f"{paper}.yaml").read_text())
+    return content
+
+
+def _at_rate(node: Node, parameters: object, lr: float) -> Any:
+    return build(node | {"lr": lr}, "optimizer", parameters)

@@ -7,8 +7,9 @@ methods of `torch.optim` can be measured beside the schemes of this package.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -105,6 +106,24 @@ def stability_limit(make: Make, *, upper: float = 8.0, resolution: float = 1e-3,
         edges = [low, *curvature.tolist(), high]
         low, high = edges[first], edges[first + 1]
     return (low + high) / 2
+
+
+def survey(makes: Mapping[str, Make]) -> dict[str, Any]:
+    """Error and stability limit of many optimizers: some seconds.
+
+    Args:
+        makes: name -> how to build the optimizer.
+
+    Returns:
+        `steps`, numbers of steps in which the flow is followed to time 1; `errors`, name -> the distance from the
+        exact flow after each; `limits`, name -> the stability limit, to 0.004.
+    """
+    steps = (40, 80, 160, 320)
+    return {
+        "steps": list(steps),
+        "errors": {name: [flow_error(make, 1 / n, steps=n) for n in steps] for name, make in makes.items()},
+        "limits": {name: stability_limit(make, upper=4.0, resolution=4e-3, steps=1000) for name, make in makes.items()},
+    }
 
 
 def _quadratic(curvature: Tensor, x: Tensor) -> Tensor:

@@ -42,6 +42,8 @@ class Side:
 
     label: str
     where: dict[str, Any]
+    value: float | None = None
+    """Instead of runs: this number, at every seed. For a rival, so that a claim can be about a bound."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def observed(claim: Claim, holds: bool | None, reason: str) -> Judged:
 
 
 def _measure(frame: Frame, claim: Claim) -> Judged:
-    sides = [claim.better, *claim.rivals]
+    sides = [side for side in (claim.better, *claim.rivals) if side.value is None]
     frames = [frame.where(**side.where) for side in sides]
     everyone = [run for part in frames for run in part.runs]
     unfinished = [run.state.value for run in everyone if run.state is not State.DONE]
@@ -140,9 +142,11 @@ def _measure(frame: Frame, claim: Claim) -> Judged:
         spent = [amount for part in done for amount in budgets(part, claim.at).values()]
         budget = min(spent, default=math.nan)
         metric = replace(metric, budget=claim.at, limit=budget)
-    values = [_by_stratum(part, metric, claim.match) for part in frames]
+    ours, *measured = (_by_stratum(part, metric, claim.match) for part in frames)
+    values = iter(measured)
     comparisons = [
-        _compare(claim, rival, values[0], theirs) for rival, theirs in zip(claim.rivals, values[1:], strict=True)
+        _compare(claim, rival, ours, next(values) if rival.value is None else _constant(rival.value, ours, metric))
+        for rival in claim.rivals
     ]
     if any(comparison.test is None for comparison in comparisons):
         seeds = min(comparison.seeds for comparison in comparisons)
@@ -166,6 +170,12 @@ def _by_stratum(frame: Frame, metric: Metric, match: Sequence[str]) -> dict[Key,
         whole = max(map(len, seeds.values()))
         means[key] = {seed: float(np.mean(own)) if len(own) == whole else math.nan for seed, own in seeds.items()}
     return means
+
+
+def _constant(value: float, like: dict[Key, dict[Any, float]], metric: Metric) -> dict[Key, dict[Any, float]]:
+    """One number at every seed, on the scale of the metric."""
+    scaled = math.log(value) if metric.quantity.log else value
+    return {key: dict.fromkeys(seeds, scaled) for key, seeds in like.items()}
 
 
 def _compare(

@@ -3,7 +3,8 @@
 test_accuracy                   the last row
 min:full_gradient_norm          least over the run; also max: and mean:
 samples_to:test_accuracy>=0.9   how much until a row first meets the target; also steps_to, epochs_to,
-                                gradients_to (component gradients) and seconds_to (training time)
+                                passes_to (of a finite-sum solver, the same column), gradients_to (component
+                                gradients) and seconds_to (training time)
 min:train_loss@steps<=1000      the same, looking only at rows up to a budget
 """
 
@@ -24,6 +25,7 @@ CLOCKS = {
     "samples": "samples",
     "steps": "steps",
     "epochs": "epoch",
+    "passes": "epoch",
     "gradients": "gradients",
     "seconds": "train_seconds",
 }
@@ -33,6 +35,7 @@ CLOCK_LABELS = {
     "samples": "samples",
     "steps": "steps",
     "epochs": "epochs",
+    "passes": "passes",
     "gradients": "component gradients",
     "seconds": "training time",
 }
@@ -91,10 +94,10 @@ class Measured:
 
 
 _GRAMMAR = re.compile(
-    r"(?:(?P<reduce>last|min|max|mean|(?P<clock>samples|steps|epochs|gradients|seconds)_to):)?"
+    r"(?:(?P<reduce>last|min|max|mean|(?P<clock>samples|steps|epochs|passes|gradients|seconds)_to):)?"
     r"(?P<name>[A-Za-z_]\w*)"
     r"(?:(?P<sign>>=|<=)(?P<target>[^@]+))?"
-    r"(?:@(?P<budget>samples|steps|epochs|gradients|seconds)<=(?P<limit>.+))?"
+    r"(?:@(?P<budget>samples|steps|epochs|passes|gradients|seconds)<=(?P<limit>.+))?"
 )
 
 

@@ -67,6 +67,29 @@ def test_within_a_margin(lab, curve):
     assert judged.verdict is Verdict.DOES_NOT_HOLD
 
 
+@pytest.mark.parametrize(
+    ("bound", "verdict"), [(0.7, Verdict.HOLDS), (0.84, Verdict.UNDECIDED), (0.95, Verdict.DOES_NOT_HOLD)]
+)
+def test_a_bound_in_place_of_runs(lab, curve, bound, verdict):
+    fill(lab, curve, {"adam": BASE})
+    (judged,) = judge(load(lab.store), [claim(rivals=(Side("the bound", {}, bound),))])
+    assert judged.verdict is verdict
+    (comparison,) = judged.comparisons
+    assert (comparison.seeds, comparison.ours, comparison.theirs) == (4, pytest.approx(np.mean(BASE)), bound)
+    assert comparison.test.p == pytest.approx(paired_test(BASE, [bound] * 4).p)
+
+
+def test_a_bound_on_the_logarithm_beside_runs(lab, curve):
+    fill(lab, curve, {"shb": [3.0, 3.3], "adam": [1.0, 1.1]}, "train_loss")
+    sides = (Side("two", {}, 2.0), SHB)
+    (judged,) = judge(load(lab.store), [claim(rivals=sides, metric=Metric("train_loss"))])
+    assert judged.verdict is Verdict.HOLDS
+    assert [c.rival.label for c in judged.comparisons] == ["two", "SHB"]
+    assert judged.comparisons[0].theirs == pytest.approx(2.0)
+    assert judged.comparisons[0].test.difference == pytest.approx(np.log(2) - np.log([1.0, 1.1]).mean())
+    assert judge(load(lab.store), [claim(better=Side("RMSprop", {"optimizer": "rmsprop"}), rivals=sides)])[0].reason
+
+
 def test_a_metric_that_is_better_down_is_compared_as_a_ratio(lab, curve):
     fill(lab, curve, {"shb": [1.0, 10.0, 100.0], "adam": [0.5, 5.1, 49.0]}, "train_loss")
     (judged,) = judge(load(lab.store), [claim(metric=Metric("train_loss"))])

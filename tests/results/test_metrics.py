@@ -47,6 +47,7 @@ def value(lab, text):
         ("samples_to:test_accuracy>=0.5", 64),
         ("steps_to:test_accuracy>=0.51", 4),
         ("epochs_to:test_accuracy>=0.9", 2),
+        ("passes_to:test_accuracy>=0.9", 2),
         ("seconds_to:test_accuracy>=0.9", 1.0),
         ("gradients_to:test_accuracy<=0.1", 0),
         ("max:test_accuracy@steps<=3", 0.5),

@@ -115,7 +115,7 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
         if any(cell.test and not cell.test.paired for cell in table.cells.values()):
             notes.append("some p are Welch's: those cells share no seeds with the baseline")
     if any(cell.metric.quantity.log for cell in table.cells.values() if cell.best or cell.test):
-        notes.append("losses and norms are compared on their logarithms")
+        notes.append("losses, norms and counts are compared on their logarithms")
     if any(cell.losses.total for cell in table.cells.values()):
         notes.append("†: runs that gave no number; means are over the others, so they flatter")
     if table.mixed:

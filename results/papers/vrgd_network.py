@@ -1,0 +1,283 @@
+"""VRGD's comparison of base optimizers, their VR forms and the control, on a network (arXiv 2309.13681).
+
+Runs carry the labels `part: network` and `pair` (momentum, adam, lars, lamb). What a run is within its pair, the base
+optimizer, its VR form or the control (the base optimizer at lr x mean(r) of each step), is read off its configuration,
+as are the batch size and the learning rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from batchlab.results.claims import Claim, Judged, Side, judge
+from batchlab.results.derived import Choice, known_by, numbers, tuned
+from batchlab.results.frame import Frame, RunRow
+from batchlab.results.layers import Layers
+from batchlab.results.metrics import Metric
+from batchlab.results.plot import Drawing
+from batchlab.results.sheet import Column, Sheet, Text, decimals
+from batchlab.results.stats import summarize
+from batchlab.results.store import State
+from batchlab.results.table import Table, build_table
+from batchlab.results.vrgd_plots import Rates
+
+ACCURACY = Metric("test_accuracy")
+REESTIMATED = Metric("test_accuracy_reestimated")
+METRICS = (ACCURACY, REESTIMATED, Metric("train_accuracy"))
+GAIN = "accuracy_gain"
+PAIRS = {"momentum": "Momentum", "adam": "Adam", "lars": "LARS", "lamb": "LAMB"}
+BASE, VR, CONTROL = "base", "VR", "control"
+CELL = ("pair", "variant", "batch")
+APART = 0.01
+"""VR and its control differ when their accuracies differ by more than this: one point."""
+
+NOTES = [
+    "network: for each seed the learning rate that was best on the OTHER seeds, by the mean test accuracy of the last "
+    "evaluation (of equals the smaller; one at which some of them did not finish is out). Both sides have the same "
+    "three rates; the best may lie between or beyond them. Other seeds, but the same test images",
+    "network: a verdict averages over the pairs, seed by seed; single pairs are in the tables, without a verdict",
+    "control: the base optimizer at lr × mean(r) of each step. Momentum's takes VR's mean step without its choice "
+    "among coordinates. Adam, and LARS and LAMB but for weight decay, do not feel a common factor of the gradient: "
+    "their VR forms step further than their controls",
+    "network: base and VR see the same 8 micro-batches a step, and BatchNorm takes its statistics from these on both "
+    "sides. An epoch's last batch is what is left, on both sides",
+    "VR-Adam and VR-LAMB are reconstructions: the paper's appendix was not available. Its learning rates, weight "
+    "decay, warm-up and k are unknown too",
+]
+LAPTOP = (
+    "network on digits: ours, not the paper's. At equal epochs the full batch takes 5 steps in all, batch 32 takes "
+    "230: this says who makes more of few steps, nothing about long training. At batch 32 all are near the ceiling, "
+    "which narrows differences there"
+)
+
+
+def claims(network: Frame) -> list[Judged]:
+    """The verdicts, one family of Holm's."""
+    best, _ = tuned(network, ACCURACY, "lr", CELL)
+    return judge(_judged_on(network, best), _asked(network))
+
+
+def _asked(network: Frame) -> list[Claim]:
+    batches = network.values("batch") if network.runs else []
+    small, large = (batches[0], batches[-1]) if batches else ("small", "large")
+    gained = [Metric(GAIN), *([Metric(f"{GAIN}_reestimated")] if REESTIMATED.name in network.names else [])]
+    controls = network.where(variant=CONTROL)
+    controlled = {"batch": controls.values("batch") if controls.runs else []}
+
+    def side(variant: str, rates: str, **where: Any) -> Side:
+        said = {"best": "each at its best lr", "same": "at the same lr"}[rates]
+        return Side(variant if variant == VR else f"{variant}, {said}", {"variant": variant, "rates": rates, **where})
+
+    return [
+        *(
+            Claim(
+                "VR helps more the larger the batch", "Table 5", "read",
+                Side(f"gain at batch {large}", {"gain": True, "batch": large}),
+                (Side(f"gain at batch {small}", {"gain": True, "batch": small}),), metric, match=("pair",),
+            )
+            for metric in gained
+        ),
+        Claim(
+            "VR beats its base optimizer (over all batch sizes)", "Table 5", "read",
+            side(VR, "best"), (side(BASE, "best"),), ACCURACY, match=("pair", "batch"),
+        ),
+        *(
+            Claim(
+                "VR is not only a smaller step: it is more than 1 point away from its control", "our own check", "ours",
+                side(VR, rates, **controlled), (side(CONTROL, rates, **controlled),), ACCURACY,
+                match=("pair", "batch", "lr"), margin=APART, apart=True,
+            )
+            for rates in ("best", "same")
+        ),
+    ]  # fmt: skip
+
+
+def labelled(frame: Frame) -> Frame:
+    """The network's runs, labelled `pair`, `variant`, `batch` and `lr` (the peak's, where a schedule has one)."""
+    part = frame.where(part="network").select(lambda run: isinstance(run.value("batch_schedule.size"), int))
+
+    def labels(run: RunRow) -> dict[str, Any]:
+        peak = run.value("lr_schedule.peak")
+        lr = run.value("optimizer.lr") * (peak if isinstance(peak, (int, float)) else 1.0)
+        return {
+            "part": "network",
+            "dataset": run.value("dataset"),
+            "pair": PAIRS.get(run.value("pair"), run.value("pair")),
+            "variant": _variant(run),
+            "batch": run.value("batch_schedule.size"),
+            "lr": float(f"{lr:.3g}"),
+        }
+
+    return known_by(part, labels)
+
+
+def _variant(run: RunRow) -> str:
+    if not str(run.value("optimizer")).startswith("vr_"):
+        return BASE
+    return CONTROL if run.value("optimizer.control") is True else VR
+
+
+def _judged_on(network: Frame, best: Frame) -> Frame:
+    """What the claims compare, in one frame: runs at their best rates and at all, and VR's gains over its base."""
+    names = [metric for metric in (ACCURACY, REESTIMATED) if metric.name in network.names]
+
+    def entries() -> Iterator[tuple[RunRow, dict[str, Any], dict[str, float]]]:
+        for rates, part in (("best", best), ("same", network)):
+            values = [metric.measure(part).values for metric in names]
+            for i, run in enumerate(part.runs):
+                labels = {key: run.value(key) for key in CELL} | {"rates": rates}
+                labels["lr"] = run.value("lr") if rates == "same" else "best"
+                found = {metric.name: float(own[i]) for metric, own in zip(names, values, strict=True)}
+                yield run, labels, {k: v for k, v in found.items() if math.isfinite(v)}
+        for metric in names:
+            for run, labels, gain in _gains(best, BASE, metric):
+                yield run, labels | {"gain": True}, {} if math.isnan(gain) else {_gain_of(metric): gain}
+
+    return numbers(entries())
+
+
+def _gain_of(metric: Metric) -> str:
+    return GAIN if metric == ACCURACY else f"{GAIN}_reestimated"
+
+
+def _gains(best: Frame, rival: str, metric: Metric) -> Iterator[tuple[RunRow, dict[str, Any], float]]:
+    """VR's lead over the rival for each pair, batch size and seed, each at its best rate: (run, labels, lead).
+
+    The run has the state of whichever of the two is not done.
+    """
+    if metric.name not in best.names:
+        return
+    values = dict(zip([run.run_id for run in best.runs], metric.measure(best).values, strict=True))
+
+    def place(run: RunRow) -> tuple[Any, ...]:
+        return run.value("pair"), run.value("batch"), run.value("seed")
+
+    rivals = {place(run): run for run in best.where(variant=rival).runs}
+    for run in best.where(variant=VR).runs:
+        other = rivals.get(place(run))
+        if other is None:
+            continue
+        done = run.state is State.DONE is other.state
+        gain = float(values[run.run_id] - values[other.run_id]) if done else math.nan
+        yield other if run.state is State.DONE else run, {"pair": run.value("pair"), "batch": run.value("batch")}, gain
+
+
+def tables(network: Frame) -> list[Table | Sheet]:
+    """Accuracies, VR's lead, the learning rates that were chosen, and the mean multiplier."""
+    best, choices = tuned(network, ACCURACY, "lr", CELL)
+    made: list[Table | Sheet] = [
+        build_table(
+            best, rows=["pair", "variant"], cols=["batch"], metrics=[metric],
+            title=f"Network: {metric.title} by batch size, each at its best learning rate",
+        )
+        for metric in METRICS
+        if metric.name in network.names
+    ]  # fmt: skip
+    made.append(_gain_sheet(best, network.values("batch")))
+    made.append(_rates_sheet(choices, network.values("batch")))
+    multipliers = _multipliers(network)
+    if multipliers.runs:
+        title = "Network: mean multiplier r of VR over coordinates, steps and learning rates"
+        made.append(
+            build_table(multipliers, rows=["pair"], cols=["batch"], metrics=[Metric("multiplier")], title=title)
+        )
+    return made
+
+
+def _gain_sheet(best: Frame, batches: Sequence[Any]) -> Sheet:
+    """VR's lead in points, with its sign, by pair and over all pairs."""
+    columns = [Column(("VR's lead over",)), Column(("pair",)), *(Column((f"batch {b}",), "right") for b in batches)]
+    rows, records = [], []
+    for rival in (BASE, CONTROL):
+        found: dict[tuple[Any, Any], dict[Any, float]] = {}
+        lost: Counter[tuple[Any, Any]] = Counter()
+        for run, labels, gain in _gains(best, rival, ACCURACY):
+            where = labels["pair"], labels["batch"]
+            found.setdefault(where, {})
+            if math.isnan(gain):
+                lost[where] += 1
+            else:
+                found[where][run.value("seed")] = 100 * gain
+        pairs = list(dict.fromkeys(pair for pair, _ in found))
+        for batch in batches:  # all pairs: the mean over them, of the seeds that all have
+            own = [found[pair, batch] for pair in pairs if (pair, batch) in found]
+            shared = set.intersection(*(set(gains) for gains in own)) if own else set()
+            if own:
+                found["all pairs", batch] = {seed: float(np.mean([g[seed] for g in own])) for seed in sorted(shared)}
+        for i, pair in enumerate([*pairs, *(["all pairs"] if pairs else [])]):
+            cells = [_lead(found.get((pair, batch)), lost[pair, batch]) for batch in batches]
+            rows.append([Text("" if i else rival), Text(pair), *cells])
+            for batch in batches:
+                summary = summarize(list(found.get((pair, batch), {}).values()))
+                records.append({"rival": rival, "pair": pair, "batch": batch, "n": summary.n, "mean": summary.mean,
+                                "std": summary.std, "ci_low": summary.low, "ci_high": summary.high})  # fmt: skip
+    notes = [
+        "points of test accuracy, each at its best learning rate; mean ± standard deviation over seeds, 95 % t interval"
+    ]
+    return Sheet("Network: VR's lead by batch size", columns, rows, notes, records)
+
+
+def _lead(gains: dict[Any, float] | None, lost: int) -> Text:
+    if gains is None:
+        return Text("")
+    summary, dagger = summarize(list(gains.values())), f"† {lost} not done" if lost else ""
+    if not summary.n:
+        return Text("–", detail=dagger, tone="dim")
+    places = min(decimals(summary.std, summary.mean), 2)
+    text = f"{summary.mean:+.{places}f}" + (f" ± {summary.std:.{places}f}" if summary.n > 1 else "")
+    interval = f"[{summary.low:+.{places}f}, {summary.high:+.{places}f}]" if summary.n > 1 else ""
+    return Text(text, detail="  ".join(filter(None, (interval, dagger))))
+
+
+def _rates_sheet(choices: Sequence[Choice], batches: Sequence[Any]) -> Sheet:
+    """Which learning rates were chosen, and whether at the edge of what was on offer."""
+    chosen: dict[tuple[Any, Any], dict[Any, Counter[str]]] = {}
+    for choice in choices:
+        pair, variant, batch = choice.cell
+        text = f"{choice.value:g}{'*' if choice.edge else ''}"
+        chosen.setdefault((pair, variant), {}).setdefault(batch, Counter())[text] += 1
+    columns = [Column(("pair",)), Column(("variant",)), *(Column((f"batch {b}",), "right") for b in batches)]
+    rows, before = [], None
+    for (pair, variant), found in chosen.items():
+        cells = [Text(", ".join(f"{n} × {text}" for text, n in found.get(b, Counter()).items())) for b in batches]
+        rows.append([Text("" if pair == before else str(pair)), Text(str(variant)), *cells])
+        before = pair
+    records = [
+        dict(zip(CELL, choice.cell, strict=True)) | {"seed": choice.seed, "lr": choice.value, "edge": choice.edge}
+        for choice in choices
+    ]
+    notes = ["seeds × rate; *: the least or the greatest on offer, so a better one may lie beyond"]
+    return Sheet("Network: learning rates, chosen for each seed on the other seeds", columns, rows, notes, records)
+
+
+def _multipliers(network: Frame) -> Frame:
+    layers = network.where(variant=VR).stream("layers")
+    if not {"mean", "size"} <= layers.names:
+        return numbers(())
+    mean, size = layers.column("mean")[0], layers.column("size")[0]
+    return numbers(
+        (
+            run,
+            {"pair": run.value("pair"), "batch": run.value("batch")},
+            {"multiplier": float(np.average(mean[run.rows], weights=size[run.rows]))},
+        )
+        for run in layers.runs
+        if run.rows.stop > run.rows.start
+    )
+
+
+def plots(network: Frame) -> list[Drawing]:
+    """Accuracy against the learning rate, and VR-Momentum's multiplier in each layer."""
+    title = "Network: test accuracy by learning rate"
+    seen = tuple(map(Metric, ("mean", "clipped_low", "clipped_high")))
+    best, _ = tuned(network, ACCURACY, "lr", CELL)
+    layers = best.where(pair="Momentum", variant=VR).stream("layers")
+    return [
+        Rates(network, ACCURACY, title),
+        Layers(layers, seen, "batch", title="VR-Momentum: the multiplier r in each layer"),
+    ]

@@ -1,0 +1,235 @@
+"""VRGD's linear regression (arXiv 2309.13681): how fast VR-SGD is, which weight converges first, gamma and k.
+
+Runs carry the label `part: toy`; what they are is read off their configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from batchlab.results.claims import Claim, Judged, Side, judge
+from batchlab.results.derived import known_by, numbers, tuned
+from batchlab.results.frame import Frame, RunRow
+from batchlab.results.metrics import Metric, has_rows
+from batchlab.results.plot import Drawing, Plot
+from batchlab.results.sheet import Column, Sheet, Text
+from batchlab.results.store import State
+from batchlab.results.table import Table, build_table
+from batchlab.results.vrgd_plots import Weights
+
+LOSS = Metric("train_loss")
+STEPS = Metric("steps")
+BUDGET = 100
+HALF_WAY = 60.0
+"""Steps that still count as "about step 50"."""
+NEAR = 0.5
+"""A weight has converged when it is from then on within half the distance between two of w* = 1, ..., 10."""
+WEIGHTS = range(1, 11)
+LR, GAMMA, GROUPS = 0.2, 0.1, 64
+"""Of the ablations and of the figures; the paper's learning rate and k are unknown."""
+UPPERS = {"one": "upper clip 1", "inverse": "upper clip 1/γ", "none": "no upper clip"}
+SGD = "SGD"
+VR = {upper: f"VR-SGD, {said}" for upper, said in UPPERS.items()}
+SAME, BEST = "same lr", "best lr"
+
+NOTES = [
+    "toy: inputs uniform on [0, 1]^10, k and the learning rates are ours, the paper's are unknown; seeds differ in the "
+    "order of the samples alone. Control: SGD at lr × mean(r) of each step",
+    f"toy: about step 50 means before step {HALF_WAY:.0f}; who does not get there, or diverges, counts as {BUDGET} "
+    f"steps. A weight has converged when it stays within {NEAR} of its target. Best lr: for each seed the one with the "
+    "least loss on the other seeds",
+    "toy: the paper says that the GSNR rises in the order in which the weights converge; what rises when is not known "
+    "to us, so it is drawn and not judged",
+]
+
+
+def tables(frame: Frame) -> list[Table | Sheet]:
+    """Loss by learning rate, the order of the weights, and the ablations; `frame` has the toy's runs alone."""
+    if LOSS.name not in frame.names:
+        return []
+    main, (gamma, groups) = compared(frame), ablations(frame)
+    losses = [Metric("train_loss", budget="steps", limit=limit) for limit in (25, 50, BUDGET)]
+    title = "Linear regression: train loss after 25, 50 and 100 steps"
+    made: list[Table | Sheet] = [build_table(main, rows=["lr", "method"], metrics=losses, title=title)]
+    made.append(_order(settled(tuned(main, LOSS, "lr", ["method"])[0])))
+    for part, key, rest in ((gamma, "gamma", f"k {GROUPS}"), (groups, "k", f"gamma {GAMMA}")):
+        title = f"Linear regression: VR-SGD by {key} (lr {LR}, {rest})"
+        made.append(build_table(part, rows=[key], cols=["upper"], metrics=losses[1:], title=title))
+    return made
+
+
+def claims(frame: Frame) -> list[Judged]:
+    """The verdicts; speed, order and ablations are a family of Holm's each."""
+    main, (gamma, groups) = compared(frame), ablations(frame)
+    first, last = {"weight": [5, 6]}, {"weight": [1, 10]}
+    between = {"weight": [w for w in WEIGHTS if w not in (1, 5, 6, 10)]}
+    of_vr: dict[str, Any] = {"method": list(VR.values())}
+    speed = [
+        Claim(
+            "VR-SGD reaches at about step 50 SGD's loss of step 100", "its toy", "read",
+            Side(name, {"method": name, "reading": reading}),
+            (Side(f"{HALF_WAY:.0f} steps, {reading}", {}, HALF_WAY),), STEPS, match=("lr",),
+        )
+        for name in VR.values()
+        for reading in (SAME, BEST)
+    ]  # fmt: skip
+    order = [
+        Claim(
+            "VR-SGD: w5 and w6 converge first", "its toy", "read", Side("w5, w6", of_vr | first),
+            (Side("w2 to w4, w7 to w9", of_vr | between), Side("w1, w10", of_vr | last)), STEPS, match=("method",),
+        ),
+        Claim(
+            "VR-SGD: w1 and w10 converge last", "its toy", "read",
+            Side("w2 to w9", of_vr | {"weight": [*range(2, 10)]}),
+            (Side("w1, w10", of_vr | last),), STEPS, match=("method",),
+        ),
+    ]  # fmt: skip
+    best = [
+        _ablation("the best gamma is about 0.04 to 0.2", "gamma", [0.04, 0.1, 0.2], [0.01, 0.5], upper)
+        for upper in ("one", "inverse")
+    ]
+    best_k = [
+        _ablation("the best k is about 32 to 256", "k", [32, 64, 256], [8, 512], upper) for upper in ("one", "inverse")
+    ]
+    return [
+        *judge(race(main), speed),
+        *judge(settled(tuned(main, LOSS, "lr", ["method"])[0]), order),
+        *judge(gamma, best),
+        *judge(groups, best_k),
+    ]
+
+
+def _ablation(text: str, key: str, good: list[float], others: list[float], upper: str) -> Claim:
+    where = {"upper": UPPERS[upper]}
+    better = Side(f"{key} {', '.join(map(str, good))}", where | {key: good})
+    rivals = tuple(Side(f"{key} {value}", where | {key: value}) for value in others)
+    return Claim(f"{text} ({UPPERS[upper]})", "its toy", "read", better, rivals, LOSS)
+
+
+def plots(frame: Frame) -> list[Drawing]:
+    """The loss over the steps, and the weights with their GSNR."""
+    main = compared(frame).where(lr=LR)
+    title = f"Linear regression at lr {LR}, k {GROUPS}"
+    shown = main.where(method=[SGD, VR["one"], VR["inverse"]])
+    return [
+        Plot(main, LOSS, ("steps",), "method", title=f"{title}: train loss"),
+        Weights(shown, WEIGHTS, title=f"{title}: weights, and their gradients' signal-to-noise ratio"),
+    ]
+
+
+def compared(frame: Frame) -> Frame:
+    """SGD, VR-SGD and the control at every learning rate, labelled `method` and `lr`."""
+    main = frame.select(lambda run: run.value("optimizer") == "sgd" or _at(run, GAMMA, GROUPS))
+    return known_by(main, lambda run: {"method": _method(run), "lr": run.value("optimizer.lr")})
+
+
+def ablations(frame: Frame) -> tuple[Frame, Frame]:
+    """VR-SGD over gamma and over k, labelled `upper`, `gamma` and `k`; of seeds that every setting has."""
+    part = frame.select(
+        lambda run: (
+            run.value("optimizer") == "vr_sgd"
+            and run.value("optimizer.control") is False
+            and run.value("optimizer.lr") == LR
+            and run.value("optimizer.upper") in ("one", "inverse")
+        )
+    )
+
+    def labels(run: RunRow) -> dict[str, Any]:
+        gamma, groups = run.value("optimizer.gamma"), run.value("train.groups")
+        return {"upper": UPPERS[run.value("optimizer.upper")], "gamma": gamma, "k": groups}
+
+    named = known_by(part, labels)
+    return _complete(named.where(k=GROUPS), "gamma"), _complete(named.where(gamma=GAMMA), "k")
+
+
+def _complete(frame: Frame, key: str) -> Frame:
+    seeds: dict[Any, set[Any]] = {}
+    for run in frame.runs:
+        seeds.setdefault((run.value(key), run.value("upper")), set()).add(run.value("seed"))
+    shared = set.intersection(*seeds.values()) if seeds else set()
+    return frame.select(lambda run: run.value("seed") in shared)
+
+
+def race(main: Frame) -> Frame:
+    """Steps until VR-SGD's loss is SGD's of its last step, at the same learning rate and each at its best."""
+    if not {LOSS.name, STEPS.name} <= main.names:
+        return numbers(())
+    loss, _ = main.column(LOSS.name)
+    steps, _ = main.column(STEPS.name)
+
+    def steps_to(run: RunRow, target: float) -> float:
+        there = np.flatnonzero(loss[run.rows] <= target)
+        return float(steps[run.rows][there[0]]) if len(there) and run.state is State.DONE else float(BUDGET)
+
+    def entries() -> Iterator[tuple[RunRow, dict[str, Any], dict[str, float]]]:
+        for reading, part in ((SAME, main), (BEST, tuned(main, LOSS, "lr", ["method"])[0])):
+
+            def place(run: RunRow, reading: str = reading) -> tuple[Any, Any]:
+                return run.value("seed"), run.value("lr") if reading == SAME else "best"
+
+            of_sgd = {place(run): run for run in part.where(method=SGD).runs if run.state is State.DONE}
+            for run in part.where(method=list(VR.values())).runs:
+                rival = of_sgd.get(place(run))
+                if rival is None:
+                    continue
+                labels = {"method": run.value("method"), "reading": reading, "lr": place(run)[1]}
+                over = run.state in (State.DONE, State.DIVERGED)
+                reached = {STEPS.name: steps_to(run, float(loss[rival.rows][-1]))} if over else {}
+                yield replace(run, state=State.DONE) if over else run, labels, reached
+
+    return numbers(entries())
+
+
+def settled(main: Frame) -> Frame:
+    """For each run and weight the step from which on it is near its target, labelled `method` and `weight`."""
+    if not {STEPS.name, *(f"w{i}" for i in WEIGHTS)} <= main.names:
+        return numbers(())
+    steps, _ = main.column(STEPS.name)
+    weights = {i: main.column(f"w{i}")[0] for i in WEIGHTS}
+
+    def converged(run: RunRow, i: int) -> float:
+        far = np.flatnonzero(~(np.abs(weights[i][run.rows] - i) <= NEAR))
+        after = far[-1] + 1 if len(far) else 0
+        return float(steps[run.rows][after]) if after < len(steps[run.rows]) else float(BUDGET)
+
+    return numbers(
+        (run, {"method": run.value("method"), "weight": i}, {STEPS.name: converged(run, i)} if has_rows(run) else {})
+        for run in main.runs
+        for i in WEIGHTS
+    )
+
+
+def _order(found: Frame) -> Sheet:
+    """The mean step at which each weight converges, a line a method."""
+    columns = [Column(("method",)), *(Column((f"w{i}",), "right") for i in WEIGHTS)]
+    rows, records = [], []
+    for method in dict.fromkeys(run.value("method") for run in found.runs):
+        line = [Text(str(method))]
+        for i in WEIGHTS:
+            part = found.where(method=method, weight=i).select(lambda run: run.state is State.DONE)
+            steps = STEPS.measure(part).values if part.runs else np.empty(0)
+            mean = float(np.mean(steps)) if len(steps) else float("nan")
+            never = "≥ " if (steps >= BUDGET).any() else ""
+            line.append(Text("–" if np.isnan(mean) else f"{never}{mean:.0f}"))
+            records.append({"method": method, "weight": i, "steps": mean, "n": len(steps)})
+        rows.append(line)
+    notes = [
+        f"mean over seeds, each method at its best learning rate; converged: from then on within {NEAR} of w* = i; "
+        f"≥: not within {BUDGET} steps at some seed"
+    ]
+    return Sheet("Linear regression: the step at which each weight has converged", columns, rows, notes, records)
+
+
+def _at(run: RunRow, gamma: float, groups: int) -> bool:
+    return bool(run.value("optimizer.gamma") == gamma and run.value("train.groups") == groups)
+
+
+def _method(run: RunRow) -> str:
+    if run.value("optimizer") == "sgd":
+        return SGD
+    upper = str(run.value("optimizer.upper"))
+    return VR[upper] if run.value("optimizer.control") is False else f"control, {UPPERS[upper]}"

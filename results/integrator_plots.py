@@ -170,7 +170,7 @@ def _points(losses: Mapping[str, Mapping[float, float]]) -> list[tuple[str, floa
 def _dress(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(INK)
-    axes.tick_params(colors=INK, labelsize=8)
+    axes.tick_params(which="both", colors=INK, labelsize=8)
     axes.grid(True, which="major", color="#8c959f", alpha=0.25, lw=0.6)
     axes.set_axisbelow(True)
     axes.xaxis.label.set(color=INK, fontsize=9)

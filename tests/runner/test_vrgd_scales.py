@@ -1,0 +1,75 @@
+"""VRGD's three scales compose, validate, and give both sides the same choices."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cache
+from typing import Any
+
+import pytest
+
+from batchlab.datasets import available
+from batchlab.runner.config import Planned
+from batchlab.runner.reproduce import plan
+from batchlab.runner.validate import validate
+
+BATCHES = {"laptop": [32, 256, 1442], "gpu": [256, 2048, 8192], "paper": [256, 512, 1024, 2048, 4096, 8192]}
+PAIRS = {"momentum": "shb", "adam": "adam", "lars": "lars", "lamb": "lamb"}
+
+
+@cache
+def planned_at(scale: str) -> list[Planned]:
+    return plan("vrgd", scale).plans
+
+
+@pytest.mark.parametrize("scale", ["laptop", "gpu", "paper"])
+def test_both_sides_have_the_same_choices(scale: str) -> None:
+    plans = planned_at(scale)
+    ready = {entry.name for entry in available() if entry.ready}
+    validate(plans, data_at_hand={p.tree["dataset"]["name"] for p in plans} <= ready)
+    offered: dict[tuple[str, int], dict[str, set[tuple[float, int]]]] = defaultdict(lambda: defaultdict(set))
+    shared: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    for planned in plans:
+        tree = planned.tree
+        if planned.labels["part"] != "network":
+            continue
+        optimizer, pair, batch = tree["optimizer"], planned.labels["pair"], tree["batch_schedule"]["size"]
+        assert optimizer["name"] in (PAIRS[pair], f"vr_{pair}")
+        variant = "base" if optimizer["name"] == PAIRS[pair] else "control" if optimizer["control"] else "VR"
+        offered[pair, batch][variant].add((optimizer["lr"], tree["seed"]))
+        same = {key: tree[key] for key in ("model", "dataset", "lr_schedule", "train")}
+        shared[pair, batch].append(same | {"weight_decay": optimizer["weight_decay"]})
+    assert sorted({batch for _, batch in offered}) == BATCHES[scale]
+    assert {pair for pair, _ in offered} == set(PAIRS)
+    for (pair, batch), sides in offered.items():
+        assert sides["base"] == sides["VR"]
+        assert len({seed for _, seed in sides["base"]}) >= 3
+        assert len({lr for lr, _ in sides["base"]}) == 3
+        assert sides["control"] == (set() if (scale, batch) == ("laptop", 32) else sides["base"])
+        assert all(settings == shared[pair, batch][0] for settings in shared[pair, batch])
+        assert shared[pair, batch][0]["train"]["groups"] == 8
+
+
+def test_the_network_is_the_recipes() -> None:
+    """Read: 182 epochs, projection in every stage, standardised images, L2 on kernels alone, decay 0.997 a step."""
+    tree = planned_at("paper")[0].tree
+    assert (tree["train"]["epochs"], tree["train"]["decay"], tree["optimizer"]["weight_decay"]) == (
+        182,
+        "weights",
+        2e-4,
+    )
+    assert (tree["model"]["shortcut"], tree["dataset"]["standardize"], tree["lr_schedule"]["name"]) == (
+        *("every_stage", True),
+        "cosine",
+    )
+    assert (1 - tree["model"]["bn_momentum"]) ** tree["train"]["groups"] == pytest.approx(0.997, abs=1e-5)
+    peaks = {p.tree["batch_schedule"]["size"]: p.tree["lr_schedule"]["peak"] for p in planned_at("paper")}
+    assert all(peak == pytest.approx((size / 256) ** 0.5, rel=1e-4) for size, peak in peaks.items())
+
+
+def test_the_toy_is_the_papers() -> None:
+    toy = [p for p in planned_at("laptop") if p.labels["part"] == "toy"]
+    for tree in (p.tree for p in toy):
+        assert tree["dataset"]["samples"] == 100 * tree["batch_schedule"]["size"] == 204_800
+        assert tree["model"]["bias"] is False
+    assert {p.tree["optimizer"].get("upper") for p in toy} == {None, "one", "inverse", "none"}

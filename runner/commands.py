@@ -133,8 +133,7 @@ def _dry_run(plans: Sequence[Planned]) -> int:
     _check(at_hand)
     _check(elsewhere, data_at_hand=False)
     for planned in plans:
-        labels = " ".join(str(v) for v in planned.labels.values())
-        OUT.print(Text(f"{planned.run_id}  {labels + '  ' if labels else ''}{title(planned)}"), soft_wrap=True)
+        OUT.print(Text(f"{planned.run_id}  {title(planned)}"), soft_wrap=True)
     OUT.print(f"{len(plans)} runs, all valid; nothing was started", style="bold")
     if elsewhere:
         names = ", ".join(sorted({p.tree["dataset"]["name"] for p in elsewhere}))

@@ -24,9 +24,9 @@ COLOURS = {State.DONE: "green", State.DIVERGED: "yellow", State.INTERRUPTED: "ye
 
 
 def title(planned: Planned) -> str:
-    """What sets a run apart in its sweep, for people; the whole choice where nothing was swept."""
-    if planned.overrides:
-        return " ".join(planned.overrides)
+    """What sets a run apart in its sweep, for people: labels and overrides; the whole choice where there are none."""
+    if planned.labels or planned.overrides:
+        return " ".join([*map(str, planned.labels.values()), *planned.overrides])
     tree = planned.tree
     return " ".join(
         str(tree[axis]["name"]) for axis in ("optimizer", "lr_schedule", "batch_schedule", "model", "dataset")

@@ -67,6 +67,19 @@ def test_within_a_margin(lab, curve):
     assert judged.verdict is Verdict.DOES_NOT_HOLD
 
 
+def test_apart_by_a_margin_whichever_is_better(lab, curve):
+    steps = [0.05, 0.05, 0.05, 0.051]
+    better = [x + d for x, d in zip(BASE, steps, strict=True)]
+    worse = [x - d for x, d in zip(BASE, steps, strict=True)]
+    near = [x + d for x, d in zip(BASE, [0.001, -0.001, 0.002, 0.0], strict=True)]
+    fill(lab, curve, {"shb": BASE, "adam": near, "sgd": worse, "lamb": better})
+    sides = [Side(name, {"optimizer": name}) for name in ("lamb", "sgd", "adam")]
+    judged = judge(load(lab.store), [claim(better=side, margin=0.01, apart=True) for side in sides])
+    assert [item.verdict for item in judged] == [Verdict.HOLDS, Verdict.HOLDS, Verdict.DOES_NOT_HOLD]
+    (unsure,) = judge(load(lab.store), [claim(better=sides[2], margin=0.0008, apart=True)])
+    assert unsure.verdict is Verdict.UNDECIDED
+
+
 @pytest.mark.parametrize(
     ("bound", "verdict"), [(0.7, Verdict.HOLDS), (0.84, Verdict.UNDECIDED), (0.95, Verdict.DOES_NOT_HOLD)]
 )

@@ -15,6 +15,7 @@ from batchlab.results.reproduction import reproduce
 from batchlab.results.store import RunStore
 from batchlab.runner import commands
 from batchlab.runner.config import Planned
+from batchlab.runner.display import title
 from batchlab.runner.reproduce import PaperPlan, absent, plan
 from batchlab.runner.schema import ConfigError
 from batchlab.runner.sweep import freeze
@@ -44,6 +45,12 @@ def test_it_composes_and_validates(scale: PaperPlan) -> None:
     problems = {"laptop": ["quadratic", "logistic", "resnet8"], "gpu": ["resnet18"]}[scale.scale]
     assert {*by_scheme(scale)} == {(problem, scheme) for problem in problems for scheme in SCHEMES.values()}
     assert all(SCHEMES[planned.tree["optimizer"]["name"]] == planned.labels["scheme"] for planned in scale.plans)
+
+
+def test_the_interpretation_is_labelled_while_it_runs(scale: PaperPlan) -> None:
+    named = [title(planned) for planned in scale.plans if planned.tree["optimizer"]["name"] == "taylor"]
+    assert named
+    assert all("Taylor 4-instant (our interpretation)" in name for name in named)
 
 
 def test_schemes_differ_in_the_optimizer_alone_and_five_seeds_are_judged(scale: PaperPlan) -> None:

@@ -15,10 +15,11 @@ tables need:
         - labels: {experiment: CNN}
           overrides: [model=cnn_mnist]
 
-`prefer: [mnist, digits]` takes the first data set that is at hand for all grids; a grid with `needs: w8a` is left out
-where that one is not. Nothing is downloaded unasked. A scale that is a text instead of grids is not there, and the text
-says why. `measure: package.module.function` is called with a way to build each of the paper's optimizers, once for a
-folder of runs, and what it returns is kept there for the paper's module to show.
+`prefer: [mnist, digits]` takes the first data set that is at hand for all grids; a grid or setting with `needs: w8a` is
+left out where that one is not, one with `unless: a9a` where that one is. Nothing is downloaded unasked. The runs of one
+seed come before those of the next, so that a comparison is whole early. A scale that is a text instead of grids is not
+there, and the text says why. `measure: package.module.function` is called with a way to build each of the paper's
+optimizers, once for a folder of runs, and what it returns is kept there for the paper's module to show.
 """
 
 from __future__ import annotations
@@ -98,21 +99,23 @@ def plans_of(chosen: Mapping[str, Any], paper: str) -> list[Planned]:
     if "prefer" in chosen:
         common.append(f"dataset={next((name for name in chosen['prefer'] if name in ready), chosen['prefer'][-1])}")
     runs: dict[str, Planned] = {}
+
+    def wanted(part: Mapping[str, Any]) -> bool:
+        return part.get("needs", "") in ready | {""} and part.get("unless") not in ready
+
     grids = [
         (merge(common, setting.get("overrides", [])), setting.get("labels", {}), grid)
-        for setting in chosen.get("settings", [{}])
-        for grid in [*chosen.get("grids", []), *setting.get("grids", [])]
+        for setting in filter(wanted, chosen.get("settings", [{}]))
+        for grid in filter(wanted, [*chosen.get("grids", []), *setting.get("grids", [])])
     ]
     for shared, names, grid in grids:
-        if grid.get("needs", "") not in ready | {""}:
-            continue
         labels = names | grid["labels"]
         try:
             for planned in compose(merge(shared, grid.get("overrides", [])), labels):
                 runs.setdefault(planned.run_id, planned)
         except ConfigError as error:
             raise ConfigError(f"{paper}, grid {labels}: {error}") from error
-    return list(runs.values())
+    return sorted(runs.values(), key=lambda planned: int(planned.tree["seed"]))
 
 
 def merge(common: Sequence[str], own: Sequence[str]) -> list[str]:

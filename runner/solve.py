@@ -117,7 +117,7 @@ def make_solver(
             dataset.x_train,
             dataset.y_train,
             loss=LOSSES[config.train.loss],
-            batch_size=config.batch_schedule["size"],
+            batch_size=config.batch_schedule["size"] if getattr(target, "uses_batches", True) else None,
             seed=config.seed if seed is None else seed,
             **settings,
         )

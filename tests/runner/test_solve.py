@@ -362,9 +362,15 @@ def test_settings_without_effect_are_said() -> None:
         "train.precision=float64 has no effect",
         "log.steps=True has no effect",
     ]
-    heard = validate(compose([*CANCER, "optimizer=fista"]))
-    assert heard == ["FISTA evaluates all samples: batch_size=21 has no effect"]
     assert validate(compose([*CANCER, "optimizer=dasvrda"])) == []
+
+
+def test_fista_takes_all_samples_whatever_the_batch(tmp_path: Path) -> None:
+    """A grid over solvers has one batch size: no reason to warn."""
+    assert validate(compose([*CANCER, "optimizer=fista"])) == []
+    run, config = start(tmp_path, "optimizer=fista")
+    work(run, config)
+    assert rows(run)[-1]["batch_size"] == 456
 
 
 def test_an_optimizer_has_no_squared_hinge() -> None:

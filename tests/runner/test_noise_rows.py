@@ -63,3 +63,17 @@ def test_without_moments_there_is_no_ratio(tmp_path: Path) -> None:
     run, config = frozen(tmp_path, *TOY, *sizes, "optimizer=sgd", "log.parameters=true")
     train(config, context(run))
     assert not [name for name in pq.read_schema(run.metrics).names if name.startswith("gsnr_")]
+
+
+def test_a_run_in_pieces_writes_the_same_layers(tmp_path: Path) -> None:
+    overrides = (*NOISE, "batch_schedule.size=64", "log.evaluate_every=0.25")
+    whole, config = frozen(tmp_path / "whole", *overrides)
+    train(config, context(whole))
+    run, config = frozen(tmp_path / "pieces", *overrides)
+    pieces = 0
+    while not run.metrics.exists():
+        place = context(run)
+        place.stop()  # told to stop from the first step on: it goes as far as the ranks' next question
+        pieces += train(config, place).state == "interrupted"
+    assert pieces > 3
+    assert pq.read_table(run.layers).to_pylist() == pq.read_table(whole.layers).to_pylist()

@@ -7,6 +7,7 @@ import html
 import io
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,8 @@ def show(sheets: Iterable[Sheet], format: str = "rich") -> None:
             print_rich(sheet, console)
         else:
             print(("\n" if i else "") + render(sheet, format), end="")
+            if format == "csv" and not sheet.records:  # machines get nothing, people the reason
+                print(sheet.empty, file=sys.stderr)
 
 
 def print_rich(sheet: Sheet, console: Console) -> None:
@@ -59,7 +62,8 @@ def print_rich(sheet: Sheet, console: Console) -> None:
 
     plain = not console.is_terminal  # no bold there: a star stands in
     tones = {"": "", "good": "green", "bad": "red", "dim": "dim"}
-    table = Table(box=box.SIMPLE_HEAD, title=RichText(sheet.title, "bold"), title_justify="left", pad_edge=False)
+    console.print(RichText(sheet.title, "bold"))  # not the table's title: that would be wrapped to a narrow table
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in sheet.columns:
         header = RichText("\n".join(column.header), "bold")
         table.add_column(header, justify=column.align, vertical="top", overflow="fold")
@@ -73,7 +77,6 @@ def print_rich(sheet: Sheet, console: Console) -> None:
     if sheet.rows:
         console.print(table)
     else:
-        console.print(RichText(sheet.title, "bold"))
         console.print(RichText(sheet.empty, "dim"))
     for note in sheet.notes:
         console.print(RichText(note.replace("bold:", "*:", 1) if plain else note, "dim"))
@@ -146,6 +149,8 @@ def to_csv(sheet: Sheet) -> str:
     """The sheet's records: tidy, unrounded, one line a cell; an empty field where there is no number."""
     file = io.StringIO()
     names = list(dict.fromkeys(name for record in sheet.records for name in record))
+    if not names:
+        return ""
     writer = csv.DictWriter(file, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _plain(value) for name, value in record.items()} for record in sheet.records)

@@ -117,6 +117,16 @@ def test_show_separates_sheets(capsys):
     assert "Title & more" in capsys.readouterr().out
 
 
+def test_an_empty_csv_says_why_on_the_error_stream(capsys):
+    show([Sheet("Title", [], [], empty="no runs")], "csv")
+    assert capsys.readouterr() == ("", "no runs\n")
+
+
+def test_a_title_wider_than_its_table_is_not_wrapped():
+    title = "sweep sgdm_schedules-laptop: 42 runs: 42 done"
+    assert render(Sheet(title, [Column(("done",))], [[Text("42")]])).startswith(f"{title}\n")
+
+
 @pytest.mark.parametrize(
     ("value", "spread", "shown"),
     [

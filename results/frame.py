@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 GROUPS = ("optimizer", "lr_schedule", "batch_schedule", "model", "dataset")
 AXES = (*GROUPS, "seed", "run_id")
 MISSING = "?"
+NO_RUNS = "no runs match: see `batchlab status` for what is there, or loosen --where"
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ class Frame:
         Raises ValueError, which lists what there is, for a name that no run has.
         """
         if name not in self.table.column_names:
+            if not self.runs:
+                raise ValueError(NO_RUNS)
             if name not in self.names:
                 raise ValueError(unknown("metric", name, self.names))
             rows = self.table.num_rows
@@ -173,10 +176,11 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """One line for a name that does not exist: the nearest ones, or all of them where they are few."""
+    """One line for a name that does not exist: the nearest ones, or the short ones of all that are there."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, 3, 0.5) if len(names) > 12 else names
-    hint = f"; there is {', '.join(near)}" if near else ""
+    near = [key for key in names if key.endswith(f".{name}")] or difflib.get_close_matches(name, names, 2, 0.6)
+    short = [key for key in names if "." not in key]
+    hint = f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(short)}" if short else ""
     return f"no run has the {what} {name}{hint}"
 
 

@@ -6,6 +6,7 @@ import math
 from statistics import median
 from typing import Any
 
+from batchlab.results.frame import NO_RUNS
 from batchlab.results.metrics import Metric
 from batchlab.results.sheet import Column, Sheet, Text, count, decimals, listing, number, p_value, uncertain
 from batchlab.results.table import Cell, Key, Losses, Table
@@ -47,7 +48,7 @@ def table_sheet(table: Table) -> Sheet:
         rows,
         _notes(table, sizes),
         [_record(table, cell) for cell in _in_order(table)],
-        "no runs match: see `batchlab status` for what is there, or loosen --where",
+        NO_RUNS,
     )
 
 

@@ -64,13 +64,16 @@ def load(
     return Frame(runs, table, names, problems, sweep is not None, lambda name: again(stream=name))
 
 
-def parse_where(where: Iterable[str]) -> dict[str, list[str]]:
-    """`["optimizer=shb,nshb", "seed=0"]` as `{"optimizer": ["shb", "nshb"], "seed": ["0"]}`."""
+def parse_where(where: Iterable[str], option: str = "--where") -> dict[str, list[str]]:
+    """`["optimizer=shb,nshb", "seed=0"]` as `{"optimizer": ["shb", "nshb"], "seed": ["0"]}`.
+
+    option: what the user wrote them after, for the ValueError about one that cannot be read.
+    """
     conditions: dict[str, list[str]] = {}
     for condition in where:
         key, separator, values = condition.partition("=")
         if not separator or not key.strip() or not values.strip():
-            raise ValueError(f"--where takes AXIS=VALUE or AXIS=VALUE,VALUE; not {condition!r}")
+            raise ValueError(f"{option} takes AXIS=VALUE or AXIS=VALUE,VALUE; not {condition!r}")
         conditions[key.strip()] = [value.strip() for value in values.split(",")]
     return conditions
 

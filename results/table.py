@@ -272,7 +272,7 @@ def _baseline(text: str | None, frame: Frame, axes: Sequence[str]) -> dict[str, 
         return {}
     named: dict[str, Any] = {}
     for part in text.split(","):
-        ((key, values),) = parse_where([part]).items()
+        ((key, values),) = parse_where([part], "--baseline").items()
         if key not in axes:
             raise ValueError(f"the baseline names {key}: it must be an axis of the table ({', '.join(axes)})")
         run = next((run for run in frame.runs if run.matches({key: values})), None)

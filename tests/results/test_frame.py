@@ -50,8 +50,12 @@ def test_bad_conditions_say_what_to_write(lab, curve):
     lab.run("a", curve([0.1]))
     with pytest.raises(ValueError, match="AXIS=VALUE"):
         parse_where(["optimizer"])
-    with pytest.raises(ValueError, match=r"no run has the axis optimiser; there is .*optimizer"):
+    with pytest.raises(ValueError, match=r"no run has the axis optimiser; did you mean optimizer"):
         load(lab.store, where=["optimiser=shb"])
+    with pytest.raises(ValueError, match=r"no run has the axis lr; did you mean optimizer.lr\?"):
+        load(lab.store, where=["lr=0.1"])
+    with pytest.raises(ValueError, match=r"no run has the axis xyz; there are .*optimizer, .*seed"):
+        load(lab.store, where=["xyz=0.1"])
 
 
 def test_columns_are_read_on_demand_but_all_names_are_known(lab, curve):

@@ -79,7 +79,7 @@ def test_the_last_row_that_measured_counts_even_when_it_is_nan(lab, curve):
 
 def test_an_unknown_metric_names_what_there_is(lab, curve):
     lab.run("a", curve([0.1]))
-    with pytest.raises(ValueError, match=r"no run has the metric test_acuracy; there is .*test_accuracy"):
+    with pytest.raises(ValueError, match=r"no run has the metric test_acuracy; did you mean test_accuracy"):
         value(lab, "test_acuracy")
 
 

@@ -8,6 +8,7 @@ from scipy import stats as reference
 
 from batchlab.results.stats import holm
 from batchlab.results.store import SweepEntry
+from batchlab.results.plot import plot
 from batchlab.results.table import table
 
 SEEDS = range(4)
@@ -164,7 +165,7 @@ def test_unpaired_baselines_are_welchs_and_say_so(lab, curve):
         ({"metrics": ["test_acc"]}, "no run has the metric test_acc"),
         ({"baseline": "optimizer=lion"}, "no run has the baseline optimizer=lion; optimizer is one of shb"),
         ({"baseline": "seed=0"}, "must be an axis of the table"),
-        ({"baseline": "shb"}, "AXIS=VALUE"),
+        ({"baseline": "shb"}, "--baseline takes AXIS=VALUE"),
         ({"where": ["optimizer"]}, "AXIS=VALUE"),
         ({"sweep": "none"}, "no sweep named none"),
     ],
@@ -179,6 +180,8 @@ def test_an_empty_store_says_what_to_do(lab):
     sheet = table(lab.store).sheet()
     assert sheet.rows == []
     assert "batchlab status" in sheet.empty
+    with pytest.raises(ValueError, match="no runs match: see `batchlab status`"):
+        plot(lab.store, metric="test_accuracy").figure()
 
 
 def test_one_seed_says_that_it_is_one(lab, curve):

@@ -135,7 +135,8 @@ def apply(tree: dict[str, Any], settings: Iterable[Setting]) -> dict[str, Any]:
         if setting.mode == "add" and exists:
             raise ConfigError(f"{setting.text}: {setting.key} exists; write it without the +")
         if not isinstance(node, dict) or (not exists and setting.mode in ("change", "delete")):
-            hint = suggest(setting.key, (k for k, _ in dotted(tree)))
+            group = [] if path else _nearest(last, list(tree))  # a typo in an axis, before one of its keys
+            hint = suggest(setting.key, group or (k for k, _ in dotted(tree)))
             raise ConfigError(f"{setting.text}: there is no key {setting.key}; {hint}")
         if setting.mode == "delete":
             if setting.key in FIXED or top in OURS or last in ("name", "_target_"):

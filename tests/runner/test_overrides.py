@@ -83,6 +83,7 @@ def test_types_follow_the_default() -> None:
     [
         ("optimizer.lrr=1", "did you mean optimizer.lr?"),
         ("lr=1", "did you mean optimizer.lr?"),
+        ("optimizr=adam", "did you mean optimizer?"),
         ("train.epoch=1", "did you mean train.epochs?"),
         ("zzzz=1", "there is no key zzzz"),
         ("optimizer.lr=fast", "must be a number"),

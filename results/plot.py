@@ -181,10 +181,11 @@ class Plot(Drawing):
                 color, dash = looks[hue]
                 handles.append(Line2D([], [], color=color, ls=dash, lw=2, label=f"{hue} ({_counts(own)})"))
         mean = "geometric mean" if log else "mean"
+        stop = ";\n" if len(self.clocks) == 1 else "; "  # one panel is too narrow for the whole line
         legend = figure.legend(
             handles=handles, loc="outside lower left", ncols=min(len(handles), 2 + len(self.clocks) // 2 * 2),
             frameon=False, fontsize=8.5, labelcolor=INK, handlelength=2.6, columnspacing=1.4, alignment="left",
-            title=f"{mean} over seeds, 95 % t interval (from 3 seeds on); thin lines did not finish, × diverged",
+            title=f"{mean} over seeds, 95 % t interval (from 3 seeds on){stop}thin lines did not finish, × diverged",
             title_fontsize=7.5,
         )  # fmt: skip
         legend.get_title().set_color(GREY)

@@ -77,35 +77,42 @@ def claims(frame: Frame, margin: float) -> list[Claim]:
 
 
 def _claims(frame: Frame, among: dict[str, Any], margin: float) -> Iterator[Claim]:
-    small, large = (Side(f"constant {role}", among | {"role": role}) for role in ("small", "large"))
+    small, large = (Side(role, among | {"role": role}) for role in ("small", "large"))
     sides = list(_adaptive(frame, among))
     for side in sides:
-        yield _claim("fewer steps than the constant small batch", side, small, STEPS)
+        yield _claim("fewer steps than constant small", side, small, STEPS)
     for side in sides:
-        near = f"as accurate as the constant small batch, within {100 * margin:g} points"
+        near = f"as accurate as constant small, to {100 * margin:g} points"
         yield replace(_claim(near, side, small, ACCURACY), margin=margin, within=True)
     for side in sides:
-        yield _claim("more accurate than the constant large batch", side, large, ACCURACY)
+        yield _claim("more accurate than constant large", side, large, ACCURACY)
     loose = {side.where["test"]: side for side in sides if side.where["role"] == "loose"}
     pairs = [(side, loose[side.where["test"]]) for side in sides if side.where["role"] == "tight"]
     without = (Side("a smaller tolerance", among | {"role": "tight"}), Side("a larger one", among | {"role": "loose"}))
     for tight, looser in pairs or [without]:
-        yield _claim("a smaller tolerance grows faster: fewer steps", tight, looser, STEPS)
+        yield _claim("smaller tolerance, faster growth: fewer steps", tight, looser, STEPS)
 
 
 def _claim(text: str, ours: Side, rival: Side, metric: Metric) -> Claim:
-    return Claim(text, "its tables are unknown", "reconstructed", ours, (rival,), metric, match=("experiment",))
+    return Claim(text, "tables unknown", "reconstructed", ours, (rival,), metric, match=("experiment",))
 
 
 def _adaptive(frame: Frame, among: dict[str, Any]) -> Iterator[Side]:
-    """One side for each test and role, named by its setting where it has a single one."""
+    """One side for each test and role, named by its tolerance where it has a single one."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for run in frame.runs:
         if run.value("test") in TESTS:
-            found.setdefault((run.value("test"), run.value("role")), {})[str(run.value("setting"))] = None
-    for (test, role), settings in found.items():
-        name = f"{test} {next(iter(settings)) if len(settings) == 1 else f'({role})'}"
+            found.setdefault((run.value("test"), run.value("role")), {})[_tolerance(run)] = None
+    for (test, role), tolerances in found.items():
+        name = f"{test} {next(iter(tolerances)) if len(tolerances) == 1 else f'({role})'}"
         yield Side(name, among | {"test": test, "role": role})
+
+
+def _tolerance(run: RunRow) -> str:
+    """The first number of a test's setting (eta, or theta, to which nu is in proportion); a baseline's sizes."""
+    setting = str(run.value("setting"))
+    number = re.search(r"\d[\d.]*", setting) if run.value("test") in TESTS else None
+    return number[0] if number else setting
 
 
 def _outcomes(frame: Frame, steps: Frame) -> Iterator[tuple[RunRow, Mapping[str, float]]]:
@@ -135,7 +142,7 @@ def tail_loss(samples: NDArray[np.float64], losses: NDArray[np.float64]) -> floa
 
 
 def _table(outcomes: Frame) -> Sheet:
-    """One block for each experiment and optimizer: what is best is told within a block."""
+    """One block for each experiment and optimizer, in which the best is told; a line a method, so no intervals."""
     axes = (*STRATUM, "test", "setting")
     blocks = dict.fromkeys(tuple(map(run.value, STRATUM)) for run in outcomes.runs)
     metrics = [metric for metric in COLUMNS if metric.name in outcomes.names]
@@ -151,10 +158,14 @@ def _table(outcomes: Frame) -> Sheet:
     return Sheet(
         title,
         sheets[0].columns,
-        [row for sheet in sheets for row in sheet.rows],
-        [note.replace("best of its column", within) for note in notes],
+        [[_brief(cell) for cell in row] for sheet in sheets for row in sheet.rows],
+        [note.replace("best of its column", within).replace("; brackets: 95 % t interval", "") for note in notes],
         [record for sheet in sheets for record in sheet.records],
     )
+
+
+def _brief(cell: Text) -> Text:
+    return replace(cell, detail=re.sub(r"^\[[^\]]*\] *", "", cell.detail))
 
 
 def _identity(frame: Frame, steps: Frame) -> Judged:
@@ -239,12 +250,10 @@ def _plots(frame: Frame, steps: Frame) -> Iterator[Plot]:
 
 
 def _for_legends(frame: Frame) -> Frame:
-    """The tests first, and tolerances by their first number, so that a line's dash means the same for all tests."""
+    """The tests first, each known by its tolerance, so that a line's dash means the same for all of them."""
 
     def labels(run: RunRow) -> dict[str, Any]:
-        test, setting = run.value("test"), str(run.value("setting"))
-        number = re.search(r"\d[\d.]*", setting) if test in TESTS else None
-        return {"optimizer": run.value("optimizer"), "test": test, "tolerance": number[0] if number else setting}
+        return {"optimizer": run.value("optimizer"), "test": run.value("test"), "tolerance": _tolerance(run)}
 
     runs = sorted(frame.runs, key=lambda run: run.value("test") not in TESTS)
     return known_by(replace(frame, runs=runs, ordered=True), labels)

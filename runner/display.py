@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from batchlab.results.record import read_stream
+from batchlab.results.sheet import count
 from batchlab.results.store import Run, RunState, State
 
 from .config import Planned
@@ -82,11 +83,11 @@ class Display:
     drawn: float = 0.0
     screen: Live | None = None
 
-    def begin(self, plans: Sequence[Planned], skipped: Sequence[Planned]) -> None:
+    def begin(self, total: int, done: int, left: int) -> None:
         """Say what is to come."""
-        self.total = len(plans)
-        left = len(plans) - len(skipped)
-        self.console.print(f"{len(plans)} runs: {len(skipped)} done already, {left} to go", highlight=False)
+        alone = total - done - left  # failed before, damaged, or another process's: a note said which
+        parts = [f"{n:,} {what}" for n, what in ((done, "done already"), (alone, "left alone")) if n]
+        self.console.print(f"{count(total, 'run')}: {', '.join([*parts, f'{left:,} to go'])}", highlight=False)
         self.total = left
         if self.live and left:
             self.screen = Live(self, console=self.console, refresh_per_second=4, transient=True)
@@ -151,24 +152,28 @@ class Display:
             self.screen.stop()
 
     def __rich__(self) -> Group:
-        table = Table.grid(padding=(0, 2))
+        wide = self.console.width >= 120
+        table = Table.grid(padding=(0, 2), expand=True)  # a ratio holds only then
         table.add_column(no_wrap=True)
-        table.add_column(width=20)
+        table.add_column(width=20 if wide else 8)
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         table.add_column(no_wrap=True)
         for active in list(self.active.values()):
-            bar = ProgressBar(total=1.0, completed=active.done, width=20)
-            table.add_row(active.run.run_id, bar, title(active.planned), active.last)
+            bar = ProgressBar(total=1.0, completed=active.done, width=20 if wide else 8)
+            last = active.last if wide else active.last.rpartition("  ")[2]  # the figure that tells most
+            table.add_row(active.run.run_id, bar, title(active.planned), last)
         return Group(table, Text(self.summary(), style="bold"))
 
     def summary(self) -> str:
         """Counts, time so far and time left."""
-        ended = sum(self.counts.values())
-        parts = [f"{ended}/{self.total} runs"]
-        parts += [f"{count} {state}" for state, count in self.counts.items() if state is not State.DONE]
+        if not self.total:
+            return "nothing to train"
+        ended = sum(n for state, n in self.counts.items() if state is not State.INTERRUPTED)
+        parts = [f"{ended:,} of {count(self.total, 'run')}"]
+        parts += [f"{n:,} {state}" for state, n in self.counts.items() if state is not State.DONE]
         parts.append(duration(time.monotonic() - self.began))
         progress = ended + sum(a.done for a in self.active.values())
-        if progress > 0.05 * self.total and ended < self.total:
+        if self.active and progress > 0.05 * self.total:
             spent = time.monotonic() - self.began
             parts.append(f"about {duration(spent / progress * (self.total - progress))} left")
         return "  ·  ".join(parts)

@@ -27,8 +27,8 @@ ENDED_WELL = FINISHED | {State.RUNNING}
 class Observer(Protocol):
     """Watches a sweep."""
 
-    def begin(self, plans: Sequence[Planned], skipped: Sequence[Planned]) -> None:
-        """All runs of the sweep, and those of them that are done already."""
+    def begin(self, total: int, done: int, left: int) -> None:
+        """How many runs the sweep has, are done already, and will be started."""
 
     def started(self, planned: Planned, run: Run, resumed: bool) -> None:
         """A run starts."""
@@ -85,12 +85,11 @@ def run_sweep(
     """
     report = Report()
     left: list[Planned] = []
-    skipped: list[Planned] = []
     for planned in plans:
         before = store.run(planned.run_id).read_state()
         state = before.state
         if state in SKIPPED:
-            skipped.append(planned)
+            report.skipped += 1
             report.states[state] += 1
         elif state is State.FAILED and not retry:
             report.states[State.FAILED] += 1
@@ -102,8 +101,7 @@ def run_sweep(
             observer.note(f"{planned.run_id} is being trained by another process: left alone")
         else:
             left.append(planned)
-    report.skipped = len(skipped)
-    observer.begin(plans, skipped)
+    observer.begin(len(plans), report.skipped, len(left))
     running: dict[str, Planned] = {}
     with _stop_signals() as asked:
         halted = False

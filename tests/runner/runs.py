@@ -62,7 +62,7 @@ class Watcher:
     at_once: int = 0
     most: int = 0
 
-    def begin(self, plans: Sequence[Planned], skipped: Sequence[Planned]) -> None:
+    def begin(self, total: int, done: int, left: int) -> None:
         """Nothing to remember."""
 
     def started(self, planned: Planned, run: Run, resumed: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from batchlab.results.sheet import count
 from batchlab.results.store import RunStore
 
 from .schema import ConfigError
@@ -94,6 +95,10 @@ def execute(
         if isinstance(executor, LocalExecutor):
             executor.warm_up()  # imports torch on the other core while this process checks the runs
         try:
+            if isinstance(executor, LocalExecutor) and any(p.tree["train"]["device"] == "cuda" for p in plans):
+                from .worker import check_gpu
+
+                check_gpu()
             _check(plans)
         except BaseException:
             executor.close()
@@ -134,7 +139,7 @@ def _dry_run(plans: Sequence[Planned]) -> int:
     _check(elsewhere, data_at_hand=False)
     for planned in plans:
         OUT.print(Text(f"{planned.run_id}  {title(planned)}"), soft_wrap=True)
-    OUT.print(f"{len(plans)} runs, all valid; nothing was started", style="bold")
+    OUT.print(f"{count(len(plans), 'run')}, all valid; nothing was started", style="bold")
     if elsewhere:
         names = ", ".join(sorted({p.tree["dataset"]["name"] for p in elsewhere}))
         OUT.print(f"not checked against the data, which is not here yet: {names} (`batchlab data prepare {names}`)")

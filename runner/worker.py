@@ -50,14 +50,19 @@ def rank_main(path: str) -> str:
     return outcome.state
 
 
+def check_gpu() -> None:
+    """Raise ConfigError where `train.device=cuda` cannot be had."""
+    if not torch.cuda.is_available():
+        raise ConfigError("train.device=cuda: no GPU can be used here; set train.device=cpu or auto")
+
+
 def _device(config: RunConfig) -> torch.device:
     wanted = config.train.device
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cpu":
         return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise ConfigError("train.device=cuda: no GPU can be used here; set train.device=cpu or auto")
+    check_gpu()
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     torch.cuda.set_device(device)
     return device

@@ -75,6 +75,7 @@ BAD = {
     "loss": (["train.loss=hinge"], "choose cross_entropy, mse"),
     "loss of another task": (["train.loss=mse"], "needs train.loss=cross_entropy"),
     "precision": (["train.precision=half"], "train.precision=half"),
+    "no GPU": (["train.device=cuda"], "train.device=cuda: no GPU can be used here"),
     "epochs": (["train.epochs=0"], "must be positive"),
     "samples": (["train.samples=some"], "whole number"),
     "unimportable": (["optimizer._target_=no.such.Thing"], "cannot import no.such.Thing"),
@@ -94,6 +95,7 @@ def test_bad_requests(
     import re
 
     monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("batchlab.runner.executors.local.LocalExecutor.warm_up", lambda self, *_: None)  # it takes 3 s
     runs = tmp_path / "runs"
     code, said = batchlab("train", *overrides, "--runs", str(runs), monkeypatch=monkeypatch, capfd=capfd)

@@ -13,6 +13,7 @@ from typing import Any
 
 from batchlab.results.atomic import replace_text
 from batchlab.results.frame import GROUPS, Frame
+from batchlab.results.layers import Layers
 from batchlab.results.load import load
 from batchlab.results.metrics import Metric
 from batchlab.results.plot import Drawing, Plot
@@ -26,6 +27,7 @@ from batchlab.results.table import build_table
 
 CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "objective_gap")
 LINES = 14
+PANELS = 6
 
 
 def report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
@@ -118,6 +120,9 @@ def _overview(frame: Frame) -> str:
     hue = ",".join(varying[:2]) or "optimizer"
     if len({run.value(hue) for run in frame.runs}) <= LINES:
         parts += [_svg(Plot(frame, metric, ("samples", "seconds"), hue)) for metric in metrics[:2]]
+    layers = frame.stream("layers").select(lambda run: run.rows.stop > run.rows.start)
+    if layers.runs and len({run.value(hue) for run in layers.runs}) <= PANELS:
+        parts.append(_svg(Layers(layers, tuple(map(Metric, ("mean", "clipped_low", "clipped_high"))), hue)))
     return "".join(parts)
 
 

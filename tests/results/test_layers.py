@@ -8,6 +8,7 @@ from batchlab.results.load import load
 from batchlab.results.metrics import Metric
 from batchlab.results.plot import plot
 from batchlab.results.record import Recorder
+from batchlab.results.report import report
 
 NAMES = ("stem.weight", "head.weight", "head.bias")
 
@@ -15,7 +16,14 @@ NAMES = ("stem.weight", "head.weight", "head.bias")
 def with_layers(lab, curve, run_id, level, state="done", **config):
     """Rows of three layers at samples 0, 64, 128; the multiplier is level, then a tenth more a layer."""
     rows = [
-        {"samples": samples, "steps": samples // 32, "layer": name, "mean": level + 0.1 * i, "clipped_low": level / 2}
+        {
+            "samples": samples,
+            "steps": samples // 32,
+            "layer": name,
+            "mean": level + 0.1 * i,
+            "clipped_low": level / 2,
+            "clipped_high": 0.0,
+        }
         for samples in (0, 64, 128)
         for i, name in enumerate(NAMES)
     ]
@@ -74,3 +82,9 @@ def test_only_runs_that_are_done(lab, curve):
     with_layers(lab, curve, "a", 0.5, "interrupted")
     with pytest.raises(ValueError, match=r"log\.gsnr=true"):
         plot(lab.store, metric="mean").figure()
+
+
+def test_the_report_shows_the_layers_of_runs_that_belong_to_no_paper(layered, tmp_path):
+    page = report(layered.store, tmp_path / "report.html").read_text()
+    assert "share at the lower clip" in page
+    assert "stem.weight" in page

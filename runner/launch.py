@@ -69,7 +69,7 @@ def _train_and_settle(run: Run, launch: Launch) -> int:
         failure = LaunchFailure(" ".join(str(error).split()) or type(error).__name__, traceback.format_exc())
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what follows takes no time and must not be cut short
-    if failure is not None and run.read_state().state is not State.INTERRUPTED:
+    if failure is not None and run.read_state().state not in FINISHED | {State.INTERRUPTED}:
         (run.log / "traceback.txt").write_text(failure.traceback)
         run.write_state(state="failed", reason=failure.reason, ended=now())
         return 1

@@ -45,7 +45,8 @@ def rank_main(path: str) -> str:
     finally:
         if world > 1:
             dist.destroy_process_group()
-    if outcome.state == "interrupted":
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on all is written: there is nothing to finish
+    if context.stopping or outcome.state == "interrupted":
         sys.exit(INTERRUPTED)  # to return would be to wait for an agent that waits for this process to end
     return outcome.state
 

@@ -5,7 +5,7 @@
 saga      seconds to gap 1e-8 on a9a: DASVRDA (tuned, theory's step) against scikit-learn's saga, interleaved medians
 backends  one stage of DASVRDA in Numba, torch and SciPy, on the same draws
 batches   the paper's mini-batch claim: passes and iterations to 1e-8 over b, step size from the paper's grid
-solvers   all solvers at b = sqrt(n), tuned by the same rule, three regularisers
+solvers   all solvers at b = sqrt(n) (and SAGA at 1), tuned by the same rule, three regularisers
 cost      an inner iteration's time against non-zeros and d
 memory    n = 1,000,000, d = 1,000, sparse: seconds and peak resident memory
 compile   the first stage in a fresh process, with an empty and with a filled Numba cache
@@ -34,6 +34,7 @@ from sklearn.linear_model import LogisticRegression
 
 from batchlab.optimizers.finite_sum import (
     DASVRDA,
+    FISTA,
     SAGA,
     SVRG,
     AccProxSVRG,
@@ -193,7 +194,9 @@ def solvers() -> None:
             (Katyusha, {}),
             (AccProxSVRG, {"strong_convexity": 1e-6}),
             (AccProxSVRG, {"strong_convexity": 1e-4}),
-            (SAGA, {}),
+            (SAGA, {"batch_size": round(problem.n**0.5)}),
+            (SAGA, {"batch_size": 1}),
+            (FISTA, {}),
         ]
         for cls, options in cases:
             best = tune(

@@ -271,6 +271,8 @@ def _limits(axes: Axes, lines: Sequence[Curve], scale: float, *, log: bool) -> N
     bands = bands[np.isfinite(bands)]
     if len(bands):
         low, high = min(low, max(low - room, bands.min())), max(high, min(high + room, bands.max()))
+    if scale == 100:  # a share: a t interval may leave [0, 1], the page need not
+        low, high = min(float(inner.min()), max(low, 0.0)), max(float(inner.max()), min(high, 1.0))
     pad = 0.04 * (high - low or 1.0)
     axes.set_ylim(scale * float(back(low - pad)), scale * float(back(high + pad)))
 

@@ -109,6 +109,14 @@ def test_two_runs_have_no_band_and_fill_the_page(lab, curve):
     assert 1 < high < 10
 
 
+def test_an_accuracys_axis_ends_near_100_percent(lab, curve):
+    for seed, level in enumerate([0.5, 0.97, 0.99]):
+        lab.run(f"a{seed}", curve([0.1, level]), seed=seed)
+    low, high = plot(lab.store, metric="test_accuracy").figure().axes[0].get_ylim()
+    assert -5 < low < 10
+    assert 99 < high < 105
+
+
 def test_two_keys_are_colour_and_dash(lab, curve):
     for optimizer in ("shb", "adam"):
         for schedule in ("constant", "cosine"):

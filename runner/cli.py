@@ -25,7 +25,8 @@ app = typer.Typer(
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[OVERRIDE]...", help="Choices and values in Hydra's grammar, e.g. optimizer=adam seed=1,2."
+        metavar="[OVERRIDE]...",
+        help="Choices and values in Hydra's grammar, e.g. optimizer=adam train.epochs=5; in a sweep seed=1,2 too.",
     ),
 ]
 Runs = Annotated[
@@ -77,7 +78,10 @@ def sweep(
 
 
 @app.command()
-def status(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None, runs: Runs = RUNS) -> None:
+def status(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A sweep; all runs without it.")] = None,
+    runs: Runs = RUNS,
+) -> None:
     """What is done, running, failed (and why), left."""
     from . import commands
 
@@ -110,7 +114,10 @@ def table(
 @app.command()
 def plot(
     metric: Annotated[str, typer.Option("--metric", metavar="M", help="What to plot.")] = "test_accuracy",
-    x: Annotated[str, typer.Option("--x", metavar="samples|steps|seconds", help="Against what.")] = "samples",
+    x: Annotated[
+        str,
+        typer.Option("--x", metavar="samples|steps|seconds", help="Against what; also epochs, passes or gradients."),
+    ] = "samples",
     hue: Annotated[str | None, typer.Option("--hue", metavar="AXIS", help="One line a value of it.")] = None,
     where: Where = None,
     sweep: Sweep = None,
@@ -156,7 +163,7 @@ def report(
 @app.command()
 def data(
     action: Annotated[str, typer.Argument(metavar="list|prepare")] = "list",
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="What to prepare.")] = None,
 ) -> None:
     """The data sets: what there is, and download or convert by name."""
     from . import commands

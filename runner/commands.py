@@ -141,8 +141,10 @@ def _dry_run(plans: Sequence[Planned]) -> int:
         OUT.print(Text(f"{planned.run_id}  {title(planned)}"), soft_wrap=True)
     OUT.print(f"{count(len(plans), 'run')}, all valid; nothing was started", style="bold")
     if elsewhere:
-        names = ", ".join(sorted({p.tree["dataset"]["name"] for p in elsewhere}))
-        OUT.print(f"not checked against the data, which is not here yet: {names} (`batchlab data prepare {names}`)")
+        names = sorted({p.tree["dataset"]["name"] for p in elsewhere})
+        known = [name for name in names if name in {entry.name for entry in available()}]  # not a user's own file
+        how = f" (`batchlab data prepare {' '.join(known)}`)" if known else ""
+        OUT.print(f"not checked against the data, which is not here yet: {', '.join(names)}{how}", soft_wrap=True)
     return 0
 
 

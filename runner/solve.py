@@ -122,7 +122,8 @@ def make_solver(
             **settings,
         )
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"optimizer={config.optimizer['name']}: {error}") from error
+        text = str(error).replace("pass zero_rows='keep'", "set optimizer.zero_rows=keep")
+        raise ConfigError(f"optimizer={config.optimizer['name']}: {text}") from error
     return solver
 
 

@@ -118,7 +118,7 @@ def claims(data: Iterable[str]) -> list[Claim]:
                 (batch("√n/4"),), passes, margin=LINEAR, within=True,
             ),
             Claim(
-                f"{name}: from 2√n on they saturate", "abstract", "read", batch("2√n"), (batch("8√n"),), passes,
+                f"{name}: from 2√n on they saturate", "reference calculation", "ours", batch("2√n"), (batch("8√n"),), passes,
                 margin=SATURATED,
             ),
         ]  # fmt: skip

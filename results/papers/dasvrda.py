@@ -118,8 +118,8 @@ def claims(data: Iterable[str]) -> list[Claim]:
                 (batch("√n/4"),), passes, margin=LINEAR, within=True,
             ),
             Claim(
-                f"{name}: from 2√n on they saturate", "reference calculation", "ours", batch("2√n"), (batch("8√n"),), passes,
-                margin=SATURATED,
+                f"{name}: from 2√n on they saturate", "reference calculation", "ours", batch("2√n"), (batch("8√n"),),
+                passes, margin=SATURATED,
             ),
         ]  # fmt: skip
         if name in MOST_PASSES:

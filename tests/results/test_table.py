@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
+from batchlab.results.plot import plot
 from batchlab.results.stats import holm
 from batchlab.results.store import SweepEntry
-from batchlab.results.plot import plot
 from batchlab.results.table import table
 
 SEEDS = range(4)

@@ -333,7 +333,10 @@ def test_bad_requests(case: str) -> None:
 
 FILES = {
     "NaN": ("1 1:nan\n-1 1:1\n", "NaN|infinite"),
-    "zero rows": ("1 1:1\n-1\n1 1:2\n", r"1 of 3 rows of A are all zeros \(the first is row 1\).* set optimizer.zero_rows=keep"),
+    "zero rows": (
+        "1 1:1\n-1\n1 1:2\n",
+        r"1 of 3 rows of A are all zeros \(the first is row 1\).* set optimizer.zero_rows=keep",
+    ),
     "three labels": ("1 1:1\n2 1:1\n3 1:2\n", "two classes"),
     "one label": ("1 1:1\n1 1:3\n", "two classes"),
     "no numbers": ("hello world\n", "bad.txt"),

@@ -64,7 +64,9 @@ def build(node: Node, axis: str, *args: Any, **given: Any) -> Any:
     try:
         return target(*args, **given, **arguments(node))
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"{axis}={node.get('name')}: {error}") from error
+        nulls = [f"{axis}.{key}" for key, value in node.items() if value is None]
+        hint = f" (is null meant for {' and '.join(nulls)}?)" if nulls and isinstance(error, TypeError) else ""
+        raise ConfigError(f"{axis}={node.get('name')}: {error}{hint}") from error
 
 
 def is_solver(node: Node) -> bool:

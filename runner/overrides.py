@@ -152,9 +152,12 @@ def apply(tree: dict[str, Any], settings: Iterable[Setting]) -> dict[str, Any]:
 def typed(setting: Setting, default: Any) -> Any:
     """The setting's value as the type of the default it replaces.
 
-    `null`, a missing value `???` and an interpolation say nothing of a type: they take anything.
+    A default of `null`, a missing value `???` and an interpolation say nothing of a type: they take anything. The keys of
+    an axis take `null` too: whoever is built from them says whether that means something.
     """
     value = setting.value
+    if value is None and setting.key.split(".", 1)[0] in AXES:
+        return None
     free = default is None or (isinstance(default, str) and (default == "???" or "${" in default))
     if free or (isinstance(value, str) and "${" in value):
         return value

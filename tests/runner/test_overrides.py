@@ -78,6 +78,12 @@ def test_types_follow_the_default() -> None:
     assert tree["seed"] == "${train.epochs}"
 
 
+def test_the_keys_of_an_axis_take_null_and_the_others_do_not() -> None:
+    assert applied("optimizer.lr=null")["optimizer"]["lr"] is None
+    with pytest.raises(ConfigError, match="must be a whole number"):
+        applied("train.micro_batch=null")
+
+
 @pytest.mark.parametrize(
     ("override", "says"),
     [

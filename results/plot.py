@@ -133,7 +133,8 @@ class Plot(Drawing):
         rows = [values[run.rows][valid[run.rows]] for run in self.frame.runs]
         known = np.concatenate(rows) if rows else np.empty(0)
         known = known[np.isfinite(known)]
-        wide = len(known) and known.min() > 0 and known.max() > 5 * known.min()
+        above = known[known > 0]  # a gap to the optimum may end in rounding, at and below 0
+        wide = 2 * len(above) > len(known) and above.max() > 5 * above.min()
         return bool(self.metric.quantity.log and wide)
 
     def _draw(self, axes: Axes, lines: Sequence[Curve], looks: Looks) -> None:

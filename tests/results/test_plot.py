@@ -45,6 +45,22 @@ def test_a_running_minimum_is_a_step_function(lab, curve):
     assert line.mean.tolist() == [3.0, 2.5, 1.5, 1.5, 1.5, 1.0]
 
 
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([1.0, 1e-4, 1e-16, 0.0, -1e-17], "log"),  # rounding at the end
+        ([1.0, 0.5, 0.3], "linear"),
+        ([1.0, -1.0, 0.01, -2.0, -3.0], "linear"),
+    ],
+)
+def test_a_gap_is_drawn_on_a_logarithm_down_to_rounding(lab, curve, values, scale):
+    lab.run("a", curve(values, "gap"))
+    axes = plot(lab.store, metric="gap", x=["passes"]).figure().axes[0]
+    assert axes.get_yscale() == scale
+    shown = [value for value in values if value > 0] if scale == "log" else values
+    assert list(axes.lines[0].get_ydata()) == pytest.approx(shown)
+
+
 def test_a_logarithmic_axis_has_geometric_means(lab, curve):
     for seed, level in enumerate([1.0, 100.0]):
         lab.run(f"a{seed}", curve([level, level / 10], "train_loss"), seed=seed)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARKERS = "os^D"
+WINDOW = 10
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Weights(Drawing):
                 )
         panels[1, 0].set_yscale("log")
         panels[0, 0].set_ylabel("weight", fontsize=9, color=INK)
-        panels[1, 0].set_ylabel("signal-to-noise ratio (median of 5 steps)", fontsize=9, color=INK)
+        panels[1, 0].set_ylabel(f"signal-to-noise ratio\n(geometric mean of {WINDOW} steps)", fontsize=9, color=INK)
         for axes in panels.flat:
             _dress(axes)
         handles = [Line2D([], [], color=c, lw=2, label=f"w{i}") for i, c in zip(self.weights, shades, strict=True)]
@@ -73,9 +74,11 @@ class Weights(Drawing):
             return
         for line in curves(part, Metric(name), "steps", "method", log=log):
             y = line.mean
-            if log and len(y) >= 5:  # a ratio of one step's 64 groups is noisy
-                y = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(y, 2, mode="edge"), 5), axis=1)
-            axes.plot(line.x, y, color=shade, lw=1.5)
+            x = line.x
+            if log and len(y) >= WINDOW:  # one step's ratio is noisy, and flips where the step overshoots
+                y = np.exp(np.lib.stride_tricks.sliding_window_view(np.log(y), WINDOW).mean(axis=1))
+                x = x[WINDOW - 1 :]
+            axes.plot(x, y, color=shade, lw=1.5)
 
 
 @dataclass(frozen=True)

@@ -121,8 +121,9 @@ def test_the_order_of_the_weights(book):
     assert found["VR-SGD: w1 and w10 converge last"] is Verdict.HOLDS
     sheet = next(sheet for sheet in made.sheets() if "each weight" in sheet.title)
     sgd = [cell.text for cell in sheet.rows[0]]
+    assert [row[0].text for row in sheet.rows] == ["0.2", "", "", "", "best", "", "", ""]
     # 4.5 e^(-0.05 t) = 0.5 at t = 43.9, 3.5 at 38.9; w5 and w6 jump to within it
-    assert sgd == ["SGD", "44", "39", "33", "22", "1", "1", "22", "33", "39", "44"]
+    assert sgd == ["0.2", "SGD", "44", "39", "33", "22", "1", "1", "22", "33", "39", "44"]
 
 
 def test_an_order_that_is_not_there_does_not_hold(book):

@@ -27,7 +27,7 @@ from .facts import facts
 from .rank import Context, Meters
 from .schema import ConfigError, RunConfig, axes_of, read_tree
 from .train import Outcome
-from .tuned import TUNED, choose
+from .tuned import ROUNDING, TUNED, choose
 
 LOSSES = {"cross_entropy": "logistic", "mse": "squared", "squared_hinge": "squared_hinge"}
 """The component loss of a linear model, by `train.loss`."""
@@ -130,18 +130,10 @@ def make_solver(
 class Journal:
     """Writes a row for each record, keeps the checkpoint, and hears when the run is told to stop."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        dataset: Dataset,
-        solver: Solver[Any, Any],
-        context: Context,
-        optimum: float | None,
-    ) -> None:
+    def __init__(self, config: RunConfig, dataset: Dataset, solver: Solver[Any, Any], context: Context) -> None:
         self.config = config
         self.solver = solver
         self.context = context
-        self.optimum = optimum
         self.recorder = Recorder(context.run)
         self.dataset = dataset
         self.budget = passes_of(config, dataset)
@@ -198,8 +190,8 @@ class Journal:
             "restarts": record.restarts,
             "train_seconds": record.seconds,
         }
-        if self.optimum is not None:
-            row["gap"] = record.value - self.optimum
+        if not math.isnan(record.gap):
+            row["gap"] = record.gap
         row |= self._scores()
         self.evaluating += time.perf_counter() - began
         row["eval_seconds"] = self.evaluating
@@ -218,7 +210,10 @@ class Journal:
 
 
 def solve(config: RunConfig, context: Context) -> Outcome:
-    """Run the solver until its passes are spent, its value leaves the numbers, or it is told to stop."""
+    """Run the solver until its passes are spent, its value leaves the numbers, or it is told to stop.
+
+    Where P* is known, also until nothing but rounding is left of the gap.
+    """
     run, dataset = context.run, load(config.dataset)
     validate(config, dataset)
 
@@ -236,9 +231,10 @@ def solve(config: RunConfig, context: Context) -> Outcome:
     except Told:
         run.write_state(state="interrupted", ended=now())
         return Outcome("interrupted")
-    journal = Journal(config, dataset, solver, context, choice.optimum if choice else None)
+    journal = Journal(config, dataset, solver, context)
     journal.restore()
-    result = solver.solve(passes=journal.budget, every=config.log.evaluate_every, callback=journal)
+    known = {"optimum": choice.optimum, "gap": ROUNDING} if choice else {}
+    result = solver.solve(passes=journal.budget, every=config.log.evaluate_every, callback=journal, **known)
     progress, meters = solver.progress, Meters.on(torch.device("cpu"))  # solvers compute on the host
     meters.gradients, meters.train_seconds = progress.gradients, progress.seconds
     meters.eval_seconds = journal.evaluating

@@ -26,6 +26,8 @@ TUNED = "tuned"
 SEED = 0
 GAP = 1e-8
 """The rule: the fewest passes to this gap."""
+ROUNDING = 1e-13
+"""A run that knows P* ends at this gap. P* itself is certified to 1e-12."""
 
 
 @dataclass(frozen=True)

@@ -154,12 +154,22 @@ def test_the_tuned_step_is_the_librarys(tmp_path: Path) -> None:
     expected = tune(lambda eta: SVRG(problem, step_size=eta, batch_size=21, seed=0), optimum=optimum, passes=60)
     found = rows(run)
     assert {row["lr"] for row in found} == {expected.best.step_size}
-    again = SVRG(problem, step_size=expected.best.step_size, batch_size=21, seed=4).solve(passes=60, every=1.0)
+    again = SVRG(problem, step_size=expected.best.step_size, batch_size=21, seed=4).solve(passes=60)
     assert [row["objective"] for row in found] == [record.value for record in again.records]
     assert [row["gap"] for row in found] == [record.value - optimum for record in again.records]
     said = run.read_state().info["tuning"]
     assert [trial["step_size"] for trial in said["trials"]] == list(GRID)
     assert (said["step_size"], said["optimum"], said["seed"]) == (expected.best.step_size, optimum, 0)
+
+
+def test_a_run_that_knows_the_optimum_ends_at_rounding(tmp_path: Path) -> None:
+    easy = ("optimizer.l1=0.01", "optimizer.l2=0.1", "train.epochs=500", "optimizer.step_size=tuned")
+    run, config = start(tmp_path, "optimizer=dasvrda", *easy)
+    assert work(run, config, stop_after=5) == "interrupted"
+    assert work(run, config) == "done"
+    gaps = [row["gap"] for row in rows(run)]
+    assert gaps[-1] <= tuned.ROUNDING < min(gaps[:-1])
+    assert rows(run)[-1]["epoch"] < 400
 
 
 def test_it_is_found_once_for_all_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,8 +152,8 @@ def apply(tree: dict[str, Any], settings: Iterable[Setting]) -> dict[str, Any]:
 def typed(setting: Setting, default: Any) -> Any:
     """The setting's value as the type of the default it replaces.
 
-    A default of `null`, a missing value `???` and an interpolation say nothing of a type: they take anything. The keys of
-    an axis take `null` too: whoever is built from them says whether that means something.
+    A default of `null`, a missing value `???` and an interpolation say nothing of a type: they take anything. The keys
+    of an axis take `null` too: whoever is built from them says whether that means something.
     """
     value = setting.value
     if value is None and setting.key.split(".", 1)[0] in AXES:

@@ -108,6 +108,28 @@ def losses(rows: Rows, y: Floats, loss: int, x: Floats, out: Floats) -> None:
             out[i] = 0.5 * max(0.0, 1.0 - y[i] * margin) ** 2
 
 
+BLOCK = 64
+"""Samples whose losses are summed before they are written down: the factors 1 + exp(-|m|) of so many fit a float."""
+
+
+@_jit
+def loss_sums(rows: Rows, y: Floats, loss: int, x: Floats, out: Floats) -> None:
+    """out_k = sum of phi(<a_i, x>, y_i) over the k-th BLOCK samples: `losses` with one logarithm a block."""
+    for k in range(out.size):
+        total, product = 0.0, 1.0
+        for i in range(k * BLOCK, min((k + 1) * BLOCK, y.size)):
+            margin = _dot(rows, i, x)
+            if loss == LOGISTIC:
+                m = y[i] * margin
+                total += max(0.0, -m)
+                product *= 1.0 + math.exp(-abs(m))
+            elif loss == SQUARED:
+                total += 0.5 * (margin - y[i]) ** 2
+            else:
+                total += 0.5 * max(0.0, 1.0 - y[i] * margin) ** 2
+        out[k] = total + math.log(product)
+
+
 @_jit
 def margins(rows: Rows, x: Floats, out: Floats) -> None:
     """out_i = <a_i, x>."""

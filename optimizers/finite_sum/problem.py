@@ -133,7 +133,9 @@ class LinearProblem:
 
     def value(self, x: Floats) -> float:
         """P(x)."""
-        return float(self.component_losses(x).mean()) + self.regularizer.value(x)
+        sums = np.empty(-(-self.n // kernels.BLOCK))
+        kernels.loss_sums(self.rows, self.y, self._code, x, sums)
+        return float(sums.sum()) / self.n + self.regularizer.value(x)
 
     def gradient(self, x: Floats) -> Floats:
         """grad F(x), shape (d,), without the regulariser."""

@@ -51,6 +51,21 @@ def test_values_far_out_stay_finite():
 
 
 @pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("n", [2, 63, 64, 65, 1000])
+@pytest.mark.parametrize("scale", [0.0, 1e-3, 1.0, 1e3])
+def test_the_value_is_the_mean_of_the_losses_to_rounding(loss, n, scale):
+    """It is summed in blocks, with one logarithm each."""
+    generator = np.random.default_rng(0)
+    problem = LinearProblem(generator.standard_normal((n, 4)), np.arange(n) % 2, loss)
+    x = scale * generator.standard_normal(4)
+    exact = math.fsum(problem.component_losses(x)) / n
+    assert problem.value(x) == pytest.approx(exact, rel=4e-16)
+    x[0] = math.inf
+    with np.errstate(invalid="ignore"):
+        assert not math.isfinite(problem.value(x))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("net", [L1(0.05), L2(0.1), ElasticNet(0.02, 0.1)])
 def test_duality_gap_bounds_the_distance_and_vanishes(loss, net):
     A, y = data()

@@ -66,7 +66,7 @@ def _places(table: Table, metric: Metric) -> int | None:
     scale = metric.quantity.scale
     shown = [cell.summary for cell in table.cells.values() if cell.metric == metric and cell.values]
     means = [abs(s.mean * scale) for s in shown if math.isfinite(s.mean) and s.mean != 0]
-    spreads = [s.std * scale for s in shown if math.isfinite(s.std) and s.std > 0]
+    spreads = [s.std * scale for s in shown if math.isfinite(s.std) and s.std > 1e-9 * abs(s.mean)]  # not rounding
     if not means or max(means) > 100 * min(means):
         return None
     return decimals(median(spreads) if spreads else math.nan, min(means))

@@ -189,3 +189,12 @@ def test_one_seed_says_that_it_is_one(lab, curve):
     sheet = table(lab.store).sheet()
     assert "one run a cell" in sheet.notes[0]
     assert [row[1].text for row in sheet.rows] == ["80.00", "90.00"]
+
+
+def test_a_spread_of_rounding_shows_no_more_digits(lab, curve):
+    """The mean of equal numbers can be an ulp beside them."""
+    for seed in range(3):
+        lab.run(f"a{seed}", curve([11.970332606492429], "passes"), seed=seed)
+        lab.run(f"b{seed}", curve([9.975277 * (1 + seed * 2e-16)], "passes"), optimizer="adam", seed=seed)
+    sheet = table(lab.store, metrics=["passes"]).sheet()
+    assert [row[1].text for row in sheet.rows] == ["9.975 ± 0.000", "11.970 ± 0.000"]

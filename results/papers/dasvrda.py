@@ -98,7 +98,7 @@ def build(frame: Frame) -> Reproduction:
         judge(frame, claims(data)),
         plots,
         [_reference_gaps(frame), _reference_batches(frame)] if "a9a" in data else [],
-        NOTES,
+        [*NOTES, *_edges(frame)],
     )
 
 
@@ -144,6 +144,21 @@ def _placed(run: RunRow) -> RunRow:
         near = abs(int(size) / int(root) / share - 1) <= ABOUT
         labels |= {"b": int(size), "batch": SHARES[share] if near else str(size)}
     return replace(run, labels=labels)
+
+
+def _edges(frame: Frame) -> list[str]:
+    """A note of the methods whose step size lies at an end of the grid."""
+    found: dict[str, dict[str, None]] = {}
+    for run in frame.runs:
+        tuning = run.info.get("tuning", {})
+        steps = [trial["step_size"] for trial in tuning.get("trials", [])]
+        if steps and tuning["step_size"] in (min(steps), max(steps)):
+            method = run.value("method")
+            if run.value("batch") != "√n" and method != ALONE:
+                method = f"{method} at b = {run.value('b')}"
+            found.setdefault(f"{run.value('data')} {run.value('regularizer')}", {})[method] = None
+    names = "; ".join(f"{place}: {', '.join(methods)}" for place, methods in found.items())
+    return [f"η at an end of the grid, so that a better one may lie beyond: {names}"] if found else []
 
 
 def _tables(frame: Frame, name: str) -> list[Table]:

@@ -46,7 +46,10 @@ class Lab:
                     "objective": 0.3 + gap, "gap": gap if k < 99 or passes > 50 else -1e-17, "train_seconds": 0.002 * k,
                 })  # fmt: skip
             recorder.seal(axes, config)
-        run.write_state(state=state, tuning={"step_size": 5.0, "optimum": 0.3, "seed": 0})
+        trials = [
+            {"step_size": step} for step in ([1.0, 5.0] if method == "Katyusha" or size == 1440 else [1.0, 5.0, 10.0])
+        ]
+        run.write_state(state=state, tuning={"step_size": 5.0, "optimum": 0.3, "seed": 0, "trials": trials})
         labels = {"data": data, "regularizer": net, "method": method, "root": ROOT}
         self.entries.append(SweepEntry(run_id, labels, []))
 
@@ -213,6 +216,13 @@ def test_other_data_has_no_bound_of_a9a(lab):
     made = lab.made()
     assert not any("at most" in item.claim.text for item in made.claims)
     assert made.published == []
+
+
+def test_a_step_at_the_end_of_its_grid_is_said(made):
+    (note,) = [note for note in made.notes if "end of the grid" in note]
+    assert note.endswith(
+        ": a9a (1e-4, 0): Katyusha; a9a (1e-4, 1e-6): Katyusha, DASVRDA at b = 1440; a9a (0, 1e-6): Katyusha"
+    )
 
 
 def test_a_batch_is_named_by_its_share(lab):

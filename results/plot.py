@@ -124,7 +124,7 @@ class Plot(Drawing):
             everything = [line for lines in row for line in lines]
             _limits(row_axes[0], everything, self.metric.quantity.scale, log=log)
         self._legend(figure, [line for row in drawn for line in row[0]], looks, log=log)
-        title = self.title or f"{self._title()} by {self.hue}"
+        title = self.title or f"{self._title()} by {self.hue.replace(',', ', ')}"
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
         return figure
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -85,6 +85,12 @@ def p_value(p: float) -> str:
     ('p 0.012', 'p <0.001', 'p 1')
     """
     return "p <0.001" if p < 0.001 else f"p {p:.2g}"
+
+
+def caption(labels: Mapping[str, Any], overrides: Sequence[str]) -> str:
+    """What sets a run apart in its sweep: `CNN · norm test seed=3`."""
+    named = " · ".join(str(value) for value in labels.values() if value != "")
+    return " ".join([*([named] if named else []), *overrides])
 
 
 def count(n: int, noun: str, plural: str = "") -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from batchlab.results.sheet import Column, Sheet, Text, count, listing
+from batchlab.results.sheet import Column, Sheet, Text, caption, count, listing
 from batchlab.results.store import RunStore, State, SweepEntry
 
 ORDER = (
@@ -74,7 +74,7 @@ class Status:
             [
                 Text(run.run_id),
                 Text(run.state, tone="bad" if TONES.get(run.state) == "bad" else ""),
-                Text(_name(run), tone="dim"),
+                Text(caption(run.labels, run.overrides), tone="dim"),
                 Text(_detail(run)),
             ]
             for run in shown
@@ -133,10 +133,6 @@ def _entries(store: RunStore, sweep: str | None) -> dict[str, SweepEntry]:
 
 def _tone(state: State) -> Any:
     return TONES.get(state, "")
-
-
-def _name(run: RunStatus) -> str:
-    return " ".join(run.overrides) or " ".join(f"{key}={value}" for key, value in run.labels.items())
 
 
 def _detail(run: RunStatus) -> str:

@@ -86,6 +86,8 @@ def compose(overrides: Sequence[str], labels: dict[str, Any] | None = None) -> l
         is_group = {s.key: _checked_group(loader, s.key, s.settings) for s in sweeps}
         bases: dict[tuple[str, ...], dict[str, Any]] = {}
         swept = {s.key for s in sweeps if len(s.settings) > 1}
+        if not swept and not labels:
+            swept = {s.key for s in sweeps}  # a run alone is known by all that was asked for
         runs: dict[str, Planned] = {}
         for settings in combinations(sweeps):
             groups = tuple(s.text for s in settings if is_group[s.key])

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from batchlab.results.record import read_stream
-from batchlab.results.sheet import count
+from batchlab.results.sheet import caption, count
 from batchlab.results.store import Run, RunState, State
 
 from .config import Planned
@@ -25,13 +25,9 @@ COLOURS = {State.DONE: "green", State.DIVERGED: "yellow", State.INTERRUPTED: "ye
 
 
 def title(planned: Planned) -> str:
-    """What sets a run apart in its sweep, for people: labels and overrides; the whole choice where there are none."""
-    if planned.labels or planned.overrides:
-        return " ".join([*map(str, planned.labels.values()), *planned.overrides])
-    tree = planned.tree
-    return " ".join(
-        str(tree[axis]["name"]) for axis in ("optimizer", "lr_schedule", "batch_schedule", "model", "dataset")
-    )
+    """What sets a run apart in its sweep, for people; the whole choice where nothing was asked for."""
+    axes = ("optimizer", "lr_schedule", "batch_schedule", "model", "dataset")
+    return caption(planned.labels, planned.overrides) or " ".join(str(planned.tree[axis]["name"]) for axis in axes)
 
 
 def duration(seconds: float) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from batchlab.optimizers.dense import DenseOptimizer, parts
+from batchlab.optimizers.dense import NON_NEGATIVE, DenseOptimizer, parts
 
 __all__ = ["AdaGradNorm"]
 
@@ -56,6 +55,8 @@ class AdaGradNorm(DenseOptimizer):
         tensor([2.4000, 3.2000])
     """
 
+    limits: ClassVar = dict.fromkeys(("lr", "initial", "eps", "weight_decay"), NON_NEGATIVE)
+
     def __init__(
         self,
         params: ParamsT,
@@ -68,8 +69,7 @@ class AdaGradNorm(DenseOptimizer):
         foreach: bool | None = None,
     ) -> None:
         defaults = {"lr": lr, "per_row": per_row, "initial": initial, "eps": eps}
-        limits = dict.fromkeys(("lr", "initial", "eps", "weight_decay"), (0.0, math.inf))
-        super().__init__(params, defaults | {"weight_decay": weight_decay, "foreach": foreach}, limits)
+        super().__init__(params, defaults | {"weight_decay": weight_decay, "foreach": foreach})
         # The shared v belongs to no parameter. A group's entries travel in `state_dict` as they are.
         first = self.param_groups[0]["params"][0]
         dtype = torch.promote_types(first.dtype, torch.float32)

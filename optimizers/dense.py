@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, overload
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, overload
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.optimizer import ParamsT
 
 Closure = Callable[[], float]
 
+NON_NEGATIVE = (0.0, math.inf)
+FRACTION = (0.0, 1.0)
 CACHED = 1 << 17  # elements of the tensors that a CPU updates together, small enough to stay in its cache
 
 
 class DenseOptimizer(Optimizer):
     """An optimizer whose groups hold real parameters with dense gradients.
 
-    `limits` maps a hyper-parameter to the half-open interval [low, high) it must lie in; every group is
-    checked, also those added later. Whatever a subclass computes is written once, over lists of tensors:
-    `foreach=False` hands it one tensor at a time, `foreach=True` all of a group, and None (the default)
-    chooses: all of a group on an accelerator, where launches cost; on a CPU large tensors one at a time and
-    small ones together, as many as stay in the cache. All three give the same bits.
+    `limits` maps a hyper-parameter to the half-open interval [low, high) it must lie in; every group is checked,
+    also those added later. (It belongs to the class: torch takes defaults, groups and state into a copy or pickle
+    of an optimizer and nothing else, so what an instance is set to must stand among those.)
+
+    Whatever a subclass computes is written once, over lists of tensors: `foreach=False` hands it one tensor at a
+    time, `foreach=True` all of a group, and None (the default) chooses: all of a group on an accelerator, where
+    launches cost; on a CPU large tensors one at a time and small ones together, as many as stay in the cache. All
+    three give the same bits.
     """
 
-    def __init__(self, params: ParamsT, defaults: dict[str, Any], limits: dict[str, tuple[float, float]]) -> None:
-        self.limits = limits
-        super().__init__(params, defaults)
+    limits: ClassVar[Mapping[str, tuple[float, float]]]
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from batchlab.optimizers.dense import FRACTION, NON_NEGATIVE
 from batchlab.optimizers.trust import TrustRatioOptimizer, norms, trust_ratio
 
 
@@ -50,6 +51,10 @@ class LAMB(TrustRatioOptimizer):
     [3.0, 3.5]
     """
 
+    limits: ClassVar = dict.fromkeys(("lr", "eps", "weight_decay"), NON_NEGATIVE) | dict.fromkeys(
+        ("beta1", "beta2"), FRACTION
+    )
+
     def __init__(
         self,
         params: ParamsT,
@@ -70,14 +75,7 @@ class LAMB(TrustRatioOptimizer):
             "exclude": exclude,
             "foreach": foreach,
         }
-        limits = {
-            "lr": (0.0, math.inf),
-            "beta1": (0.0, 1.0),
-            "beta2": (0.0, 1.0),
-            "eps": (0.0, math.inf),
-            "weight_decay": (0.0, math.inf),
-        }
-        super().__init__(params, defaults, limits)
+        super().__init__(params, defaults)
 
     def move(self, x: list[Tensor], group: dict[str, Any], trusted: bool, step: int) -> None:
         g = [self.dense_gradient(p) for p in x]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from batchlab.optimizers.dense import FRACTION, NON_NEGATIVE
 from batchlab.optimizers.trust import TrustRatioOptimizer, norms, trust_ratio
 
 
@@ -51,6 +51,8 @@ class LARS(TrustRatioOptimizer):
     [[3.0, 3.5]]
     """
 
+    limits: ClassVar = dict.fromkeys(("lr", "weight_decay", "trust_coefficient"), NON_NEGATIVE) | {"momentum": FRACTION}
+
     def __init__(
         self,
         params: ParamsT,
@@ -69,13 +71,7 @@ class LARS(TrustRatioOptimizer):
             "exclude": exclude,
             "foreach": foreach,
         }
-        limits = {
-            "lr": (0.0, math.inf),
-            "momentum": (0.0, 1.0),
-            "weight_decay": (0.0, math.inf),
-            "trust_coefficient": (0.0, math.inf),
-        }
-        super().__init__(params, defaults, limits)
+        super().__init__(params, defaults)
 
     def move(self, x: list[Tensor], group: dict[str, Any], trusted: bool, step: int) -> None:
         g = [self.dense_gradient(p) for p in x]

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from batchlab.optimizers.dense import DenseOptimizer, parts
+from batchlab.optimizers.dense import NON_NEGATIVE, DenseOptimizer, parts
 
 # Longest step, in units of the one before, that past gradients are trusted for. A linear warm-up from 0
 # starts by doubling; the small allowance is for its rounding.
@@ -47,11 +47,12 @@ class Multistep(DenseOptimizer):
     bit for bit.
     """
 
-    memory: int  # past instants kept
+    limits: ClassVar = dict.fromkeys(("lr", "weight_decay"), NON_NEGATIVE)
 
-    def __init__(self, params: ParamsT, lr: float, weight_decay: float, foreach: bool | None) -> None:
-        defaults = {"lr": lr, "weight_decay": weight_decay, "foreach": foreach}
-        super().__init__(params, defaults, {"lr": (0.0, math.inf), "weight_decay": (0.0, math.inf)})
+    @property
+    @abstractmethod
+    def memory(self) -> int:
+        """Past instants kept."""
 
     @abstractmethod
     def advance(
@@ -72,9 +73,8 @@ class Multistep(DenseOptimizer):
 
         Args:
             instants: per past instant, oldest first, one tensor for each parameter in the order of the
-                groups: its gradient there (Adams-Bashforth) or its value (Taylor). The instants lie one
-                    learning rate apart, the
-                last of them one before now. At most `memory` of them.
+                groups: its gradient there (Adams-Bashforth) or its value (Taylor). The instants lie one learning
+                rate apart, the last of them one before now. At most `memory` of them.
 
         Raises:
             ValueError: too many instants, or tensors that do not fit the parameters.
@@ -91,6 +91,14 @@ class Multistep(DenseOptimizer):
         for i, (parameter, h) in enumerate(owned):
             history = [instant[i].clone() for instant in reversed(remembered)]
             self.state[parameter].update(history=history, steps=[h] * len(history))
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As torch's; ValueError where the state is a scheme's of another order, whose history means another thing."""
+        for group in state_dict["param_groups"]:
+            if (order := group.get("order")) != self.defaults.get("order"):
+                whose = f"order {order}" if order else "another scheme"
+                raise ValueError(f"this state is of {whose}: load it into the optimizer that it was saved from")
+        super().load_state_dict(state_dict)
 
     def update(self, group: dict[str, Any]) -> None:
         if (h := float(group["lr"])) > 0:
@@ -140,8 +148,7 @@ class AdamsBashforth(Multistep):
     Source: a classical scheme; arXiv 2409.04707 poses the question (does a higher-order discretisation of
     gradient descent help?), but whether it uses this scheme is unknown. Deviation from the classical setting:
     gradients are those of mini-batches, so g_{t-1} is another sample's. The scheme multiplies gradient noise
-    by the norm of its
-    coefficients: 1.6, 2.4 and 3.7 times that of SGD in a single step, though their sum stays 1.
+    by the norm of its coefficients: 1.6, 2.4 and 3.7 times that of SGD in a single step, though their sum stays 1.
 
     Args:
         params: parameters or groups. Shapes are free; real and dense.
@@ -176,8 +183,17 @@ class AdamsBashforth(Multistep):
     ) -> None:
         if order not in self.orders:
             raise ValueError(f"order must be 2, 3 or 4, not {order}; order 1 is torch.optim.SGD")
-        self.memory = order - 1
-        super().__init__(params, lr, weight_decay, foreach)
+        defaults = {"lr": lr, "order": order, "weight_decay": weight_decay, "foreach": foreach}
+        super().__init__(params, defaults)
+
+    @property
+    def memory(self) -> int:
+        return int(self.defaults["order"]) - 1
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        if (order := param_group.get("order", self.defaults["order"])) != self.defaults["order"]:
+            raise ValueError(f"a group of order {order} in a scheme of order {self.defaults['order']}: build another")
+        super().add_param_group(param_group)
 
     def advance(
         self, x: list[Tensor], g: list[Tensor], past: list[list[Tensor]], h: float, steps: tuple[float, ...]
@@ -234,12 +250,14 @@ class Taylor(Multistep):
     0.734
     """
 
-    memory = 2
-
     def __init__(
         self, params: ParamsT, lr: float = 1e-2, weight_decay: float = 0.0, foreach: bool | None = None
     ) -> None:
-        super().__init__(params, lr, weight_decay, foreach)
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "foreach": foreach})
+
+    @property
+    def memory(self) -> int:
+        return 2
 
     def advance(
         self, x: list[Tensor], g: list[Tensor], past: list[list[Tensor]], h: float, steps: tuple[float, ...]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar, overload
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from batchlab.optimizers.dense import Closure, DenseOptimizer, split
+from batchlab.optimizers.dense import NON_NEGATIVE, Closure, DenseOptimizer, split
 
 
 class RungeKutta(DenseOptimizer):
@@ -25,6 +24,7 @@ class RungeKutta(DenseOptimizer):
     that many times, dropout draws anew.
     """
 
+    limits: ClassVar = dict.fromkeys(("lr", "weight_decay"), NON_NEGATIVE)
     nodes: ClassVar[tuple[float, ...]]
     weights: ClassVar[tuple[float, ...]]
     gradient_evaluations: ClassVar[int]
@@ -33,7 +33,7 @@ class RungeKutta(DenseOptimizer):
         self, params: ParamsT, lr: float = 1e-2, weight_decay: float = 0.0, foreach: bool | None = None
     ) -> None:
         defaults = {"lr": lr, "weight_decay": weight_decay, "foreach": foreach}
-        super().__init__(params, defaults, {"lr": (0.0, math.inf), "weight_decay": (0.0, math.inf)})
+        super().__init__(params, defaults)
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -66,7 +66,8 @@ class RungeKutta(DenseOptimizer):
                             _add(p, g, -h * node)
         except BaseException:  # a step that is cut short (out of memory, an interrupt) has not happened
             for now, before in zip(x, start, strict=True):
-                torch._foreach_copy_(now, before)
+                for parameter, value in zip(now, before, strict=True):
+                    parameter.copy_(value)
             raise
         return losses[0]
 

@@ -269,12 +269,23 @@ def test_refusals(name: str) -> None:
 def test_orders_that_do_not_exist() -> None:
     with pytest.raises(ValueError, match=r"torch\.optim\.SGD"):
         AdamsBashforth(start((1,)), order=1)
+    with pytest.raises(ValueError, match="order 3 in a scheme of order 2"):
+        AdamsBashforth([{"params": start((1,)), "order": 3}], order=2)
+
+
+def test_the_history_of_another_scheme_is_refused() -> None:
+    state = AdamsBashforth(start((1,)), order=4).state_dict()
+    for other in (AdamsBashforth(start((1,)), order=2), Taylor(start((1,)))):
+        with pytest.raises(ValueError, match="of order 4"):
+            other.load_state_dict(state)
+    with pytest.raises(ValueError, match="another scheme"):
+        AdamsBashforth(start((1,))).load_state_dict(Taylor(start((1,))).state_dict())
 
 
 @pytest.mark.parametrize("name", RUNGE_KUTTA)
 def test_runge_kutta_needs_a_closure_and_survives_its_failure(name: str) -> None:
-    (x,) = start((4,))
-    optimizer = RUNGE_KUTTA[name]([x], lr=0.1)
+    frozen, x = start((4,), (4,))
+    optimizer = RUNGE_KUTTA[name]([{"params": [frozen.requires_grad_(False)]}, {"params": [x]}], lr=0.1)
     with pytest.raises(ValueError, match=r"call step\(closure\)"):
         optimizer.step()
     before = copy.deepcopy(x.detach())
@@ -288,7 +299,7 @@ def test_runge_kutta_needs_a_closure_and_survives_its_failure(name: str) -> None
         gradient_on([x])
         return 0.0
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError, match="out of memory"):
         optimizer.step(closure)
     assert torch.equal(x, before)
 

@@ -8,10 +8,12 @@ driven follows from its own attributes: `uses_moments` and `gradient_evaluations
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import io
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -245,6 +247,24 @@ def test_state_dict_round_trip(row: Row) -> None:
         step(resumed, quadratic(copies))
     for p, q in zip(params, copies, strict=True):
         assert torch.equal(p, q)
+
+
+@every_optimizer
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))], ids=["copy", "pickle"]
+)
+def test_a_copy_goes_on_as_the_original(row: Row, duplicate: Callable[[Any], Any]) -> None:
+    params = start()
+    optimizer = row.make(params)
+    step(optimizer, quadratic(params))
+    copies, resumed = duplicate((params, optimizer))
+    for _ in range(5):
+        step(optimizer, quadratic(params))
+        step(resumed, quadratic(copies))
+    for p, q in zip(params, copies, strict=True):
+        assert torch.equal(p, q)
+    resumed.add_param_group({"params": [Parameter(torch.ones(2))]})
+    step(resumed, quadratic([p for group in resumed.param_groups for p in group["params"]]))
 
 
 def embed(row: Row, *, sparse: bool) -> Tensor:

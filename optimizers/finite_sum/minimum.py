@@ -33,8 +33,9 @@ def minimum(problem: LinearProblem, *, tolerance: float = 1e-12, passes: float =
         an iteration; ``seconds`` are FISTA's alone.
 
     Raises:
-        ValueError: the gap was not reached within `passes`.
+        ValueError: no regulariser, without which nothing certifies P*; or the gap was not reached within `passes`.
     """
+    problem.check_certificate()
     x, stretch = problem.start(), FIRST_STRETCH
     records: list[Record] = []
     while True:

@@ -142,11 +142,25 @@ class LinearProblem:
         gradient: Floats = self.snapshot(x).gradient
         return gradient
 
+    def check_certificate(self) -> None:
+        """ValueError where there is no duality gap: without a regulariser."""
+        if self.regularizer.l1 == self.regularizer.l2 == 0.0:
+            raise ValueError(
+                "without a regulariser no duality gap certifies a point: add l1 or l2, or stop by residual= or by "
+                "gap= to a known optimum="
+            )
+
     def duality_gap(self, x: Floats) -> float:
         """P(x) - D(u(x)) >= P(x) - P*, with the dual point u_i = phi'(<a_i, x>, y_i), scaled to be feasible if l2 = 0.
 
-        D(u) = -(1/n) sum_i phi*(u_i) - R*(-(1/n) A^T u). The gap vanishes at the minimiser, so it certifies one.
+        D(u) = -(1/n) sum_i phi*(u_i) - R*(-(1/n) A^T u). With l1 > 0 or l2 > 0 the gap vanishes at the minimiser, so it
+        certifies one. With neither, u is feasible only where A^T u = 0 exactly; scaled to be so it is 0, and the gap
+        P(x), whatever x is.
+
+        Raises:
+            ValueError: l1 = l2 = 0.
         """
+        self.check_certificate()
         point = self.snapshot(x)
         assert point.slopes is not None
         u, v = point.slopes, point.gradient

@@ -211,7 +211,8 @@ class Solver(ABC, Generic[_P, _S]):
 
         Args:
             passes: budget in component gradients / n since the solver was made. No stage begins that would cross it.
-            gap: stop when P(x) - optimum <= gap; without an optimum, when the duality gap is (linear models).
+            gap: stop when P(x) - optimum <= gap; without an optimum, when the duality gap is (linear models with a
+                regulariser).
             optimum: P*, where known.
             residual: stop when ||x - prox_{eta R}(x - eta grad F(x))|| / eta <= residual, at eta = 1/Lbar or, where
                 Lbar is unknown, the step size.
@@ -309,8 +310,10 @@ class Solver(ABC, Generic[_P, _S]):
         for name, value in (("gap", gap), ("residual", residual)):
             if value is not None and not value >= 0.0:
                 raise ValueError(f"{name}={value} must not be negative")
-        if gap is not None and optimum is None and not isinstance(self.problem, LinearProblem):
-            raise ValueError("a module has no duality gap: give optimum=, or stop by residual= or passes=")
+        if gap is not None and optimum is None:
+            if not isinstance(self.problem, LinearProblem):
+                raise ValueError("a module has no duality gap: give optimum=, or stop by residual= or passes=")
+            self.problem.check_certificate()
 
     # Resuming
 

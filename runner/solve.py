@@ -39,8 +39,10 @@ class Told(Exception):
     """The run was told to stop before it began."""
 
 
-def check(config: RunConfig, dataset: Dataset) -> None:
-    """Refuse what a solver cannot take part in, and warn of what it does not look at.
+def check(config: RunConfig) -> None:
+    """Refuse the settings that no solver can have, or not this one, and warn of what it does not look at.
+
+    No data is needed for that: the solver is made on two samples.
 
     Raises:
         ConfigError: naming the override to change.
@@ -52,10 +54,36 @@ def check(config: RunConfig, dataset: Dataset) -> None:
         raise ConfigError(f"{name} with a constant step and batch: lr_schedule=constant batch_schedule=constant")
     if config.nproc != 1:
         raise ConfigError(f"{name} in one process: set nproc=1")
-    if dataset.is_image:
-        raise ConfigError(f"{name} on tables: dataset={dataset.name} holds images")
     if config.train.loss not in LOSSES:
         raise ConfigError(f"train.loss={config.train.loss}: choose {', '.join(LOSSES)}")
+    step, size = config.optimizer.get("step_size"), config.batch_schedule["size"]
+    if isinstance(step, str) and step != TUNED:
+        raise ConfigError(f"optimizer.step_size={step}: a positive number, null (the theory's) or {TUNED}")
+    if size < 1:
+        raise ConfigError(f"batch_schedule.size={size} must be at least 1")
+    net = _make(config, np.ones((2, 1)), np.array([0.0, 1.0]), batch_size=min(size, 2)).problem.regularizer
+    if step == TUNED and net.l1 == net.l2 == 0.0:
+        raise ConfigError(
+            f"optimizer.step_size={TUNED} needs P*, which nothing certifies without a regulariser: set optimizer.l1 "
+            "or optimizer.l2, or give optimizer.step_size a number"
+        )
+    for block, used in USED.items():
+        options = getattr(config, block)
+        for field in dataclasses.fields(options):
+            value = getattr(options, field.name)
+            if field.name not in used and value != field.default:
+                warnings.warn(f"{block}.{field.name}={value} has no effect: {name}", stacklevel=2)
+
+
+def check_data(config: RunConfig, dataset: Dataset) -> None:
+    """Refuse data that the solver cannot take.
+
+    Raises:
+        ConfigError: naming the override to change.
+    """
+    name = f"optimizer={config.optimizer['name']} solves linear models"
+    if dataset.is_image:
+        raise ConfigError(f"{name} on tables: dataset={dataset.name} holds images")
     if (dataset.classes is None) != (config.train.loss == "mse"):
         wanted = "mse" if dataset.classes is None else "cross_entropy or squared_hinge"
         raise ConfigError(f"dataset={dataset.name} needs train.loss={wanted}")
@@ -66,12 +94,6 @@ def check(config: RunConfig, dataset: Dataset) -> None:
             f"batch_schedule.size={config.batch_schedule['size']} is more than the {dataset.n} samples of "
             f"dataset={dataset.name}"
         )
-    for block, used in USED.items():
-        options = getattr(config, block)
-        for field in dataclasses.fields(options):
-            value = getattr(options, field.name)
-            if field.name not in used and value != field.default:
-                warnings.warn(f"{block}.{field.name}={value} has no effect: {name}", stacklevel=2)
 
 
 def passes_of(config: RunConfig, dataset: Dataset) -> float:
@@ -86,10 +108,8 @@ def validate(config: RunConfig, dataset: Dataset) -> None:
     Raises:
         ConfigError: what the solver or the problem refuses, or a budget that does not cover a stage.
     """
-    check(config, dataset)
-    step = config.optimizer.get("step_size")
-    if isinstance(step, str) and step != TUNED:
-        raise ConfigError(f"optimizer.step_size={step}: a positive number, null (the theory's) or {TUNED}")
+    check(config)
+    check_data(config, dataset)
     first, passes = make_solver(config, dataset).first_passes, passes_of(config, dataset)
     if passes < first:
         raise ConfigError(
@@ -106,6 +126,13 @@ def make_solver(
     Raises:
         ConfigError: what the solver or the problem refuses.
     """
+    size = config.batch_schedule["size"]
+    return _make(config, dataset.x_train, dataset.y_train, size, step_size, config.seed if seed is None else seed)
+
+
+def _make(
+    config: RunConfig, A: Any, y: Any, batch_size: int, step_size: float | None = None, seed: int = 0
+) -> Solver[Any, Any]:
     target: Any = locate(config.optimizer, "optimizer")
     settings = arguments(config.optimizer)
     if step_size is not None:
@@ -114,11 +141,11 @@ def make_solver(
         settings["step_size"] = 1.0  # while it is not known yet
     try:
         solver: Solver[Any, Any] = target.from_data(
-            dataset.x_train,
-            dataset.y_train,
+            A,
+            y,
             loss=LOSSES[config.train.loss],
-            batch_size=config.batch_schedule["size"] if getattr(target, "uses_batches", True) else None,
-            seed=config.seed if seed is None else seed,
+            batch_size=batch_size if getattr(target, "uses_batches", True) else None,
+            seed=seed,
             **settings,
         )
     except (ValueError, TypeError) as error:

@@ -79,10 +79,9 @@ class _Once:
 def _validate(config: RunConfig, once: _Once, data_at_hand: bool) -> None:
     _options(config)
     if is_solver(config.optimizer):
-        if data_at_hand:
-            blocks = (config.optimizer, config.dataset, config.model, config.batch_schedule, config.lr_schedule)
-            rest = (asdict(config.train), asdict(config.log), config.nproc)
-            once(lambda: _solver(config, once), "solver", *blocks, *rest)
+        blocks = (config.optimizer, config.dataset, config.model, config.batch_schedule, config.lr_schedule)
+        rest = (asdict(config.train), asdict(config.log), config.nproc)
+        once(lambda: _solver(config, once, data_at_hand), "solver", *blocks, *rest)
         return
     batches: BatchSchedule = once(
         lambda: _schedule(BatchSchedule, config.batch_schedule, "batch_schedule"), config.batch_schedule
@@ -145,10 +144,15 @@ def _noise(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSc
         raise ConfigError(f"{who} measures noise between groups of a batch, {minimum} at least: set train.groups=8")
 
 
-def _solver(config: RunConfig, once: _Once) -> None:
-    from .solve import validate as validate_solver  # compiled loops are loaded only where they are used
+def _solver(config: RunConfig, once: _Once, data_at_hand: bool) -> None:
+    from . import solve  # compiled loops are loaded only where they are used
 
-    validate_solver(config, once(lambda: load(config.dataset), config.dataset))
+    check_arguments(config.dataset, "dataset")
+    check_arguments(config.model, "model", "shape", "classes")
+    if data_at_hand:
+        solve.validate(config, once(lambda: load(config.dataset), config.dataset))
+    else:
+        solve.check(config)
 
 
 def _model(node: Node, shape: tuple[int, ...], classes: int) -> nn.Module:

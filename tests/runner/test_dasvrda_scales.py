@@ -95,6 +95,17 @@ def test_it_validates() -> None:
     assert validate(plans(scale="paper"), data_at_hand=False) == []
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [("l1", -1.0, "l1 must be"), ("step_size", "best", "step_size=best"), ("strong_convexity", 0.0, "convexity > 0")],
+)
+def test_it_would_not_validate_with_a_wrong_setting(key: str, value: object, message: str) -> None:
+    wrong = next(p for p in plans(scale="paper") if p.tree["optimizer"]["name"] == "acc_prox_svrg")
+    tree = wrong.tree | {"optimizer": wrong.tree["optimizer"] | {key: value}}
+    with pytest.raises(ConfigError, match=message):
+        validate([dataclasses.replace(wrong, tree=tree)], data_at_hand=False)
+
+
 def test_there_is_nothing_for_a_gpu() -> None:
     assert "on the host" in absent("dasvrda", "gpu")
     with pytest.raises(ConfigError, match="on the host"):

@@ -32,7 +32,7 @@ from batchlab.results.record import read_stream
 from batchlab.results.store import Run, State
 from batchlab.runner import solve as solving
 from batchlab.runner import tuned
-from batchlab.runner.config import compose
+from batchlab.runner.config import Planned, compose
 from batchlab.runner.rank import Context
 from batchlab.runner.schema import ConfigError, RunConfig
 from batchlab.runner.validate import validate
@@ -314,7 +314,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "three classes": (("dataset=digits",), r"digits holds images"),
     "a deep model": (("model=mlp",), r"set model=logistic"),
     "n < b": (("batch_schedule.size=457",), r"batch_schedule.size=457 is more than the 456 samples"),
-    "b = 0": (("batch_schedule.size=0",), r"batch_size=0 must lie between 1"),
+    "b = 0": (("batch_schedule.size=0",), r"batch_schedule.size=0 must be at least 1"),
     "a growing batch": (("batch_schedule=exponential",), r"batch_schedule=constant"),
     "a schedule": (("lr_schedule=cosine",), r"lr_schedule=constant"),
     "negative l1": (("optimizer.l1=-1.0",), r"l1 must be a finite number >= 0"),
@@ -326,19 +326,36 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "another loss": (("train.loss=mse",), r"needs train.loss=cross_entropy or squared_hinge"),
     "too few passes": (("train.epochs=1",), r"train.epochs=1 does not cover the first stage .* 1.9\d+ passes"),
     "an argument it lacks": (("optimizer=saga", "+optimizer.restart=none"), r"restart"),
+    "an argument the data lacks": (("+dataset.foo=3",), r"dataset.foo"),
+    "a tuned step without a regulariser": (
+        ("optimizer.step_size=tuned", "optimizer.l1=0.0", "optimizer.l2=0.0"),
+        r"set optimizer.l1 or optimizer.l2, or give optimizer.step_size a number",
+    ),
 }
+OF_THE_DATA = ("three classes", "n < b", "another loss", "too few passes")
+"""Cases that cannot be seen without the data."""
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_bad_requests(case: str) -> None:
-    overrides, message = CASES[case]
+def asked(case: str) -> list[Planned]:
+    overrides = CASES[case][0]
     keys = {text.split("=", 1)[0] for text in overrides}
     keys |= {key.split(".")[0] for key in keys if key == "batch_schedule"}
     common = [text for text in (*CANCER, "optimizer=dasvrda") if text.split("=", 1)[0] not in keys]
     if "batch_schedule" in keys:
         common = [text for text in common if not text.startswith("batch_schedule.")]
-    with pytest.raises(ConfigError, match=message):
-        validate(compose([*common, *overrides]))
+    return compose([*common, *overrides])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_requests(case: str) -> None:
+    with pytest.raises(ConfigError, match=CASES[case][1]):
+        validate(asked(case))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case not in OF_THE_DATA])
+def test_bad_requests_are_seen_before_the_data_is_there(case: str) -> None:
+    with pytest.raises(ConfigError, match=CASES[case][1]):
+        validate(asked(case), data_at_hand=False)
 
 
 FILES = {

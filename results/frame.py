@@ -43,11 +43,12 @@ class RunRow:
     def value(self, key: str) -> Any:
         """A label, an axis, or a dotted key of the configuration; `MISSING` where the run has none.
 
-        Several keys with commas between give their values as one text. A run that never started is
-        known by the overrides its sweep gave it.
+        Several keys with commas between give their values as one text, if the run has them all. A run that
+        never started is known by the overrides its sweep gave it.
         """
         if "," in key:
-            return " ".join(str(self.value(part)) for part in key.split(","))
+            values = [self.value(part) for part in key.split(",")]
+            return MISSING if MISSING in values else " ".join(map(str, values))
         if key in self.labels:
             return self.labels[key]
         if key == "run_id":

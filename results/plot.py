@@ -48,6 +48,11 @@ class Drawing(ABC):
         """Whether it wants a page's whole width."""
         return True
 
+    @property
+    def notes(self) -> list[str]:
+        """What to know before reading it, a line each."""
+        return []
+
     @abstractmethod
     def figure(self) -> Figure:
         """Draw it (matplotlib, no display needed). ValueError when there is nothing to draw."""
@@ -98,6 +103,11 @@ class Plot(Drawing):
     def wide(self) -> bool:
         """Not with a single panel a row."""
         return len(self.clocks) > 1
+
+    @property
+    def notes(self) -> list[str]:
+        """Damaged files."""
+        return self.frame.problems
 
     def figure(self) -> Figure:
         """Draw it (matplotlib, no display needed). ValueError when there is nothing to draw."""
@@ -198,12 +208,13 @@ class Plot(Drawing):
             return {hue: (_cycle(COLORS, i), _cycle(DASHES, i // len(COLORS))) for i, hue in enumerate(hues)}
         first, _, second = self.hue.partition(",")
         colors, dashes = self.frame.values(first), self.frame.values(second)
+        placed = [run for run in self.frame.runs if run.value(self.hue) in hues]
         return {
             run.value(self.hue): (
                 _cycle(COLORS, colors.index(run.value(first))),
                 _cycle(DASHES, dashes.index(run.value(second))),
             )
-            for run in sorted(self.frame.runs, key=lambda run: hues.index(run.value(self.hue)))
+            for run in sorted(placed, key=lambda run: hues.index(run.value(self.hue)))
         }
 
     def _title(self) -> str:

@@ -115,6 +115,11 @@ class Run:
         """Held while a process of the run lives; its content names the holder."""
         return self.folder / "lock"
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything of a run in the folder: a configuration, a state or rows."""
+        return any(path.exists() for path in (self.config, self.state_file, self.metrics, self.stream("metrics")))
+
     def sealed(self, stream: str) -> Path:
         """The Parquet file of a stream (metrics, steps or layers)."""
         return self.folder / f"{stream}.parquet"
@@ -251,9 +256,13 @@ class Sweep:
 
 @dataclass(frozen=True)
 class RunStore:
-    """The folder that holds all runs (`--runs`)."""
+    """The folder that holds all runs (`--runs`). ValueError when it is a file."""
 
     root: Path
+
+    def __post_init__(self) -> None:
+        if self.root.is_file():
+            raise ValueError(f"{self.root} is a file: choose a folder with --runs DIR or BATCHLAB_RUNS")
 
     def prepare(self) -> RunStore:
         """Make the folder and see that it can be written. ValueError with the way out when it cannot."""
@@ -272,13 +281,13 @@ class RunStore:
         return Run(self.root / run_id)
 
     def runs(self) -> Iterator[Run]:
-        """Every run that has a folder, ordered by identity."""
+        """Every folder with a configuration, a state or rows, ordered by identity; other folders are no runs."""
         try:
             with os.scandir(self.root) as entries:
                 names = sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
         except FileNotFoundError:
             names = []
-        return (Run(self.root / name) for name in names)
+        return (run for run in (Run(self.root / name) for name in names) if run.begun)
 
     def sweeps(self) -> list[str]:
         """Names of the sweeps recorded here, latest last."""

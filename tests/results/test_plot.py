@@ -143,6 +143,18 @@ def test_two_keys_are_colour_and_dash(lab, curve):
     assert len(looks) == 4
 
 
+@pytest.mark.parametrize("hue", ["optimizer", "optimizer,lr_schedule"])
+def test_a_run_without_a_hue_is_left_out_and_named(lab, curve, hue):
+    """Rows damaged, configuration gone."""
+    lab.run("a", curve([0.1, 0.2]))
+    damaged = lab.run("b", curve([0.1, 0.2]), optimizer="adam")
+    damaged.config.unlink()
+    damaged.metrics.write_bytes(b"PAR1")
+    made = plot(lab.store, metric="test_accuracy", hue=hue)
+    assert len(made.figure().legends[0].get_texts()) == 1
+    assert [str(damaged.metrics) in note for note in made.notes] == [True]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

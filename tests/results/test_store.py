@@ -134,6 +134,24 @@ def test_no_temporary_file_stays_behind(store):
     ]
 
 
+def test_only_what_has_a_configuration_a_state_or_rows_is_a_run(store):
+    """Plots of `reproduce` lie beside the runs, and users put folders of their own there."""
+    (store.root / "plots").mkdir()
+    (store.root / "plots" / "paper-1.png").touch()
+    store.run("created").create()
+    store.run("a").write_config("seed: 0\n")
+    store.run("b").write_state(state="failed")
+    store.run("c").create().metrics.touch()
+    store.run("d").create().stream("metrics").touch()
+    assert [run.run_id for run in store.runs()] == ["a", "b", "c", "d"]
+
+
+def test_a_file_in_place_of_the_folder_names_the_way_out(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"file is a file: choose a folder with --runs DIR"):
+        RunStore(tmp_path / "file")
+
+
 def test_sweeps_keep_order_labels_and_overrides(store):
     entries = [SweepEntry("b", {"case": "ii"}, ["seed=1"]), SweepEntry("a", {"case": "i"}, ["seed=0"])]
     store.write_sweep("first", entries)

@@ -171,7 +171,7 @@ class Journal:
         """Go on from the checkpoint, or begin anew.
 
         Raises:
-            ConfigError: when it is damaged.
+            ConfigError: when it is damaged, or the data is not what it was.
         """
         path = self.context.run.checkpoint
         if not path.exists():
@@ -179,13 +179,15 @@ class Journal:
             return
         try:
             state = torch.load(path, weights_only=True)
-            self.solver.load_state_dict(state["solver"])
-            self.evaluating = state["eval_seconds"]
-            rows = state["rows"]
+            solver, rows, self.evaluating = state["solver"], state["rows"], state["eval_seconds"]
         except Exception as error:  # a truncated zip, a wrong type, a missing key: all mean one thing
             raise ConfigError(
                 f"{path} is damaged ({type(error).__name__}): delete it to run this solver from its beginning"
             ) from error
+        try:
+            self.solver.load_state_dict(solver)
+        except ValueError as error:
+            raise ConfigError(f"{path}: {error}; put the data back, or delete the file to begin anew") from error
         self.recorder.truncate(rows)
 
     def save(self) -> None:
@@ -252,7 +254,7 @@ def solve(config: RunConfig, context: Context) -> Outcome:
     try:
         choice = None
         if config.optimizer["step_size"] == TUNED:
-            choice = choose(make, config, dataset, passes_of(config, dataset), run.folder.parent)
+            choice = choose(make, config, passes_of(config, dataset), run.folder.parent)
             run.write_state(tuning=dataclasses.asdict(choice))
         solver = make(choice.step_size if choice else None)
     except Told:

@@ -14,9 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from batchlab.datasets import Dataset
 from batchlab.optimizers.finite_sum import LinearProblem, Solver, minimum, tune
 from batchlab.results.atomic import replace_json
 
@@ -43,9 +40,7 @@ class Choice:
     """step_size, passes, gap at the end of each trial; `passes_to_gap`, None where it did not get there."""
 
 
-def choose(
-    make: Callable[[float, int], Solver[Any, Any]], config: RunConfig, dataset: Dataset, passes: float, folder: Path
-) -> Choice:
+def choose(make: Callable[[float, int], Solver[Any, Any]], config: RunConfig, passes: float, folder: Path) -> Choice:
     """The step size of a run and P* of its problem.
 
     Args:
@@ -53,11 +48,10 @@ def choose(
         passes: budget of a trial, the run's own.
         folder: where the runs lie.
     """
-    data, settings = _digest(dataset), {k: v for k, v in config.optimizer.items() if k != "step_size"}
+    settings = {k: v for k, v in config.optimizer.items() if k != "step_size"}
     problem = make(1.0, SEED).problem
     assert isinstance(problem, LinearProblem)
-    net = problem.regularizer
-    optimum = _once(folder, ["optimum", data, problem.loss, net.l1, net.l2], lambda: _optimum(problem))
+    optimum = _once(folder, ["optimum", problem.settings()], lambda: _optimum(problem))
 
     def trials() -> dict[str, Any]:
         tuning = tune(lambda step: make(step, SEED), optimum=optimum, passes=passes, gap=GAP)
@@ -73,7 +67,7 @@ def choose(
         ]
         return asdict(Choice(tuning.best.step_size, optimum, SEED, GAP, shown))
 
-    key = ["step", data, settings, config.batch_schedule, config.train.loss, passes]
+    key = ["step", problem.digest, settings, config.batch_schedule, config.train.loss, passes]
     return Choice(**_once(folder, key, trials))
 
 
@@ -93,13 +87,3 @@ def _once(folder: Path, key: list[Any], find: Callable[[], Any]) -> Any:
     path.parent.mkdir(exist_ok=True)
     replace_json(path, found)
     return found
-
-
-def _digest(dataset: Dataset) -> str:
-    """Of the training split's content: a file that was changed is another problem."""
-    x = dataset.x_train
-    parts = (x,) if isinstance(x, np.ndarray) else (x.data, x.indices, x.indptr)
-    digest = hashlib.sha256(repr(x.shape).encode())
-    for part in (*parts, dataset.y_train):
-        digest.update(np.ascontiguousarray(part).view(np.uint8).data)
-    return digest.hexdigest()[:16]

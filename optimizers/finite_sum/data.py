@@ -1,5 +1,6 @@
 """From what users hold (NumPy, SciPy, torch; dense or sparse) to the arrays the kernels read, checked."""
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,15 @@ def squared_norms(rows: Rows) -> Floats:
     if filled.size:
         norms[filled] = np.add.reduceat(rows.data * rows.data, rows.pointers[filled].astype(np.int64))
     return norms
+
+
+def digest(rows: Rows, y: Floats) -> str:
+    """Of the rows and the targets as the kernels read them: 16 hexadecimal digits, about 1 GB/s."""
+    found = hashlib.blake2b(digest_size=8)
+    for part in (*rows, y):
+        found.update(f"{part.shape} {part.dtype} ".encode())
+        found.update(np.ascontiguousarray(part).view(np.uint8).data)
+    return found.hexdigest()
 
 
 def unit_rows(A: Any) -> NDArray[np.float64] | scipy.sparse.csr_array:

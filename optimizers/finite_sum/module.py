@@ -1,6 +1,8 @@
 """A torch module as a finite sum: SVRG and DASVRDA beyond linear models, convex or not."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,6 +71,10 @@ class ModuleProblem:
         if self._smoothness is None:
             raise ValueError("the smoothness of a module is unknown: give step_size, or smoothness to ModuleProblem")
         return self._smoothness
+
+    def settings(self) -> dict[str, Any]:
+        """What is known of it; neither the module nor its losses can be told from others."""
+        return {"n": self.n, "dimension": self.dimension, **asdict(self.regularizer)}
 
     def start(self) -> Tensor:
         """The module's parameters as they are now, one flat tensor."""

@@ -1,7 +1,7 @@
 """What the solvers minimise: P(x) = (1/n) sum_i f_i(x) + R(x), and the objective of a linear model."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse.linalg
 
 from batchlab.optimizers.finite_sum import kernels
-from batchlab.optimizers.finite_sum.data import as_rows, as_targets, signs, squared_norms, two_classes
+from batchlab.optimizers.finite_sum.data import as_rows, as_targets, digest, signs, squared_norms, two_classes
 from batchlab.optimizers.finite_sum.kernels import Floats, Indices
 from batchlab.optimizers.finite_sum.regularizer import ElasticNet, Vector
 
@@ -38,6 +38,9 @@ class Problem(Protocol):
     @property
     def mean_smoothness(self) -> float:
         """Lbar = (1/n) sum L_i; ValueError with the way out where it is unknown."""
+
+    def settings(self) -> dict[str, Any]:
+        """What tells it from other problems, in plain numbers and texts."""
 
     def start(self) -> Vector: ...
     def value(self, x: Vector) -> float: ...
@@ -104,6 +107,16 @@ class LinearProblem:
                 f"{empty.size} of {self.n} rows of A are all zeros (the first is row {empty[0]}): "
                 "drop them, or pass zero_rows='keep' if they are meant"
             )
+
+    @cached_property
+    def digest(self) -> str:
+        """Of A and y: data that was changed is another problem. Read once, so change neither in place."""
+        return digest(self.rows, self.y)
+
+    def settings(self) -> dict[str, Any]:
+        """What tells it from other problems; one with the same settings has the same P."""
+        shape = {"n": self.n, "dimension": self.dimension}
+        return shape | {"loss": self.loss, **asdict(self.regularizer), "data": self.digest}
 
     # Values and certificates
 

@@ -319,8 +319,7 @@ class Solver(ABC, Generic[_P, _S]):
 
     def _settings(self) -> dict[str, Any]:
         keys = ("batch_size", "step_size", "inner_iterations", "seed")
-        own = {"solver": type(self).__name__, "n": self.problem.n, "dimension": self.problem.dimension}
-        return own | {key: getattr(self, key) for key in keys}
+        return {"solver": type(self).__name__} | self.problem.settings() | {key: getattr(self, key) for key in keys}
 
     def state_dict(self) -> dict[str, Any]:
         """Settings, progress and state, in tensors and plain numbers, as ``torch.load(weights_only=True)`` allows."""
@@ -332,7 +331,11 @@ class Solver(ABC, Generic[_P, _S]):
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go on where ``state_dict`` was taken, bit for bit; ValueError where the settings differ."""
+        """Go on where ``state_dict`` was taken, bit for bit.
+
+        Raises:
+            ValueError: the settings differ, the solver's or the problem's (of a linear model also loss and data).
+        """
         mine, theirs = self._settings(), saved["settings"]
         different = [k for k in mine if mine[k] != theirs.get(k)]
         if different:

@@ -156,6 +156,19 @@ def test_duplicate_entries_are_summed_and_the_callers_arrays_are_left_alone():
     assert A.nnz == 3
 
 
+@pytest.mark.parametrize("form", [np.asarray, scipy.sparse.csr_array])
+def test_the_digest_is_of_the_content(form):
+    A, y = data()
+    known = LinearProblem(form(A), y).digest
+    assert LinearProblem(form(A.copy()), y > 0, regularizer=L1(0.1)).digest == known
+    for row, column in ((0, 0), (29, 4)):
+        other = A.copy()
+        other[row, column] += 1e-12
+        assert LinearProblem(form(other), y).digest != known
+    assert LinearProblem(form(A[:, ::-1]), y).digest != known
+    assert LinearProblem(form(A), -y).digest != known
+
+
 def test_float64_data_is_shared():
     A, y = data()
     csr = scipy.sparse.csr_array(A)

@@ -167,6 +167,26 @@ def test_a_run_in_pieces_is_the_same_run(key, cancer):
         make(key, problem, step_size=0.123).load_state_dict(first.state_dict())
 
 
+def test_a_state_of_another_problem_is_refused(cancer):
+    A, y = cancer
+    net = ElasticNet(0.001, 0.002)
+    state = SAGA(LinearProblem(A, y, "logistic", net), step_size=1.0).state_dict()
+    edited = A.copy()
+    edited[3, 4] += 1e-9
+    others = {
+        "loss": LinearProblem(A, y, "squared_hinge", net),
+        "l1": LinearProblem(A, y, "logistic", ElasticNet(0.003, 0.002)),
+        "l2": LinearProblem(A, y, "logistic", ElasticNet(0.001, 0.0)),
+        "data": LinearProblem(edited, y, "logistic", net),
+    }
+    for name, problem in others.items():
+        with pytest.raises(ValueError, match=rf"another run \({name}: saved [^,]*, here [^,]*\): make"):
+            SAGA(problem, step_size=1.0).load_state_dict(state)
+    with pytest.raises(ValueError, match=r"another run \(data: saved"):
+        SAGA(LinearProblem(A, 1 - y, "logistic", net), step_size=1.0).load_state_dict(state)
+    SAGA(LinearProblem(A.copy(), 2.0 * y, "logistic", net), step_size=1.0).load_state_dict(state)
+
+
 @every_solver
 def test_an_interrupt_leaves_a_whole_stage(key, cancer):
     problem = LinearProblem(*cancer, "logistic", L2(0.001))

@@ -295,6 +295,20 @@ def test_a_damaged_checkpoint_is_named(content: bytes, tmp_path: Path) -> None:
         work(run, config)
 
 
+def test_data_that_changed_meanwhile_is_named(tmp_path: Path) -> None:
+    """SAGA's table of the old rows would lead it to the minimum of neither."""
+    file = tmp_path / "data.txt"
+    file.write_text("1 1:1\n-1 2:1\n1 1:2 2:1\n-1 1:-1 2:-1\n")
+    setup = ("dataset=libsvm", f"dataset.path={file}", "batch_schedule.size=2", "optimizer=saga")
+    run, config = start(tmp_path, *setup)
+    assert work(run, config, stop_after=3) == "interrupted"
+    file.write_text(file.read_text().replace("2:-1", "2:-2"))
+    with pytest.raises(
+        ConfigError, match=r"another run \(data: saved .* put the data back, or delete the file to begin"
+    ):
+        work(run, config)
+
+
 def test_launched_in_earnest(tmp_path: Path, fleet: Fleet) -> None:
     """A sweep over solvers and seeds by the warm process gives the rows of this process."""
     overrides = [*CANCER, "optimizer=dasvrda,svrg", "optimizer.step_size=tuned", "seed=0,1"]

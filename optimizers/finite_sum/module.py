@@ -1,5 +1,6 @@
 """A torch module as a finite sum: SVRG and DASVRDA beyond linear models, convex or not."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +13,7 @@ from batchlab.optimizers.finite_sum.kernels import Indices
 from batchlab.optimizers.finite_sum.problem import Snapshot
 from batchlab.optimizers.finite_sum.regularizer import ElasticNet
 
-_BATCH_DEPENDENT = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+_BATCH_DEPENDENT = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
 
 
 class ModuleProblem:
@@ -20,9 +21,11 @@ class ModuleProblem:
 
     The solvers see w as one flat tensor; the regulariser acts on all of it, biases included. Sampling is uniform.
     A component gradient at the snapshot is evaluated again, not stored, so a draw costs two component gradients.
+    Every solver begins at the parameters as they were when this was made, whatever was solved in between.
 
     Args:
-        module: evaluated in place; after ``solve``, and during a callback, it holds the current solution.
+        module: evaluated in place; after ``solve`` (also one that was interrupted) and ``load_state_dict``, and during
+            a callback, it holds the solver's solution.
         component_losses: f_i for a tensor of indices (int64, on the module's device), at the module's current
             parameters: shape (len(indices),), not averaged.
         n: number of components.
@@ -31,8 +34,9 @@ class ModuleProblem:
         chunk: components evaluated at once for full gradients and values.
 
     Raises:
-        ValueError: no trainable parameters, more than one dtype or device, batch norm or dropout in training mode
-            (f_i would depend on the batch or on chance), losses of a wrong shape.
+        ValueError: no trainable parameters, more than one dtype or device, a smoothness that is not positive, batch
+            norm or dropout in training mode (f_i would depend on the batch or on chance; looked at here and before
+            every stage, but a component loss that draws by itself goes unseen), losses of a wrong shape.
     """
 
     gradients_per_draw = 2
@@ -51,19 +55,33 @@ class ModuleProblem:
             raise ValueError(f"n={n} and chunk={chunk} must be at least 1")
         self.module, self.component_losses, self.n, self.chunk = module, component_losses, n, chunk
         self.regularizer = ElasticNet() if regularizer is None else regularizer
+        if smoothness is not None and not (math.isfinite(smoothness) and smoothness > 0.0):
+            raise ValueError(
+                f"smoothness={smoothness} must be a positive number; without it, give the solvers a step_size"
+            )
         self._smoothness = smoothness
         self._parameters = [p for p in module.parameters() if p.requires_grad]
         if not self._parameters:
             raise ValueError("the module has no parameters that require a gradient")
         if len({(p.dtype, p.device) for p in self._parameters}) > 1:
             raise ValueError("the module's trainable parameters must share one dtype and one device")
-        for child in module.modules():
-            if isinstance(child, _BATCH_DEPENDENT) and child.training:
-                raise ValueError(
-                    f"{type(child).__name__} in training mode makes a component loss depend on the batch or on "
-                    "chance: call module.eval() first, or use another layer"
-                )
+        self._check_mode()
         self.dimension = sum(p.numel() for p in self._parameters)
+        self._start = torch.cat([p.detach().reshape(-1) for p in self._parameters])
+
+    def _check_mode(self) -> None:
+        for child in self.module.modules():
+            name = type(child).__name__
+            dropout = getattr(child, "dropout", 0.0)  # of attention and recurrent layers a number, not a layer
+            if child.training and (
+                isinstance(child, _BATCH_DEPENDENT) or (isinstance(dropout, float) and dropout > 0.0)
+            ):
+                raise ValueError(
+                    f"{name} in training mode makes a component loss depend on the batch or on chance: call "
+                    "module.eval() first, or use another layer"
+                )
+            if isinstance(child, nn.modules.batchnorm._BatchNorm) and child.running_mean is None:
+                raise ValueError(f"{name} with track_running_stats=False makes a component loss depend on the batch")
 
     @property
     def mean_smoothness(self) -> float:
@@ -77,8 +95,8 @@ class ModuleProblem:
         return {"n": self.n, "dimension": self.dimension, **asdict(self.regularizer)}
 
     def start(self) -> Tensor:
-        """The module's parameters as they are now, one flat tensor."""
-        return torch.cat([p.detach().reshape(-1) for p in self._parameters])
+        """The module's parameters as they were when this was made, one flat tensor."""
+        return self._start.clone()
 
     @torch.no_grad()
     def load(self, x: Tensor) -> None:
@@ -116,6 +134,7 @@ class ModuleProblem:
 
     def snapshot(self, x: Tensor) -> Snapshot:
         """grad F(x): n component gradients, in chunks."""
+        self._check_mode()
         gradient = torch.zeros_like(x)
         for indices in self._all():
             gradient += self._gradient(x, indices)

@@ -86,7 +86,7 @@ class Solver(ABC, Generic[_P, _S]):
         step_size: eta; null takes the method's theory (see ``theoretical_step``).
         inner_iterations: m of a stage; null takes the method's own.
         seed: of the draws. Stage k draws from a generator seeded with (seed, k), so no generator state is kept.
-        x0: where to start; null starts at the problem's own point (zeros, or the module's parameters).
+        x0: where to start; null starts at the problem's own point (zeros, or the parameters that the module had).
 
     Raises:
         ValueError: a batch larger than n, a step that is not positive, a problem the method cannot take.
@@ -225,6 +225,20 @@ class Solver(ABC, Generic[_P, _S]):
             that is not finite stops with the reason ``diverged``.
         """
         self._check_rules(passes, gap, optimum, residual)
+        try:
+            return self._run(passes, gap, optimum, residual, every, callback)
+        finally:
+            self.problem.load(self.x)  # also after an interrupt within a stage
+
+    def _run(
+        self,
+        passes: float,
+        gap: float | None,
+        optimum: float | None,
+        residual: float | None,
+        every: float,
+        callback: Callable[[Record], object] | None,
+    ) -> Result:
         n = self.problem.n
         records = [self._measure(gap, optimum, residual)]
         stop = bool(callback is not None and self.progress.stage == 0 and callback(records[0]))
@@ -240,7 +254,6 @@ class Solver(ABC, Generic[_P, _S]):
                 reason = "callback" if stop else self._verdict(records[-1], gap, residual)
             if last and reason is None:
                 reason = "passes"
-        self.problem.load(self.x)
         return Result(self.x, records, reason)
 
     @np.errstate(over="ignore", invalid="ignore")  # a step that diverges is reported, not warned of
@@ -344,6 +357,7 @@ class Solver(ABC, Generic[_P, _S]):
         type_of = self.problem.start()
         state = {k: _copy_like(v, type_of) if hasattr(v, "shape") else v for k, v in saved["state"].items()}
         self._place = _Place(type(self._place.state)(**state), Progress(**saved["progress"]))
+        self.problem.load(self.x)
 
 
 def _copy_like(values: Any, other: Vector) -> Vector:

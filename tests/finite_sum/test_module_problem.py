@@ -18,6 +18,7 @@ from batchlab.optimizers.finite_sum import (
     Katyusha,
     LinearProblem,
     ModuleProblem,
+    tune,
     unit_rows,
 )
 
@@ -64,6 +65,10 @@ def mlp(device="cpu"):
     return net, x, labels, lambda i: F.cross_entropy(net(x[i]), labels[i], reduction="none")
 
 
+def weights(net):
+    return nn.utils.parameters_to_vector(net.parameters()).detach()
+
+
 @pytest.mark.parametrize(("cls", "step"), [(SVRG, 0.5), (DASVRDA, 0.1)])
 def test_non_convex_net_is_trained(cls, step):
     net, x, labels, losses = mlp()
@@ -72,7 +77,7 @@ def test_non_convex_net_is_trained(cls, step):
     result = cls(problem, batch_size=14, step_size=step, seed=0).solve(passes=300)
     assert result.records[-1].value < 0.2 * before
     assert (net(x).argmax(1) == labels).float().mean() > 0.95  # the module holds the solution
-    torch.testing.assert_close(problem.start(), result.x)
+    torch.testing.assert_close(weights(net), result.x)
 
 
 def test_callback_sees_the_solution_in_the_module():
@@ -80,7 +85,7 @@ def test_callback_sees_the_solution_in_the_module():
     problem = ModuleProblem(net, losses, 200)
     solver = SVRG(problem, step_size=0.1)
     seen = []
-    solver.solve(passes=12, callback=lambda record: seen.append(torch.equal(problem.start(), solver.x)))
+    solver.solve(passes=12, callback=lambda record: seen.append(torch.equal(weights(net), solver.x)))
     assert seen
     assert all(seen)
 
@@ -98,6 +103,55 @@ def test_resuming_a_module():
     second.load_state_dict(first.state_dict())
     second.solve(passes=12)
     assert torch.equal(whole.x, second.x)
+
+
+def test_loading_a_state_loads_the_module():
+    net, *_, losses = mlp()
+    first = SVRG(ModuleProblem(net, losses, 200), step_size=0.5)
+    first.solve(passes=30)
+    again, *_, losses = mlp()
+    second = SVRG(ModuleProblem(again, losses, 200), step_size=0.5)
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(weights(again), first.x)
+
+
+def test_an_interrupt_leaves_the_solution_in_the_module():
+    net, *_, losses = mlp()
+    calls = 0
+
+    def interrupted(indices):
+        nonlocal calls
+        calls += 1
+        if calls == 40:  # within the second stage
+            raise KeyboardInterrupt
+        return losses(indices)
+
+    solver = SVRG(ModuleProblem(net, interrupted, 200), step_size=0.5, inner_iterations=10)
+    with pytest.raises(KeyboardInterrupt):
+        solver.solve(passes=60)
+    assert solver.progress.stage == 1
+    assert torch.equal(weights(net), solver.x)
+
+
+def test_every_solver_begins_where_the_problem_was_made():
+    net, *_, losses = mlp()
+    problem = ModuleProblem(net, losses, 200)
+    before = weights(net)
+    first = SVRG(problem, step_size=0.5).solve(passes=30)
+    assert torch.equal(SVRG(problem, step_size=0.5).solve(passes=30).x, first.x)
+    assert torch.equal(problem.start(), before)
+    assert torch.equal(SVRG(problem, step_size=0.5, x0=first.x).x, first.x)
+
+
+def test_trials_of_a_tuning_begin_alike():
+    net, *_, losses = mlp()
+    problem = ModuleProblem(net, losses, 200)
+    grid = [0.01, 0.1, 1.0]
+    tuning = tune(lambda eta: SVRG(problem, step_size=eta), optimum=0.0, gap=0.05, passes=30, grid=grid)
+    for trial in tuning.trials:
+        fresh, *_, own = mlp()
+        alone = SVRG(ModuleProblem(fresh, own, 200), step_size=trial.step_size).solve(passes=30, gap=0.05, optimum=0.0)
+        assert [record.value for record in trial.result.records] == [record.value for record in alone.records]
 
 
 def test_residual_is_the_gradient_norm_without_a_regulariser():
@@ -146,8 +200,42 @@ def test_errors():
         ModuleProblem(nn.Tanh(), losses, 200)
     with pytest.raises(ValueError, match="one dtype"):
         ModuleProblem(nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1).double()), losses, 200)
-    for layer in (nn.BatchNorm1d(2), nn.Dropout(0.1)):
-        with pytest.raises(ValueError, match="in training mode"):
-            ModuleProblem(nn.Sequential(nn.Linear(2, 2), layer), losses, 200)
-        ModuleProblem(nn.Sequential(nn.Linear(2, 2), layer.eval()), losses, 200)
+    for smoothness in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"smoothness={smoothness} must be a positive number"):
+            ModuleProblem(net, losses, 200, smoothness=smoothness)
     assert math.isfinite(problem.value(problem.start()))
+
+
+LAYERS = {
+    "batch norm": lambda: nn.BatchNorm1d(2),
+    "dropout": lambda: nn.Dropout(0.1),
+    "attention": lambda: nn.MultiheadAttention(4, 2, dropout=0.5),
+    "lstm": lambda: nn.LSTM(2, 2, 2, dropout=0.5),
+    "rrelu": nn.RReLU,
+}
+
+
+@pytest.mark.parametrize("key", LAYERS)
+def test_layers_that_depend_on_chance_or_the_batch(key):
+    net, _, _, losses = mlp()
+    layer = LAYERS[key]()
+    model = nn.Sequential(net, layer)
+    with pytest.raises(ValueError, match=f"{type(layer).__name__} in training mode"):
+        ModuleProblem(model, losses, 200)
+    solver = SVRG(ModuleProblem(model.eval(), losses, 200), step_size=0.1)
+    solver.solve(passes=6)
+    model.train()
+    with pytest.raises(ValueError, match=f"{type(layer).__name__} in training mode"):
+        solver.solve(passes=12)
+
+
+@pytest.mark.parametrize("layer", [nn.MultiheadAttention(4, 2), nn.LSTM(2, 2, 2), nn.LayerNorm(2), nn.Tanh()])
+def test_layers_that_do_not(layer):
+    net, _, _, losses = mlp()
+    ModuleProblem(nn.Sequential(net, layer), losses, 200)
+
+
+def test_batch_norm_without_running_statistics_is_refused_in_either_mode():
+    net, _, _, losses = mlp()
+    with pytest.raises(ValueError, match="track_running_stats"):
+        ModuleProblem(nn.Sequential(net, nn.BatchNorm1d(2, track_running_stats=False)).eval(), losses, 200)

@@ -11,13 +11,13 @@ from batchlab.datasets.files import read_npz
 from batchlab.datasets.originals import cifar
 
 CONF = Path(__file__).parents[2] / "conf" / "dataset"
-pytestmark = pytest.mark.real_data
 
 
 def config(name):
     return yaml.safe_load((CONF / f"{name}.yaml").read_text())
 
 
+@pytest.mark.real_data("cifar10.npz")
 def test_cifar10():
     dataset = load(config("cifar10"))
     assert (dataset.n, dataset.shape, dataset.classes) == (50_000, (3, 32, 32), 10)
@@ -35,6 +35,7 @@ def test_cifar10():
     assert abs(x.std() - 1) < 0.05
 
 
+@pytest.mark.real_data("cifar10.npz")
 def test_the_original_files_of_cifar10_hold_the_same():
     root = data_root()
     if not (root / "cifar-10-batches-py").is_dir():
@@ -44,6 +45,7 @@ def test_the_original_files_of_cifar10_hold_the_same():
         np.testing.assert_array_equal(array, stored[key])
 
 
+@pytest.mark.real_data("MNIST/raw")
 def test_mnist():
     dataset = load(config("mnist"))
     assert (dataset.n, len(dataset.y_test), dataset.shape, dataset.classes) == (60_000, 10_000, (1, 28, 28), 10)
@@ -53,6 +55,7 @@ def test_mnist():
     assert (float(x.min()), float(x.max()), len(y)) == (0.0, 1.0, 60_000)
 
 
+@pytest.mark.real_data("libsvm/a9a", "libsvm/a9a.t")
 def test_a9a():
     dataset = load(config("a9a"))
     assert (dataset.n, len(dataset.y_test), dataset.shape, dataset.classes) == (32_561, 16_281, (123,), 2)

@@ -19,7 +19,7 @@ from batchlab.optimizers.finite_sum import (
     unit_rows,
 )
 
-pytestmark = [pytest.mark.real_data, pytest.mark.slow]
+pytestmark = [pytest.mark.real_data("libsvm/a9a"), pytest.mark.slow]
 
 OPTIMA = {(1e-4, 0.0): 0.333994167700741, (1e-4, 1e-6): 0.334128689745223, (0.0, 1e-6): 0.323020568442419}
 MIDDLE = (1e-4, 1e-6)

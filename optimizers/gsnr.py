@@ -59,7 +59,8 @@ class GSNR(Optimizer):
       the learning rate lr x mean(p^), the mean over all coordinates at this step (see docs/vrgd.md for what
       this can show).
 
-    The gradients themselves stay as they are: after the step `.grad` is gbar, as `moments.reduce()` left it.
+    r is that of the gradient as it was measured, and multiplies `.grad` as the step finds it: gbar as
+    `moments.reduce()` left it, or what clipping made of that. After the step `.grad` is what it was before.
 
     Args:
         base: the optimizer that takes the step. Its groups and its state are those of this object, so
@@ -148,13 +149,15 @@ class GSNR(Optimizer):
         if moments is None:
             raise ValueError(f"{type(self).__name__} needs the batch's gradient moments: call step(moments)")
         self._check_groups(moments.groups)
-        squares = dict(zip(moments.params, moments.second_moments(), strict=True))
+        means, squares = (
+            dict(zip(moments.params, kept, strict=True)) for kept in (moments.means(), moments.second_moments())
+        )
         self._stepped = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
-        if any(p not in squares for p in self._stepped):
+        if any(p not in means for p in self._stepped):
             raise ValueError("a parameter of the optimizer is not in the moments: build both from the same parameters")
         for places in split(self._stepped, self.foreach):
             part = [self._stepped[i] for i in places]
-            self._scale(part, [squares[p] for p in part])
+            self._scale(part, [means[p] for p in part], [squares[p] for p in part])
         with self._base_at(self.mean_multiplier()) if self.control else self._scaled_gradients():
             self.base.step()
 
@@ -172,14 +175,18 @@ class GSNR(Optimizer):
                 stacklevel=4,
             )
 
-    def _scale(self, x: list[Tensor], squares: list[Tensor]) -> None:
-        """Compute the multiplier and the scaled gradient of the parameters `x`, all of one device and dtype."""
-        g = [p.grad.to(s2.dtype) for p, s2 in zip(x, squares, strict=True) if p.grad is not None]
-        layers = [self._layer(p, like) for p, like in zip(x, g, strict=True)]
+    def _scale(self, x: list[Tensor], measured: list[Tensor], squares: list[Tensor]) -> None:
+        """Compute the multiplier and the scaled gradient of the parameters `x`, all of one device and dtype.
+
+        The multiplier is that of the gradient as `measured`: `.grad`, clipped or rounded perhaps, would not go with
+        its `squares`.
+        """
+        given = [p.grad for p in x if p.grad is not None]
+        layers = [self._layer(p, like) for p, like in zip(x, measured, strict=True)]
         r, scaled = [layer.multiplier for layer in layers], [layer.scaled for layer in layers]
         sizes = [p.numel() for p in x]
 
-        _signal_to_noise(r, scaled, g, squares, self.eps)
+        _signal_to_noise(r, scaled, measured, squares, self.eps)
         means = _means(r, sizes)
         if self.normalize != "never":
             torch._foreach_mul_(r, list(_inverse(means).unbind()))
@@ -192,11 +199,11 @@ class GSNR(Optimizer):
             layer.gsnr, layer.factor = mean, factor
             layer.steps += 1
         if self.beta3 is None:
-            _assign(torch.mul, scaled, g, r)
+            _assign(torch.mul, scaled, given, r)
         else:
             averages = [layer.average for layer in layers if layer.average is not None]
             torch._foreach_lerp_(averages, r, 1 - self.beta3)
-            _assign(torch.mul, scaled, g, averages)
+            _assign(torch.mul, scaled, given, averages)
             torch._foreach_mul_(scaled, [1 / self._correction(layer) for layer in layers])
 
     def _correction(self, layer: _Layer) -> float:

@@ -124,9 +124,8 @@ def parameters(session: Session) -> dict[str, float]:
     """
     row = {f"w{i}": w for i, w in enumerate(_flat(session.model.parameters()), 1)}
     if session.moments is not None and session.moments.elementwise and session.clock.steps:
-        squares = _flat(session.moments.second_moments())
-        gradient = _flat(p.grad for p in session.moments.params if p.grad is not None)
-        for i, (g, square) in enumerate(zip(gradient, squares, strict=True), 1):
+        means, squares = _flat(session.moments.means()), _flat(session.moments.second_moments())
+        for i, (g, square) in enumerate(zip(means, squares, strict=True), 1):
             row[f"gsnr_w{i}"] = g**2 / max(square - g**2, sys.float_info.min)
     return row
 

@@ -45,7 +45,7 @@ class AdaptiveBatch(BatchSchedule):
 
     deterministic: ClassVar[bool] = False
     needs = "moments"
-    elementwise: ClassVar[bool] = False
+    coordinates: ClassVar[bool] = False
     inner_products: ClassVar[bool] = False
 
     def __init__(
@@ -79,11 +79,16 @@ class AdaptiveBatch(BatchSchedule):
         elementwise: bool = False,
         process_group: ProcessGroup | None = None,
     ) -> GradientMoments:
-        """Moments that measure what this test needs (and what else is asked for), with this estimator."""
+        """Moments that measure what this test needs, with this estimator.
+
+        Args:
+            elementwise: for VRGD: also the second moments by coordinate, at every step, tested or not.
+        """
         return GradientMoments(
             params,
             estimator=self.estimator,
-            elementwise=elementwise or self.elementwise,
+            elementwise=elementwise,
+            coordinates=self.coordinates,
             inner_products=self.inner_products,
             process_group=process_group,
         )
@@ -254,7 +259,7 @@ class CoordinateTest(AdaptiveBatch):
         initial, maximum, interval, estimator: as in `AdaptiveBatch`.
     """
 
-    elementwise: ClassVar[bool] = True
+    coordinates: ClassVar[bool] = True
 
     def __init__(
         self,

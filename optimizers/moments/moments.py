@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from batchlab.optimizers.moments.flat import Sums, dots, square_sum
+from batchlab.optimizers.moments.flat import Sums, dots, squared_norm
 from batchlab.optimizers.moments.per_sample import PerSample
 from batchlab.optimizers.moments.projection import Micro
 
@@ -36,7 +36,9 @@ class GradientMoments:
             but as published, :math:`\frac1k \sum_j \|g_j - g\|^2` (arXiv 2412.21124; weights :math:`n_j / b`
             where groups differ in size), which lacks the factor :math:`n_j` and so is :math:`n_j k/(k-1)`
             times smaller: a threshold for it is not comparable with the others'.
-        elementwise: also keep :math:`\sum_j n_j g_j^2` per coordinate (one more copy of the parameters).
+        elementwise: also keep :math:`\sum_j n_j g_j^2` per coordinate, and the mean gradient apart from ``.grad`` (two
+            more copies of the parameters).
+        coordinates: the same, but only in steps that are `measuring`: enough for `coordinate_variance`.
         inner_products: also keep what :math:`\langle g_j, g \rangle` needs: each group's gradient (one more
             copy of the parameters a group of this rank); with ``"per_sample"`` the data instead, for a second,
             forward-mode pass in `reduce`.
@@ -46,7 +48,8 @@ class GradientMoments:
 
     Attributes:
         measuring: set it to False for steps whose variance is not wanted: ``"per_sample"`` then costs what an
-            ordinary backward pass does. Adaptive batch schedules do so between their tests.
+            ordinary backward pass does, unless `elementwise` is wanted of every step. Adaptive batch schedules do so
+            between their tests.
 
     Example:
         >>> weight = torch.nn.Parameter(torch.zeros(2))
@@ -69,6 +72,7 @@ class GradientMoments:
         *,
         estimator: Estimator = "groups",
         elementwise: bool = False,
+        coordinates: bool = False,
         inner_products: bool = False,
         process_group: dist.ProcessGroup | None = None,
         chunk_bytes: int | None = None,
@@ -80,6 +84,7 @@ class GradientMoments:
             raise ValueError(f"estimator {estimator!r}: choose one of {', '.join(get_args(Estimator))}")
         self.estimator: Estimator = estimator
         self.elementwise = elementwise
+        self.coordinates = coordinates
         self.inner_products = inner_products
         self.process_group = process_group
         self.chunk_bytes = chunk_bytes
@@ -143,7 +148,7 @@ class GradientMoments:
             )
         sums = self._open()
         gradients = [parameter.grad for parameter in self.params]
-        sums.add(gradients, samples)
+        sums.add(gradients, samples, squares=self._squaring)
         if self.inner_products and self.measuring:
             self._rows.append((samples, sums.row(gradients)))
         for index, parameter in enumerate(self.params):
@@ -170,8 +175,9 @@ class GradientMoments:
         """Add up over the ranks, in one all-reduce, and leave the batch's mean gradient in ``.grad``.
 
         Every rank must call it, also one that had no samples. ``.grad`` stays None only where no rank had a
-        gradient. The gradients are views of this object's memory: valid until `reset`. (Inner products need the
-        mean first: they take a second all-reduce, of one number.)
+        gradient. The gradients are valid until `reset`, and may be changed in place, by clipping or by an optimizer:
+        they are views of this object's memory, or copies where a statistic per coordinate needs the mean later.
+        (Inner products need the mean first: they take a second all-reduce, of one number.)
         """
         sums, (rank, world) = self._open(), self._ranks()
         counts = torch.zeros_like(sums.scatter).repeat(3)
@@ -192,12 +198,13 @@ class GradientMoments:
         elif not self._samples:
             raise ValueError("reduce() before any observe() or backward(): there is no gradient")
         sums.gradient.div_(counts[0])
-        norm = square_sum(sums.gradient[None])[0]
+        sums.squares.div_(counts[0])
+        norm = squared_norm([sums.gradient])
         along = self._scatter_along(sums, norm, world)
         self._counts = torch.stack([*counts, norm, along])
         for parameter, mean, here in zip(self.params, sums.gradient_views, self._seen, strict=True):
-            parameter.grad = mean.to(parameter.dtype) if here else None
-        self._reduced, self._measured, self._version = True, self.measuring, sums.memory._version
+            parameter.grad = mean.to(parameter.dtype, copy=self._squaring) if here else None
+        self._reduced, self._measured = True, self.measuring
 
     def reset(self) -> None:
         """Forget the step: sums, statistics and ``.grad``."""
@@ -226,7 +233,9 @@ class GradientMoments:
     def variance(self) -> float:
         r"""Variance of one sample's gradient, summed over coordinates: :math:`\|\mathrm{Var}\|_1`.
 
-        NaN where fewer than 2 groups were observed, or ``measuring`` was False.
+        NaN where fewer than 2 groups were observed, or ``measuring`` was False. With float32 parameters the relative
+        error is about :math:`4 \cdot 10^{-7} / \sqrt d` times :math:`b \|g\|^2 / ((k - 1) \|\mathrm{Var}\|_1)` for d
+        parameters, the rounding of the mean gradient: it counts only where that is far above its noise.
         """
         samples, _, scatter, norm, _ = self._statistics()
         return max(scatter - samples * norm, 0.0) / self._divisor()  # max(0.0, nan) would be 0.0
@@ -249,35 +258,44 @@ class GradientMoments:
         along, norm = self.inner_product_variance(), self.norm_squared()
         return max(self.variance() - (along / norm if norm else along), 0.0)
 
-    @torch.no_grad()
+    def means(self) -> list[Tensor]:
+        """The batch's mean gradient as it was measured, whatever was done to ``.grad`` since.
+
+        Aligned with `params`, in float32 or wider; views of this object's memory, valid until `reset`. Needs
+        ``elementwise=True``.
+        """
+        return self._by_coordinate(self.elementwise).gradient_views
+
     def second_moments(self) -> list[Tensor]:
         r"""Mean square of the groups' gradients per coordinate, :math:`\frac1b \sum_j n_j g_j^2`.
 
         Aligned with `params`. With groups of one size this is :math:`\frac1k \sum_j g_j^2`; with others the
-        weights :math:`n_j/b` are those of the mean, so that subtracting :math:`g^2` never goes below zero but
-        for rounding. Needs ``elementwise=True``.
+        weights :math:`n_j/b` are those of the mean, so that subtracting the square of `means` never goes below zero
+        but for rounding. Views of this object's memory, valid until `reset`. Needs ``elementwise=True``.
         """
-        sums, squares = self._mean_squares()
-        return sums.layout.views(squares)
+        squares = self._by_coordinate(self.elementwise).square_views
+        assert squares is not None
+        return squares
 
     @torch.no_grad()
     def coordinate_variance(self) -> list[Tensor]:
-        """Variance of one sample's gradient per coordinate, aligned with `params`; NaN where k < 2.
+        """Variance of one sample's gradient per coordinate, aligned with `params`; NaN as `variance` is.
 
-        Needs ``elementwise=True``, and ``.grad`` as `reduce` left it.
+        Needs ``elementwise=True`` or ``coordinates=True``. A coordinate's variance is a difference of two float32
+        numbers: where its standard error is below a thousandth of its mean, little is left of it.
         """
-        sums, _ = self._mean_squares()
-        return sums.layout.views(self._coordinate_variance())
+        sums = self._by_coordinate(self.elementwise or self.coordinates)
+        return sums.layout.views(self._coordinate_variance(sums))
 
     @torch.no_grad()
     def worst_coordinate(self) -> float:
         """The largest ratio of `coordinate_variance` to the mean gradient's square, where that is not 0.
 
-        Needs ``elementwise=True``, and ``.grad`` as `reduce` left it.
+        Needs what `coordinate_variance` needs.
         """
-        sums, _ = self._mean_squares()
+        sums = self._by_coordinate(self.elementwise or self.coordinates)
         signal = sums.gradient.square()
-        ratios = torch.where(signal == 0, 0, self._coordinate_variance() / signal)
+        ratios = torch.where(signal == 0, 0, self._coordinate_variance(sums) / signal)
         return math.nan if math.isnan(self._divisor()) else float(ratios.max())
 
     # -- inside ------------------------------------------------------------------------------------------
@@ -290,14 +308,18 @@ class GradientMoments:
         self._counts = torch.zeros(0)
         self._read: tuple[float, ...] | None = None
         self._reduced = self._measured = False
-        self._version = 0
+
+    @property
+    def _squaring(self) -> bool:
+        """Whether this step keeps squares by coordinate."""
+        return self.elementwise or (self.coordinates and self.measuring)
 
     def _open(self) -> Sums:
         if self._reduced:
             raise ValueError("this step is already reduced: call moments.reset() before the next one")
         if self._sums is None:
             ledger = 6 * self._ranks()[1] + len(self.params)
-            self._sums = Sums(self.params, squares=self.elementwise, ledger=ledger)
+            self._sums = Sums(self.params, squares=self.elementwise or self.coordinates, ledger=ledger)
         return self._sums
 
     def _ranks(self) -> tuple[int, int]:
@@ -317,9 +339,12 @@ class GradientMoments:
             dist.all_reduce(total, group=self.process_group)
         return total
 
-    def _statistics(self) -> tuple[float, ...]:
+    def _check_reduced(self) -> None:
         if not self._reduced:
             raise ValueError("no statistics yet: call moments.reduce() after the last group of the batch")
+
+    def _statistics(self) -> tuple[float, ...]:
+        self._check_reduced()
         if self._read is None:
             self._read = tuple(self._counts.tolist())
         return self._read
@@ -330,19 +355,16 @@ class GradientMoments:
             return math.nan
         return self.samples if self.estimator == "ddp_norm" else self.groups - 1
 
-    def _coordinate_variance(self) -> Tensor:
-        sums, squares = self._mean_squares()
-        if sums.memory._version != self._version:
-            raise ValueError(
-                "gradients were changed in place since reduce(), by clipping perhaps, and .grad shares the moments' "
-                "memory: read coordinate variances before"
-            )
-        deviations = (squares - sums.gradient.square()).clamp_(min=0)
+    def _coordinate_variance(self, sums: Sums) -> Tensor:
+        deviations = (sums.squares - sums.gradient.square()).clamp_(min=0)
         return deviations.mul_(self.samples / self._divisor())
 
-    def _mean_squares(self) -> tuple[Sums, Tensor]:
-        if not self.elementwise:
-            raise ValueError("per-coordinate moments are not kept: build GradientMoments(..., elementwise=True)")
-        self._statistics()
+    def _by_coordinate(self, kept: bool) -> Sums:
+        if not kept:
+            raise ValueError(
+                "per-coordinate moments are not kept: build GradientMoments(params, elementwise=True), or, where a "
+                "batch schedule makes them, batch_size.moments(params, elementwise=True)"
+            )
+        self._check_reduced()
         assert self._sums is not None
-        return self._sums, self._sums.squares / self._counts[0]
+        return self._sums

@@ -244,6 +244,45 @@ def test_twice_normalized_multipliers_have_mean_1_in_every_layer() -> None:
     assert [float(m.mean()) for m in optimizer.multipliers()] == pytest.approx([1.0, 1.0])
 
 
+@pytest.mark.parametrize("normalize", ["once", "never"])
+@pytest.mark.parametrize("name", VR)
+def test_clipping_before_the_step_changes_what_is_scaled_and_not_the_ratio(name: str, normalize: str) -> None:
+    """Of a whole gradient and coordinate by coordinate: r is that of the gradient as it was measured."""
+    for clip in (
+        lambda x: nn.utils.clip_grad_norm_(x, 0.1),
+        lambda x: nn.utils.clip_grad_value_(x, 0.2),
+    ):
+        x, y = weights(), weights()
+        plain, clipped = (VR[name](p, normalize=normalize) for p in (x, y))
+        plain.step(observed(x))
+        moments = observed(y)
+        clip(y)
+        given = [p.grad.clone() for p in y if p.grad is not None]
+        clipped.step(moments)
+        for a, b, p, g in zip(plain.multipliers(), clipped.multipliers(), y, given, strict=True):
+            assert torch.equal(a, b)
+            torch.testing.assert_close(clipped._layers[p].scaled, b * g)
+
+
+@pytest.mark.parametrize("noise", [0.03, 0.3])
+def test_bfloat16_parameters_have_the_ratio_of_the_gradients_they_were_given(noise: float) -> None:
+    """The mean rounds to three digits in `.grad`: squared, that is off by more than a small variance."""
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        generator = torch.Generator().manual_seed(0)
+        w = torch.zeros(2000, dtype=dtype).requires_grad_()
+        moments = GradientMoments([w], elementwise=True)
+        for _ in range(8):
+            w.grad = (1 + noise * torch.randn(2000, generator=generator)).bfloat16().to(dtype)
+            moments.observe(4)
+        moments.reduce()
+        optimizer = VRSGD([w], lr=0.1, gamma=0.01)
+        optimizer.step(moments)
+        assert w.dtype == dtype
+        found.append(optimizer.multipliers()[0])
+    assert torch.equal(*found)
+
+
 # -- the control ---------------------------------------------------------------------------------------------
 
 

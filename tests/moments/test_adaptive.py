@@ -1,10 +1,13 @@
 """The adaptive batch schedules: their statistics from the formulas, how they grow, and where they do not."""
 
+import functools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +20,7 @@ from batchlab.optimizers.batch import (
 )
 from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.moments import GradientMoments
+from batchlab.optimizers.moments.per_sample import PerSample
 
 
 def observe(test: AdaptiveBatch, gradients: np.ndarray, sizes: list[int] | None = None) -> GradientMoments:
@@ -190,12 +194,14 @@ def test_an_infinite_statistic_without_a_cap_changes_nothing() -> None:
     assert test.value == 4
 
 
-def test_coordinates_are_refused_after_clipping_in_place() -> None:
-    test = CoordinateTest(initial=4)
-    moments = observe(test, noisy(4, 1.0))
-    torch.nn.utils.clip_grad_norm_(moments.params, 0.1)
-    with pytest.raises(ValueError, match="clipping"):
-        test.update(moments)
+@pytest.mark.parametrize("make", [NormTest, InnerProductTest, AugmentedInnerProductTest, CoordinateTest])
+def test_gradients_changed_in_place_after_reduce_change_no_statistic(make: type[AdaptiveBatch]) -> None:
+    """By clipping, or by an optimizer: torch's Nesterov momentum with foreach adds to the gradients themselves."""
+    test, g = make(), noisy(4, 1.0)
+    untouched, clipped, stepped = (observe(test, g) for _ in range(3))
+    torch.nn.utils.clip_grad_norm_(clipped.params, 0.1)
+    torch.optim.SGD(stepped.params, lr=0.1, momentum=0.9, nesterov=True, foreach=True).step()
+    assert test.statistic(clipped) == test.statistic(stepped) == test.statistic(untouched)
 
 
 def test_what_a_test_needs_is_asked_for() -> None:
@@ -218,3 +224,33 @@ def test_what_a_test_needs_is_asked_for() -> None:
 def test_wrong_settings(options: dict[str, float], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         NormTest(**options)
+
+
+@pytest.mark.parametrize("make", [NormTest, InnerProductTest, AugmentedInnerProductTest, CoordinateTest])
+def test_at_the_cap_no_sample_is_looked_at_on_its_own(
+    make: type[AdaptiveBatch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless an optimizer needs the second moments by coordinate at every step."""
+    looked: list[bool] = []
+    backward = PerSample.backward
+
+    def watched(self: PerSample, *args: Any) -> Any:
+        looked.append(True)
+        return backward(self, *args)
+
+    monkeypatch.setattr(PerSample, "backward", watched)
+    for needed in (False, True):
+        model = torch.nn.Linear(3, 2)
+        test = make(initial=4, maximum=8, estimator="per_sample")
+        moments = test.moments(model.parameters(), elementwise=needed)
+        test.value = 8
+        looked.clear()
+        for _ in range(3):
+            x, y = torch.randn(8, 3), torch.randint(2, (8,))
+            moments.backward(model, functools.partial(F.cross_entropy, reduction="none"), x, y)
+            moments.reduce()
+            if needed:
+                assert all(torch.equal(p.grad, g) for p, g in zip(moments.params, moments.means(), strict=True))
+            test.update(moments)
+            moments.reset()
+        assert len(looked) == (3 if needed else 1), "the first step finds out that the size is at its cap"

@@ -7,6 +7,14 @@ where the metric spans orders of magnitude. The differences, one a seed, go thro
 equal time). With p < 0.05 the claim `holds` or `does not hold` by the side on which the difference lies;
 otherwise it is `not decided at this n`. Against several rivals a claim holds only if it holds against each
 (the largest p), and falls by any (the least p, times how many).
+
+Claims of a distance, `within` or `apart`, are measured in each stratum by itself, because opposite differences
+would cancel in a mean: two sides are within a margin if they are so in every stratum, and apart if they are in
+any (now it is holding that takes the least p, times how many).
+
+Two things keep a verdict from being given. Runs that diverged on the side that it would favour: a mean over
+survivors flatters. And a budget that no row of some run lies near: of equal steps the claim is measured at the
+largest budget, no more than all runs have, that every run was evaluated in the last tenth of.
 """
 
 from __future__ import annotations
@@ -20,8 +28,8 @@ from typing import Any
 import numpy as np
 
 from batchlab.results.frame import Frame
-from batchlab.results.metrics import CLOCKS, Metric, budgets
-from batchlab.results.sheet import Column, Sheet, Text, count, decimals, listing, number, p_value
+from batchlab.results.metrics import CLOCKS, Metric, common_budget
+from batchlab.results.sheet import count, listing
 from batchlab.results.stats import ALPHA, Test, holm, paired_test
 from batchlab.results.store import State
 
@@ -66,9 +74,14 @@ class Claim:
     margin: float = 0.0
     """Better by more than this: in the metric's unit, or as a share (0.1: 10 %) where it is logarithmic."""
     within: bool = False
-    """Instead: the two differ by no more than the margin."""
+    """Instead: the two differ by no more than the margin, in every stratum of `match`."""
     apart: bool = False
-    """Instead: the two differ by more than the margin, whichever is better."""
+    """Instead: the two differ by more than the margin in some stratum, whichever is better."""
+
+    @property
+    def distance(self) -> bool:
+        """Whether it is about how far apart two sides are, not about which is better."""
+        return self.within or self.apart
 
 
 @dataclass(frozen=True)
@@ -83,6 +96,8 @@ class Comparison:
     seeds: int
     dropped: int
     """Seeds left out because a run of either side gave no number."""
+    stratum: Key = ()
+    """The values of `Claim.match`, where strata are compared one by one."""
 
 
 @dataclass(frozen=True)
@@ -138,22 +153,28 @@ def _measure(frame: Frame, claim: Claim) -> Judged:
     if missing:
         return _undecided(claim, f"{listing(missing)} not measured", lost)
     if claim.at:
-        done = [part.select(lambda run: run.state is State.DONE) for part in frames]
-        spent = [amount for part in done for amount in budgets(part, claim.at).values()]
-        budget = min(spent, default=math.nan)
+        budget = common_budget(frames, claim.at)
+        if math.isnan(budget):
+            return _undecided(claim, f"no budget of {claim.at} that every run was evaluated near", lost)
         metric = replace(metric, budget=claim.at, limit=budget)
     ours, *measured = (_by_stratum(part, metric, claim.match) for part in frames)
     values = iter(measured)
-    comparisons = [
-        _compare(claim, rival, ours, next(values) if rival.value is None else _constant(rival.value, ours, metric))
-        for rival in claim.rivals
-    ]
+    comparisons = []
+    for rival in claim.rivals:
+        theirs = next(values) if rival.value is None else _constant(rival.value, ours, metric)
+        strata = [key for key in ours if key in theirs]
+        for part in [[key] for key in strata] if claim.distance and strata else [strata]:
+            comparisons.append(_compare(claim, rival, [(ours[key], theirs[key]) for key in part], part))
     if any(comparison.test is None for comparison in comparisons):
         seeds = min(comparison.seeds for comparison in comparisons)
         why = f"{count(seeds, 'seed')} with every run done and measured: needs at least 2"
         return replace(_undecided(claim, why, lost), comparisons=comparisons, budget=budget)
-    p = _p_of([comparison.test for comparison in comparisons if comparison.test], claim)
-    return Judged(claim, comparisons, p, math.nan, Verdict.UNDECIDED, "", budget, lost)
+    p = deciding(claim, comparisons)[1]
+    judged = Judged(claim, comparisons, p, math.nan, Verdict.UNDECIDED, "", budget, lost)
+    favoured = frames if claim.distance else frames[:1] if _points_to(judged) else frames[1:]
+    if any(run.state is State.DIVERGED for part in favoured for run in part.runs):
+        return replace(judged, p=math.nan, reason="no verdict for a side of which runs diverged")
+    return judged
 
 
 def _by_stratum(frame: Frame, metric: Metric, match: Sequence[str]) -> dict[Key, dict[Any, float]]:
@@ -179,15 +200,13 @@ def _constant(value: float, like: dict[Key, dict[Any, float]], metric: Metric) -
 
 
 def _compare(
-    claim: Claim, rival: Side, ours: dict[Key, dict[Any, float]], theirs: dict[Key, dict[Any, float]]
+    claim: Claim, rival: Side, strata: list[tuple[dict[Any, float], dict[Any, float]]], keys: list[Key]
 ) -> Comparison:
-    strata = [key for key in ours if key in theirs]
-    everywhere = [{*ours[key], *theirs[key]} for key in strata]
-    seeds = sorted(set.union(*everywhere), key=str) if everywhere else []
+    seeds = sorted({seed for pair in strata for side in pair for seed in side}, key=str)
     first, second = [], []
     for seed in seeds:
-        a = [ours[key].get(seed, math.nan) for key in strata]
-        b = [theirs[key].get(seed, math.nan) for key in strata]
+        a = [ours.get(seed, math.nan) for ours, _ in strata]
+        b = [theirs.get(seed, math.nan) for _, theirs in strata]
         if not np.isnan([*a, *b]).any():
             first.append(float(np.mean(a)))
             second.append(float(np.mean(b)))
@@ -197,14 +216,15 @@ def _compare(
     if len(first) >= 2:
         a, b = [sign * value for value in first], [sign * value for value in second]
         test = paired_test(a, b, hypothesis)
-        if claim.within or claim.apart:  # both edges must be rejected to say within, the nearer one to say beyond
+        if claim.distance:  # both edges must be rejected to say within, the nearer one to say beyond
             other = paired_test(a, b, -hypothesis)
             inside = abs(test.difference) <= hypothesis
             near = test if test.difference > 0 else other
             test = max(test, other, key=lambda t: t.p) if inside else near
     back = np.exp if claim.metric.quantity.log else np.asarray
     means = [float(back(np.mean(side))) if side else math.nan for side in (first, second)]
-    return Comparison(rival, means[0], means[1], test, len(first), len(seeds) - len(first))
+    stratum = keys[0] if claim.distance and keys else ()
+    return Comparison(rival, means[0], means[1], test, len(first), len(seeds) - len(first), stratum)
 
 
 def _edge(claim: Claim) -> float:
@@ -219,111 +239,21 @@ def _supports(claim: Claim, test: Test) -> bool:
 
 
 def _points_to(judged: Judged) -> bool:
-    return all(_supports(judged.claim, c.test) for c in judged.comparisons if c.test)
+    support = [_supports(judged.claim, c.test) for c in judged.comparisons if c.test]
+    return any(support) if judged.claim.apart else all(support)
 
 
-def _p_of(tests: Sequence[Test], claim: Claim) -> float:
-    against = [test.p for test in tests if not _supports(claim, test)]
-    return min(1.0, len(tests) * min(against)) if against else max(test.p for test in tests)
+def deciding(claim: Claim, tested: Sequence[Comparison]) -> tuple[Comparison, float]:
+    """The comparison that the verdict rests on, of those that have a test, and the p-value of the whole.
+
+    One is enough to refute a claim (to hold one of `apart`), and is corrected for their number; else it takes all.
+    """
+    ranked = sorted(tested, key=lambda c: c.test.p if c.test else math.nan)
+    alone = [c for c in ranked if c.test and _supports(claim, c.test) == claim.apart]
+    decides = alone[0] if alone else ranked[-1]
+    assert decides.test
+    return decides, min(1.0, len(ranked) * decides.test.p) if alone else decides.test.p
 
 
 def _undecided(claim: Claim, reason: str, lost: dict[str, int]) -> Judged:
     return Judged(claim, [], math.nan, math.nan, Verdict.UNDECIDED, reason, math.nan, lost)
-
-
-READINGS = {None: "whole runs", "seconds": "equal time", "method": "the method itself"}
-TONES: dict[Verdict, Any] = {Verdict.HOLDS: "good", Verdict.DOES_NOT_HOLD: "bad", Verdict.UNDECIDED: "dim"}
-
-
-def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
-    """Claims with what was measured and the verdict, in any format."""
-    columns = [Column((name,)) for name in ("claim", "read at", "measured", "effect [95 %]")]
-    columns += [Column(("p",), "right"), Column(("n",), "right"), Column(("verdict",))]
-    rows, records, before = [], [], ""
-    for item in judged:
-        claim = item.claim
-        same = claim.text == before
-        before = claim.text
-        seeds = [c.seeds for c in item.comparisons]
-        rows.append(
-            [
-                Text("" if same else claim.text, detail="" if same else f"{claim.source}, {claim.certainty}"),
-                Text(READINGS.get(claim.at, f"equal {claim.at}"), detail=_budget(item)),
-                Text("\n".join(_values(claim, c) for c in item.comparisons) or item.reason),
-                Text("\n".join(effect(claim, c) for c in item.comparisons)),
-                Text("" if math.isnan(item.p_holm) else p_value(item.p_holm).removeprefix("p ")),
-                Text(str(min(seeds)) if seeds else "" if claim.at == "method" else "0"),
-                Text(item.verdict, item.verdict is not Verdict.UNDECIDED, _lost(item), TONES[item.verdict]),
-            ]
-        )
-        records += [_record(item, c) for c in item.comparisons] or [_record(item, None)]
-    notes = [
-        "rule: one difference a seed, paired t-test, two-sided, Holm over the claims of one reading; "
-        f"a verdict needs p < {ALPHA}, against every rival it names"
-    ]
-    margins = sorted({item.claim.margin for item in judged})
-    notes.append(f"margin: {', '.join(f'{margin:g}' for margin in margins)}" if margins != [0.0] else "margin: none")
-    return Sheet(title, columns, rows, notes, records, "no claims")
-
-
-def effect(claim: Claim, comparison: Comparison) -> str:
-    """The difference with its interval: a factor where the metric is logarithmic, else in its unit."""
-    test = comparison.test
-    if test is None:
-        return ""
-    sign = 1.0 if claim.metric.quantity.better == "up" else -1.0
-    ends = sorted((sign * test.low, sign * test.high))
-    if claim.metric.quantity.log:
-        middle, low, high = (math.exp(min(x, 700)) for x in (sign * test.difference, *ends))
-        return f"× {middle:.3g} [{low:.3g}, {high:.3g}]"
-    scale = claim.metric.quantity.scale
-    middle, low, high = scale * sign * test.difference, scale * ends[0], scale * ends[1]
-    places = decimals((high - low) / 4, middle)
-    return f"{middle:+.{places}f} [{low:+.{places}f}, {high:+.{places}f}]"
-
-
-def _values(claim: Claim, comparison: Comparison) -> str:
-    scale = claim.metric.quantity.scale
-    ours, theirs = scale * comparison.ours, scale * comparison.theirs
-    shown = [number(value, decimals(math.nan, value)) for value in (ours, theirs)]
-    return f"{claim.better.label} {shown[0]}, {comparison.rival.label} {shown[1]}"
-
-
-def _budget(item: Judged) -> str:
-    if math.isnan(item.budget):
-        return ""
-    unit = "s" if item.claim.at == "seconds" else item.claim.at
-    return f"{item.budget:,.4g} {unit}" if item.budget < 1000 else f"{item.budget:,.0f} {unit}"
-
-
-def _lost(item: Judged) -> str:
-    dropped = max((c.dropped for c in item.comparisons), default=0)
-    parts = [f"{count(sum(item.lost.values()), 'run')} not done"] if item.lost else []
-    if dropped:
-        parts.append(f"{count(dropped, 'seed')} left out")
-    return f"† {', '.join(parts)}" if parts else ""
-
-
-def _record(item: Judged, comparison: Comparison | None) -> dict[str, Any]:
-    claim, test = item.claim, comparison.test if comparison else None
-    return {
-        "claim": claim.text,
-        "source": claim.source,
-        "certainty": claim.certainty,
-        "metric": str(claim.metric),
-        "at": claim.at or "",
-        "budget": item.budget,
-        "better": claim.better.label,
-        "rival": comparison.rival.label if comparison else listing([side.label for side in claim.rivals]),
-        "n": comparison.seeds if comparison else 0,
-        "value_better": comparison.ours if comparison else math.nan,
-        "value_rival": comparison.theirs if comparison else math.nan,
-        "log_scale": claim.metric.quantity.log,
-        "advantage": test.difference if test else math.nan,
-        "ci_low": test.low if test else math.nan,
-        "ci_high": test.high if test else math.nan,
-        "margin": claim.margin,
-        "p_holm": item.p_holm,
-        "verdict": item.verdict.value,
-        "reason": item.reason,
-    }

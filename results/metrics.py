@@ -10,8 +10,9 @@ min:train_loss@steps<=1000      the same, looking only at rows up to a budget
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchlab.results.frame import Frame, RunRow
+from batchlab.results.store import State
 
 Direction = Literal["up", "down"]
 CLOCKS = {
@@ -30,6 +32,8 @@ CLOCKS = {
     "seconds": "train_seconds",
 }
 """What can be counted, and the column that counts it."""
+NEAR = 0.9
+"""The share of a budget that a run's last evaluation within it must have reached for `common_budget`."""
 
 CLOCK_LABELS = {
     "samples": "samples",
@@ -215,6 +219,28 @@ def budgets(frame: Frame, clock: str) -> dict[str, float]:
     """How much of a clock each run spent in all, by run id; runs without rows are left out."""
     column, _ = frame.column(CLOCKS[clock])
     return {run.run_id: float(column[run.rows][-1]) for run in frame.runs if has_rows(run)}
+
+
+def common_budget(frames: Iterable[Frame], clock: str) -> float:
+    """The largest amount of a clock, no more than the shortest run has, that every run was evaluated just before.
+
+    Just before: after NEAR of it. Where evaluations are far apart, one run would else be read much earlier than
+    another. Only runs that are done count. NaN where there is no such amount, or no run.
+    """
+    spent = [
+        amounts[run.rows]
+        for frame in frames
+        for amounts in [frame.column(CLOCKS[clock])[0]]
+        for run in frame.runs
+        if run.state is State.DONE and has_rows(run)
+    ]
+    least = min((amounts[-1] for amounts in spent), default=0.0)
+    candidates = np.unique(np.concatenate([[0.0], *spent]))
+    candidates = candidates[(candidates > 0) & (candidates <= least)]
+    for amounts in spent:
+        latest = np.append(0.0, amounts)[np.searchsorted(amounts, candidates, "right")]
+        candidates = candidates[latest >= NEAR * candidates]
+    return float(candidates[-1]) if len(candidates) else math.nan
 
 
 def has_rows(run: RunRow) -> bool:

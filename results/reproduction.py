@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from batchlab.results import literature
 from batchlab.results import papers as modules
-from batchlab.results.claims import Judged, claims_sheet
+from batchlab.results.claims import Judged
+from batchlab.results.claims_sheet import claims_sheet
 from batchlab.results.frame import Frame
 from batchlab.results.load import load
 from batchlab.results.sheet import Sheet

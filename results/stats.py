@@ -72,13 +72,24 @@ def t_quantile(df: float, level: float = LEVEL) -> float:
 def paired_test(a: ArrayLike, b: ArrayLike, hypothesis: float = 0.0, level: float = LEVEL) -> Test:
     """Student's paired t-test of mean(a - b) = hypothesis, two-sided; a and b aligned, at least 2 pairs.
 
-    Differences without any spread are taken at their word: p is 1 where they equal the hypothesis, else 0.
+    Equal differences have no spread to go by. Where a and b each are the same in every pair, they do not depend on
+    the seed: the differences are taken at their word, and p is 1 where they equal the hypothesis, else 0. Where they
+    vary, the ties come of a coarse scale (accuracies are multiples of one image): the spread is then at least that of
+    rounding to it, the scale being the least step between the values.
     """
-    differences = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
+    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    differences = first - second
     if len(differences) < 2:
         raise ValueError("a paired test needs at least 2 pairs: run more seeds")
     n = len(differences)
-    error = float(differences.std(ddof=1)) / math.sqrt(n)
+    spread = float(differences.std(ddof=1))
+    rounding = 1e-12 * float(np.abs([first, second]).max())
+    if spread <= rounding:
+        steps = np.diff(np.unique(np.concatenate([first, second])))
+        varies = max(np.ptp(first), np.ptp(second)) > rounding
+        # Rounding is uniform over a step, of variance step^2 / 12, on either side of the difference.
+        spread = float(steps[steps > rounding].min()) / math.sqrt(6) if varies else 0.0
+    error = spread / math.sqrt(n)
     return _t_test(n, float(differences.mean()), error, n - 1, hypothesis, level, paired=True)
 
 

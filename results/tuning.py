@@ -1,7 +1,8 @@
 """Methods compared each at its own learning rate, chosen on seeds that are not judged.
 
 **The rule**, for each method and reading (equal epochs, gradient evaluations, time): of the rates in its grid the one
-with the least median loss over the tuning seeds, within the largest budget of that reading that every finished run has.
+with the least median loss over the tuning seeds, within the largest budget of that reading that every finished run has
+(and was evaluated near: `common_budget`).
 A run that did not finish counts as infinite; of equals the smaller rate is taken. What is shown and judged is of the
 other seeds.
 """
@@ -16,7 +17,7 @@ from statistics import median
 import numpy as np
 
 from batchlab.results.frame import Frame
-from batchlab.results.metrics import CLOCKS, Metric, budgets
+from batchlab.results.metrics import CLOCKS, Metric, common_budget
 from batchlab.results.store import State
 from batchlab.results.table import Table, build_table
 
@@ -54,10 +55,10 @@ class Study:
         return metric.name in self.frame.names and bool(np.isfinite(metric.measure(self.done).values).any())
 
     def at(self, reading: str) -> Metric:
-        """The loss at equal epochs, which are whole runs, or within a budget that every finished run has."""
+        """The loss at equal epochs, which are whole runs, or within the budget common to every finished run."""
         if reading == "epochs" or CLOCKS[reading] not in self.frame.names:
             return self.loss
-        return replace(self.loss, budget=reading, limit=min(budgets(self.done, reading).values(), default=0.0))
+        return replace(self.loss, budget=reading, limit=common_budget([self.frame], reading))
 
     @cached_property
     def chosen(self) -> dict[str, dict[str, float]]:

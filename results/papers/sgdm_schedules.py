@@ -1,7 +1,8 @@
 """Kondo and Iiduka, momentum SGD with learning-rate and batch-size schedules, arXiv 2508.03105.
 
 Labels of the runs: `case` (i, ii, iii, iv) and `schedule` (constant, diminishing, cosine, linear, polynomial for
-(i) and (ii); growth for (iii); warmup-constant, warmup-cosine for (iv)). Axes: optimizer (shb, nshb), seed.
+(i) and (ii); growth to a rate for (iii); warm-up to a rate, then constant or cosine, for (iv)). Axes: optimizer
+(shb, nshb), seed.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from dataclasses import replace
 
 from batchlab.results.claims import Claim, Side, judge
 from batchlab.results.frame import Frame
-from batchlab.results.literature import Published, published, published_sheet
-from batchlab.results.metrics import CLOCKS, Metric, budgets
+from batchlab.results.literature import published, published_sheet
+from batchlab.results.metrics import CLOCKS, Metric, common_budget
 from batchlab.results.plot import Plot
 from batchlab.results.reproduction import Reproduction
 from batchlab.results.sheet import Column, Sheet, Text, decimals, number, uncertain
@@ -33,7 +34,8 @@ CASES = {
 NOTES = [
     "equal epochs is the paper's own reading; growing batches begin small, so at equal epochs they take more "
     "steps: equal steps and equal time say how much of a lead is those steps",
-    "a value at a budget is the least at an evaluation within it; evaluations are the resolution",
+    "a value at a budget is the least at an evaluation within it; a verdict is read at the largest budget that every "
+    "run was evaluated in the last tenth of",
     "(iv) has no theorem: the paper evaluates it in experiments only; the paper's own tables are unknown",
 ]
 
@@ -87,17 +89,16 @@ def _table(frame: Frame, metrics: list[Metric], title: str) -> Table:
 
 
 def _within(frame: Frame, clock: str) -> Metric:
-    """The least norm within the largest budget of the clock that every finished run has."""
-    done = frame.select(lambda run: run.state is State.DONE)
-    return replace(NORM, budget=clock, limit=min(budgets(done, clock).values(), default=0.0))
+    """The least norm within the budget of the clock that is common to every finished run."""
+    return replace(NORM, budget=clock, limit=common_budget([frame], clock))
 
 
 def _beside(frame: Frame) -> Sheet:
     """The sibling paper's numbers (SGD without momentum) and ours, a line a case and schedule."""
-    theirs: dict[tuple[str, str, str], list[float]] = {}
+    theirs: dict[tuple[str, str, str], float] = {}
     numbers = [row for row in published("sgdm_schedules") if row.paper.startswith("Umeda")]
     for row in numbers:
-        theirs.setdefault((row.method.strip("()"), _schedule(row), row.metric), []).append(row.value)
+        theirs[row.method.strip("()"), row.setting, row.metric] = row.value
     metrics = [NORM, Metric("test_accuracy")]
     optimizers = frame.values("optimizer") if frame.runs else []
     columns = [Column(("case",)), Column(("schedule",))]
@@ -105,13 +106,13 @@ def _beside(frame: Frame) -> Sheet:
     columns += [Column((f"ours: {name}", metric.title), "right") for name in optimizers for metric in metrics]
     rows = []
     for case, schedule in dict.fromkeys((case, schedule) for case, schedule, _ in theirs):
-        cells = [Text(_range(theirs[case, schedule, str(metric)])) for metric in metrics]
+        cells = [Text(f"{theirs[case, schedule, str(metric)]:.10g}") for metric in metrics]
         part = frame.where(case=case, schedule=schedule)
         cells += [_ours(part.where(optimizer=name), metric) for name in optimizers for metric in metrics]
         rows.append([Text(f"({case})"), Text(schedule), *cells])
     notes = [
         "published: a sibling paper with the same schedules (CIFAR-100, ResNet-18, 300 epochs), digitised off its "
-        "figures; a range is over lr_max 0.2, 0.5 and 1.0. None is from arXiv 2508.03105 itself",
+        "figures. None is from arXiv 2508.03105 itself",
         "compare orderings, not values, unless ours ran at the published scale",
     ]
     records = published_sheet("", numbers).records
@@ -122,19 +123,6 @@ def _kamo() -> Sheet:
     rows = [row for row in published("sgdm_schedules") if row.paper.startswith("Kamo")]
     note = "a sibling paper's numbers (CIFAR-100, ResNet-18); none is from arXiv 2508.03105 itself"
     return published_sheet("Published numbers of a sibling paper: Kamo, Iiduka", rows, [note])
-
-
-def _schedule(row: Published) -> str:
-    if row.setting.startswith("growth"):
-        return "growth"
-    if row.setting.startswith("warm-up"):
-        return f"warmup-{row.setting.rpartition(', ')[2]}"
-    return row.setting
-
-
-def _range(values: list[float]) -> str:
-    low, high = f"{min(values):.10g}", f"{max(values):.10g}"
-    return low if low == high else f"{low} to {high}"
 
 
 def _ours(part: Frame, metric: Metric) -> Text:

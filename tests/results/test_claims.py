@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from batchlab.results.claims import Claim, Side, Verdict, claims_sheet, judge, observed
+from batchlab.results.claims import Claim, Side, Verdict, judge, observed
+from batchlab.results.claims_sheet import claims_sheet
 from batchlab.results.load import load
 from batchlab.results.metrics import Metric
 from batchlab.results.render import FORMATS, render
@@ -78,6 +79,63 @@ def test_apart_by_a_margin_whichever_is_better(lab, curve):
     assert [item.verdict for item in judged] == [Verdict.HOLDS, Verdict.HOLDS, Verdict.DOES_NOT_HOLD]
     (unsure,) = judge(load(lab.store), [claim(better=sides[2], margin=0.0008, apart=True)])
     assert unsure.verdict is Verdict.UNDECIDED
+
+
+def test_opposite_differences_do_not_cancel_in_a_distance(lab, curve):
+    """Adam is 5 points above SHB under one schedule and 5 below under the other: on the mean of both they are alike."""
+    for schedule, sign in (("constant", 1), ("cosine", -1)):
+        shifted = [x + sign * (0.05 + 0.001 * (seed % 2)) for seed, x in enumerate(BASE)]
+        fill(lab, curve, {"shb": BASE, "adam": shifted}, lr_schedule=schedule)
+    asked = [claim(margin=0.01, match=("lr_schedule",), **{kind: True}) for kind in ("within", "apart")]
+    near, far = judge(load(lab.store), asked)
+    assert (near.verdict, far.verdict) == (Verdict.DOES_NOT_HOLD, Verdict.HOLDS)
+    assert [comparison.stratum for comparison in near.comparisons] == [("constant",), ("cosine",)]
+    least = min(comparison.test.p for comparison in far.comparisons)
+    assert far.p == near.p == pytest.approx(2 * least)  # one of two is enough, so it is paid for
+    assert claims_sheet([far]).rows[0][2].text == "Adam 88.55, SHB 83.50 (constant)"
+
+
+def test_a_distance_within_in_every_stratum(lab, curve):
+    for schedule, off in (("constant", 0.001), ("cosine", -0.001)):
+        shifted = [x + off * (1 + seed % 2) for seed, x in enumerate(BASE)]
+        fill(lab, curve, {"shb": BASE, "adam": shifted}, lr_schedule=schedule)
+    asked = [claim(margin=0.01, match=("lr_schedule",), **{kind: True}) for kind in ("within", "apart")]
+    near, far = judge(load(lab.store), asked)
+    assert (near.verdict, far.verdict) == (Verdict.HOLDS, Verdict.DOES_NOT_HOLD)
+    assert near.p == max(comparison.test.p for comparison in near.comparisons)
+
+
+@pytest.mark.parametrize(("broken", "decided"), [("adam", False), ("shb", True)])
+def test_no_verdict_in_favour_of_a_side_that_diverged(lab, curve, broken, decided):
+    fill(lab, curve, {"shb": BASE, "adam": [x + d for x, d in zip(BASE, [0.02, 0.021, 0.019, 0.022], strict=True)]})
+    lab.run("lost", curve([0.5], "test_accuracy"), optimizer=broken, seed=4, state="diverged")
+    (judged,) = judge(load(lab.store), [claim()])
+    assert judged.verdict is (Verdict.HOLDS if decided else Verdict.UNDECIDED)
+    assert ("diverged" in judged.reason) is not decided
+
+
+def test_a_budget_is_one_that_every_run_was_evaluated_near(lab):
+    """Adam is evaluated every 10 steps, SHB after 91 and 182: within 120 steps SHB would be read at 91."""
+    for seed in range(3):
+        for optimizer, places in (("adam", range(0, 130, 10)), ("shb", (0, 91, 182))):
+            rows = [
+                {"samples": k, "steps": k, "epoch": k / 10, "test_accuracy": 0.5 + k / 1000 + seed / 100}
+                for k in places
+            ]
+            lab.run(f"{optimizer}{seed}", rows, optimizer=optimizer, seed=seed)
+    (judged,) = judge(load(lab.store), [claim(at="steps")])
+    assert judged.budget == 100  # the last step that Adam was evaluated at, of which SHB's 91 lies in the last tenth
+    assert (judged.comparisons[0].ours, judged.comparisons[0].theirs) == pytest.approx((0.61, 0.601))
+
+
+def test_without_such_a_budget_nothing_is_decided(lab):
+    for seed in range(3):
+        for optimizer, places in (("adam", (0, 50)), ("shb", (0, 91))):
+            rows = [{"samples": k, "steps": k, "epoch": k / 10, "test_accuracy": 0.5 + seed / 100} for k in places]
+            lab.run(f"{optimizer}{seed}", rows, optimizer=optimizer, seed=seed)
+    (judged,) = judge(load(lab.store), [claim(at="steps")])
+    assert judged.verdict is Verdict.UNDECIDED
+    assert "evaluated near" in judged.reason
 
 
 @pytest.mark.parametrize(

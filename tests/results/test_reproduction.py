@@ -3,20 +3,21 @@
 import math
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+import batchlab.conf
 from batchlab.results.claims import Verdict
 from batchlab.results.render import FORMATS, render
 from batchlab.results.report import report
 from batchlab.results.reproduction import known_papers, reproduce
 from batchlab.results.store import SweepEntry
 
-VARIANTS = [
-    ("i", "constant"), ("i", "cosine"), ("ii", "constant"), ("ii", "cosine"), ("iii", "growth"),
-    ("iv", "warmup-constant"), ("iv", "warmup-cosine"),
-]  # fmt: skip
+SCALES = yaml.safe_load((Path(next(iter(batchlab.conf.__path__))) / "reproduce" / "sgdm_schedules.yaml").read_text())
+VARIANTS = [(grid["labels"]["case"], grid["labels"]["schedule"]) for grid in SCALES["laptop"]["grids"]]
 LEVELS = {"i": 1.0, "ii": 0.4, "iii": 0.2, "iv": 0.1}
 EPOCHS, SWEEP = 8, "sgdm_schedules-laptop"
 
@@ -40,7 +41,7 @@ def paper(shared_lab):
                     }
                     for e in range(EPOCHS + 1)
                 ]  # fmt: skip
-                run_id = f"{optimizer}-{case}-{schedule}-{seed}"
+                run_id = re.sub(r"\W+", "-", f"{optimizer} {case} {schedule} {seed}")
                 batches = "constant" if case == "i" else "exponential"
                 shared_lab.run(run_id, rows, optimizer=optimizer, seed=seed, batch_schedule=batches)
                 entries.append(SweepEntry(run_id, {"case": case, "schedule": schedule}, [f"optimizer={optimizer}"]))
@@ -80,8 +81,17 @@ def test_published_numbers_stand_beside_ours_and_say_whose_they_are(made):
     row = next(row for row in beside.rows if [cell.text for cell in row[:2]] == ["(i)", "cosine"])
     assert [cell.text for cell in row[2:4]] == ["0.0139", "72.2"]
     assert "sibling" in beside.notes[0]
-    growth = next(row for row in beside.rows if row[1].text == "growth")
-    assert growth[2].text == "0.0046 to 0.0062"
+    beside_ours = {
+        (row[0].text.strip("()"), row[1].text) for row in beside.rows if "–" not in [c.text for c in row[4:]]
+    }
+    assert beside_ours == set(VARIANTS)
+    growth = next(row for row in beside.rows if row[1].text == "growth to 0.5")
+    assert [cell.text for cell in growth[2:5]] == ["0.0053", "72.3", "–"]
+
+
+def test_the_published_scale_has_every_published_row(made):
+    labels = {(f"({grid['labels']['case']})", grid["labels"]["schedule"]) for grid in SCALES["paper"]["grids"]}
+    assert {(row[0].text, row[1].text) for row in made.published[0].rows} <= labels
 
 
 def test_a_sweep_that_has_not_begun_is_undecided_not_an_error(lab):

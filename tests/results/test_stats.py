@@ -69,8 +69,16 @@ def test_hypothesis_shifts_the_question_not_the_estimate():
 
 def test_no_spread():
     assert stats.paired_test([1, 2], [1, 2]).p == 1
-    assert stats.paired_test([2, 3], [1, 2]).p == 0
+    assert stats.paired_test([2, 2], [1, 1]).p == 0  # does not depend on the seed
     assert stats.welch_test([1, 1], [1, 1]).p == 1
+
+
+@pytest.mark.parametrize("unit", [1.0, 1 / 355])
+def test_ties_on_a_coarse_scale_are_not_certainty(unit):
+    """Two seeds, each one image better of 355: rounding alone spreads a difference by unit / sqrt(6)."""
+    test = stats.paired_test([320 * unit, 322 * unit], [319 * unit, 321 * unit])
+    assert test.p == pytest.approx(2 * reference.t.sf(np.sqrt(6) * np.sqrt(2), 1))
+    assert test.high - test.low == pytest.approx(2 * 12.7062 * unit / np.sqrt(12), rel=1e-4)
 
 
 def test_one_pair_is_refused_with_the_way_out():

@@ -206,10 +206,11 @@ def test_gains_that_grow_with_the_batch_hold(book):
 
 
 def test_gains_that_shrink_do_not(book):
-    network(book, {32: 0.05, 256: 0.02, 1442: -0.03}, control=0.0)
+    network(book, {32: 0.05, 256: 0.02, 1442: -0.03}, control=0.0, seeds=6)
     found = verdicts(book.made())
     assert found[0] == ("VR helps more the larger the batch", Verdict.DOES_NOT_HOLD)
-    assert found[2][1] is found[3][1] is Verdict.DOES_NOT_HOLD  # within one point of the control
+    apart = [verdict for text, verdict in found if "away from its control" in text]
+    assert apart == [Verdict.DOES_NOT_HOLD] * 4  # two pairs, at their best and at the same rates
 
 
 def test_an_optimum_at_the_edge_is_marked(book):

@@ -1,21 +1,23 @@
 """Curves over seeds: runs brought onto one grid, their mean and its 95 % t interval.
 
-Honest about what is known where: a mean is drawn only between the latest first row and the earliest last row of
-its runs, so that every point of it is over the same runs. A running minimum is a step function (its value
-between two evaluations is that of the earlier one); everything else is interpolated linearly, on the
-logarithm where the axis is logarithmic, and then mean and interval are those of the logarithm too.
+Repeats of a seed are averaged first, on the same grid (see `replicates`). Honest about what is known where: a mean is
+drawn only between the latest first row and the earliest last row of its runs, so that every point of it is over the
+same runs. A running minimum is a step function (its value between two evaluations is that of the earlier one);
+everything else is interpolated linearly, on the logarithm where the axis is logarithmic, and then mean and interval are
+those of the logarithm too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from batchlab.results.frame import Frame
-from batchlab.results.metrics import CLOCKS, Metric
+from batchlab.results.frame import Frame, RunRow
+from batchlab.results.metrics import CLOCKS, Metric, has_rows
+from batchlab.results.replicates import Key, mixed_keys, replicate
 from batchlab.results.stats import t_quantile
 from batchlab.results.store import State
 
@@ -30,6 +32,8 @@ class Track:
     x: Array
     y: Array
     state: State
+    replicate: Key = ()
+    """Shared by repeats."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Curve:
     """NaN for a single run, as is `high`."""
     high: Array
     n: int
+    """Replicates: repeats count once."""
     lost: list[Track]
     diverged: int
 
@@ -59,16 +64,26 @@ def curves(frame: Frame, metric: Metric, clock: str, hue: str, *, log: bool) -> 
         raise ValueError(f"no x-axis {clock}: choose {', '.join(CLOCKS)}")
     values, valid = frame.column(metric.name)
     ticks, _ = frame.column(CLOCKS[clock])
-    groups: dict[Any, list[Track]] = {value: [] for value in frame.values(hue)}
-    for run in frame.runs:
+    members = by_hue(frame, hue)
+    mixed = mixed_keys(members.values())
+    groups: dict[Any, list[Track]] = {value: [] for value in members}
+    for value, run in ((value, run) for value, runs in members.items() for run in runs):
         keep = valid[run.rows] & np.isfinite(ticks[run.rows]) & np.isfinite(values[run.rows])
-        if run.value(hue) in groups and keep.any():
-            groups[run.value(hue)].append(
-                _track(ticks[run.rows][keep], values[run.rows][keep], metric.reduce, run.state, log)
-            )
+        if keep.any():
+            track = _track(ticks[run.rows][keep], values[run.rows][keep], metric.reduce, run.state, log)
+            groups[value].append(replace(track, replicate=replicate(run, mixed)))
     drawn = {value: [track for track in tracks if len(track.x)] for value, tracks in groups.items()}
     step = metric.reduce != "last"
     return [_curve(value, tracks, step=step, log=log) for value, tracks in drawn.items() if tracks]
+
+
+def by_hue(frame: Frame, hue: str) -> dict[Any, list[RunRow]]:
+    """The runs that have rows, by their value of `hue`, in the order of `Frame.values`."""
+    groups: dict[Any, list[RunRow]] = {value: [] for value in frame.values(hue)}
+    for run in filter(has_rows, frame.runs):
+        if run.value(hue) in groups:
+            groups[run.value(hue)].append(run)
+    return groups
 
 
 def _track(x: Array, y: Array, reduce: str, state: State, log: bool) -> Track:
@@ -88,15 +103,18 @@ def _curve(value: Any, tracks: list[Track], *, step: bool, log: bool) -> Curve:
         return Curve(value, empty, empty, empty, empty, 0, lost, diverged)
     x = _grid(done)
     how: Literal["step", "linear"] = "step" if step else "linear"
-    stack = np.stack([_interpolate(x, track, how, log) for track in done])
-    mean = stack.mean(axis=0)
+    repeats: dict[Key, list[Array]] = {}
+    for track in done:
+        repeats.setdefault(track.replicate, []).append(_interpolate(x, track, how, log))
+    stack = np.stack([np.mean(own, axis=0) for own in repeats.values()])
+    mean, n = stack.mean(axis=0), len(stack)
     half = np.full_like(mean, np.nan)
-    if len(done) > 1:
-        half = t_quantile(len(done) - 1) * stack.std(axis=0, ddof=1) / np.sqrt(len(done))
+    if n > 1:
+        half = t_quantile(n - 1) * stack.std(axis=0, ddof=1) / np.sqrt(n)
     low, high = mean - half, mean + half
     if log:
         mean, low, high = np.exp(mean), np.exp(low), np.exp(high)
-    return Curve(value, x, mean, low, high, len(done), lost, diverged)
+    return Curve(value, x, mean, low, high, n, lost, diverged)
 
 
 def _grid(tracks: list[Track]) -> Array:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from batchlab.results.curves import curves
+from batchlab.results.curves import by_hue, curves
 from batchlab.results.derived import split
 from batchlab.results.frame import Frame
 from batchlab.results.metrics import CLOCK_LABELS, Metric
 from batchlab.results.plot import GREY, INK, Drawing
+from batchlab.results.replicates import mixed_keys, mixed_note, repeats_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,6 +51,16 @@ class Layers(Drawing):
         """Not with a single column."""
         return len(self.metrics) > 1
 
+    @property
+    def notes(self) -> list[str]:
+        """Methods that share a panel, repeats, damaged files."""
+        return [*self._mixtures("--hue"), *self.frame.problems]
+
+    def _mixtures(self, options: str = "") -> list[str]:
+        groups = list(by_hue(self.frame, self.panel).values()) if self.panel else [self.frame.runs]
+        mixed = mixed_keys(groups)
+        return [*mixed_note("panels", mixed, options), *repeats_note(groups, mixed)]
+
     def figure(self) -> Figure:
         """Draw it."""
         from matplotlib.figure import Figure
@@ -79,6 +90,7 @@ class Layers(Drawing):
                 bar.ax.tick_params(labelsize=8, colors=INK)
                 bar.outline.set_visible(False)
         figure.suptitle(self.title or self._title(), x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
+        figure.supxlabel("\n".join(self._mixtures()), x=0.01, ha="left", fontsize=7.5, color=GREY)
         return figure
 
     def _title(self) -> str:

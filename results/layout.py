@@ -8,8 +8,9 @@ from typing import Any
 
 from batchlab.results.frame import NO_RUNS
 from batchlab.results.metrics import Metric
+from batchlab.results.replicates import Key, mixed_note
 from batchlab.results.sheet import Column, Sheet, Text, count, decimals, listing, number, p_value, uncertain
-from batchlab.results.table import Cell, Key, Losses, Table
+from batchlab.results.table import Cell, Losses, Table
 
 WORDS = {
     "diverged": "diverged",
@@ -119,10 +120,7 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
         notes.append("losses, norms and counts are compared on their logarithms")
     if any(cell.losses.total for cell in table.cells.values()):
         notes.append("†: runs that gave no number; means are over the others, so they flatter")
-    if table.mixed:
-        names = listing(table.mixed[:6])
-        more = f" and {len(table.mixed) - 6} more" if len(table.mixed) > 6 else ""
-        notes.append(f"cells mix runs that differ in {names}{more}: add them to --rows or --cols, or use --where")
+    notes += mixed_note("cells", table.mixed, "--rows or --cols")
     if table.unplaced:
         notes.append(f"{count(table.unplaced, 'run')} without a value on every axis left out")
     return notes + table.notes

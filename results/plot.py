@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from batchlab.results.curves import Curve, curves
-from batchlab.results.frame import Frame
+from batchlab.results.curves import Curve, by_hue, curves
+from batchlab.results.frame import Frame, RunRow
 from batchlab.results.load import load
 from batchlab.results.metrics import CLOCK_LABELS, CLOCKS, Metric
+from batchlab.results.replicates import mixed_keys, mixed_note, repeats_note
 from batchlab.results.store import RunStore, State
 
 if TYPE_CHECKING:
@@ -106,17 +108,30 @@ class Plot(Drawing):
 
     @property
     def notes(self) -> list[str]:
-        """Damaged files."""
-        return self.frame.problems
+        """Methods that share a line, repeats, damaged files."""
+        return [*self._mixtures("--hue"), *self.frame.problems]
+
+    def _mixtures(self, options: str = "") -> list[str]:
+        groups = self._groups()
+        mixed = mixed_keys(groups)
+        return [*mixed_note("lines", mixed, options), *repeats_note(groups, mixed)]
+
+    def _groups(self) -> list[list[RunRow]]:
+        """The runs of each line."""
+        return [runs for part in self._frames() for runs in by_hue(part, self.hue).values()]
+
+    def _frames(self) -> list[Frame]:
+        """One a row of panels."""
+        values = self.frame.values(self.panel) if self.panel else [None]
+        return [self.frame.where(**{self.panel: value}) if self.panel else self.frame for value in values]
 
     def figure(self) -> Figure:
         """Draw it (matplotlib, no display needed). ValueError when there is nothing to draw."""
         from matplotlib.figure import Figure
 
         values = self.frame.values(self.panel) if self.panel else [None]
-        frames = [self.frame.where(**{self.panel: v}) if self.panel else self.frame for v in values]
-        log = self._log()
-        drawn = [[curves(part, self.metric, clock, self.hue, log=log) for clock in self.clocks] for part in frames]
+        log, hue = self._log(), self.hue
+        drawn = [[curves(part, self.metric, clock, hue, log=log) for clock in self.clocks] for part in self._frames()]
         if not any(lines for row in drawn for lines in row):
             raise ValueError(f"no run has a row of {self.metric.name} yet: see `batchlab status`")
         width = 4.1 * len(self.clocks) + (1.2 if len(self.clocks) == 1 else 0)
@@ -191,12 +206,15 @@ class Plot(Drawing):
             if own:
                 color, dash = looks[hue]
                 handles.append(Line2D([], [], color=color, ls=dash, lw=2, label=f"{hue} ({_counts(own)})"))
-        mean = "geometric mean" if log else "mean"
+        mean = f"{'geometric mean' if log else 'mean'} over {'runs' if mixed_keys(self._groups()) else 'seeds'}"
         stop = ";\n" if len(self.clocks) == 1 else "; "  # one panel is too narrow for the whole line
         legend = figure.legend(
             handles=handles, loc="outside lower left", ncols=min(len(handles), 2 + len(self.clocks) // 2 * 2),
             frameon=False, fontsize=8.5, labelcolor=INK, handlelength=2.6, columnspacing=1.4, alignment="left",
-            title=f"{mean} over seeds, 95 % t interval (from 3 seeds on){stop}thin lines did not finish, × diverged",
+            title="\n".join([
+                f"{mean}, 95 % t interval (from n = 3 on){stop}thin lines did not finish, × diverged",
+                *(textwrap.fill(note, 90 * len(self.clocks)) for note in self._mixtures()),
+            ]),
             title_fontsize=7.5,
         )  # fmt: skip
         legend.get_title().set_color(GREY)

@@ -1,8 +1,8 @@
 """Rows x columns of axes: mean, spread and the tests that say which differences are real.
 
-A cell holds the runs that agree on the axes of the table; seeds are its replicates. Only runs that are done
-enter a mean; those that diverged, failed or are not over are counted and shown beside it, and a cell that
-lost some is never called best, because a mean over survivors flatters.
+A cell holds the runs that agree on the axes of the table; seeds are its replicates, and repeats of a seed are averaged
+(see `replicates`). Only runs that are done enter a mean; those that diverged, failed or are not over are counted and
+shown beside it, and a cell that lost some is never called best, because a mean over survivors flatters.
 """
 
 from __future__ import annotations
@@ -10,20 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from batchlab.results.frame import GROUPS, MISSING, Frame, RunRow, flatten
+from batchlab.results.frame import MISSING, Frame, RunRow
 from batchlab.results.load import load, parse_where
 from batchlab.results.metrics import Metric, columns_of
+from batchlab.results.replicates import Key, mixed_keys, repeats_note, replicate
 from batchlab.results.sheet import Sheet
 from batchlab.results.stats import ALPHA, Summary, Test, compare, holm, summarize
 from batchlab.results.store import RunStore, State
-
-Key = tuple[Any, ...]
-IRRELEVANT = ("executor.", "log.", "nproc", "seed", "train.device", "train.checkpoint_seconds", "dataset.root")
-"""What may differ between runs of a cell without it mixing two methods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ class Cell:
     col: Key
     metric: Metric
     values: dict[Key, float]
-    """By what is paired: the seed, and whatever else varies inside cells."""
+    """By what is paired (`replicate`): the seed, and whatever else varies inside cells. Means over repeats."""
     losses: Losses
     best: bool = False
     test: Test | None = None
@@ -61,7 +59,7 @@ class Cell:
 
     @property
     def summary(self) -> Summary:
-        """n, mean, std and interval of the runs that are done."""
+        """n, mean, std and interval of the runs that are done, repeats counted once."""
         return summarize(list(self.values.values()))
 
 
@@ -131,7 +129,8 @@ def build_table(
     for i, run in enumerate(placed):
         key = (tuple(map(run.value, row_axes)), tuple(map(run.value, col_axes)))
         groups.setdefault(key, []).append(i)
-    mixed = mixed_keys([[placed[i] for i in group] for group in groups.values()])
+    members = [[placed[i] for i in group] for group in groups.values()]
+    mixed = mixed_keys(members)
     inner = replace(frame, runs=placed)
     cells: dict[tuple[Key, Key, Metric], Cell] = {}
     for metric in metrics if placed else ():
@@ -150,35 +149,12 @@ def build_table(
         named,
         mixed,
         len(frame.runs) - len(placed),
-        [*frame.problems],
+        [*repeats_note(members, mixed), *frame.problems],
     )
     for metric in metrics:
         _mark_best(made, metric)
         _test_baseline(made, metric)
     return made
-
-
-def mixed_keys(groups: Iterable[Sequence[RunRow]]) -> list[str]:
-    """Configuration keys, beside the seed, that differ between runs of one group.
-
-    A choice of a group (optimizer) stands for all the keys that come with it.
-    """
-    found: dict[str, None] = {}
-    for group in groups:
-        flat = [flatten(run.config) for run in group if run.config]
-        if len(flat) < 2:
-            continue
-        first = flat[0]
-        for other in flat[1:]:
-            if other == first:
-                continue
-            different = [key for key in first.keys() | other.keys() if first.get(key) != other.get(key)]
-            chosen = {name for name in GROUPS if f"{name}.name" in different}
-            for key in sorted(different):
-                group_name = key.partition(".")[0]
-                if not key.startswith(IRRELEVANT):
-                    found[group_name if group_name in chosen else key] = None
-    return list(found)
 
 
 def _cell(
@@ -191,7 +167,7 @@ def _cell(
     missed: Any,
     mixed: Sequence[str],
 ) -> Cell:
-    kept: dict[Key, float] = {}
+    kept: dict[Key, list[float]] = {}
     lost = dict.fromkeys(Losses.__dataclass_fields__, 0)
     for i in group:
         run = runs[i]
@@ -206,11 +182,8 @@ def _cell(
         elif np.isnan(values[i]):
             lost["unmeasured"] += 1
         else:
-            pair = (run.value("seed"), *map(run.value, mixed))
-            while pair in kept:  # the same by everything that matters: keep both, pair neither
-                pair = (*pair, run.run_id)
-            kept[pair] = float(values[i])
-    return Cell(row, col, metric, kept, Losses(**lost))
+            kept.setdefault(replicate(run, mixed), []).append(float(values[i]))
+    return Cell(row, col, metric, {key: fmean(own) for key, own in kept.items()}, Losses(**lost))
 
 
 def _mark_best(table: Table, metric: Metric) -> None:

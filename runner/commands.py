@@ -206,6 +206,8 @@ def plot(
 
     drawn = build_plot(RunStore(runs), metric=metric, x=x.split(","), hue=hue or "optimizer", where=where, sweep=sweep)
     OUT.print(str(drawn.save(output)), soft_wrap=True)
+    for note in drawn.notes:
+        ERR.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
     return 0
 
 

@@ -7,7 +7,15 @@ from batchlab.results.record import Recorder
 from batchlab.results.store import RunStore
 
 
-def configuration(optimizer="shb", seed=0, lr_schedule="constant", batch_schedule="constant", **optimizer_keys):
+def configuration(
+    optimizer="shb",
+    seed=0,
+    lr_schedule="constant",
+    batch_schedule="constant",
+    nproc=1,
+    train_accuracy=False,
+    **optimizer_keys,
+):
     return {
         "optimizer": {"name": optimizer, "lr": 0.1} | optimizer_keys,
         "lr_schedule": {"name": lr_schedule, "every": None},
@@ -15,6 +23,8 @@ def configuration(optimizer="shb", seed=0, lr_schedule="constant", batch_schedul
         "model": {"name": "resnet8", "widths": [16, 32]},
         "dataset": {"name": "digits"},
         "train": {"epochs": 3, "compile": False},
+        "log": {"train_accuracy": train_accuracy},
+        "nproc": nproc,
         "seed": seed,
     }
 

@@ -88,3 +88,13 @@ def test_the_report_shows_the_layers_of_runs_that_belong_to_no_paper(layered, tm
     page = report(layered.store, tmp_path / "report.html").read_text()
     assert "share at the lower clip" in page
     assert "stem.weight" in page
+
+
+def test_a_panel_that_mixes_methods_says_so(lab, curve):
+    for beta in (0.0, 0.9):
+        with_layers(lab, curve, f"v{beta}", 0.4, optimizer="vr_sgd", beta=beta)
+    made = plot(lab.store, metric="mean")
+    mixed = "panels mix runs that differ in optimizer.beta"
+    assert made.notes == [f"{mixed}: add it to --hue, or use --where"]
+    assert made.figure().get_supxlabel() == mixed
+    assert plot(lab.store, metric="mean", hue="optimizer,optimizer.beta").notes == []

@@ -28,6 +28,40 @@ def test_runs_with_the_same_rows_are_averaged_row_by_row(lab, curve):
         assert (line.mean[i], line.low[i], line.high[i]) == pytest.approx((summary.mean, summary.low, summary.high))
 
 
+def test_repeats_are_averaged_before_the_interval(lab, curve):
+    values = [[0.1, 0.5], [0.2, 0.3], [0.0, 0.1]]
+    for seed, own in enumerate(values):
+        for again in (False, True):
+            rows = curve([value + 0.02 * again for value in own])
+            lab.run(f"a{seed}{again}", rows, seed=seed, train_accuracy=again)
+    (line,) = drawn(lab)
+    assert line.n == 3
+    for i, column in enumerate(zip(*values, strict=True)):
+        summary = summarize([value + 0.01 for value in column])
+        assert (line.mean[i], line.low[i], line.high[i]) == pytest.approx((summary.mean, summary.low, summary.high))
+    made = plot(lab.store, metric="test_accuracy")
+    assert made.notes == ["6 runs of 3 seeds: repeats were averaged"]
+    legend = made.figure().legends[0].get_title().get_text()
+    assert made.notes[0] in legend
+    assert "mean over seeds" in legend
+
+
+@pytest.mark.parametrize("hue", ["optimizer", "seed"])
+def test_a_line_that_mixes_methods_says_so(lab, curve, hue):
+    for schedule in ("constant", "exponential"):
+        for seed in range(2):
+            lab.run(f"{schedule}{seed}", curve([0.1, 0.2]), batch_schedule=schedule, seed=seed)
+    made = plot(lab.store, metric="test_accuracy", hue=hue)
+    mixed = "lines mix runs that differ in batch_schedule"
+    assert made.notes == [f"{mixed}: add it to --hue, or use --where"]
+    legend = made.figure().legends[0].get_title().get_text()
+    assert mixed in legend
+    assert "over seeds" not in legend
+    clean = plot(lab.store, metric="test_accuracy", hue=f"{hue},batch_schedule")
+    assert clean.notes == []
+    assert "mean over seeds" in clean.figure().legends[0].get_title().get_text()
+
+
 def test_a_mean_is_drawn_only_where_every_run_has_rows(lab, curve):
     lab.run("a", curve([0.0, 0.4, 0.8], samples=10), seed=0)  # 0 to 20
     lab.run("b", curve([0.0, 0.5, 1.0, 1.0], samples=8)[1:], seed=1)  # 8 to 24

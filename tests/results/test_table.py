@@ -140,6 +140,32 @@ def test_cells_that_mix_methods_say_so_and_pair_what_matches(lab, curve):
     assert clean.mixed == []
 
 
+def test_repeats_are_averaged_not_counted(lab, curve):
+    """The same sweep again, with another column recorded: no new evidence."""
+    for seed in range(3):
+        for again in (False, True):
+            for optimizer, shift in (("shb", 0.0), ("adam", 0.01)):
+                rows = curve([0.1, 0.8 + 0.01 * seed + shift + 0.002 * again])
+                lab.run(f"{optimizer}{seed}{again}", rows, optimizer=optimizer, seed=seed, train_accuracy=again)
+    made = table(lab.store, baseline="optimizer=shb")
+    record = records(made)["adam"]
+    assert (record["n"], made.mixed) == (3, [])
+    assert (record["mean"], record["std"]) == pytest.approx((0.821, 0.01))
+    cell = next(cell for cell in made.cells.values() if cell.row == ("adam",))
+    assert (cell.test.n, cell.test.paired) == (3, True)
+    assert "6 runs of 3 seeds: repeats were averaged" in made.sheet().notes
+    once = table(lab.store, where=["log.train_accuracy=false"]).sheet().notes
+    assert not any("repeats" in note for note in once)
+
+
+def test_runs_on_more_ranks_are_another_method(lab, curve):
+    """BatchNorm sees a rank's share of the batch."""
+    for nproc in (1, 2):
+        for seed in range(2):
+            lab.run(f"a{nproc}{seed}", curve([0.5 + 0.1 * seed]), seed=seed, nproc=nproc)
+    assert table(lab.store).mixed == ["nproc"]
+
+
 def test_a_choice_stands_for_its_keys(lab, curve):
     for seed in range(2):
         lab.run(f"a{seed}", curve([0.5]), optimizer="shb", seed=seed, beta=0.9)

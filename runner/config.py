@@ -42,6 +42,8 @@ class Planned:
     tree: dict[str, Any]
     overrides: tuple[str, ...] = ()
     labels: dict[str, Any] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+    """All that was asked for, also where it is the default."""
 
 
 class UserConf(SearchPathPlugin):
@@ -95,7 +97,8 @@ def compose(overrides: Sequence[str], labels: dict[str, Any] | None = None) -> l
                 bases[groups] = _compose_groups(groups)
             tree = apply(bases[groups], (s for s in settings if not is_group[s.key]))
             tree = resolve(tree)
-            planned = Planned(run_id(tree), tree, tuple(s.text for s in settings if s.key in swept), dict(labels or {}))
+            apart = tuple(s.text for s in settings if s.key in swept)
+            planned = Planned(run_id(tree), tree, apart, dict(labels or {}), tuple(s.key for s in settings))
             runs.setdefault(planned.run_id, planned)
         return list(runs.values())
 

@@ -10,6 +10,7 @@ import dataclasses
 import math
 import time
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ LOSSES = {"cross_entropy": "logistic", "mse": "squared", "squared_hinge": "squar
 """The component loss of a linear model, by `train.loss`."""
 USED = {"train": ("epochs", "samples", "loss", "device", "checkpoint_seconds"), "log": ("evaluate_every",)}
 """Keys that mean something to a solver."""
+MODEL = {"bias": False, "zero_init": True}
+"""What a solver's model is, whatever `model` says."""
 
 
 class Told(Exception):
@@ -73,6 +76,21 @@ def check(config: RunConfig) -> None:
             value = getattr(options, field.name)
             if field.name not in used and value != field.default:
                 warnings.warn(f"{block}.{field.name}={value} has no effect: {name}", stacklevel=2)
+    if config.train.device == "cuda":
+        warnings.warn(
+            f"train.device=cuda has no effect: optimizer={config.optimizer['name']} computes on the host", stacklevel=2
+        )
+
+
+def check_model(config: RunConfig, keys: Sequence[str]) -> None:
+    """Warn of the model's keys among those that were asked for, where the solver does otherwise."""
+    for key, value in config.model.items():
+        if f"model.{key}" in keys and value != MODEL.get(key):
+            warnings.warn(
+                f"model.{key}={value} has no effect: optimizer={config.optimizer['name']} has no intercept and begins "
+                "at 0",
+                stacklevel=2,
+            )
 
 
 def check_data(config: RunConfig, dataset: Dataset) -> None:

@@ -54,12 +54,13 @@ def validate(plans: Sequence[Planned], *, data_at_hand: bool = True) -> list[str
         warnings.simplefilter("always", UserWarning)
         for planned in plans:
             try:
-                _validate(RunConfig.of(planned.tree), once, data_at_hand)
+                _validate(RunConfig.of(planned.tree), once, data_at_hand, planned.keys)
             except TypeError as error:
                 raise ConfigError(f"train or log: {error}") from error
             except ConfigError as error:
                 where = f" (run: {' '.join(planned.overrides)})" if planned.overrides else ""
                 raise ConfigError(f"{error}{where}") from error
+        _mixed([planned.tree for planned in plans])
     return list(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, UserWarning)))
 
 
@@ -76,12 +77,12 @@ class _Once:
         return self.known[key]
 
 
-def _validate(config: RunConfig, once: _Once, data_at_hand: bool) -> None:
+def _validate(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence[str]) -> None:
     _options(config)
     if is_solver(config.optimizer):
         blocks = (config.optimizer, config.dataset, config.model, config.batch_schedule, config.lr_schedule)
         rest = (asdict(config.train), asdict(config.log), config.nproc)
-        once(lambda: _solver(config, once, data_at_hand), "solver", *blocks, *rest)
+        once(lambda: _solver(config, once, data_at_hand, keys), "solver", *blocks, *rest, keys)
         return
     batches: BatchSchedule = once(
         lambda: _schedule(BatchSchedule, config.batch_schedule, "batch_schedule"), config.batch_schedule
@@ -116,7 +117,7 @@ def _validate(config: RunConfig, once: _Once, data_at_hand: bool) -> None:
         raise ConfigError("train.loss=squared_hinge is for finite-sum solvers (optimizer=dasvrda): cross_entropy here")
     shape, classes = dataset.shape, outputs(dataset)
     model = once(lambda: _model(config.model, shape, classes), config.model, shape, classes)
-    _noise(config, model, optimizer, batches)
+    _noise(config, model, optimizer, batches, first)
     count = sum(p.numel() for p in model.parameters())
     if config.log.parameters and count > MOST_PARAMETERS:
         raise ConfigError(
@@ -125,26 +126,35 @@ def _validate(config: RunConfig, once: _Once, data_at_hand: bool) -> None:
         )
 
 
-def _noise(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSchedule) -> None:
-    """What is measured of the gradient's noise must be measurable with this model and these groups."""
+def _noise(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSchedule, first: int) -> None:
+    """What is measured of the gradient's noise must be measurable with this model, these groups, this first batch."""
+    schedule = f"batch_schedule={config.batch_schedule['name']}"
     minimum, who = int(getattr(optimizer, "minimum_groups", 1)), f"optimizer={config.optimizer['name']}"
-    if isinstance(batches, AdaptiveBatch):
-        who = f"batch_schedule={config.batch_schedule['name']}"
-        if batches.estimator != "per_sample":
-            minimum = max(minimum, 2)
-        else:
-            try:
-                check_samples_apart(model)
-            except ValueError as error:
-                raise ConfigError(
-                    f"batch_schedule.estimator=per_sample with model={config.model['name']}: {error}; "
-                    "that is batch_schedule.estimator=groups or model.norm=group"
-                ) from error
-    if max(config.train.groups, config.nproc) < minimum:
-        raise ConfigError(f"{who} measures noise between groups of a batch, {minimum} at least: set train.groups=8")
+    adaptive = isinstance(batches, AdaptiveBatch)
+    if adaptive and minimum < 2:
+        minimum, who = 2, schedule
+    each = adaptive and batches.estimator == "per_sample"  # then every sample is a group
+    if each:
+        try:
+            check_samples_apart(model)
+        except ValueError as error:
+            raise ConfigError(
+                f"batch_schedule.estimator=per_sample with model={config.model['name']}: {error}; "
+                "that is batch_schedule.estimator=groups or model.norm=group"
+            ) from error
+    elif max(config.train.groups, config.nproc) < minimum:
+        raise ConfigError(
+            f"{who} measures noise between groups of a batch, {minimum} at least: set train.groups={max(minimum, 8)}"
+        )
+    if first < minimum:
+        keys = [f"batch_schedule.{key}" for key in ("size", "sizes", "initial") if key in config.batch_schedule]
+        raise ConfigError(
+            f"{who} measures noise between groups of a batch, {minimum} at least: a first batch of {first} holds fewer "
+            f"samples; raise {keys[0] if keys else 'that of ' + schedule}"
+        )
 
 
-def _solver(config: RunConfig, once: _Once, data_at_hand: bool) -> None:
+def _solver(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence[str]) -> None:
     from . import solve  # compiled loops are loaded only where they are used
 
     check_arguments(config.dataset, "dataset")
@@ -153,6 +163,26 @@ def _solver(config: RunConfig, once: _Once, data_at_hand: bool) -> None:
         solve.validate(config, once(lambda: load(config.dataset), config.dataset))
     else:
         solve.check(config)
+    solve.check_model(config, keys)
+
+
+def _mixed(trees: Sequence[Node]) -> None:
+    """Warn where solvers and optimizers would be compared on different objectives."""
+    solvers = [tree for tree in trees if is_solver(tree["optimizer"])]
+    others = [tree for tree in trees if not is_solver(tree["optimizer"])]
+    if not (solvers and others):
+        return
+    differences = []
+    if any(tree["model"].get("bias") for tree in others):
+        differences.append("the solvers have no intercept (model.bias=false for the others)")
+    if any(tree["optimizer"].get(key) for tree in solvers for key in ("l1", "l2")):
+        differences.append("they add l1 and l2 to the loss (optimizer.l1=0.0 optimizer.l2=0.0 for the solvers)")
+    if differences:
+        first, second = (", ".join(dict.fromkeys(t["optimizer"]["name"] for t in part)) for part in (solvers, others))
+        reasons = ", and ".join(differences)
+        warnings.warn(
+            f"solvers ({first}) and optimizers ({second}) minimise different objectives: {reasons}", stacklevel=2
+        )
 
 
 def _model(node: Node, shape: tuple[int, ...], classes: int) -> nn.Module:

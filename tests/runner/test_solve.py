@@ -409,6 +409,42 @@ def test_settings_without_effect_are_said() -> None:
     assert validate(compose([*CANCER, "optimizer=dasvrda"])) == []
 
 
+@pytest.mark.parametrize(
+    ("override", "heard"),
+    [
+        ("model.bias=true", "model.bias=True has no effect: optimizer=svrg has no intercept"),
+        ("model.bias=false", None),
+        ("model.zero_init=false", "model.zero_init=False has no effect: optimizer=svrg has no intercept"),
+        ("model.zero_init=true", None),
+        ("train.device=cuda", "train.device=cuda has no effect: optimizer=svrg computes on the host"),
+        ("train.device=cpu", None),
+    ],
+)
+def test_the_models_settings_that_a_solver_does_not_read_are_said(override: str, heard: str | None) -> None:
+    """Where they were asked for, also as the default, and by one value of many."""
+    for more in ([], ["seed=1,2"]):
+        found = validate(compose([*CANCER, "optimizer=svrg", override, *more]))
+        assert found == [] if heard is None else (len(found) == 1 and found[0].startswith(heard))
+
+
+def test_solvers_beside_optimizers_of_another_objective_are_said() -> None:
+    same = ["model.bias=false", "model.zero_init=true", "optimizer.l1=0.0", "optimizer.l2=0.0"]
+
+    def heard(*optimizers: list[str]) -> list[str]:
+        return validate([plan for part in optimizers for plan in compose([*CANCER, *part])])
+
+    (found,) = heard(["optimizer=svrg,saga"], ["optimizer=sgd"])
+    assert "solvers (svrg, saga) and optimizers (sgd)" in found
+    assert "model.bias=false" in found
+    assert "optimizer.l1=0.0 optimizer.l2=0.0" in found
+    (found,) = heard(["optimizer=svrg"], ["optimizer=sgd", "model.bias=false"])
+    assert "intercept" not in found
+    (found,) = heard(["optimizer=svrg", *same], ["optimizer=sgd"])
+    assert "optimizer.l1" not in found
+    assert heard(["optimizer=svrg", *same], ["optimizer=sgd", "model.bias=false"]) == []
+    assert heard(["optimizer=svrg,saga"]) == heard(["optimizer=sgd,adam"]) == []
+
+
 def test_fista_takes_all_samples_whatever_the_batch(tmp_path: Path) -> None:
     """A grid over solvers has one batch size: no reason to warn."""
     assert validate(compose([*CANCER, "optimizer=fista"])) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from batchlab.datasets import Batch
 from batchlab.results.record import Recorder
+from batchlab.results.sheet import listing
 from batchlab.results.store import now
 
 from .checkpoint import Saver
@@ -75,11 +77,15 @@ def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, contex
         if not evaluate and session.clock.steps % CONSENT_EVERY:
             continue
         stopping, diverged = consent(context, meters.loss)
+        row: dict[str, float] = {}
         if evaluate or diverged:
             with meters.paused():
-                writer.evaluate(lr, size)
+                row = writer.evaluate(lr, size)
         if diverged:
             return Outcome("diverged", f"the training loss was not finite by step {session.clock.steps}")
+        lost = [key for key, value in row.items() if key.endswith("_loss") and not math.isfinite(value)]
+        if lost and session.clock.samples >= session.clock.total_samples:  # what the last steps did, no step has seen
+            return Outcome("diverged", f"{listing(lost)} not finite at the end")
         if stopping or saver.due():
             with meters.paused():
                 saver.save()

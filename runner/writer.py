@@ -73,8 +73,11 @@ class Writer:
             self.noted = now
             self.context.run.write_progress(samples=clock.samples, total=clock.total_samples)
 
-    def evaluate(self, lr: float, batch_size: int) -> None:
-        """A row of metrics. `batch_size` is the schedule's, which an epoch's last batch may have fallen short of."""
+    def evaluate(self, lr: float, batch_size: int) -> dict[str, float]:
+        """A row of metrics, the same on every rank but for the times.
+
+        `batch_size` is the schedule's, which an epoch's last batch may have fallen short of.
+        """
         session, clock, log = self.session, self.session.clock, self.session.config.log
         self.marks = self._marks()
         synchronise_buffers(session.model)
@@ -111,9 +114,9 @@ class Writer:
         self.meters.count_pause()
         row["train_seconds"] = self.meters.train_seconds
         row["eval_seconds"] = self.meters.eval_seconds
-        if self.recorder is None:
-            return
-        self.recorder.write("metrics", row)
+        if self.recorder is not None:
+            self.recorder.write("metrics", row)
+        return row
 
 
 def parameters(session: Session) -> dict[str, float]:

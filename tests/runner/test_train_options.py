@@ -33,6 +33,17 @@ def test_golden(tmp_path: Path) -> None:
     assert [r["steps"] for r in got] == STEPS
 
 
+@pytest.mark.parametrize("samples", [64, 128])
+def test_a_run_that_diverges_in_its_last_steps_is_diverged(samples: int, tmp_path: Path) -> None:
+    """A step's loss is taken before it: what the last one did shows only in the evaluation after it."""
+    run, config = frozen(tmp_path, "optimizer.lr=1e30", f"train.samples={samples}", "batch_schedule.size=64")
+    outcome = train(config, context(run))
+    assert outcome.state == "diverged"
+    assert "not finite" in str(outcome.reason)
+    assert [row["samples"] for row in rows(run)] == [0, samples]
+    assert run.read_state().state == "diverged"
+
+
 @pytest.mark.parametrize(
     ("option", "tolerance"),
     [("train.precision=float64", 1e-3), ("train.precision=bfloat16", 0.1), ("train.channels_last=true", 1e-3)],

@@ -68,5 +68,5 @@ def repeats_note(groups: Iterable[Sequence[RunRow]], mixed: Sequence[str]) -> li
     runs, n = max(sizes, key=lambda size: size[0] - size[1], default=(0, 0))
     if runs == n:
         return []
-    of = count(n, "choice of what differs", "choices of what differs") if mixed else count(n, "seed")
+    of = count(n, "seed and setting", "seeds and settings") if mixed else count(n, "seed")
     return [f"{count(runs, 'run')} of {of}: repeats were averaged"]

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from statistics import mean
 
 import pytest
 from sklearn.datasets import load_svmlight_file
@@ -66,23 +67,55 @@ def test_solvers_reach_the_optimum(a9a, key, strengths):
     assert result.records[-1].gap > -1e-12
 
 
-def passes_to_target(a9a, cls, batch_size, passes):
+def tuned(a9a, cls, batch_size, passes):
+    """Where the best step size, by the rule and on seed 0, reaches the gap."""
     problem = make(a9a, MIDDLE)
     tuning = tune(lambda eta: cls(problem, batch_size=batch_size, step_size=eta), optimum=OPTIMA[MIDDLE], passes=passes)
     assert tuning.best.reached is not None
-    return tuning.best.reached
+    return tuning.best.step_size, tuning.best.reached
 
 
-def test_mini_batch_claim(a9a):
-    """Iterations fall about linearly to b = sqrt(n) .. 2 sqrt(n), then saturate; at most 14 passes at sqrt(n)."""
-    reached = {b: passes_to_target(a9a, DASVRDA, b, 80) for b in (10, 45, 90, 180, 360, 720, 1440)}
-    iterations = {b: record.iterations for b, record in reached.items()}
-    assert reached[180].passes <= 14
+def passes_to_target(a9a, cls, batch_size, passes):
+    return tuned(a9a, cls, batch_size, passes)[1]
+
+
+BATCHES = (10, 45, 90, 180, 360, 720, 1440)
+
+
+@pytest.fixture(scope="module")
+def by_batch(a9a):
+    return {b: tuned(a9a, DASVRDA, b, 80) for b in BATCHES}
+
+
+def check_shape(iterations):
+    """About linear to b = sqrt(n) .. 2 sqrt(n), then saturated."""
     assert 2.5 < iterations[45] / iterations[180] < 6.5  # four times the batch: about a quarter of the iterations
     assert 1.5 < iterations[90] / iterations[180] < 3.0
     assert iterations[720] > 0.7 * iterations[360]  # saturated
     assert iterations[1440] > 0.7 * iterations[720]
-    assert reached[180].passes == min(record.passes for record in reached.values())
+
+
+def test_mini_batch_claim_on_the_seed_that_tuned(by_batch):
+    """At most 14 passes at sqrt(n), fewer than with any other batch."""
+    passes = {b: record.passes for b, (_, record) in by_batch.items()}
+    check_shape({b: record.iterations for b, (_, record) in by_batch.items()})
+    assert passes[180] <= 14
+    assert passes[180] == min(passes.values())
+
+
+def test_mini_batch_claim_on_other_seeds(a9a, by_batch):
+    """The same of means over seeds that chose nothing: what the reproduction judges."""
+    problem, iterations, passes = make(a9a, MIDDLE), {}, {}
+    for b, (step_size, _) in by_batch.items():
+        ends = []
+        for seed in range(1, 6):
+            solver = DASVRDA(problem, batch_size=b, step_size=step_size, seed=seed)
+            result = solver.solve(passes=100, gap=1e-8, optimum=OPTIMA[MIDDLE])
+            assert result.reason == "gap"
+            ends.append(result.records[-1])
+        iterations[b], passes[b] = (mean(getattr(end, key) for end in ends) for key in ("iterations", "passes"))
+    check_shape(iterations)
+    assert passes[180] <= 14
 
 
 def test_fewer_passes_than_svrg_and_katyusha(a9a):

@@ -130,10 +130,9 @@ def _noise(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSc
     """What is measured of the gradient's noise must be measurable with this model, these groups, this first batch."""
     schedule = f"batch_schedule={config.batch_schedule['name']}"
     minimum, who = int(getattr(optimizer, "minimum_groups", 1)), f"optimizer={config.optimizer['name']}"
-    adaptive = isinstance(batches, AdaptiveBatch)
-    if adaptive and minimum < 2:
+    if isinstance(batches, AdaptiveBatch) and minimum < 2:
         minimum, who = 2, schedule
-    each = adaptive and batches.estimator == "per_sample"  # then every sample is a group
+    each = isinstance(batches, AdaptiveBatch) and batches.estimator == "per_sample"  # then every sample is a group
     if each:
         try:
             check_samples_apart(model)

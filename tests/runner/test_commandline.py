@@ -64,6 +64,31 @@ BAD = {
     "bad grammar": (["optimizer.lr=["], "not an override"),
     "batch_size=0": (["batch_schedule.size=0"], "at least 1"),
     "batch beyond the data": (["batch_schedule.size=100000"], "larger than the training set"),
+    "no groups": (["optimizer=vr_sgd"], "optimizer=vr_sgd measures .* set train.groups=8"),
+    "more groups asked for than made": (
+        ["optimizer=vr_sgd", "optimizer.minimum_groups=16", "train.groups=8"],
+        "16 at least: set train.groups=16",
+    ),
+    "no groups in the batch": (
+        ["optimizer=vr_sgd", "train.groups=8", "batch_schedule.size=1"],
+        "optimizer=vr_sgd measures .* 2 at least: a first batch of 1 .* raise batch_schedule.size",
+    ),
+    "batch of too few groups": (
+        ["optimizer=vr_sgd", "optimizer.minimum_groups=8", "train.groups=8", "batch_schedule.size=4"],
+        "8 at least: a first batch of 4 .* raise batch_schedule.size",
+    ),
+    "stage of too few groups": (
+        ["optimizer=vr_sgd", "train.groups=8", "batch_schedule=stagewise", "batch_schedule.sizes=[1,8]"],
+        "a first batch of 1 .* raise batch_schedule.sizes",
+    ),
+    "adaptive batch of one sample": (
+        ["batch_schedule=norm_test", "batch_schedule.initial=1", "train.groups=8"],
+        "batch_schedule=norm_test measures .* a first batch of 1 .* raise batch_schedule.initial",
+    ),
+    "adaptive batch of one sample, each on its own": (
+        ["batch_schedule=norm_test", "batch_schedule.initial=1", "batch_schedule.estimator=per_sample", "model=mlp"],
+        "batch_schedule=norm_test measures .* a first batch of 1 .* raise batch_schedule.initial",
+    ),
     "more ranks than devices": (["nproc=512"], "lower nproc"),
     "nproc=0": (["nproc=0"], "at least 1"),
     "no room": (["executor.jobs_per_device=0"], "at least 1"),

@@ -18,7 +18,7 @@ from batchlab.results.load import load
 from batchlab.results.metrics import Metric
 from batchlab.results.plot import Drawing, Plot
 from batchlab.results.render import render
-from batchlab.results.reproduction import Reproduction, known_papers, reproduce
+from batchlab.results.reproduction import SCALES, Reproduction, known_papers, reproduce
 from batchlab.results.sheet import Column, Sheet, Text, count
 from batchlab.results.status import TONES, Status, status
 from batchlab.results.store import RunStore, now
@@ -33,17 +33,21 @@ PANELS = 6
 def report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
     """Write the report of a store, or of one sweep, to `path` (HTML), atomically; returns it.
 
-    A sweep named `PAPER-SCALE` (sgdm_schedules-laptop) is shown as that paper's reproduction. Raises ValueError
-    when the file cannot be written.
+    A sweep named `PAPER-SCALE` (sgdm_schedules-laptop) is shown as that paper's reproduction; where that cannot be, its
+    section says why, and its runs are shown with the others. Raises ValueError when the file cannot be written.
     """
     everything = status(store, sweep)
     named = [sweep] if sweep else store.sweeps()
-    reproductions = [(name, _paper(name)) for name in named if _paper(name)]
+    papers = {f"{paper}-{scale}": paper for paper in known_papers() for scale in SCALES}
     sections = []
-    for name, paper in reproductions:
-        made = reproduce(store, paper, name)
-        sections.append((made.title, _reproduction(made, name)))
-    shown = {run.run_id for name, _ in reproductions for run in load(store, name, columns=()).runs}
+    shown: set[str] = set()
+    for name in filter(papers.__contains__, named):
+        try:
+            made = reproduce(store, papers[name], name)
+            sections.append((made.title, _reproduction(made, name)))
+            shown |= {entry.run_id for entry in store.sweep(name).entries}
+        except ValueError as error:
+            sections.append((name, f"<p class='empty'>{html.escape(str(error))}</p>"))
     rest = load(store, sweep).select(lambda run: run.run_id not in shown)
     if rest.runs:
         sections.append(("Other runs" if sections else "Runs", _overview(rest)))
@@ -55,12 +59,6 @@ def report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
     except OSError as error:
         raise ValueError(f"cannot write {path} ({error.strerror}): choose another file with -o") from error
     return path
-
-
-def _paper(sweep: str) -> str:
-    """The paper a sweep reproduces, by its name; empty where it is none."""
-    name = sweep.rpartition("-")[0] or sweep
-    return next((paper for paper in known_papers() if paper in (name, sweep)), "")
 
 
 def _page(runs: Status, sections: list[tuple[str, str]]) -> str:

@@ -26,6 +26,9 @@ from batchlab.results.table import Table
 if TYPE_CHECKING:
     from batchlab.results.plot import Drawing
 
+SCALES = ("laptop", "gpu", "paper")
+"""At which a paper can be reproduced; its sweep is called `PAPER-SCALE`."""
+
 
 @dataclass(frozen=True)
 class Reproduction:

@@ -32,13 +32,12 @@ from typing import Any
 import yaml
 
 from batchlab.datasets import available
+from batchlab.results.reproduction import SCALES
 
 from .build import build, locate
 from .config import PACKAGED, Planned, compose
 from .overrides import suggest
 from .schema import ConfigError, Node
-
-SCALES = ("laptop", "gpu", "paper")
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,22 @@ def test_reports_of_little(lab, curve, tmp_path):
     assert "early" in report(lab.store, tmp_path / "b.html").read_text()
 
 
+def test_a_sweep_that_only_sounds_like_a_paper_is_other_runs(lab, curve, tmp_path):
+    lab.run("a", curve([0.1, 0.9]))
+    lab.store.write_sweep("sgdm_schedules-mine", [SweepEntry("a")])
+    assert "<h2>Runs</h2>" in report(lab.store, tmp_path / "a.html").read_text()
+
+
+def test_a_reproduction_that_cannot_be_shown_says_why_and_the_rest_stands(lab, curve, tmp_path):
+    lab.run("a", curve([0.1, 0.9]))
+    lab.store.write_sweep("sgdm_schedules-laptop", [SweepEntry("a")])  # no labels: nobody's reproduction
+    lab.store.write_sweep("vrgd-laptop", [])
+    (lab.store.root / ".sweeps" / "vrgd-laptop.json").write_text("{")
+    text = report(lab.store, tmp_path / "a.html").read_text()
+    for wanted in ("no run has the axis case", "vrgd-laptop.json is damaged", "<h2>Other runs</h2>"):
+        assert wanted in text
+
+
 def test_an_unwritable_report_names_the_way_out(lab, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="another file with -o"):

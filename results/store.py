@@ -345,9 +345,14 @@ class RunStore:
         return self.root / ".measured" / f"{paper}.json"
 
     def _manifest(self, name: str) -> Path:
-        if not re.fullmatch(r"\w[\w.-]*", name):
-            raise ValueError(f"a sweep's name is letters, digits, dot, dash and underscore; not {name!r}")
+        check_name(name)
         return self.root / ".sweeps" / f"{name}.json"
+
+
+def check_name(sweep: str) -> None:
+    """ValueError for a name that no sweep can have."""
+    if not re.fullmatch(r"\w[\w.-]*", sweep):
+        raise ValueError(f"a sweep's name is letters, digits, dot, dash and underscore; not {sweep!r}")
 
 
 def now() -> str:

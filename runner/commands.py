@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from batchlab.results.sheet import count
-from batchlab.results.store import RunStore
+from batchlab.results.store import RunStore, check_name
 
 from .schema import ConfigError
 
@@ -69,6 +69,8 @@ def sweep(overrides: Sequence[str], runs: Path, options: SweepOptions, name: str
     """The grid of the overrides."""
     from .config import compose
 
+    if name is not None:
+        check_name(name)
     plans = compose(overrides)
     if name is None:  # the same request has the same name
         digest = hashlib.sha256(" ".join(p.run_id for p in plans).encode()).hexdigest()
@@ -225,9 +227,11 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions) -> int:
     codes = []
     for planned in plans:
         if len(plans) > 1:
-            OUT.rule(planned.paper)
+            OUT.print(planned.paper, style="bold")
         codes.append(execute(planned.plans, runs, options, planned.sweep))
-        if options.dry_run or codes[-1] == 130:
+        if codes[-1] == 130:  # Ctrl-C is meant for all of them
+            break
+        if options.dry_run:
             continue
         from batchlab.results.render import show as print_sheets
         from batchlab.results.reproduction import reproduce as conclude

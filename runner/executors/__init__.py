@@ -10,6 +10,9 @@ from batchlab.results.store import Run
 
 from ..schema import AXES, ConfigError
 
+COUNTS = ("threads", "jobs_per_device", "nodes", "max_parallel", "timeout_min", "cpus_per_task")
+"""Keys of an executor that are whole numbers from 1."""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -42,12 +45,15 @@ def executor_for(trees: Sequence[dict[str, Any]], jobs_per_device: int | None = 
     """The executor that a sweep's runs name.
 
     Raises:
-        ConfigError: when they name several, or one that cannot be used here.
+        ConfigError: when they name several, one that cannot be used here, or one with keys that make no sense.
     """
     nodes = {str(t["executor"]): t["executor"] for t in trees}
     if len(nodes) != 1:
         raise ConfigError("a sweep has one executor: do not sweep over executor or its keys")
     (node,) = nodes.values()
+    for key in COUNTS:
+        if node.get(key, 1) < 1:
+            raise ConfigError(f"executor.{key}={node[key]} must be at least 1")
     if node["name"] == "slurm":
         from .slurm import SlurmExecutor
 

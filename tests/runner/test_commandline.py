@@ -92,6 +92,8 @@ BAD = {
     "more ranks than devices": (["nproc=512"], "lower nproc"),
     "nproc=0": (["nproc=0"], "at least 1"),
     "no room": (["executor.jobs_per_device=0"], "at least 1"),
+    "no threads": (["executor.threads=0"], "executor.threads=0 must be at least 1"),
+    "no nodes": (["executor=slurm", "executor.nodes=0"], "executor.nodes=0 must be at least 1"),
     "unknown launcher": (["executor.launcher=rocket"], "fork or torchrun"),
     "devices": (["executor.devices=999"], "executor.devices=999"),
     "argument of no optimizer": (["+optimizer.zeal=1"], "takes no such argument|unexpected keyword"),
@@ -136,8 +138,11 @@ def test_bad_requests(
     [
         ["train", "--runs", "{file}"],
         ["sweep", "--on-error", "explode"],
-        ["sweep", "--name", "a/b"],
+        ["sweep", "--name", "a/b", "seed=1,2"],
+        ["sweep", "--name", "a/b", "--dry-run"],
         ["status", "nosuch"],
+        ["status", "--runs", "{file}"],
+        ["table", "--runs", "{file}"],
     ],
 )
 def test_bad_options(
@@ -150,7 +155,28 @@ def test_bad_options(
     monkeypatch.setattr("batchlab.runner.executors.local.LocalExecutor.warm_up", lambda self, *_: None)
     code, said = batchlab(*arguments, monkeypatch=monkeypatch, capfd=capfd)
     assert (code, said.count("\n")) == (2, 1), said
-    assert not list(tmp_path.glob("runs/*/run.json"))
+    assert not (tmp_path / "runs").exists(), "no trace"
+
+
+def test_ctrl_c_ends_a_reproduction_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not only the paper it falls into."""
+    from batchlab.runner import commands
+    from batchlab.runner.reproduce import papers
+
+    begun: list[str] = []
+
+    def execute(plans: object, runs: Path, options: object, name: str) -> int:
+        begun.append(name)
+        return 130
+
+    monkeypatch.setattr(commands, "execute", execute)
+    assert commands.reproduce("all", "laptop", tmp_path, commands.SweepOptions()) == 130
+    assert begun == [f"{papers()[0]}-laptop"]
+    said = capsys.readouterr().out
+    assert papers()[0] in said
+    assert max(map(len, said.splitlines())) < 200
 
 
 def test_traceback_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:

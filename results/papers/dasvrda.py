@@ -33,6 +33,8 @@ FLOOR = 1e-13
 CLAIMED = "(1e-4, 1e-6)"
 """The regulariser of the mini-batch claim."""
 OURS = "DASVRDA"
+RIVALS = (("SVRG", "Katyusha"), ("AccProxSVRG, μ 1e-6",), ("AccProxSVRG, μ 1e-4",))
+"""That the paper names too; a claim for each group, as the two μ are one method."""
 ALONE = "SAGA, b 1"
 """A method with a batch of its own, shown beside the others at sqrt(n)."""
 MOST_PASSES = {"a9a": 14.0}
@@ -60,8 +62,11 @@ NOTES = [
     "compiling out",
     "P* is certified by a duality gap of 1e-12; every run's run.json has it, and all trials of its step size",
     "where rivals are compared, a run that never came to the gap counts as its whole budget, a bound in its favour",
-    "ours are the form of the mini-batch claims (a batch four times as large costs at most 50 % more or less passes: "
-    "about linear; more than twice the passes: saturated) and the 14 passes, of our own reference calculation",
+    "no claim is the paper's own words. Of its abstract is read that mini-batches of only O(√n) are enough; that the "
+    "iterations fall about linearly until there (a batch four times as large costs at most 50 % more or less passes) "
+    "is what we make of it. That they saturate (more than twice the passes), and the 14 passes, are of our own "
+    "reference calculation. SVRG, AccProxSVRG and Katyusha are rivals that the paper names; how its comparison ended "
+    "is not recorded here",
     "AccProxSVRG's μ = 1e-4 was chosen by hand on a9a, having seen results; 1e-6 is l2 where there is one",
 ]
 
@@ -103,7 +108,7 @@ def build(frame: Frame) -> Reproduction:
 
 
 def claims(data: Iterable[str]) -> list[Claim]:
-    """The paper's claims on each data set, as passes to a gap of 1e-8."""
+    """What is claimed on each data set, as passes to a gap of 1e-8."""
     passes, bounded = Metric("gap", "passes", "<=", 1e-8), Bounded("gap", "passes", "<=", 1e-8)
     found = []
     for name in data:
@@ -114,8 +119,8 @@ def claims(data: Iterable[str]) -> list[Claim]:
 
         found += [
             Claim(
-                f"{name}: up to b = √n the iterations fall about linearly", "abstract", "read", batch("√n"),
-                (batch("√n/4"),), passes, margin=LINEAR, within=True,
+                f"{name}: up to b = √n the iterations fall about linearly", "from the abstract's O(√n)", "ours",
+                batch("√n"), (batch("√n/4"),), passes, margin=LINEAR, within=True,
             ),
             Claim(
                 f"{name}: from 2√n on they saturate", "reference calculation", "ours", batch("2√n"), (batch("8√n"),),
@@ -129,9 +134,11 @@ def claims(data: Iterable[str]) -> list[Claim]:
             found.append(Claim(text, "reference calculation", "ours", batch("√n"), bound, bounded))
         for regularizer in (CLAIMED, "(1e-4, 0)", "(0, 1e-6)"):
             at = {"data": name, "regularizer": regularizer, "batch": "√n"}
-            sides = [Side(method, at | {"method": method}) for method in (OURS, "SVRG", "Katyusha")]
-            text = f"{name}, {regularizer}: fewer passes than SVRG and Katyusha"
-            found.append(Claim(text, "experiments", "reconstructed", sides[0], tuple(sides[1:]), bounded))
+            ours = Side(OURS, at | {"method": OURS})
+            for rivals in RIVALS:
+                text = f"{name}, {regularizer}: fewer passes than {' and '.join(rivals)}"
+                sides = tuple(Side(method, at | {"method": method}) for method in rivals)
+                found.append(Claim(text, "the paper's rivals, outcome unknown", "ours", ours, sides, bounded))
     return found
 
 

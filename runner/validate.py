@@ -27,8 +27,6 @@ from .config import Planned
 from .schema import ConfigError, Node, RunConfig
 from .session import outputs
 
-COUNTS = ("threads", "jobs_per_device", "nodes", "max_parallel", "timeout_min", "cpus_per_task")
-"""Keys of an executor that are whole numbers from 1."""
 MOST_PARAMETERS = 64
 """Columns that `log.parameters` may add to a row."""
 Built = TypeVar("Built")
@@ -216,7 +214,6 @@ def _options(config: RunConfig) -> None:
         "seed": (config.seed, 0),
         "train.micro_batch": (train.micro_batch, 1),
         "train.groups": (train.groups, 1),
-        **{f"executor.{key}": (config.executor[key], 1) for key in COUNTS if key in config.executor},
     }
     for key, (value, least) in at_least.items():
         if value < least:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from batchlab.optimizers.batch import AdaptiveBatch
 from batchlab.results.record import Recorder
 
 from .rank import Context, Meters
@@ -108,6 +109,9 @@ class Saver:
                 f"{path} is damaged ({type(error).__name__}): delete it to train this run from its beginning"
             ) from error
         session.clock = dataclasses.replace(session.clock, samples=state["samples"], steps=state["steps"])
+        if session.moments is not None and isinstance(session.batch_schedule, AdaptiveBatch):
+            session.batch_schedule.size(session.clock)  # only now does it know the training set, which may be its cap
+            session.moments.measuring = session.batch_schedule.testing
         with torch.no_grad():
             for buffer, kept in zip(session.model.buffers(), mine["buffers"], strict=True):
                 buffer.copy_(kept)

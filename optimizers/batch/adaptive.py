@@ -143,6 +143,11 @@ class AdaptiveBatch(BatchSchedule):
         return {"value": self.value, "updates": self._updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave.
+
+        For a resumed step that is bit for bit what it would have been, tell the moments too whether it will be tested:
+        ``moments.measuring = batch_size.testing`` (after `size(clock)` where that is used).
+        """
         self.value, self._updates = state["value"], state["updates"]
         self._record = {}
 

@@ -254,3 +254,31 @@ def test_at_the_cap_no_sample_is_looked_at_on_its_own(
             test.update(moments)
             moments.reset()
         assert len(looked) == (3 if needed else 1), "the first step finds out that the size is at its cap"
+
+
+@pytest.mark.parametrize("options", [{"maximum": 50, "eta": 0.05}, {"maximum": 50, "eta": 0.9, "interval": 3}])
+def test_a_loop_resumes_bit_for_bit(options: dict[str, float]) -> None:
+    """At its cap and between tests a step is not taken sample by sample, and rounds otherwise."""
+
+    def trained(resumed_at: int | None) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(20, 30), torch.nn.Tanh(), torch.nn.Linear(30, 3))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        test = NormTest(initial=25, estimator="per_sample", **options)
+        moments = test.moments(model.parameters())
+        for step in range(8):
+            if step == resumed_at:
+                state, test = test.state_dict(), NormTest(initial=25, estimator="per_sample", **options)
+                test.load_state_dict(state)
+                moments = test.moments(model.parameters())
+                moments.measuring = test.testing
+            x, y = torch.randn(test.value, 20), torch.randint(3, (test.value,))
+            moments.backward(model, functools.partial(F.cross_entropy, reduction="none"), x, y)
+            moments.reduce()
+            optimizer.step()
+            test.update(moments)
+            moments.reset()
+        return list(model.parameters())
+
+    for a, b in zip(trained(None), trained(5), strict=True):
+        assert torch.equal(a, b)

@@ -70,10 +70,21 @@ def train(run: Run, config: Any, stop_after: int | None = None) -> str:
         return loop.train(config, here).state
 
 
+PER_SAMPLE = (
+    "model=mlp",
+    "batch_schedule=norm_test",
+    "batch_schedule.initial=25",
+    "batch_schedule.maximum=50",
+    "batch_schedule.estimator=per_sample",
+    "train.epochs=2",
+)
+"""A step that is tested rounds otherwise than one that is not, unless dividing by the batch is exact."""
 SETUPS = {
     "shb-batchnorm-augmented": ("model=resnet8", "model.width=4", "dataset.pad=1", "dataset.rotate=10.0"),
     "growing-batch": ("batch_schedule=exponential", "lr_schedule=linear", "train.epochs=2"),
     "adaptive": ("batch_schedule=norm_test", "batch_schedule.initial=16", "train.groups=4"),
+    "at-the-cap": (*PER_SAMPLE, "batch_schedule.eta=0.05"),
+    "tested-every-third-step": (*PER_SAMPLE, "batch_schedule.eta=0.9", "batch_schedule.interval=3"),
     "per-epoch": ("train.epochs=3", "log.evaluate_every=1", "log.steps=true"),
     "float64": ("train.precision=float64", "optimizer=adam"),
 }

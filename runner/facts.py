@@ -16,7 +16,7 @@ from batchlab.optimizers.clock import Clock
 
 from .rank import Context, Meters
 
-PACKAGES = ("batchlab", "torch", "torchvision", "numpy")
+PACKAGES = ("batchlab", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "numba")
 
 
 def facts(clock: Clock, meters: Meters, context: Context) -> dict[str, Any]:

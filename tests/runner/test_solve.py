@@ -107,6 +107,7 @@ def test_the_librarys_numbers(name: str, tmp_path: Path) -> None:
     state = run.read_state()
     assert state.state is State.DONE
     assert state.info["gradients"] == last["gradients"]
+    assert {"numba", "scipy", "scikit-learn"} <= state.info["versions"].keys(), "they decide the numbers"
 
 
 @pytest.mark.parametrize("budget", ["train.epochs=30", "train.samples=13680"])

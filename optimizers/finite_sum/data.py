@@ -11,10 +11,16 @@ from numpy.typing import NDArray
 from batchlab.optimizers.finite_sum.kernels import DenseRows, Floats, Indices, Rows, SparseRows
 
 
+def _host(values: torch.Tensor) -> torch.Tensor:
+    """On the host, without a graph, in a type that NumPy has."""
+    values = values.detach().cpu()
+    return values.float() if values.dtype is torch.bfloat16 else values
+
+
 def _to_scipy_or_numpy(A: Any) -> Any:
     if not isinstance(A, torch.Tensor):
         return A
-    A = A.detach().cpu()
+    A = _host(A)
     if A.layout is torch.strided:
         return A.numpy()
     if A.layout is not torch.sparse_csr:
@@ -30,12 +36,12 @@ def as_rows(A: Any) -> tuple[Rows, tuple[int, int]]:
     device are copied to the host. Float64 data is shared, not copied, where its layout allows.
 
     Raises:
-        ValueError: not a matrix, no rows, no columns, or an entry that is not finite.
+        ValueError: not a matrix, no rows, no columns, or an entry that is no real number or not finite.
     """
     A = _to_scipy_or_numpy(A)
     if scipy.sparse.issparse(A):
         return _sparse(A)
-    values = np.ascontiguousarray(A, dtype=np.float64)
+    values = _floats(np.asarray(A), "A")
     _check(values.shape, values)
     return DenseRows(values), (values.shape[0], values.shape[1])
 
@@ -45,11 +51,21 @@ def _sparse(A: Any) -> tuple[Rows, tuple[int, int]]:
     if not csr.has_canonical_format:  # duplicates would make wrong row norms; never touch the caller's arrays
         csr = csr.copy()
         csr.sum_duplicates()
-    data = np.ascontiguousarray(csr.data, dtype=np.float64)
+    data = _floats(csr.data, "A")
     _check(csr.shape, data)
     columns = csr.indices.astype(np.uint32, copy=False)
     pointers = csr.indptr.astype(np.uint64, copy=False)
     return SparseRows(data, columns, pointers), (int(csr.shape[0]), int(csr.shape[1]))
+
+
+def _floats(values: NDArray[Any], name: str, hint: str = "") -> Floats:
+    """Contiguous and float64; ValueError for complex numbers and texts."""
+    if values.dtype.kind in "biufO":
+        try:
+            return np.ascontiguousarray(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            pass
+    raise ValueError(f"{name} must hold real numbers, got {values.dtype}{hint}")
 
 
 def _check(shape: tuple[int, ...], values: Floats) -> None:
@@ -62,10 +78,10 @@ def _check(shape: tuple[int, ...], values: Floats) -> None:
 
 
 def as_targets(y: Any, n: int) -> Floats:
-    """Targets as float64 of shape (n,); ValueError for another length or entries that are not finite."""
+    """Targets as float64 of shape (n,); ValueError for another length or entries that are no finite numbers."""
     if isinstance(y, torch.Tensor):
-        y = y.detach().cpu().numpy()
-    targets = np.ascontiguousarray(y, dtype=np.float64)
+        y = _host(y).numpy()
+    targets = _floats(np.asarray(y), "y", ": encode labels as numbers")
     if targets.shape != (n,):
         raise ValueError(f"y must have one number a row of A, shape ({n},); got shape {targets.shape}")
     if not np.isfinite(targets).all():

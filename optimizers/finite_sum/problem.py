@@ -64,7 +64,7 @@ class LinearProblem:
 
     Args:
         A: (n, d) design matrix: NumPy, dense torch, SciPy sparse, torch CSR. Held in float64 on the host.
-        y: (n,) targets; for the two classification losses any two values, the greater counts as +1.
+        y: (n,) targets; for the two classification losses any two numbers, the greater counts as +1.
         loss: the component loss.
         regularizer: ``ElasticNet(l1, l2)``, ``L1(l1)``, ``L2(l2)``; nothing by default.
         zero_rows: a row of zeros adds a constant and is never drawn. ``error`` (default) refuses such rows, as they

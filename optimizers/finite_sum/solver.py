@@ -106,6 +106,9 @@ class Solver(ABC, Generic[_P, _S]):
     ) -> None:
         self.problem = problem
         self._check_problem()
+        for name, count in (("batch_size", batch_size), ("inner_iterations", inner_iterations), ("seed", seed)):
+            if not (count is None or isinstance(count, int | np.integer)):
+                raise ValueError(f"{name}={count!r} must be a whole number")
         self.batch_size = self._default_batch(problem.n) if batch_size is None else batch_size
         if not 1 <= self.batch_size <= problem.n:
             raise ValueError(f"batch_size={batch_size} must lie between 1 and the number of samples, n = {problem.n}")
@@ -116,8 +119,9 @@ class Solver(ABC, Generic[_P, _S]):
             raise ValueError(f"seed={seed} must not be negative")
         self.seed = seed
         self.step_size = self.theoretical_step() if step_size is None else step_size
-        if not (math.isfinite(self.step_size) and self.step_size > 0.0):
-            raise ValueError(f"step_size={step_size} must be a positive number; null takes the theory's")
+        number = isinstance(self.step_size, int | float | np.number)
+        if not (number and math.isfinite(self.step_size) and self.step_size > 0.0):
+            raise ValueError(f"step_size={step_size!r} must be a positive number; null takes the theory's")
         start = problem.start() if x0 is None else _copy_like(x0, problem.start())
         if start.shape != problem.start().shape:
             raise ValueError(f"x0 has shape {tuple(start.shape)}, the problem {tuple(problem.start().shape)}")

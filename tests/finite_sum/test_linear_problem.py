@@ -131,7 +131,10 @@ FORMS = {
     "numpy float32": lambda A: A.astype(np.float32),
     "numpy Fortran": np.asfortranarray,
     "torch dense": lambda A: torch.tensor(A, requires_grad=True),
+    "torch float16": lambda A: torch.tensor(A).half(),
+    "torch bfloat16": lambda A: torch.tensor(A).bfloat16(),
     "torch csr": lambda A: torch.tensor(A).to_sparse_csr(),
+    "torch csr bfloat16": lambda A: torch.tensor(A).bfloat16().to_sparse_csr(),
     "torch coo": lambda A: torch.tensor(A).to_sparse(),
     "scipy csr": scipy.sparse.csr_matrix,
     "scipy csr array": scipy.sparse.csr_array,
@@ -143,9 +146,11 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
 def test_every_form_gives_the_same_run(form):
     A, y = data()
-    A = A.astype(np.float32).astype(np.float64)
+    A = np.round(A * 8) / 8  # exact in every precision
     reference = DASVRDA(LinearProblem(A, y, regularizer=L1(0.01)), batch_size=4).solve(passes=20)
-    got = DASVRDA(LinearProblem(form(A), torch.tensor(y), regularizer=L1(0.01)), batch_size=4).solve(passes=20)
+    got = DASVRDA(LinearProblem(form(A), torch.tensor(y).bfloat16(), regularizer=L1(0.01)), batch_size=4).solve(
+        passes=20
+    )
     np.testing.assert_allclose(got.x, reference.x, atol=1e-13)
 
 
@@ -223,6 +228,13 @@ BAD = {
     "lengths": (np.eye(2), [0, 1, 1], {}, r"shape \(2,\); got shape \(3,\)"),
     "zero row": ([[1.0, 0.0], [0.0, 0.0]], [0, 1], {}, "1 of 2 rows of A are all zeros"),
     "only zeros": (np.zeros((2, 2)), [0, 1], {"zero_rows": "keep"}, "2 of 2 rows"),
+    "complex A": (1j * np.eye(2), [0, 1], {}, "A must hold real numbers, got complex128"),
+    "complex sparse A": (scipy.sparse.csr_array(1j * np.eye(2)), [0, 1], {}, "A must hold real numbers"),
+    "complex tensor": (1j * torch.eye(2), [0, 1], {}, "A must hold real numbers, got complex64"),
+    "text in A": ([["a", "b"], ["c", "d"]], [0, 1], {}, "A must hold real numbers, got <U1"),
+    "complex y": (np.eye(2), [1j, 1], {}, "y must hold real numbers, got complex128"),
+    "text labels": (np.eye(2), ["yes", "no"], {}, "y must hold real numbers, got <U3: encode labels as numbers"),
+    "labels of any kind": (np.eye(2), np.array([0, "no"], dtype=object), {}, "got object: encode labels"),
     "loss": (np.eye(2), [0, 1], {"loss": "hinge"}, "unknown loss 'hinge'"),
     "zero_rows": (np.eye(2), [0, 1], {"zero_rows": "drop"}, "must be 'error' or 'keep'"),
 }

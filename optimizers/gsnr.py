@@ -95,6 +95,10 @@ class GSNR(Optimizer):
     """
 
     uses_moments = True
+    _own = (
+        *("base", "gamma", "beta3", "eps", "ceiling", "normalize", "minimum_groups", "control", "foreach"),
+        *("_layers", "_stepped", "_warned"),
+    )
 
     def __init__(
         self,
@@ -288,7 +292,11 @@ class GSNR(Optimizer):
             rows.append(row | {"clipped_low": clipped_low, "clipped_high": clipped_high})
         return rows
 
-    # -- checkpoints -------------------------------------------------------------------------------------
+    # -- copies and checkpoints --------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles; torch's knows of defaults, groups and state only."""
+        return {**super().__getstate__(), **{name: getattr(self, name) for name in self._own}}
 
     def state_dict(self) -> dict[str, Any]:
         """The base's, with the running means of r under `gsnr`, numbered as the parameters are."""
@@ -299,12 +307,17 @@ class GSNR(Optimizer):
 
     @torch.no_grad()
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave, onto the devices of the parameters."""
+        """Take over what `state_dict` gave, onto the devices of the parameters.
+
+        The state of a base optimizer on its own will do: running means then begin with the next step, as they do after
+        a state without beta3. Without beta3 the running means of a state are left out.
+        """
         self.base.load_state_dict({key: value for key, value in state_dict.items() if key != "gsnr"})
         self._share()
         parameters = [p for group in self.param_groups for p in group["params"]]
-        self._layers.clear()
-        for i, saved in state_dict["gsnr"].items():
+        self._layers, self._stepped = {}, []
+        means = {} if self.beta3 is None else state_dict.get("gsnr", {})
+        for i, saved in means.items():
             average = torch.empty_like(parameters[i], dtype=saved["average"].dtype).copy_(saved["average"])
             layer = _Layer(torch.empty_like(average), torch.empty_like(average), average)
             layer.steps = saved["steps"]

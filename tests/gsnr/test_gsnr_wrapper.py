@@ -182,6 +182,38 @@ def test_resume_continues_bit_for_bit(name: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(whole, second, strict=True))
 
 
+def test_the_state_of_the_base_optimizer_alone_will_do() -> None:
+    """A run begun with SGD goes on with VR-Momentum: its momentum is taken over, the running means begin anew."""
+    x = weights()
+    plain = SGD(x, lr=0.1, momentum=0.9)
+    observed(x)
+    plain.step()
+    for beta3 in (None, 0.9):
+        copies = [p.detach().clone().requires_grad_() for p in x]
+        optimizer = VRMomentum(copies, lr=0.1, beta3=beta3)
+        optimizer.load_state_dict(copy.deepcopy(plain.state_dict()))
+        optimizer.step(observed(copies))
+        for p, q, r in zip(x, copies, optimizer.multipliers(), strict=True):
+            assert q.grad is not None
+            buffer = plain.state[p]["momentum_buffer"]
+            torch.testing.assert_close(q, p - 0.1 * (0.9 * buffer + r * q.grad))
+
+
+def test_a_state_with_running_means_serves_an_optimizer_without() -> None:
+    x = weights()
+    first, second = VRAdam(x, lr=0.1), VRAdam(x, lr=0.1, beta3=None)
+    first.step(observed(x))
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    with pytest.raises(ValueError, match="no step was taken yet"):
+        second.mean_multiplier()
+    second.step(observed(x, step=1))
+    y = weights()
+    fresh = VRAdam(y, beta3=None)
+    fresh.step(observed(y, step=1))
+    for a, b in zip(second.multipliers(), fresh.multipliers(), strict=True):
+        assert torch.equal(a, b), "r of this step"
+
+
 @pytest.mark.parametrize("name", VR)
 def test_a_missing_gradient_leaves_the_parameter_alone(name: str) -> None:
     x = weights()

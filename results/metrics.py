@@ -5,7 +5,8 @@ min:full_gradient_norm          least over the run; also max: and mean:
 samples_to:test_accuracy>=0.9   how much until a row first meets the target; also steps_to, epochs_to,
                                 passes_to (of a finite-sum solver, the same column), gradients_to (component
                                 gradients) and seconds_to (training time)
-min:train_loss@steps<=1000      the same, looking only at rows up to a budget
+min:train_loss@steps<=1000      the same up to a budget; between two rows it is interpolated, on a logarithmic scale
+                                where the quantity has one
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ CLOCKS = {
     "seconds": "train_seconds",
 }
 """What can be counted, and the column that counts it."""
-NEAR = 0.9
-"""The share of a budget that a run's last evaluation within it must have reached for `common_budget`."""
+ROUNDED_UP = 1 + 1e-9
+"""Epochs and seconds are sums of floats: a row this little beyond a budget lies within it."""
 
 CLOCK_LABELS = {
     "samples": "samples",
@@ -136,6 +137,10 @@ class Metric:
             limit = float(match["limit"] or 0)
         except ValueError:
             raise ValueError(f"the target in the metric {text!r} is not a number") from None
+        if match["clock"] and quantity(match["name"]).unit == "%" and not 0 <= target <= 1:
+            name, sign = match["name"], match["sign"]
+            write = f": write {name}{sign}{target / 100:g} for {target:g} %" if 1 < target <= 100 else ""
+            raise ValueError(f"the target in the metric {text!r}: {name} is a share, from 0 to 1{write}")
         reduce = match["clock"] or match["reduce"] or "last"
         return cls(match["name"], reduce, match["sign"] or "", target, match["budget"] or "", limit)
 
@@ -187,24 +192,44 @@ class Metric:
         """One number a run of the frame. Raises ValueError for a column that no run has."""
         values, valid = frame.column(self.name)
         clock = frame.column(CLOCKS[self.reduce])[0] if self.reduce in CLOCKS else None
-        if self.budget:
-            spent, _ = frame.column(CLOCKS[self.budget])
-            valid = valid & (spent <= self.limit * (1 + 1e-9))  # epochs and seconds are sums of floats
+        spent = frame.column(CLOCKS[self.budget])[0] if self.budget else None
         out = np.full(len(frame.runs), np.nan)
         missed = np.zeros(len(frame.runs), dtype=bool)
         for i, run in enumerate(frame.runs):
             mask = valid[run.rows]
-            if not mask.any():
-                continue
+            if spent is not None and clock is not None:
+                mask = mask & (spent[run.rows] <= self.limit * ROUNDED_UP)
             own = values[run.rows][mask]
-            if clock is None:
-                out[i] = _REDUCTIONS[self.reduce](own)
+            if not len(own):
                 continue
-            reached = own >= self.target if self.sign == ">=" else own <= self.target
-            missed[i] = not reached.any()
-            if reached.any():  # the row that met it: no interpolation, evaluations are the resolution
-                out[i] = clock[run.rows][mask][int(reached.argmax())]
+            if clock is not None:
+                reached = own >= self.target if self.sign == ">=" else own <= self.target
+                missed[i] = not reached.any()
+                if reached.any():  # the row that met it: no interpolation, evaluations are the resolution
+                    out[i] = clock[run.rows][mask][int(reached.argmax())]
+            elif spent is not None:
+                out[i] = self._within(own, spent[run.rows][mask])
+            else:
+                out[i] = _REDUCTIONS[self.reduce](own)
         return Measured(out, missed)
+
+    def _within(self, own: NDArray[np.float64], spent: NDArray[np.float64]) -> float:
+        """Reduced over the rows within the budget; last, min and max run on to the budget towards the row after it.
+
+        Else runs that are evaluated at other places would be compared at other places.
+        """
+        inside = int(np.searchsorted(spent, self.limit * ROUNDED_UP, "right"))
+        if inside == 0:
+            return math.nan
+        now = _REDUCTIONS[self.reduce](own[:inside])
+        if self.reduce == "mean" or inside == len(own) or spent[inside - 1] >= self.limit:
+            return now
+        then = _REDUCTIONS[self.reduce](own[: inside + 1])
+        share = (self.limit - spent[inside - 1]) / (spent[inside] - spent[inside - 1])
+        if self.quantity.log and min(now, then) > 0:
+            return float(now * (then / now) ** share)
+        between = now + share * (then - now)
+        return float(between) if math.isfinite(between) else now
 
 
 _REDUCTIONS: dict[str, Callable[[NDArray[np.float64]], float]] = {
@@ -222,25 +247,9 @@ def budgets(frame: Frame, clock: str) -> dict[str, float]:
 
 
 def common_budget(frames: Iterable[Frame], clock: str) -> float:
-    """The largest amount of a clock, no more than the shortest run has, that every run was evaluated just before.
-
-    Just before: after NEAR of it. Where evaluations are far apart, one run would else be read much earlier than
-    another. Only runs that are done count. NaN where there is no such amount, or no run.
-    """
-    spent = [
-        amounts[run.rows]
-        for frame in frames
-        for amounts in [frame.column(CLOCKS[clock])[0]]
-        for run in frame.runs
-        if run.state is State.DONE and has_rows(run)
-    ]
-    least = min((amounts[-1] for amounts in spent), default=0.0)
-    candidates = np.unique(np.concatenate([[0.0], *spent]))
-    candidates = candidates[(candidates > 0) & (candidates <= least)]
-    for amounts in spent:
-        latest = np.append(0.0, amounts)[np.searchsorted(amounts, candidates, "right")]
-        candidates = candidates[latest >= NEAR * candidates]
-    return float(candidates[-1]) if len(candidates) else math.nan
+    """The largest amount of a clock that every run that is done has; NaN where there is none."""
+    done = (frame.select(lambda run: run.state is State.DONE) for frame in frames)
+    return min((amount for frame in done for amount in budgets(frame, clock).values()), default=math.nan)
 
 
 def has_rows(run: RunRow) -> bool:

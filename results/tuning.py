@@ -1,8 +1,7 @@
 """Methods compared each at its own learning rate, chosen on seeds that are not judged.
 
 **The rule**, for each method and reading (equal epochs, gradient evaluations, time): of the rates in its grid the one
-with the least median loss over the tuning seeds, within the largest budget of that reading that every finished run has
-(and was evaluated near: `common_budget`).
+with the least median loss over the tuning seeds, within the largest budget of that reading that every finished run has.
 A run that did not finish counts as infinite; of equals the smaller rate is taken. What is shown and judged is of the
 other seeds.
 """

@@ -34,8 +34,7 @@ CASES = {
 NOTES = [
     "equal epochs is the paper's own reading; growing batches begin small, so at equal epochs they take more "
     "steps: equal steps and equal time say how much of a lead is those steps",
-    "a value at a budget is the least at an evaluation within it; a verdict is read at the largest budget that every "
-    "run was evaluated in the last tenth of",
+    "a value at a budget is the least so far, between two evaluations interpolated (its logarithm, linearly)",
     "(iv) has no theorem: the paper evaluates it in experiments only; the paper's own tables are unknown",
 ]
 

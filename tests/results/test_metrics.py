@@ -50,7 +50,8 @@ def value(lab, text):
         ("passes_to:test_accuracy>=0.9", 2),
         ("seconds_to:test_accuracy>=0.9", 1.0),
         ("gradients_to:test_accuracy<=0.1", 0),
-        ("max:test_accuracy@steps<=3", 0.5),
+        ("max:test_accuracy@steps<=3", 0.7),  # 0.5 at step 2, 0.9 at step 4
+        ("mean:test_accuracy@steps<=3", 0.3),
         ("max:test_accuracy@seconds<=1.0", 0.9),
     ],
 )
@@ -75,6 +76,13 @@ def test_the_last_row_that_measured_counts_even_when_it_is_nan(lab, curve):
     assert values[0] == 0.5  # the last row did not measure it
     assert math.isnan(values[1])  # the last row measured, and it was not a number
     assert value(lab, "min:test_accuracy").values[1] == 0.1
+
+
+def test_a_share_in_percent_names_the_share():
+    with pytest.raises(ValueError, match=r"test_accuracy is a share, from 0 to 1: write test_accuracy>=0.9 for 90 %"):
+        Metric.parse("steps_to:test_accuracy>=90")
+    assert Metric.parse("steps_to:train_loss<=90").target == 90
+    assert Metric.parse("steps_to:test_accuracy>=1").target == 1
 
 
 def test_an_unknown_metric_names_what_there_is(lab, curve):

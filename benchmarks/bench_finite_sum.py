@@ -45,6 +45,7 @@ from batchlab.optimizers.finite_sum import (
     tune,
     unit_rows,
 )
+from batchlab.runner.facts import hardware, versions
 
 MIDDLE = (1e-4, 1e-6)
 TARGET = 1e-8
@@ -269,7 +270,20 @@ SECTIONS: dict[str, Callable[[], None]] = {
     f.__name__: f for f in (saga, backends, batches, solvers, cost, memory, compile)
 }
 
+
+def conditions() -> str:
+    """What the seconds depend on. The kernels and scikit-learn's saga take one thread, torch and BLAS as many as are said."""
+    said = os.environ.get("OMP_NUM_THREADS", "not set")
+    machine, packages = hardware(torch.device("cpu"), 1), versions()
+    shown = ", ".join(
+        f"{name} {packages[name]}" for name in ("python", "numpy", "scipy", "scikit-learn", "numba", "torch")
+    )
+    return f"{shown}\n{machine['device']}, {machine['cores']} cores, torch {machine['threads']} thread(s), OMP_NUM_THREADS={said}"
+
+
 if __name__ == "__main__":
+    if "BATCHLAB_BENCH_CHILD" not in os.environ:
+        print(conditions())
     for name in sys.argv[1:] or SECTIONS:
         if "BATCHLAB_BENCH_CHILD" not in os.environ:
             print(f"-- {name}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +120,10 @@ def execute(
         executor.close()
     OUT.print(display.summary(), style="bold")
     if name is not None:
-        OUT.print(f"sweep {name} in {runs}: `batchlab status {name}`, `batchlab table --sweep {name}`", soft_wrap=True)
+        usual = Path(os.environ.get("BATCHLAB_RUNS", "runs"))
+        there = "" if runs == usual else f" --runs {shlex.quote(str(runs))}"
+        hints = f"`batchlab status {name}{there}`, `batchlab table --sweep {name}{there}`"
+        OUT.print(f"sweep {name} in {runs}: {hints}", soft_wrap=True)
     return outcome.exit_code
 
 

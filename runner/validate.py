@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -96,13 +97,13 @@ def _validate(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence
     if budget < 1:
         raise ConfigError(f"train.epochs={config.train.epochs} is less than one sample: raise it")
     question = (config.batch_schedule, dataset.n, budget)
-    steps = once(lambda: total_steps(batches, dataset.n, budget), "steps", *question)
-    clock = Clock(0, 0, dataset.n, budget, steps)
-    try:
+    with _blaming(config.batch_schedule, "batch_schedule"):
+        steps = once(lambda: total_steps(batches, dataset.n, budget), "steps", *question)
+        clock = Clock(0, 0, dataset.n, budget, steps)
         first = batches.size(clock)
+    with _blaming(config.lr_schedule, "lr_schedule"):
         rates.factor(clock)
-    except ValueError as error:
-        raise ConfigError(f"batch_schedule={config.batch_schedule['name']}: {error}") from error
+    _effects(config, rates, clock, keys)
     if first > budget:
         raise ConfigError(
             f"the first batch of {first} is larger than the budget of {budget} samples: raise train.epochs"
@@ -122,6 +123,29 @@ def _validate(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence
             f"log.parameters=true with model={config.model['name']}: {count:,} parameters would be as many columns; "
             f"it takes models of up to {MOST_PARAMETERS}, so log.parameters=false"
         )
+
+
+def _effects(config: RunConfig, rates: LRSchedule, clock: Clock, keys: Sequence[str]) -> None:
+    """Warn of what was asked for and will not happen."""
+    unknown = rates.clock == "steps" and clock.total_steps is None
+    if rates.warmup and not unknown and rates.warmup >= clock.total(rates.clock):
+        warnings.warn(
+            f"lr_schedule={config.lr_schedule['name']}: the run ends at {clock.total(rates.clock):g} {rates.clock}, "
+            f"within its warm-up of {rates.warmup:g}: shorten lr_schedule.warmup or train longer",
+            stacklevel=2,
+        )
+    if {"train.samples", "train.epochs"} <= {*keys} and config.train.samples is not None:
+        unused = f"train.epochs={config.train.epochs:g} has no effect"
+        warnings.warn(f"{unused}: train.samples={config.train.samples} is the budget", stacklevel=2)
+
+
+@contextmanager
+def _blaming(node: Node, axis: str) -> Iterator[None]:
+    """What a choice says of this data set and budget, with its override in front."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"{axis}={node['name']}: {error}") from error
 
 
 def _noise(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSchedule, first: int) -> None:

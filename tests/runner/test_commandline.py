@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from runs import TINY
+from runs import TINY, one
 from typer.testing import CliRunner
 
 from batchlab.results.record import read_stream
 from batchlab.results.store import RunStore, State
 from batchlab.runner import cli
+from batchlab.runner.config import compose
 
 COMMANDS = {
     "train": {"--runs", "--retry"},
@@ -94,6 +95,8 @@ BAD = {
     "no room": (["executor.jobs_per_device=0"], "at least 1"),
     "no threads": (["executor.threads=0"], "executor.threads=0 must be at least 1"),
     "no nodes": (["executor=slurm", "executor.nodes=0"], "executor.nodes=0 must be at least 1"),
+    "warm-up beyond the run": (["lr_schedule=warmup_cosine"], "lr_schedule=warmup_cosine: the warm-up of 30 epochs"),
+    "one stair": (["lr_schedule=growth", "lr_schedule.every=20"], "lr_schedule=growth: "),
     "unknown launcher": (["executor.launcher=rocket"], "fork or torchrun"),
     "devices": (["executor.devices=999"], "executor.devices=999"),
     "argument of no optimizer": (["+optimizer.zeal=1"], "takes no such argument|unexpected keyword"),
@@ -177,6 +180,36 @@ def test_ctrl_c_ends_a_reproduction_of_all(
     said = capsys.readouterr().out
     assert papers()[0] in said
     assert max(map(len, said.splitlines())) < 200
+
+
+def test_a_sweep_says_which_run_has_too_large_a_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["sweep", "batch_schedule.size=2000,128", "--dry-run", "--runs", str(tmp_path)]
+    _, said = batchlab(*arguments, monkeypatch=monkeypatch, capfd=capfd)
+    assert "batch_schedule=constant: a first batch of 2000" in said
+    assert "(run: batch_schedule.size=2000)" in said
+
+
+def test_what_has_no_effect_is_a_warning() -> None:
+    from batchlab.runner.validate import validate
+
+    (late,) = validate([one("lr_schedule=warmup_constant")])
+    assert "lr_schedule=warmup_constant: the run ends at 1 epochs, within its warm-up of 30" in late
+    assert validate([one("lr_schedule=warmup_constant", "train.epochs=31")]) == []
+    adaptive = ("batch_schedule=norm_test", "train.groups=8")  # then nobody knows how many steps there will be
+    assert validate([one(*adaptive, "lr_schedule.clock=steps", "lr_schedule.warmup=9")]) == []
+    (unused,) = validate([one("train.samples=128", "train.epochs=2")])
+    assert "train.epochs=2 has no effect: train.samples=128 is the budget" in unused
+    assert validate(compose([*TINY[:3], "train.samples=128"])) == []
+
+
+def test_the_hints_after_a_sweep_find_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["sweep", *TINY, "--name", "s"]
+    elsewhere = CliRunner().invoke(cli.app, [*arguments, "--runs", str(tmp_path / "my runs")]).stdout
+    assert f"`batchlab table --sweep s --runs '{tmp_path / 'my runs'}'`" in elsewhere
+    monkeypatch.setenv("BATCHLAB_RUNS", str(tmp_path))
+    assert "`batchlab table --sweep s`" in CliRunner().invoke(cli.app, arguments).stdout
 
 
 def test_traceback_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:

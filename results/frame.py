@@ -134,7 +134,8 @@ class Frame:
         found = list(dict.fromkeys(run.value(key) for run in self.runs))
         known = [value for value in found if value != MISSING]
         if not known and found:
-            raise ValueError(unknown("axis", key, self.keys()))
+            hint = "" if self.ordered else "; the labels that a sweep gives its runs are axes with --sweep NAME"
+            raise ValueError(unknown("axis", key, self.keys()) + hint)
         if all(isinstance(value, (int, float)) for value in known):
             return sorted(known)
         return known if self.ordered else sorted(known, key=str)

@@ -103,7 +103,9 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
     if not table.cells:
         return list(table.notes)
     unless = " unless the cell says otherwise" if len(sizes) > 1 else ""
-    notes = [f"mean ± standard deviation over n = {max(sizes, default=0)} runs{unless}; brackets: 95 % t interval"]
+    notes = []
+    if sizes:
+        notes = [f"mean ± standard deviation over n = {max(sizes)} runs{unless}; brackets: 95 % t interval"]
     if sizes == {1}:
         notes = ["one run a cell: no spread, no interval, no test; add seeds before believing a difference"]
     if any(cell.best for cell in table.cells.values()):

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batchlab.results.frame import AXES, MISSING, Frame, RunRow, unknown
+from batchlab.results.frame import AXES, Frame, RunRow
 from batchlab.results.record import CONFIG_KEY, read_stream, to_arrow
 from batchlab.results.store import Run, RunStore, State
 
@@ -49,7 +49,7 @@ def load(
 
     with ThreadPoolExecutor(THREADS) as pool:
         results = list(pool.map(read, store.select(sweep)))
-    _check(conditions, results)
+    _check(conditions, results, ordered=sweep is not None)
     results = [result for result in results if result.kept]
     tables, runs, start = [], [], 0
     for result in results:
@@ -160,8 +160,7 @@ def _split(override: str) -> tuple[str, str]:
     return key.lstrip("+~"), value
 
 
-def _check(conditions: dict[str, list[str]], results: list[_Read]) -> None:
+def _check(conditions: dict[str, list[str]], results: list[_Read], *, ordered: bool) -> None:
+    every = Frame([result.run for result in results], pa.table({}), frozenset(), [], ordered)
     for key in conditions:
-        if results and all(result.run.value(key) == MISSING for result in results):
-            every = Frame([result.run for result in results], pa.table({}), frozenset(), [])
-            raise ValueError(unknown("axis", key, every.keys()))
+        every.values(key)  # says so when no run has it

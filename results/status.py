@@ -136,6 +136,9 @@ def _tone(state: State) -> Any:
 
 
 def _detail(run: RunStatus) -> str:
-    if run.state is State.RUNNING:
-        return " ".join(f"{key} {value}" for key, value in run.progress.items())
-    return run.reason or ""
+    if run.state is not State.RUNNING:
+        return run.reason or ""
+    total = run.progress.get("total")
+    if not total:  # it has just begun
+        return ""
+    return f"{100 * run.progress['samples'] / total:.1f} % of {total:,.6g} {run.progress.get('unit', 'samples')}"

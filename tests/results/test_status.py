@@ -51,6 +51,19 @@ def test_progress_of_running_runs(lab):
         assert not status(lab.store).failed
 
 
+def test_a_running_run_says_how_far_it_is(lab):
+    run = lab.store.run("a")
+    with run.hold():
+        run.write_state(state="running")
+        for progress, said in (
+            ({"samples": 16118, "total": 288400}, "5.6 % of 288,400 samples"),
+            ({"samples": 2.5, "total": 40.0, "unit": "passes"}, "6.2 % of 40 passes"),
+            ({}, ""),
+        ):
+            run.write_progress(**progress)
+            assert status(lab.store).sheets()[1].rows[0][-1].text == said
+
+
 def test_an_empty_store_says_what_to_do(lab):
     (sheet,) = status(lab.store).sheets()
     assert "batchlab sweep" in render(sheet, "rich")

@@ -103,6 +103,25 @@ def test_a_target_never_reached_is_counted(lab, curve):
     assert (found["shb"]["n"], found["shb"]["mean"]) == (2, 64)
 
 
+def test_nothing_is_said_of_means_where_there_are_none(lab, curve):
+    grid(lab, curve, {"shb": [0.5, 0.6]})
+    notes = table(lab.store, metrics=["samples_to:test_accuracy>=0.9"]).sheet().notes
+    assert not any("n = 0" in note for note in notes)
+    assert any("no number" in note for note in notes)
+
+
+def test_a_label_without_its_sweep_names_the_option(lab, curve):
+    lab.run("a", curve([0.5]))
+    lab.store.write_sweep("s", [SweepEntry("a", {"case": "i"})])
+    assert table(lab.store, rows=["case"], sweep="s").rows == [("i",)]
+    for arguments in ({"rows": ["case"]}, {"where": ["case=i"]}):
+        with pytest.raises(ValueError, match=r"no run has the axis case.*--sweep NAME"):
+            table(lab.store, **arguments)
+    with pytest.raises(ValueError, match="no run has the axis kase") as raised:
+        table(lab.store, rows=["kase"], sweep="s")
+    assert "--sweep" not in str(raised.value)
+
+
 def test_rows_and_columns_by_any_key(lab, curve):
     for i, (lr, beta) in enumerate([(0.1, 0.9), (0.1, 0.0), (0.01, 0.9), (0.01, 0.0)]):
         lab.run(f"r{i}", curve([0.1 * (i + 1)]), lr=lr, beta=beta)

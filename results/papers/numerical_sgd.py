@@ -47,8 +47,8 @@ LIMIT_WITHIN = 0.01
 NOTES = [
     f"{TAYLOR} is the scheme of that name that fits the paper's words; the paper's formula, data sets, models, "
     "settings and numbers are unknown to us. Problems, budgets, batches, grids and seeds are ours",
-    "quadratic: linear regression without noise, the whole training set at every step; logistic: two classes, breast "
-    "cancer; resnet8: digits; resnet18: CIFAR-10",
+    "quadratic: linear regression without noise, the whole training set at every step, in 10 dimensions (condition "
+    "number 171) or 100 (10,500); logistic: two classes, breast cancer; resnet8: digits; resnet18: CIFAR-10",
     "learning rates: for each scheme and reading the one of its grid with the least median train loss over seeds 0 and "
     "1, which count in nothing else. Grids step by factors of about 2 (quadratic) and 4: what is close here may stand "
     "the other way round on a finer grid",

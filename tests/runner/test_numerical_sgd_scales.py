@@ -42,7 +42,7 @@ def by_scheme(scale: PaperPlan) -> dict[tuple[str, str], list[Planned]]:
 
 def test_it_composes_and_validates(scale: PaperPlan) -> None:
     assert validate(scale.plans, data_at_hand=scale.scale == "laptop") == []
-    problems = {"laptop": ["quadratic", "logistic", "resnet8"], "gpu": ["resnet18"]}[scale.scale]
+    problems = {"laptop": ["quadratic", "quadratic, 100 dimensions", "logistic", "resnet8"], "gpu": ["resnet18"]}[scale.scale]
     assert {*by_scheme(scale)} == {(problem, scheme) for problem in problems for scheme in SCHEMES.values()}
     assert all(SCHEMES[planned.tree["optimizer"]["name"]] == planned.labels["scheme"] for planned in scale.plans)
 
@@ -76,15 +76,15 @@ def test_grids_are_shares_of_each_schemes_own_limit(scale: PaperPlan) -> None:
 
 
 def test_curvatures_are_those_of_the_data() -> None:
-    x = linear_regression(samples=512).x_train
+    low, high = (linear_regression(samples=512, features=features).x_train for features in (10, 100))
     table = breast_cancer().x_train
     found = []
-    for inputs, factor in ((x, 2.0), (table, 0.5)):  # squared errors; two classes at p = 1/2
+    for inputs, factor in ((low, 2.0), (high, 2.0), (table, 0.5)):  # squared errors; two classes at p = 1/2
         rows = np.hstack([np.asarray(inputs), np.ones((len(inputs), 1))])
         found.append(factor * np.linalg.eigvalsh(rows.T @ rows / len(rows))[-1])
     plans = plan("numerical_sgd", "laptop").plans
     said = {planned.labels["problem"]: planned.labels["curvature"] for planned in plans}
-    assert found == pytest.approx([said["quadratic"], said["logistic"]], rel=2e-4)
+    assert found == pytest.approx([said[name] for name in ("quadratic", "quadratic, 100 dimensions", "logistic")], rel=2e-4)
 
 
 def test_its_paper_scale_is_absent_and_says_why() -> None:

@@ -35,7 +35,8 @@ class AdaptiveBatch(BatchSchedule):
 
     Args:
         initial: the first batch's samples.
-        maximum: the largest batch; None = the training set.
+        maximum: the largest batch; None = the training set, known from `size`. In a loop that does not call `size`
+            nothing bounds the batch without it: one step of little signal may ask for billions of samples.
         interval: steps from test to test; the first step is tested.
         estimator: how the variance is measured (see docs/gradient-noise.md); used by `moments`.
 
@@ -120,6 +121,13 @@ class AdaptiveBatch(BatchSchedule):
                 )
             samples, statistic = moments.samples, self.statistic(moments)
             cap = self._cap()
+            if cap is None and self._updates == 0:
+                warnings.warn(
+                    "nothing bounds the batch: one step of little signal may ask for billions of samples. Give maximum, or "
+                    "call batch_size.size(clock), which knows the training set",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
             if statistic > samples and (math.isfinite(statistic) or cap is not None):
                 wanted = min(statistic, math.inf if cap is None else cap)
                 self.value = max(self.value, math.ceil(wanted))
@@ -187,7 +195,7 @@ class NormTest(AdaptiveBatch):
         estimator: Estimator = "groups",
     ) -> None:
         super().__init__(initial=initial, maximum=maximum, interval=interval, estimator=estimator)
-        self.eta = _positive("eta", eta)
+        self.eta = _share("eta", eta)
 
     def statistic(self, moments: GradientMoments) -> float:
         return _ratio(moments.variance(), self.eta**2 * moments.norm_squared())
@@ -276,7 +284,7 @@ class CoordinateTest(AdaptiveBatch):
         estimator: Estimator = "groups",
     ) -> None:
         super().__init__(initial=initial, maximum=maximum, interval=interval, estimator=estimator)
-        self.eta = _positive("eta", eta)
+        self.eta = _share("eta", eta)
 
     def statistic(self, moments: GradientMoments) -> float:
         return moments.worst_coordinate() / self.eta**2
@@ -285,6 +293,12 @@ class CoordinateTest(AdaptiveBatch):
 def _positive(name: str, value: float) -> float:
     if not value > 0:
         raise ValueError(f"{name}={value} must be positive")
+    return value
+
+
+def _share(name: str, value: float) -> float:
+    if not 0 < value < 1:
+        raise ValueError(f"{name}={value} must be in (0, 1): the standard error tolerated, relative to the gradient")
     return value
 
 

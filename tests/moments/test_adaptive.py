@@ -2,6 +2,7 @@
 
 import functools
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -219,11 +220,26 @@ def test_what_a_test_needs_is_asked_for() -> None:
         ({"initial": 9, "maximum": 8}, "below initial"),
         ({"interval": 0}, "interval"),
         ({"eta": 0.0}, "eta"),
+        ({"eta": 1.0}, r"eta=1.0 must be in \(0, 1\)"),
+        ({"eta": math.nan}, "eta"),
     ],
 )
 def test_wrong_settings(options: dict[str, float], match: str) -> None:
-    with pytest.raises(ValueError, match=match):
-        NormTest(**options)
+    for make in (NormTest, CoordinateTest):
+        with pytest.raises(ValueError, match=match):
+            make(**options)
+
+
+def test_a_batch_that_nothing_bounds_is_warned_of_once() -> None:
+    test, rows = NormTest(initial=4), noisy(4, 1.0)
+    with pytest.warns(RuntimeWarning, match="Give maximum"):
+        test.update(observe(test, rows))
+    bounded, sized = NormTest(initial=4, maximum=8), NormTest(initial=4)
+    sized.size(Clock(0, 0, 60, 600, None))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for quiet in (test, bounded, sized):
+            quiet.update(observe(quiet, rows))
 
 
 @pytest.mark.parametrize("make", [NormTest, InnerProductTest, AugmentedInnerProductTest, CoordinateTest])

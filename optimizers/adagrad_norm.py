@@ -71,9 +71,13 @@ class AdaGradNorm(DenseOptimizer):
         defaults = {"lr": lr, "per_row": per_row, "initial": initial, "eps": eps}
         super().__init__(params, defaults | {"weight_decay": weight_decay, "foreach": foreach})
         # The shared v belongs to no parameter. A group's entries travel in `state_dict` as they are.
-        first = self.param_groups[0]["params"][0]
-        dtype = torch.promote_types(first.dtype, torch.float32)
-        self.param_groups[0]["v"] = torch.full((), initial, dtype=dtype, device=first.device)
+        home = self._home()
+        dtype = torch.promote_types(home.dtype, torch.float32)
+        self.param_groups[0]["v"] = torch.full((), initial, dtype=dtype, device=home.device)
+
+    def _home(self) -> Tensor:
+        """The first parameter, on whose device v is; the first group may be empty."""
+        return next((p for group in self.param_groups for p in group["params"]), torch.empty(0))
 
     def update(self, group: dict[str, Any]) -> None:
         if group is self.param_groups[0]:
@@ -98,7 +102,7 @@ class AdaGradNorm(DenseOptimizer):
 
     def _observe(self) -> None:
         first = self.param_groups[0]
-        device = first["params"][0].device
+        device = self._home().device
         v = first["v"] = first["v"].to(device)  # a checkpoint may have been read on another device
         for group in self.param_groups:
             params = [] if group["per_row"] else [p for p in group["params"] if p.grad is not None]

@@ -43,7 +43,7 @@ class GSNR(Optimizer):
 
     - eps is not printed in the paper; some is needed where the groups agree. It has the unit of a squared
       gradient, and is small so that the ratio does not depend on the scale of the loss. Where a whole layer
-      has r = 0 it stays so.
+      has r = 0 there is no mean to divide by, and the clip makes it gamma.
     - A layer is one parameter tensor: our reading. Coordinates that no group touches have r = 0 and count in
       its mean.
     - Groups of different sizes weigh by their samples (see `GradientMoments`).

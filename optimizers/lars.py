@@ -80,7 +80,8 @@ class LARS(TrustRatioOptimizer):
         torch._foreach_mul_(m, group["momentum"])
         if trusted:
             w, length = norms(x), norms(g)
-            ratio = trust_ratio(w * group["trust_coefficient"], torch.where(length > 0, length + beta * w, 0.0))
+            steps = torch.where(length > 0, length + beta * w, 0.0)
+            ratio = trust_ratio(w, steps, group["trust_coefficient"])
             # The rate as a 0-dimensional factor of addcmul: no temporary of the parameter's size, no wait for
             # the device.
             torch._foreach_addcmul_(m, g, list((lr * ratio).unbind()))

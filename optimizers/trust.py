@@ -43,6 +43,6 @@ def norms(tensors: list[Tensor]) -> Tensor:
     return torch.stack(list(torch._foreach_norm(tensors)))
 
 
-def trust_ratio(weights: Tensor, steps: Tensor) -> Tensor:
-    """weights / steps, shapes (n,), and 1 where either is 0: a layer at zero could never leave it otherwise."""
-    return torch.where((weights > 0) & (steps > 0), weights / steps, 1.0)
+def trust_ratio(weights: Tensor, steps: Tensor, coefficient: float = 1.0) -> Tensor:
+    """coefficient weights / steps, shapes (n,), and 1 where a norm is 0: a layer at zero could never leave it else."""
+    return torch.where((weights > 0) & (steps > 0), weights * coefficient / steps, 1.0)

@@ -237,9 +237,11 @@ def test_a_layer_without_a_gradient_signal_stays_finite() -> None:
             p.grad = torch.zeros_like(p)
         moments.observe(2)
     moments.reduce()
-    optimizer = VRSGD(x, normalize="twice")
-    optimizer.step(moments)
-    assert all(bool(p.isfinite().all()) for p in x)
+    for normalize, multiplier in (("never", 0.2), ("once", 0.2), ("twice", 1.0)):
+        optimizer = VRSGD(x, gamma=0.2, normalize=normalize)  # type: ignore[arg-type]
+        optimizer.step(moments)
+        assert all(bool(p.isfinite().all()) for p in x)
+        assert optimizer.mean_multiplier() == pytest.approx(multiplier), "no mean to divide by; then the clip"
 
 
 def test_groups_that_agree_are_all_signal_whatever_the_rounding() -> None:
@@ -373,6 +375,13 @@ def test_exclusion_follows_the_group(name: str, exclude: bool | None) -> None:
         trusted = len(shape) > 1 if exclude is None else not exclude
         with_ratio, without = {"lars": (0.01 * 0.1 * 5.0, 0.01 * 1.0), "lamb": (0.01 * 5.0, 0.01 * 2.0)}[name]
         assert moved == pytest.approx(with_ratio if trusted else without, rel=1e-4)
+
+
+def test_lars_without_trust_stands_still() -> None:
+    w = torch.nn.Parameter(torch.ones(2, 2))
+    w.grad = torch.ones(2, 2)
+    LARS([w], lr=1.0, trust_coefficient=0.0).step()
+    assert torch.equal(w, torch.ones(2, 2))
 
 
 @pytest.mark.parametrize("name", PLAIN)

@@ -27,5 +27,6 @@ def test_the_page_runs() -> None:
     names: dict[str, Any] = {}
     for block in blocks:
         exec(block, names)
-    assert 0.1 <= names["optimizer"].mean_multiplier() <= 1
+    # labels drawn at random: the page gives 0.49 for pure noise and 8 groups
+    assert names["optimizer"].mean_multiplier() == pytest.approx(0.49, abs=0.05)
     assert len(names["r"]) == 4

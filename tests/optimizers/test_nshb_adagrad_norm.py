@@ -133,6 +133,19 @@ def test_adagrad_norm_stands_still_without_a_gradient_and_first_steps_by_lr() ->
     assert np.sqrt(sum(((x - 1) ** 2).sum() for x in after)) == pytest.approx(0.7)
 
 
+def test_adagrad_norm_with_an_empty_first_group() -> None:
+    """As of a model that has no biases."""
+    w, same = (torch.nn.Parameter(torch.tensor([3.0, 4.0])) for _ in range(2))
+    for optimizer, p in (
+        (AdaGradNorm([{"params": []}, {"params": [w]}], lr=1.0), w),
+        (AdaGradNorm([same], lr=1.0), same),
+    ):
+        for _ in range(3):
+            p.grad = p.detach().clone()
+            optimizer.step()
+    assert torch.equal(w, same)
+
+
 def test_adagrad_norm_keeps_its_scalar_in_half_precision_and_copies() -> None:
     x = Parameter(torch.ones(3, dtype=torch.bfloat16))
     optimizer = AdaGradNorm([x])

@@ -272,13 +272,14 @@ SECTIONS: dict[str, Callable[[], None]] = {
 
 
 def conditions() -> str:
-    """What the seconds depend on. The kernels and scikit-learn's saga take one thread, torch and BLAS as many as are said."""
-    said = os.environ.get("OMP_NUM_THREADS", "not set")
+    """What the seconds depend on. The kernels and scikit-learn's saga take one thread, torch and BLAS what is set."""
     machine, packages = hardware(torch.device("cpu"), 1), versions()
-    shown = ", ".join(
-        f"{name} {packages[name]}" for name in ("python", "numpy", "scipy", "scikit-learn", "numba", "torch")
+    names = ("python", "numpy", "scipy", "scikit-learn", "numba", "torch")
+    threads = f"torch {machine['threads']} thread(s), OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS', 'not set')}"
+    return (
+        f"{', '.join(f'{name} {packages[name]}' for name in names)}\n"
+        f"{machine['device']}, {machine['cores']} cores, {threads}"
     )
-    return f"{shown}\n{machine['device']}, {machine['cores']} cores, torch {machine['threads']} thread(s), OMP_NUM_THREADS={said}"
 
 
 if __name__ == "__main__":

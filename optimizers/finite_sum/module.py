@@ -35,8 +35,8 @@ class ModuleProblem:
 
     Raises:
         ValueError: no trainable parameters, more than one dtype or device, a smoothness that is not positive, batch
-            norm or dropout in training mode (f_i would depend on the batch or on chance; looked at here and before
-            every stage, but a component loss that draws by itself goes unseen), losses of a wrong shape.
+            norm or dropout in training mode (f_i would depend on the batch or on chance; looked at here and at
+            every full evaluation, but a component loss that draws by itself goes unseen), losses of a wrong shape.
     """
 
     gradients_per_draw = 2
@@ -122,6 +122,7 @@ class ModuleProblem:
     @torch.no_grad()
     def value(self, x: Tensor) -> float:
         """P(x); the sum over components is taken in float64."""
+        self._check_mode()
         self.load(x)
         total = sum(float(self._losses(indices).double().sum()) for indices in self._all())
         return total / self.n + self.regularizer.value(x)

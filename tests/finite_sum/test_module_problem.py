@@ -217,16 +217,23 @@ LAYERS = {
 
 @pytest.mark.parametrize("key", LAYERS)
 def test_layers_that_depend_on_chance_or_the_batch(key):
-    net, _, _, losses = mlp()
+    net, x, labels, losses = mlp()
     layer = LAYERS[key]()
     model = nn.Sequential(net, layer)
+    if key == "batch norm":
+
+        def losses(i):
+            return F.cross_entropy(model(x[i]), labels[i], reduction="none")
+
     with pytest.raises(ValueError, match=f"{type(layer).__name__} in training mode"):
         ModuleProblem(model, losses, 200)
     solver = SVRG(ModuleProblem(model.eval(), losses, 200), step_size=0.1)
     solver.solve(passes=6)
     model.train()
+    before = [buffer.clone() for buffer in layer.buffers()]
     with pytest.raises(ValueError, match=f"{type(layer).__name__} in training mode"):
         solver.solve(passes=12)
+    assert all(map(torch.equal, before, layer.buffers())), "no running statistics were moved"
 
 
 @pytest.mark.parametrize("layer", [nn.MultiheadAttention(4, 2), nn.LSTM(2, 2, 2), nn.LayerNorm(2), nn.Tanh()])

@@ -243,7 +243,7 @@ class Journal:
         self.evaluating += time.perf_counter() - began
         row["eval_seconds"] = self.evaluating
         self.recorder.write("metrics", row)
-        self.context.run.write_progress(samples=record.passes, total=self.budget)
+        self.context.run.write_progress(samples=record.passes, total=self.budget, unit="passes")
         if time.monotonic() - self.saved > self.config.train.checkpoint_seconds:
             self.save()
         return self.context.stopping

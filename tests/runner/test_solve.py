@@ -116,6 +116,7 @@ def test_the_budget_is_passes_or_samples(budget: str, tmp_path: Path) -> None:
     run, config = start(tmp_path, "optimizer=dasvrda", *epochs, budget)
     work(run, config)
     assert 28 < rows(run)[-1]["epoch"] <= 30
+    assert run.read_progress() == {"samples": rows(run)[-1]["epoch"], "total": 30, "unit": "passes"}
 
 
 def test_regression_and_the_squared_hinge(tmp_path: Path) -> None:

@@ -123,8 +123,8 @@ class AdaptiveBatch(BatchSchedule):
             cap = self._cap()
             if cap is None and self._updates == 0:
                 warnings.warn(
-                    "nothing bounds the batch: one step of little signal may ask for billions of samples. Give maximum, or "
-                    "call batch_size.size(clock), which knows the training set",
+                    "nothing bounds the batch: one step of little signal may ask for billions of samples. Give "
+                    "maximum, or call batch_size.size(clock), which knows the training set",
                     RuntimeWarning,
                     stacklevel=2,
                 )

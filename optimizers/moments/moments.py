@@ -281,8 +281,8 @@ class GradientMoments:
     def coordinate_variance(self) -> list[Tensor]:
         """Variance of one sample's gradient per coordinate, aligned with `params`; NaN as `variance` is.
 
-        Needs ``elementwise=True`` or ``coordinates=True``. A coordinate's variance is a difference of two float32
-        numbers: where its standard error is below a thousandth of its mean, little is left of it.
+        Needs ``elementwise=True`` or ``coordinates=True``. A difference of two float32 numbers: where a coordinate's
+        standard error is a thousandth of its mean it is off by a hundredth, at a ten-thousandth nothing is left.
         """
         sums = self._by_coordinate(self.elementwise or self.coordinates)
         return sums.layout.views(self._coordinate_variance(sums))

@@ -133,6 +133,20 @@ def test_a_parameter_the_moments_do_not_know_is_refused() -> None:
         VRSGD(x).step(moments)
 
 
+def test_moments_without_second_moments_are_refused_with_both_ways_out() -> None:
+    x = weights()
+    moments = GradientMoments(x)
+    for _ in range(8):
+        for p in x:
+            p.grad = torch.ones_like(p)
+        moments.observe(4)
+    moments.reduce()
+    with pytest.raises(
+        ValueError, match=r"GradientMoments\(params, elementwise=True\).* batch_size\.moments\(params, ele"
+    ):
+        VRSGD(x).step(moments)
+
+
 @pytest.mark.parametrize("name", PLAIN)
 def test_lars_and_lamb_refuse_what_they_cannot_do(name: str) -> None:
     with pytest.raises(ValueError, match="lr must be at least 0"):

@@ -27,6 +27,7 @@ import numpy as np
 
 from batchlab.results.frame import Frame
 from batchlab.results.metrics import CLOCKS, Metric, common_budget
+from batchlab.results.replicates import mixed_keys, replicate
 from batchlab.results.sheet import count, listing
 from batchlab.results.stats import ALPHA, Test, holm, paired_test
 from batchlab.results.store import State
@@ -174,18 +175,26 @@ def _measure(frame: Frame, claim: Claim) -> Judged:
 
 
 def _by_stratum(frame: Frame, metric: Metric, match: Sequence[str]) -> dict[Key, dict[Any, float]]:
-    """stratum -> seed -> mean over its runs; a seed that lacks one of the stratum's runs is left out."""
+    """stratum -> seed -> mean over its runs; a seed that lacks one of the stratum's runs is left out.
+
+    Repeats (see `replicates`) are averaged first, and count as one run.
+    """
     numbers = metric.measure(frame).values
     scale = np.log if metric.quantity.log else np.asarray
-    found: dict[Key, dict[Any, list[float]]] = {}
+    mixed = mixed_keys([frame.runs])
+    found: dict[Key, dict[Any, dict[Key, list[float]]]] = {}
     for run, value in zip(frame.runs, numbers, strict=True):
         usable = run.state is State.DONE and np.isfinite(value) and (value > 0 or not metric.quantity.log)
         stratum = found.setdefault(tuple(map(run.value, match)), {})
-        stratum.setdefault(run.value("seed"), []).append(float(scale(value)) if usable else math.nan)
+        repeats = stratum.setdefault(run.value("seed"), {}).setdefault(replicate(run, mixed), [])
+        repeats.append(float(scale(value)) if usable else math.nan)
     means: dict[Key, dict[Any, float]] = {}
     for key, seeds in found.items():
         whole = max(map(len, seeds.values()))
-        means[key] = {seed: float(np.mean(own)) if len(own) == whole else math.nan for seed, own in seeds.items()}
+        means[key] = {
+            seed: float(np.mean([np.mean(repeats) for repeats in own.values()])) if len(own) == whole else math.nan
+            for seed, own in seeds.items()
+        }
     return means
 
 

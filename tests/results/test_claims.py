@@ -114,6 +114,15 @@ def test_no_verdict_in_favour_of_a_side_that_diverged(lab, curve, broken, decide
     assert ("diverged" in judged.reason) is not decided
 
 
+def test_repeats_of_some_seeds_drop_no_other(lab, curve):
+    better = [x + d for x, d in zip(BASE, [0.020, 0.021, 0.019, 0.022], strict=True)]
+    fill(lab, curve, {"shb": BASE, "adam": better})
+    (before,) = judge(load(lab.store), [claim()])
+    lab.run("again", curve([0.5, better[0]]), optimizer="adam", seed=0)
+    (after,) = judge(load(lab.store), [claim()])
+    assert after.comparisons == before.comparisons
+
+
 def test_at_a_budget_all_are_read_at_the_same_place(lab):
     """Adam is evaluated every 10 steps up to 120, SHB after 91 and 182: at 120 steps SHB is between the two."""
     for seed in range(3):

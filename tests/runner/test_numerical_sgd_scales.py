@@ -21,6 +21,7 @@ from batchlab.runner.schema import ConfigError
 from batchlab.runner.sweep import freeze
 from batchlab.runner.validate import validate
 
+CONVEX = ("quadratic", "quadratic, 100 dimensions", "logistic")
 LIMITS = {row.method: row.value for row in published("numerical_sgd") if row.metric == "stability_limit"}
 
 
@@ -42,7 +43,7 @@ def by_scheme(scale: PaperPlan) -> dict[tuple[str, str], list[Planned]]:
 
 def test_it_composes_and_validates(scale: PaperPlan) -> None:
     assert validate(scale.plans, data_at_hand=scale.scale == "laptop") == []
-    problems = {"laptop": ["quadratic", "quadratic, 100 dimensions", "logistic", "resnet8"], "gpu": ["resnet18"]}[scale.scale]
+    problems = {"laptop": [*CONVEX, "resnet8"], "gpu": ["resnet18"]}[scale.scale]
     assert {*by_scheme(scale)} == {(problem, scheme) for problem in problems for scheme in SCHEMES.values()}
     assert all(SCHEMES[planned.tree["optimizer"]["name"]] == planned.labels["scheme"] for planned in scale.plans)
 
@@ -84,7 +85,7 @@ def test_curvatures_are_those_of_the_data() -> None:
         found.append(factor * np.linalg.eigvalsh(rows.T @ rows / len(rows))[-1])
     plans = plan("numerical_sgd", "laptop").plans
     said = {planned.labels["problem"]: planned.labels["curvature"] for planned in plans}
-    assert found == pytest.approx([said[name] for name in ("quadratic", "quadratic, 100 dimensions", "logistic")], rel=2e-4)
+    assert found == pytest.approx([said[name] for name in CONVEX], rel=2e-4)
 
 
 def test_its_paper_scale_is_absent_and_says_why() -> None:

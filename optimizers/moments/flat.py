@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 ROW = 1024  # summing 500,000 squares in one float32 chain loses 4e-5; rows of 1,024 added in float64 lose 5e-8
-CHUNK = 1 << 16  # numbers that a CPU widens at a time, so that they stay in its cache
+SHORT = 64  # rows of a squared norm: 500,000 numbers in 8,000 rows lose 6e-10, in 500 of ROW 5e-9
 
 
 def exact(device: torch.device) -> torch.dtype:
@@ -98,15 +98,19 @@ class Sums:
 def squared_norm(tensors: Sequence[Tensor]) -> Tensor:
     """Squared norm of all tensors together, (), float64.
 
-    Squared in float64 too: a variance is what little two of these differ by where the gradient outweighs its noise.
+    A variance is what little two of these differ by where the gradient outweighs its noise. On a CPU the roundings of
+    short float32 rows average out, at half the price of squares in float64.
     """
     wide = exact(tensors[0].device)
-    if tensors[0].device.type == "cpu":
-        scratch = torch.empty(CHUNK, dtype=wide)
-        flat = (part for tensor in tensors for part in torch.split(tensor.detach().reshape(-1), CHUNK))
-        widened = (scratch[: len(part)].copy_(part) for part in flat)
-        return torch.stack([torch.dot(part, part) for part in widened]).sum()
-    return torch.stack(torch._foreach_norm(list(tensors), 2, dtype=wide)).square().sum()
+    if tensors[0].device.type != "cpu":
+        return torch.stack(torch._foreach_norm(list(tensors), 2, dtype=wide)).square().sum()
+    parts = []
+    for flat in (t.detach().reshape(-1) for t in tensors):
+        whole = len(flat) // SHORT * SHORT
+        parts.append(torch.linalg.vector_norm(flat[whole:]).view(1))
+        if whole:
+            parts.append(torch.linalg.vector_norm(flat[:whole].view(-1, SHORT), dim=1))
+    return torch.cat(parts).to(wide).square().sum()
 
 
 def square_sum(rows: Tensor) -> Tensor:

@@ -234,8 +234,8 @@ class GradientMoments:
         r"""Variance of one sample's gradient, summed over coordinates: :math:`\|\mathrm{Var}\|_1`.
 
         NaN where fewer than 2 groups were observed, or ``measuring`` was False. With float32 parameters the relative
-        error is about :math:`4 \cdot 10^{-7} / \sqrt d` times :math:`b \|g\|^2 / ((k - 1) \|\mathrm{Var}\|_1)` for d
-        parameters, the rounding of the mean gradient: it counts only where that is far above its noise.
+        error is about :math:`7 \cdot 10^{-7} / \sqrt d` times :math:`b \|g\|^2 / ((k - 1) \|\mathrm{Var}\|_1)` for d
+        parameters, what is left of float32's rounding: it counts only where the gradient is far above its noise.
         """
         samples, _, scatter, norm, _ = self._statistics()
         return max(scatter - samples * norm, 0.0) / self._divisor()  # max(0.0, nan) would be 0.0

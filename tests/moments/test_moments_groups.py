@@ -122,7 +122,7 @@ def test_float32_norms_of_large_parameters_are_exact() -> None:
 @pytest.mark.parametrize("noise", [1.0, 0.1, 0.01, 0.001])
 @pytest.mark.parametrize("size", [1_000, 100_000])
 def test_the_variance_of_float32_gradients_that_hardly_differ(size: int, noise: float) -> None:
-    """What is left of the float32 sums' rounding, 1.2e-7 of the norm and random by coordinate, at 3 deviations."""
+    """What is left of float32: the rounding of the mean and of the rows of a squared norm, random, at 3 deviations."""
     for seed in range(5):
         generator = torch.Generator().manual_seed(seed)
         rows = torch.randn(size, generator=generator) + noise * torch.randn(8, size, generator=generator)
@@ -134,7 +134,7 @@ def test_the_variance_of_float32_gradients_that_hardly_differ(size: int, noise: 
         moments.reduce()
         exact = 4 * rows.double().var(0).sum().item()
         magnified = moments.samples * moments.norm_squared() / ((moments.groups - 1) * exact)
-        assert moments.variance() == pytest.approx(exact, rel=1e-7 + 4e-7 / math.sqrt(size) * magnified)
+        assert moments.variance() == pytest.approx(exact, rel=1e-7 + 2.1e-6 / math.sqrt(size) * magnified)
 
 
 def test_the_order_of_calls_is_checked() -> None:

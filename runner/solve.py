@@ -36,6 +36,8 @@ USED = {"train": ("epochs", "samples", "loss", "device", "checkpoint_seconds"), 
 """Keys that mean something to a solver."""
 MODEL = {"bias": False, "zero_init": True}
 """What a solver's model is, whatever `model` says."""
+TELL_SECONDS = 0.2
+"""Between two words on the progress: a stage may take less than writing one does."""
 
 
 class Told(Exception):
@@ -183,6 +185,7 @@ class Journal:
         self.dataset = dataset
         self.budget = passes_of(config, dataset)
         self.saved = time.monotonic()
+        self.told = 0.0
         self.evaluating = 0.0
 
     def restore(self) -> None:
@@ -219,6 +222,11 @@ class Journal:
             write(self.context.run.checkpoint, state)
         self.saved = time.monotonic()
 
+    def tell(self, passes: float) -> None:
+        """How far the run is, for `status` and the display."""
+        self.context.run.write_progress(samples=passes, total=self.budget, unit="passes")
+        self.told = time.monotonic()
+
     @np.errstate(over="ignore", invalid="ignore")  # a run that diverges says so in its rows
     def __call__(self, record: Record) -> bool:
         """A row; true when the run is to stop."""
@@ -243,7 +251,8 @@ class Journal:
         self.evaluating += time.perf_counter() - began
         row["eval_seconds"] = self.evaluating
         self.recorder.write("metrics", row)
-        self.context.run.write_progress(samples=record.passes, total=self.budget, unit="passes")
+        if time.monotonic() - self.told > TELL_SECONDS:
+            self.tell(record.passes)
         if time.monotonic() - self.saved > self.config.train.checkpoint_seconds:
             self.save()
         return self.context.stopping
@@ -285,6 +294,7 @@ def solve(config: RunConfig, context: Context) -> Outcome:
     progress, meters = solver.progress, Meters.on(torch.device("cpu"))  # solvers compute on the host
     meters.gradients, meters.train_seconds = progress.gradients, progress.seconds
     meters.eval_seconds = journal.evaluating
+    journal.tell(progress.gradients / dataset.n)
     clock = Clock(progress.gradients, progress.iterations, dataset.n, round(journal.budget * dataset.n))
     run.write_state(**facts(clock, meters, dataclasses.replace(context, device=meters.loss.device)))
     if result.reason == "callback":

@@ -48,7 +48,7 @@ def tune(
     ends of stages. Ties go to the smaller gap there, then to the smaller step size. Where none gets there within
     `passes`, the smallest gap at the end wins (diverged runs last). A trial that has already used more passes than
     the best so far to the target is cut, which changes no choice; nor does the order of the trials, from the middle of
-    the grid outwards, which only makes good steps known early.
+    the grid and ever next to the best so far, which only makes good steps known early.
 
     Args:
         make: a fresh solver for a step size; keep its seed fixed, so that trials share their draws.
@@ -70,13 +70,13 @@ def tune(
     if not grid:
         raise ValueError("the grid of step sizes is empty")
     trials: dict[int, Trial] = {}
-    budget = passes
-    for i in sorted(range(len(grid)), key=lambda i: abs(i - len(grid) // 2)):
-        step_size = grid[i]
-        solver = make(step_size)
-        result = solver.solve(passes=budget, gap=gap, optimum=optimum)
+    best, budget = len(grid) // 2, passes
+    while left := [i for i in range(len(grid)) if i not in trials]:
+        i = min(left, key=lambda i: (abs(i - best), -i))  # of two the greater: long steps tend to be soon there
+        result = make(grid[i]).solve(passes=budget, gap=gap, optimum=optimum)
         reached = result.records[-1] if result.reason == "gap" else None
         if reached is not None and reached.passes > 0.0:  # 0.0: the start is the solution, and all tie
             budget = reached.passes
-        trials[i] = Trial(step_size, result, reached)
-    return Tuning([trials[i] for i in range(len(grid))], min(trials.values(), key=lambda trial: trial._order))
+        trials[i] = Trial(grid[i], result, reached)
+        best = min(trials, key=lambda j: trials[j]._order)
+    return Tuning([trials[i] for i in range(len(grid))], trials[best])

@@ -50,9 +50,10 @@ def decimals(spread: float, value: float) -> int:
 
 
 def number(value: float, places: int) -> str:
-    """A number to so many decimal places; scientific where that would be mostly zeros, or figures without end.
+    """A number to so many decimal places (none where that is negative); scientific where that would be mostly zeros,
+    or figures without end.
 
-    >>> number(91.234, 1), number(0.00000123, 8), number(float("inf"), 2), number(1234567.0, 0), number(4e33, 0)
+    >>> number(91.234, 1), number(0.00000123, 8), number(float("inf"), 2), number(1234567.0, -1), number(4e33, 0)
     ('91.2', '1.23e-06', '∞', '1,234,567', '4.00e+33')
     """
     if math.isnan(value):
@@ -64,7 +65,7 @@ def number(value: float, places: int) -> str:
     if places > 5 and abs(value) < 1e-2:
         digits = 0 if value == 0 else max(0, places + math.floor(math.log10(abs(value))))
         return f"{value:.{min(digits, 3)}e}"
-    return f"{value:,.{min(places, 6)}f}"
+    return f"{value:,.{min(max(places, 0), 6)}f}"
 
 
 def uncertain(value: float, spread: float, places: int | None = None) -> str:

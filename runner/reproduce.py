@@ -35,7 +35,7 @@ from batchlab.datasets import available
 from batchlab.results.reproduction import SCALES
 
 from .build import build, locate
-from .config import PACKAGED, Planned, compose
+from .config import PACKAGED, Bases, Planned, compose
 from .overrides import suggest
 from .schema import ConfigError, Node
 
@@ -107,10 +107,11 @@ def plans_of(chosen: Mapping[str, Any], paper: str) -> list[Planned]:
         for setting in filter(wanted, chosen.get("settings", [{}]))
         for grid in filter(wanted, [*chosen.get("grids", []), *setting.get("grids", [])])
     ]
+    bases: Bases = {}
     for shared, names, grid in grids:
         labels = names | grid["labels"]
         try:
-            for planned in compose(merge(shared, grid.get("overrides", [])), labels):
+            for planned in compose(merge(shared, grid.get("overrides", [])), labels, bases):
                 runs.setdefault(planned.run_id, planned)
         except ConfigError as error:
             raise ConfigError(f"{paper}, grid {labels}: {error}") from error

@@ -225,11 +225,12 @@ class Metric:
         if self.reduce == "mean" or inside == len(own) or spent[inside - 1] >= self.limit:
             return now
         then = _REDUCTIONS[self.reduce](own[: inside + 1])
+        if not math.isfinite(then):
+            return now
         share = (self.limit - spent[inside - 1]) / (spent[inside] - spent[inside - 1])
         if self.quantity.log and min(now, then) > 0:
             return float(now * (then / now) ** share)
-        between = now + share * (then - now)
-        return float(between) if math.isfinite(between) else now
+        return float(now + share * (then - now))
 
 
 _REDUCTIONS: dict[str, Callable[[NDArray[np.float64]], float]] = {

@@ -139,9 +139,9 @@ def _dry_run(plans: Sequence[Planned]) -> int:
 
     from .display import title
 
-    ready = {entry.name for entry in available() if entry.ready}
-    at_hand = [p for p in plans if p.tree["dataset"]["name"] in ready]
-    elsewhere = [p for p in plans if p.tree["dataset"]["name"] not in ready]
+    ready = {entry.name: entry.ready for entry in available()}
+    at_hand = [p for p in plans if ready.get(p.tree["dataset"]["name"])]
+    elsewhere = [p for p in plans if not ready.get(p.tree["dataset"]["name"])]
     _check(at_hand)
     _check(elsewhere, data_at_hand=False)
     for planned in plans:
@@ -149,7 +149,7 @@ def _dry_run(plans: Sequence[Planned]) -> int:
     OUT.print(f"{count(len(plans), 'run')}, all valid; nothing was started", style="bold")
     if elsewhere:
         names = sorted({p.tree["dataset"]["name"] for p in elsewhere})
-        known = [name for name in names if name in {entry.name for entry in available()}]  # not a user's own file
+        known = [name for name in names if name in ready]  # not a user's own file
         how = f" (`batchlab data prepare {' '.join(known)}`)" if known else ""
         OUT.print(f"not checked against the data, which is not here yet: {', '.join(names)}{how}", soft_wrap=True)
     return 0

@@ -37,6 +37,13 @@ def value(lab, text):
     return Metric.parse(text).measure(load(lab.store))
 
 
+@pytest.mark.parametrize(("next_loss", "expected"), [(0.25, 0.5), (float("inf"), 1.0)])
+def test_between_two_rows_a_loss_is_interpolated_on_its_logarithm(lab, curve, next_loss, expected):
+    """1 at step 2, 1/4 at step 4: 1/2 at step 3; and nothing is known of the way to infinity."""
+    lab.run("a", curve([4.0, 1.0, next_loss], "train_loss"))
+    assert value(lab, "train_loss@steps<=3").values == pytest.approx([expected])
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -45,7 +45,7 @@ from batchlab.optimizers.finite_sum import (
     tune,
     unit_rows,
 )
-from batchlab.runner.facts import hardware, versions
+from batchlab.runner.train.facts import hardware, versions
 
 MIDDLE = (1e-4, 1e-6)
 TARGET = 1e-8

@@ -18,14 +18,14 @@ from pathlib import Path
 import torch
 import yaml
 
-from batchlab.results.store import Run, RunStore
-from batchlab.runner.config import Planned, compose
-from batchlab.runner.executors import executor_for
-from batchlab.runner.executors.local import LocalExecutor
-from batchlab.runner.rank import Context
-from batchlab.runner.schema import RunConfig
-from batchlab.runner.train import train
-from batchlab.runner.validate import validate
+from batchlab.results.store.runs import Run, RunStore
+from batchlab.runner.launch.executors import executor_for
+from batchlab.runner.launch.executors.local import LocalExecutor
+from batchlab.runner.plan.config import Planned, compose
+from batchlab.runner.plan.schema import RunConfig
+from batchlab.runner.plan.validate import validate
+from batchlab.runner.train.loop import train
+from batchlab.runner.train.rank import Context
 
 WORK = ["dataset=digits", "model=resnet8", "batch_schedule.size=32", "train.samples=32", "train.device=cpu"]
 

@@ -22,9 +22,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import yaml
 
-from batchlab.results.atomic import replace_text
-from batchlab.results.record import AXES_KEY, CONFIG_KEY, RUN_KEY, to_arrow
-from batchlab.results.store import RunStore, SweepEntry
+from batchlab.results.store.atomic import replace_text
+from batchlab.results.store.record import AXES_KEY, CONFIG_KEY, RUN_KEY, to_arrow
+from batchlab.results.store.runs import RunStore, SweepEntry
 
 OPTIMIZERS = ["sgd", "shb", "nshb", "adam", "adamw"]
 SCHEDULES = ["constant", "cosine", "linear", "diminishing", "polynomial"]
@@ -32,16 +32,16 @@ BATCHES = ["constant", "exponential"]
 
 STATUS = """
 import sys; from pathlib import Path
-from batchlab.results.store import RunStore
-from batchlab.results.status import status
+from batchlab.results.store.runs import RunStore
+from batchlab.results.show.status import status
 summary = status(RunStore(Path(sys.argv[1])))
 assert summary.total == int(sys.argv[2])
 """
 TABLE = """
 import sys; from pathlib import Path
-from batchlab.results.store import RunStore
-from batchlab.results.table import table
-from batchlab.results.render import render
+from batchlab.results.store.runs import RunStore
+from batchlab.results.compare.table import table
+from batchlab.results.show.render import render
 made = table(RunStore(Path(sys.argv[1])), rows=["optimizer", "lr_schedule"], cols=["batch_schedule"],
              metrics=["test_accuracy", "min:train_loss"], baseline="optimizer=shb")
 render(made.sheet(), "rich")

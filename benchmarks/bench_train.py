@@ -20,13 +20,13 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from batchlab.results.store import Run
-from batchlab.runner.config import compose
-from batchlab.runner.rank import Context, Meters
-from batchlab.runner.schema import RunConfig
-from batchlab.runner.session import Session
-from batchlab.runner.train import _loop as train_loop
-from batchlab.runner.writer import Writer
+from batchlab.results.store.runs import Run
+from batchlab.runner.plan.config import compose
+from batchlab.runner.plan.schema import RunConfig
+from batchlab.runner.train.loop import _loop as train_loop
+from batchlab.runner.train.rank import Context, Meters
+from batchlab.runner.train.session import Session
+from batchlab.runner.train.writer import Writer
 
 CASES = {
     "digits resnet8 b 128": ["dataset=digits", "model=resnet8", "train.epochs=1"],

@@ -11,19 +11,19 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from batchlab.results.atomic import replace_text
-from batchlab.results.frame import GROUPS, Frame
-from batchlab.results.layers import Layers
-from batchlab.results.load import load
-from batchlab.results.metrics import Metric
-from batchlab.results.plot import Drawing, Plot
-from batchlab.results.render import render
-from batchlab.results.reproduction import SCALES, Reproduction, known_papers, reproduce
-from batchlab.results.sheet import Column, Sheet, Text, count
-from batchlab.results.status import TONES, Status, status
-from batchlab.results.store import RunStore, now
-from batchlab.results.style import CSS
-from batchlab.results.table import build_table
+from batchlab.results.compare.frame import GROUPS, Frame
+from batchlab.results.compare.load import load
+from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.table import build_table
+from batchlab.results.papers.reproduction import SCALES, Reproduction, known_papers, reproduce
+from batchlab.results.show.css import CSS
+from batchlab.results.show.layers_plot import Layers
+from batchlab.results.show.plot import Drawing, Plot
+from batchlab.results.show.render import render
+from batchlab.results.show.sheet import Column, Sheet, Text, count
+from batchlab.results.show.status import TONES, Status, status
+from batchlab.results.store.atomic import replace_text
+from batchlab.results.store.runs import RunStore, now
 
 CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "objective_gap")
 LINES = 14

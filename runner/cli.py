@@ -55,7 +55,7 @@ def root(
 @app.command()
 def train(overrides: Overrides = None, runs: Runs = RUNS, retry: Retry = False) -> None:
     """Train one run in the foreground."""
-    from . import commands
+    from batchlab.runner import commands
 
     raise typer.Exit(commands.train(overrides or [], runs, retry=retry))
 
@@ -71,7 +71,7 @@ def sweep(
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call the sweep.")] = None,
 ) -> None:
     """Train every combination of the choices; what is done is skipped, what was cut off is resumed."""
-    from . import commands
+    from batchlab.runner import commands
 
     options = commands.SweepOptions(dry_run, retry, on_error, jobs_per_device)
     raise typer.Exit(commands.sweep(overrides or [], runs, options, name))
@@ -83,7 +83,7 @@ def status(
     runs: Runs = RUNS,
 ) -> None:
     """What is done, running, failed (and why), left."""
-    from . import commands
+    from batchlab.runner import commands
 
     raise typer.Exit(commands.status(name, runs))
 
@@ -105,7 +105,7 @@ def table(
     runs: Runs = RUNS,
 ) -> None:
     """Compare: mean +- std over seeds, n, 95 % interval; diverged and failed runs are counted."""
-    from . import commands
+    from batchlab.runner import commands
 
     request = commands.TableRequest(rows or [], cols or [], metric or [], where or [], sweep, baseline, format)
     raise typer.Exit(commands.table(request, runs))
@@ -127,7 +127,7 @@ def plot(
     runs: Runs = RUNS,
 ) -> None:
     """Draw a metric: the mean over seeds with its 95 % band."""
-    from . import commands
+    from batchlab.runner import commands
 
     raise typer.Exit(commands.plot(metric, x, hue, where or [], sweep, output, runs))
 
@@ -142,7 +142,7 @@ def reproduce(
     jobs_per_device: JobsPerDevice = None,
 ) -> None:
     """Run a paper's comparison and put its claims to the test."""
-    from . import commands
+    from batchlab.runner import commands
 
     options = commands.SweepOptions(dry_run, retry, "continue", jobs_per_device)
     raise typer.Exit(commands.reproduce(paper, scale, runs, options))
@@ -155,7 +155,7 @@ def report(
     runs: Runs = RUNS,
 ) -> None:
     """One HTML file with every run, table, plot and claim."""
-    from . import commands
+    from batchlab.runner import commands
 
     raise typer.Exit(commands.report(output, sweep, runs))
 
@@ -166,7 +166,7 @@ def data(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="What to prepare.")] = None,
 ) -> None:
     """The data sets: what there is, and download or convert by name."""
-    from . import commands
+    from batchlab.runner import commands
 
     raise typer.Exit(commands.data(action, names or []))
 
@@ -177,7 +177,7 @@ def show(
     axes: Annotated[bool, typer.Option("--axes", help="What each axis offers.")] = False,
 ) -> None:
     """The composed configuration of a run."""
-    from . import commands
+    from batchlab.runner import commands
 
     raise typer.Exit(commands.show(overrides or [], axes))
 

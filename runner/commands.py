@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from batchlab.results.sheet import count
-from batchlab.results.store import RunStore, check_name
-
-from .schema import ConfigError
+from batchlab.results.show.sheet import count
+from batchlab.results.store.runs import RunStore, check_name
+from batchlab.runner.plan.schema import ConfigError
 
 if TYPE_CHECKING:
-    from .config import Planned
+    from batchlab.runner.plan.config import Planned
 
 OUT = Console(highlight=False)
 if not OUT.is_terminal:  # into a file or a pipe: nothing is cut to a width
@@ -56,7 +55,7 @@ class TableRequest:
 
 def train(overrides: Sequence[str], runs: Path, *, retry: bool) -> int:
     """One run, its rows on the screen as they come."""
-    from .config import compose
+    from batchlab.runner.plan.config import compose
 
     plans = compose(overrides)
     if len(plans) != 1:
@@ -69,7 +68,7 @@ def train(overrides: Sequence[str], runs: Path, *, retry: bool) -> int:
 
 def sweep(overrides: Sequence[str], runs: Path, options: SweepOptions, name: str | None) -> int:
     """The grid of the overrides."""
-    from .config import compose
+    from batchlab.runner.plan.config import compose
 
     if name is not None:
         check_name(name)
@@ -84,15 +83,15 @@ def execute(
     plans: Sequence[Planned], runs: Path, options: SweepOptions, name: str | None, *, follow: bool = False
 ) -> int:
     """Check all runs, then train what is left of them."""
-    from .executors import executor_for
-    from .executors.local import LocalExecutor
+    from batchlab.runner.launch.executors import executor_for
+    from batchlab.runner.launch.executors.local import LocalExecutor
 
     executor = executor_for([p.tree for p in plans], options.jobs_per_device)
     if isinstance(executor, LocalExecutor):
         executor.check(max(int(p.tree["nproc"]) for p in plans))
     if options.dry_run:
         return _dry_run(plans)
-    from .sweep import SKIPPED, freeze, run_sweep
+    from batchlab.runner.sweep import SKIPPED, freeze, run_sweep
 
     store = RunStore(runs).prepare()
     if any(store.run(p.run_id).read_state().state not in SKIPPED for p in plans):
@@ -100,14 +99,14 @@ def execute(
             executor.warm_up()  # imports torch on the other core while this process checks the runs
         try:
             if isinstance(executor, LocalExecutor) and any(p.tree["train"]["device"] == "cuda" for p in plans):
-                from .worker import check_gpu
+                from batchlab.runner.launch.worker import check_gpu
 
                 check_gpu()
             _check(plans)
         except BaseException:
             executor.close()
             raise
-    from .display import Display
+    from batchlab.runner.display import Display
 
     freeze(store, name or plans[0].run_id, plans)
     display = Display(OUT, live=OUT.is_terminal and not follow, follow=follow)
@@ -128,7 +127,7 @@ def execute(
 
 
 def _check(plans: Sequence[Planned], *, data_at_hand: bool = True) -> None:
-    from .validate import validate
+    from batchlab.runner.plan.validate import validate
 
     for warning in validate(plans, data_at_hand=data_at_hand):
         ERR.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
@@ -136,8 +135,7 @@ def _check(plans: Sequence[Planned], *, data_at_hand: bool = True) -> None:
 
 def _dry_run(plans: Sequence[Planned]) -> int:
     from batchlab.datasets import available
-
-    from .display import title
+    from batchlab.runner.display import title
 
     ready = {entry.name: entry.ready for entry in available()}
     at_hand = [p for p in plans if ready.get(p.tree["dataset"]["name"])]
@@ -157,8 +155,8 @@ def _dry_run(plans: Sequence[Planned]) -> int:
 
 def show(overrides: Sequence[str], axes: bool) -> int:
     """The configuration as YAML, or the axes."""
-    from .config import axes as offered
-    from .config import compose
+    from batchlab.runner.plan.config import axes as offered
+    from batchlab.runner.plan.config import compose
 
     if axes:
         for axis, names in offered().items():
@@ -176,8 +174,8 @@ def show(overrides: Sequence[str], axes: bool) -> int:
 
 def status(name: str | None, runs: Path) -> int:
     """How every run stands; neither torch nor pandas is imported."""
-    from batchlab.results.render import show as print_sheets
-    from batchlab.results.status import status as read_status
+    from batchlab.results.show.render import show as print_sheets
+    from batchlab.results.show.status import status as read_status
 
     found = read_status(RunStore(runs), name)
     print_sheets(found.sheets(every=name is not None))
@@ -186,9 +184,9 @@ def status(name: str | None, runs: Path) -> int:
 
 def table(request: TableRequest, runs: Path) -> int:
     """Compare runs."""
-    from batchlab.results.render import FORMATS
-    from batchlab.results.render import show as print_sheets
-    from batchlab.results.table import table as build_table
+    from batchlab.results.compare.table import table as build_table
+    from batchlab.results.show.render import FORMATS
+    from batchlab.results.show.render import show as print_sheets
 
     if request.format not in FORMATS:
         raise ConfigError(f"--format {request.format}: choose {', '.join(FORMATS)}")
@@ -209,7 +207,7 @@ def plot(
     metric: str, x: str, hue: str | None, where: Sequence[str], sweep: str | None, output: Path, runs: Path
 ) -> int:
     """Save a figure."""
-    from batchlab.results.plot import plot as build_plot
+    from batchlab.results.show.plot import plot as build_plot
 
     drawn = build_plot(RunStore(runs), metric=metric, x=x.split(","), hue=hue or "optimizer", where=where, sweep=sweep)
     OUT.print(str(drawn.save(output)), soft_wrap=True)
@@ -220,7 +218,7 @@ def plot(
 
 def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions) -> int:
     """Train a paper's comparison, print its tables and claims, save its plots."""
-    from .reproduce import absent, papers, plan
+    from batchlab.runner.plan.reproduce import absent, papers, plan
 
     chosen = papers() if paper == "all" else [paper]
     if paper == "all":
@@ -238,8 +236,8 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions) -> int:
             break
         if options.dry_run:
             continue
-        from batchlab.results.render import show as print_sheets
-        from batchlab.results.reproduction import reproduce as conclude
+        from batchlab.results.papers.reproduction import reproduce as conclude
+        from batchlab.results.show.render import show as print_sheets
 
         store = RunStore(runs)
         if planned.survey and not store.measured(planned.paper):

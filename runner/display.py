@@ -14,11 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batchlab.results.record import read_stream
-from batchlab.results.sheet import caption, count
-from batchlab.results.store import Run, RunState, State
-
-from .config import Planned
+from batchlab.results.show.sheet import caption, count
+from batchlab.results.store.record import read_stream
+from batchlab.results.store.runs import Run, RunState, State
+from batchlab.runner.plan.config import Planned
 
 SHOWN = ("epoch", "train_loss", "test_loss", "test_accuracy", "objective", "gap")
 COLOURS = {State.DONE: "green", State.DIVERGED: "yellow", State.INTERRUPTED: "yellow"}

@@ -12,11 +12,10 @@ from typing import Protocol
 
 import yaml
 
-from batchlab.results.store import FINISHED, Run, RunState, RunStore, State, SweepEntry
-
-from .config import Planned
-from .executors import Executor
-from .process import BUSY, STOP_GRACE
+from batchlab.results.store.runs import FINISHED, Run, RunState, RunStore, State, SweepEntry
+from batchlab.runner.launch.executors import Executor
+from batchlab.runner.launch.process import BUSY, STOP_GRACE
+from batchlab.runner.plan.config import Planned
 
 POLL_SECONDS = 0.1
 SKIPPED = FINISHED

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from batchlab.results.claims import Claim, Judged, Side, judge, observed
-from batchlab.results.derived import known_by, numbers
-from batchlab.results.frame import MISSING, Frame, RunRow
-from batchlab.results.literature import published, published_sheet
-from batchlab.results.metrics import Metric, has_rows
-from batchlab.results.plot import Plot
-from batchlab.results.reproduction import Reproduction
-from batchlab.results.sheet import Column, Sheet, Text, count
-from batchlab.results.store import State
-from batchlab.results.table import build_table
+from batchlab.results.compare.claims import Claim, Judged, Side, judge, observed
+from batchlab.results.compare.derived import known_by, numbers
+from batchlab.results.compare.frame import MISSING, Frame, RunRow
+from batchlab.results.compare.metrics import Metric, has_rows
+from batchlab.results.compare.table import build_table
+from batchlab.results.papers.literature import published, published_sheet
+from batchlab.results.papers.reproduction import Reproduction
+from batchlab.results.show.plot import Plot
+from batchlab.results.show.sheet import Column, Sheet, Text, count
+from batchlab.results.store.runs import State
 
 REFERENCE = "AdAdaGrad (arXiv 2402.11215)"
 TESTS = ("norm", "inner product", "augmented")

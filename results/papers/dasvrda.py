@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from batchlab.results.claims import Claim, Side, judge
-from batchlab.results.frame import MISSING, Frame, RunRow
-from batchlab.results.literature import Published, published
-from batchlab.results.metrics import Measured, Metric
-from batchlab.results.minibatch_plot import MiniBatches
-from batchlab.results.plot import Drawing, Plot
-from batchlab.results.reproduction import Reproduction
-from batchlab.results.sheet import Column, Sheet, Text
-from batchlab.results.store import State
-from batchlab.results.table import Table, build_table
+from batchlab.results.compare.claims import Claim, Side, judge
+from batchlab.results.compare.frame import MISSING, Frame, RunRow
+from batchlab.results.compare.metrics import Measured, Metric
+from batchlab.results.compare.table import Table, build_table
+from batchlab.results.papers.literature import Published, published
+from batchlab.results.papers.minibatch_plot import MiniBatches
+from batchlab.results.papers.reproduction import Reproduction
+from batchlab.results.show.plot import Drawing, Plot
+from batchlab.results.show.sheet import Column, Sheet, Text
+from batchlab.results.store.runs import State
 
 REFERENCE = "Murata, Suzuki (arXiv 1703.00439)"
 GAP = Metric("gap")

@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from batchlab.results.claims import Claim, Judged, Side, judge, observed
-from batchlab.results.frame import MISSING, Frame, RunRow
-from batchlab.results.integrator_plots import Integrators, Rates, share_text, slope
-from batchlab.results.literature import published
-from batchlab.results.metrics import Metric, budgets
-from batchlab.results.plot import Plot
-from batchlab.results.reproduction import Reproduction
-from batchlab.results.sheet import Column, Sheet, Text, decimals, number
-from batchlab.results.store import State
-from batchlab.results.table import Table
-from batchlab.results.tuning import READINGS, Study
+from batchlab.results.compare.claims import Claim, Judged, Side, judge, observed
+from batchlab.results.compare.frame import MISSING, Frame, RunRow
+from batchlab.results.compare.metrics import Metric, budgets
+from batchlab.results.compare.table import Table
+from batchlab.results.papers.integrator_plots import Integrators, Rates, share_text, slope
+from batchlab.results.papers.literature import published
+from batchlab.results.papers.reproduction import Reproduction
+from batchlab.results.papers.tuning import READINGS, Study
+from batchlab.results.show.plot import Plot
+from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number
+from batchlab.results.store.runs import State
 
 REFERENCE = "arXiv 2409.04707"
 TUNING = ("0", "1")

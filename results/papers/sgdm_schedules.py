@@ -10,16 +10,16 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from batchlab.results.claims import Claim, Side, judge
-from batchlab.results.frame import Frame
-from batchlab.results.literature import published, published_sheet
-from batchlab.results.metrics import CLOCKS, Metric, common_budget
-from batchlab.results.plot import Plot
-from batchlab.results.reproduction import Reproduction
-from batchlab.results.sheet import Column, Sheet, Text, decimals, number, uncertain
-from batchlab.results.stats import summarize
-from batchlab.results.store import State
-from batchlab.results.table import Table, build_table
+from batchlab.results.compare.claims import Claim, Side, judge
+from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget
+from batchlab.results.compare.stats import summarize
+from batchlab.results.compare.table import Table, build_table
+from batchlab.results.papers.literature import published, published_sheet
+from batchlab.results.papers.reproduction import Reproduction
+from batchlab.results.show.plot import Plot
+from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, uncertain
+from batchlab.results.store.runs import State
 
 REFERENCE = "Kondo, Iiduka (arXiv 2508.03105)"
 NORM = Metric("full_gradient_norm", "min")

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import math
 
-from batchlab.results.claims import Judged
-from batchlab.results.derived import tuned
-from batchlab.results.frame import Frame
-from batchlab.results.literature import published, published_sheet
+from batchlab.results.compare.claims import Judged
+from batchlab.results.compare.derived import tuned
+from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.stats import summarize
+from batchlab.results.compare.table import Table
 from batchlab.results.papers import vrgd_network as network
 from batchlab.results.papers import vrgd_toy as toy
+from batchlab.results.papers.literature import published, published_sheet
+from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.papers.vrgd_network import ACCURACY, BASE, CELL, VR
-from batchlab.results.plot import Drawing
-from batchlab.results.reproduction import Reproduction
-from batchlab.results.sheet import Column, Sheet, Text
-from batchlab.results.stats import summarize
-from batchlab.results.store import State
-from batchlab.results.table import Table
+from batchlab.results.show.plot import Drawing
+from batchlab.results.show.sheet import Column, Sheet, Text
+from batchlab.results.store.runs import State
 
 REFERENCE = "VRGD (arXiv 2309.13681)"
 TITLE = "Gradients scaled by their signal-to-noise ratio"

@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from batchlab.results.claims import Claim, Judged, Side, judge
-from batchlab.results.derived import Choice, known_by, numbers, tuned
-from batchlab.results.frame import Frame, RunRow
-from batchlab.results.layers import Layers
-from batchlab.results.metrics import Metric
-from batchlab.results.plot import Drawing
-from batchlab.results.sheet import Column, Sheet, Text, decimals
-from batchlab.results.stats import summarize
-from batchlab.results.store import State
-from batchlab.results.table import Table, build_table
-from batchlab.results.vrgd_plots import Rates
+from batchlab.results.compare.claims import Claim, Judged, Side, judge
+from batchlab.results.compare.derived import Choice, known_by, numbers, tuned
+from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.stats import summarize
+from batchlab.results.compare.table import Table, build_table
+from batchlab.results.papers.vrgd_plots import Rates
+from batchlab.results.show.layers_plot import Layers
+from batchlab.results.show.plot import Drawing
+from batchlab.results.show.sheet import Column, Sheet, Text, decimals
+from batchlab.results.store.runs import State
 
 ACCURACY = Metric("test_accuracy")
 REESTIMATED = Metric("test_accuracy_reestimated")

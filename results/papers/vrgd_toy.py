@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from batchlab.results.claims import Claim, Judged, Side, judge
-from batchlab.results.derived import known_by, numbers, tuned
-from batchlab.results.frame import Frame, RunRow
-from batchlab.results.metrics import Metric, has_rows
-from batchlab.results.plot import Drawing, Plot
-from batchlab.results.sheet import Column, Sheet, Text
-from batchlab.results.store import State
-from batchlab.results.table import Table, build_table
-from batchlab.results.vrgd_plots import Weights
+from batchlab.results.compare.claims import Claim, Judged, Side, judge
+from batchlab.results.compare.derived import known_by, numbers, tuned
+from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.metrics import Metric, has_rows
+from batchlab.results.compare.table import Table, build_table
+from batchlab.results.papers.vrgd_plots import Weights
+from batchlab.results.show.plot import Drawing, Plot
+from batchlab.results.show.sheet import Column, Sheet, Text
+from batchlab.results.store.runs import State
 
 LOSS = Metric("train_loss")
 STEPS = Metric("steps")

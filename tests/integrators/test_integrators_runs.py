@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from batchlab.results.store import RunStore, State
+from batchlab.results.store.runs import RunStore, State
 from batchlab.runner import commands
 
 EVALUATIONS = {"heun": 2, "rk4": 4, "taylor": 1}

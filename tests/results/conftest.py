@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from batchlab.results.record import Recorder
-from batchlab.results.store import RunStore
+from batchlab.results.store.record import Recorder
+from batchlab.results.store.runs import RunStore
 
 
 def configuration(

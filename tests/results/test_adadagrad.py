@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import yaml
 
-from batchlab.results.claims import Verdict
+from batchlab.results.compare.claims import Verdict
 from batchlab.results.papers.adadagrad import tail_loss
-from batchlab.results.record import Recorder
-from batchlab.results.render import FORMATS, render
-from batchlab.results.reproduction import reproduce
-from batchlab.results.store import SweepEntry
+from batchlab.results.papers.reproduction import reproduce
+from batchlab.results.show.render import FORMATS, render
+from batchlab.results.store.record import Recorder
+from batchlab.results.store.runs import SweepEntry
 
 SWEEP = "adadagrad-laptop"
 SAMPLES = {"logistic": 4000, "CNN": 2000}

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from batchlab.results.claims import Claim, Side, Verdict, judge, observed
-from batchlab.results.claims_sheet import claims_sheet
-from batchlab.results.load import load
-from batchlab.results.metrics import Metric
-from batchlab.results.render import FORMATS, render
-from batchlab.results.stats import holm, paired_test
+from batchlab.results.compare.claims import Claim, Side, Verdict, judge, observed
+from batchlab.results.compare.load import load
+from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.stats import holm, paired_test
+from batchlab.results.show.claims_sheet import claims_sheet
+from batchlab.results.show.render import FORMATS, render
 
 SHB, ADAM = Side("SHB", {"optimizer": "shb"}), Side("Adam", {"optimizer": "adam"})
 ACCURACY = Metric("test_accuracy")

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import yaml
 
-from batchlab.results.claims import Verdict
-from batchlab.results.load import load
+from batchlab.results.compare.claims import Verdict
+from batchlab.results.compare.load import load
 from batchlab.results.papers import dasvrda
-from batchlab.results.record import Recorder
-from batchlab.results.render import FORMATS, render
-from batchlab.results.reproduction import reproduce
-from batchlab.results.store import SweepEntry
+from batchlab.results.papers.reproduction import reproduce
+from batchlab.results.show.render import FORMATS, render
+from batchlab.results.store.record import Recorder
+from batchlab.results.store.runs import SweepEntry
 
 SWEEP, ROOT, BUDGET = "dasvrda-laptop", 180, 100.0
 NETS = ["(1e-4, 0)", "(1e-4, 1e-6)", "(0, 1e-6)"]
@@ -82,7 +82,7 @@ def make_lab(lab):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    from batchlab.results.store import RunStore
+    from batchlab.results.store.runs import RunStore
 
     class Root:
         store = RunStore(tmp_path_factory.mktemp("dasvrda") / "runs").prepare()

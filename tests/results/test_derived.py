@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from batchlab.results.derived import known_by, numbers, split, tuned
-from batchlab.results.load import load
-from batchlab.results.metrics import Metric
-from batchlab.results.record import Recorder
-from batchlab.results.store import State
-from batchlab.results.table import build_table
+from batchlab.results.compare.derived import known_by, numbers, split, tuned
+from batchlab.results.compare.load import load
+from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.table import build_table
+from batchlab.results.store.record import Recorder
+from batchlab.results.store.runs import State
 
 ACCURACY = Metric("test_accuracy")
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from batchlab.results.load import load, parse_where
-from batchlab.results.store import State, SweepEntry
+from batchlab.results.compare.load import load, parse_where
+from batchlab.results.store.runs import State, SweepEntry
 
 
 def test_axes_labels_and_configuration_keys(lab, curve):
@@ -130,8 +130,8 @@ def test_an_empty_store(lab):
 
 def test_a_table_needs_no_pandas_and_nothing_imports_torch():
     code = (
-        "import sys, batchlab.results.table, batchlab.results.layout, batchlab.results.render, "
-        "batchlab.results.plot, batchlab.results.report; "
+        "import sys, batchlab.results.compare.table, batchlab.results.show.table_sheet, batchlab.results.show.render, "
+        "batchlab.results.show.plot, batchlab.results.report; "
         "heavy = {'pandas', 'matplotlib', 'torch', 'rich', 'scipy.stats'} & set(sys.modules); "
         "sys.exit(str(heavy) if heavy else 0)"
     )

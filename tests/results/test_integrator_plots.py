@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from batchlab.results.integrator_plots import Integrators, Rates, share_text, slope
+from batchlab.results.papers.integrator_plots import Integrators, Rates, share_text, slope
 
 STEPS = [40, 80, 160]
 INTEGRATORS = Integrators(

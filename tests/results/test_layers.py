@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from batchlab.results.layers import Layers
-from batchlab.results.load import load
-from batchlab.results.metrics import Metric
-from batchlab.results.plot import plot
-from batchlab.results.record import Recorder
+from batchlab.results.compare.load import load
+from batchlab.results.compare.metrics import Metric
 from batchlab.results.report import report
+from batchlab.results.show.layers_plot import Layers
+from batchlab.results.show.plot import plot
+from batchlab.results.store.record import Recorder
 
 NAMES = ("stem.weight", "head.weight", "head.bias")
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from batchlab.results.literature import CERTAINTIES, papers, published, published_sheet
-from batchlab.results.render import render
+from batchlab.results.papers.literature import CERTAINTIES, papers, published, published_sheet
+from batchlab.results.show.render import render
 
 
 def test_all_five_papers_are_there():

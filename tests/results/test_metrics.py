@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchlab.results.load import load
-from batchlab.results.metrics import CLOCKS, Metric, quantity
+from batchlab.results.compare.load import load
+from batchlab.results.compare.metrics import CLOCKS, Metric, quantity
 
 NAMES = st.from_regex(r"[a-z][a-z_0-9]{0,12}", fullmatch=True)
 NUMBERS = st.floats(-1e6, 1e6).map(lambda x: float(f"{x:g}"))

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from batchlab.results.claims import Verdict
-from batchlab.results.literature import published
+from batchlab.results.compare.claims import Verdict
+from batchlab.results.papers.literature import published
 from batchlab.results.papers.numerical_sgd import EULER, MULTISTEP, SCHEMES, TAYLOR
-from batchlab.results.render import FORMATS, render
+from batchlab.results.papers.reproduction import reproduce
 from batchlab.results.report import report
-from batchlab.results.reproduction import reproduce
-from batchlab.results.store import SweepEntry
+from batchlab.results.show.render import FORMATS, render
+from batchlab.results.store.runs import SweepEntry
 
 SWEEP, EPOCHS, CURVATURE = "numerical_sgd-laptop", 8, 2.0
 LIMITS = {row.method: row.value for row in published("numerical_sgd") if row.metric == "stability_limit"}

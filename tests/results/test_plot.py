@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from batchlab.results.curves import curves
-from batchlab.results.load import load
-from batchlab.results.metrics import Metric
-from batchlab.results.plot import plot
-from batchlab.results.stats import summarize
+from batchlab.results.compare.curves import curves
+from batchlab.results.compare.load import load
+from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.stats import summarize
+from batchlab.results.show.plot import plot
 
 
 def drawn(lab, metric="test_accuracy", clock="samples", hue="optimizer", log=False):

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchlab.results.record import Recorder, read_stream
-from batchlab.results.store import RunStore
+from batchlab.results.store.record import Recorder, read_stream
+from batchlab.results.store.runs import RunStore
 
 AXES = {"optimizer": "shb", "seed": 3, "run_id": "abc"}
 CONFIG = {"optimizer": {"name": "shb", "lr": 0.1}, "seed": 3}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchlab.results.render import FORMATS, render, show
-from batchlab.results.sheet import Column, Sheet, Text, listing, number, uncertain
+from batchlab.results.show.render import FORMATS, render, show
+from batchlab.results.show.sheet import Column, Sheet, Text, listing, number, uncertain
 
 NASTY = r"a|b *c* _d_ <e> & 50 % $x$ #1 {f} ~ ^ \ `g` [h] ± ≥ − , \"q\" 'r'"
 

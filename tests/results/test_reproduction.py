@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 import batchlab.conf
-from batchlab.results.claims import Verdict
-from batchlab.results.render import FORMATS, render
+from batchlab.results.compare.claims import Verdict
+from batchlab.results.papers.reproduction import known_papers, reproduce
 from batchlab.results.report import report
-from batchlab.results.reproduction import known_papers, reproduce
-from batchlab.results.store import SweepEntry
+from batchlab.results.show.render import FORMATS, render
+from batchlab.results.store.runs import SweepEntry
 
 SCALES = yaml.safe_load((Path(next(iter(batchlab.conf.__path__))) / "reproduce" / "sgdm_schedules.yaml").read_text())
 VARIANTS = [(grid["labels"]["case"], grid["labels"]["schedule"]) for grid in SCALES["laptop"]["grids"]]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as reference
 
-from batchlab.results import stats
+from batchlab.results.compare import stats
 
 # Student (1908), extra hours of sleep under two drugs: the data of his paper, and R's answers for them.
 SLEEP_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]

@@ -1,8 +1,8 @@
 """`batchlab status`: states counted, reasons shown, runs that never started not forgotten."""
 
-from batchlab.results.render import FORMATS, render
-from batchlab.results.status import status
-from batchlab.results.store import State, SweepEntry
+from batchlab.results.show.render import FORMATS, render
+from batchlab.results.show.status import status
+from batchlab.results.store.runs import State, SweepEntry
 
 
 def test_every_state_is_counted_in_order(lab, curve):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from batchlab.results.store import Run, RunBusyError, RunStore, State, SweepEntry
+from batchlab.results.store.runs import Run, RunBusyError, RunStore, State, SweepEntry
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def test_an_unwritable_folder_names_the_way_out(tmp_path):
 
 def test_importing_store_and_status_is_light():
     code = (
-        "import sys, batchlab.results.store, batchlab.results.status; "
+        "import sys, batchlab.results.store.runs, batchlab.results.show.status; "
         "heavy = {'numpy', 'pandas', 'pyarrow', 'rich', 'matplotlib', 'torch', 'scipy'} & set(sys.modules); "
         "sys.exit(str(heavy) if heavy else 0)"
     )

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from batchlab.results.plot import plot
-from batchlab.results.stats import holm
-from batchlab.results.store import SweepEntry
-from batchlab.results.table import table
+from batchlab.results.compare.stats import holm
+from batchlab.results.compare.table import table
+from batchlab.results.show.plot import plot
+from batchlab.results.store.runs import SweepEntry
 
 SEEDS = range(4)
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from batchlab.results.load import load
-from batchlab.results.metrics import Metric
-from batchlab.results.tuning import Study
+from batchlab.results.compare.load import load
+from batchlab.results.compare.metrics import Metric
+from batchlab.results.papers.tuning import Study
 
 LOSS = Metric("train_loss")
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from batchlab.results.claims import Verdict
-from batchlab.results.frame import Frame, RunRow
+from batchlab.results.compare.claims import Verdict
+from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.papers import vrgd_toy
-from batchlab.results.record import to_arrow
-from batchlab.results.render import FORMATS, render
-from batchlab.results.reproduction import build, reproduce
-from batchlab.results.store import State, SweepEntry
+from batchlab.results.papers.reproduction import build, reproduce
+from batchlab.results.show.render import FORMATS, render
+from batchlab.results.store.record import to_arrow
+from batchlab.results.store.runs import State, SweepEntry
 
 
 class Book:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from runs import Fleet
 
-from batchlab.runner.executors.local import LocalExecutor
+from batchlab.runner.launch.executors.local import LocalExecutor
 
 
 @pytest.fixture(scope="session")

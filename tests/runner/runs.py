@@ -11,12 +11,12 @@ from typing import Any
 import torch
 import yaml
 
-from batchlab.results.store import Run, RunState, RunStore, State
-from batchlab.runner.config import Planned, compose
-from batchlab.runner.executors.local import LocalExecutor, Slots
-from batchlab.runner.rank import Context
-from batchlab.runner.schema import RunConfig
+from batchlab.results.store.runs import Run, RunState, RunStore, State
+from batchlab.runner.launch.executors.local import LocalExecutor, Slots
+from batchlab.runner.plan.config import Planned, compose
+from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.sweep import Report, freeze, run_sweep
+from batchlab.runner.train.rank import Context
 
 TINY = ("dataset=digits", "model=mlp", "model.hidden=[16]", "train.epochs=1", "train.device=cpu")
 """Overrides of a run that trains in a tenth of a second."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from batchlab.runner.reproduce import PaperPlan, plan, plans_of
-from batchlab.runner.validate import validate
+from batchlab.runner.plan.reproduce import PaperPlan, plan, plans_of
+from batchlab.runner.plan.validate import validate
 
 
 @pytest.fixture(scope="module", params=["laptop", "gpu", "paper"])

@@ -15,10 +15,10 @@ import typer.main
 from runs import TINY, one
 from typer.testing import CliRunner
 
-from batchlab.results.record import read_stream
-from batchlab.results.store import RunStore, State
+from batchlab.results.store.record import read_stream
+from batchlab.results.store.runs import RunStore, State
 from batchlab.runner import cli
-from batchlab.runner.config import compose
+from batchlab.runner.plan.config import compose
 
 COMMANDS = {
     "train": {"--runs", "--retry"},
@@ -126,7 +126,9 @@ def test_bad_requests(
 
     monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "data"))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("batchlab.runner.executors.local.LocalExecutor.warm_up", lambda self, *_: None)  # it takes 3 s
+    monkeypatch.setattr(
+        "batchlab.runner.launch.executors.local.LocalExecutor.warm_up", lambda self, *_: None
+    )  # it takes 3 s
     runs = tmp_path / "runs"
     code, said = batchlab("train", *overrides, "--runs", str(runs), monkeypatch=monkeypatch, capfd=capfd)
     assert code == 2
@@ -155,7 +157,7 @@ def test_bad_options(
     arguments = [a.replace("{file}", str(tmp_path / "file")) for a in arguments]
     if "--runs" not in arguments:
         arguments += ["--runs", str(tmp_path / "runs")]
-    monkeypatch.setattr("batchlab.runner.executors.local.LocalExecutor.warm_up", lambda self, *_: None)
+    monkeypatch.setattr("batchlab.runner.launch.executors.local.LocalExecutor.warm_up", lambda self, *_: None)
     code, said = batchlab(*arguments, monkeypatch=monkeypatch, capfd=capfd)
     assert (code, said.count("\n")) == (2, 1), said
     assert not (tmp_path / "runs").exists(), "no trace"
@@ -166,7 +168,7 @@ def test_ctrl_c_ends_a_reproduction_of_all(
 ) -> None:
     """Not only the paper it falls into."""
     from batchlab.runner import commands
-    from batchlab.runner.reproduce import papers
+    from batchlab.runner.plan.reproduce import papers
 
     begun: list[str] = []
 
@@ -192,7 +194,7 @@ def test_a_sweep_says_which_run_has_too_large_a_batch(
 
 
 def test_what_has_no_effect_is_a_warning() -> None:
-    from batchlab.runner.validate import validate
+    from batchlab.runner.plan.validate import validate
 
     (late,) = validate([one("lr_schedule=warmup_constant")])
     assert "lr_schedule=warmup_constant: the run ends at 1 epochs, within its warm-up of 30" in late
@@ -213,7 +215,7 @@ def test_the_hints_after_a_sweep_find_its_runs(tmp_path: Path, monkeypatch: pyte
 
 
 def test_traceback_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    from batchlab.runner.schema import ConfigError
+    from batchlab.runner.plan.schema import ConfigError
 
     monkeypatch.setattr(sys, "argv", ["batchlab", "show", "zzz=1", "--traceback"])
     with pytest.raises(ConfigError):

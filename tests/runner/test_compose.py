@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from batchlab.runner.config import axes, compose, hydra_session, resolve
-from batchlab.runner.schema import ConfigError, RunConfig
+from batchlab.runner.plan.config import axes, compose, hydra_session, resolve
+from batchlab.runner.plan.schema import ConfigError, RunConfig
 
 GROUPS = {
     "optimizer": ["shb", "nshb", "adam", "adagrad"],

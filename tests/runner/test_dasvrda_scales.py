@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from batchlab.results.papers.dasvrda import ABOUT, ALONE, CLAIMED, SHARES
-from batchlab.results.reproduction import reproduce
-from batchlab.results.store import RunStore
-from batchlab.runner import reproduce as planning
-from batchlab.runner import tuned
-from batchlab.runner.config import Planned
-from batchlab.runner.reproduce import absent, plan
-from batchlab.runner.schema import ConfigError
+from batchlab.results.papers.reproduction import reproduce
+from batchlab.results.store.runs import RunStore
+from batchlab.runner.plan import reproduce as planning
+from batchlab.runner.plan.config import Planned
+from batchlab.runner.plan.reproduce import absent, plan
+from batchlab.runner.plan.schema import ConfigError
+from batchlab.runner.plan.validate import validate
 from batchlab.runner.sweep import freeze
-from batchlab.runner.validate import validate
+from batchlab.runner.train import tuned
 
 SAMPLES = {"a9a": 32_561, "w8a": 49_749, "breast_cancer": 456, "rcv1": 20_242, "sido0": 12_678}
 REGULARIZERS = {"(1e-4, 0)": (1e-4, 0.0), "(1e-4, 1e-6)": (1e-4, 1e-6), "(0, 1e-6)": (0.0, 1e-6)}

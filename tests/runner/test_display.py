@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from batchlab.results.store import RunStore, State
-from batchlab.runner.config import Planned
+from batchlab.results.store.runs import RunStore, State
 from batchlab.runner.display import Active, Display, duration
+from batchlab.runner.plan.config import Planned
 
 
 def display(width: int = 200) -> tuple[Display, io.StringIO]:

@@ -11,10 +11,10 @@ from runs import context, frozen, one, rows
 from torch import Tensor, nn
 
 from batchlab.datasets import Batches
-from batchlab.runner import evaluate
-from batchlab.runner.schema import RunConfig
-from batchlab.runner.session import PAPER_NORM_STREAM, Session
-from batchlab.runner.train import train
+from batchlab.runner.plan.schema import RunConfig
+from batchlab.runner.train import evaluate
+from batchlab.runner.train.loop import train
+from batchlab.runner.train.session import PAPER_NORM_STREAM, Session
 
 AUGMENTED = ("model=resnet8", "model.width=4", "dataset.pad=1", "dataset.rotate=15.0", "train.precision=float64")
 
@@ -111,7 +111,7 @@ class Dropping(nn.Module):
 
 def test_dropout_and_unused_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "Dropping", Dropping, raising=False)
-    target = ["model._target_=batchlab.runner.evaluate.Dropping", "~model.hidden"]
+    target = ["model._target_=batchlab.runner.train.evaluate.Dropping", "~model.hidden"]
     plain, config = frozen(tmp_path, *target, "train.epochs=2")
     train(config, context(plain))
     measured, config = frozen(tmp_path, *target, "train.epochs=2", *EVERYTHING)

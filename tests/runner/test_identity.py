@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchlab.runner.config import compose
-from batchlab.runner.identity import EXCLUDED, run_id
-from batchlab.runner.overrides import dotted
+from batchlab.runner.plan.config import compose
+from batchlab.runner.plan.identity import EXCLUDED, run_id
+from batchlab.runner.plan.overrides import dotted
 
 KEYS = st.text("abcdefgh_", min_size=1, max_size=5)
 LEAVES = (

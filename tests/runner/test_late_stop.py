@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from batchlab.results.store import RunStore, State
+from batchlab.results.store.runs import RunStore, State
 
 STOPPED_AS_IT_DIVERGES = """
 import os, signal, time, torch

@@ -10,9 +10,9 @@ import pytest
 from runs import context, frozen, one, rows
 
 from batchlab.datasets import load
-from batchlab.runner.schema import ConfigError
-from batchlab.runner.train import train
-from batchlab.runner.validate import validate
+from batchlab.runner.plan.schema import ConfigError
+from batchlab.runner.plan.validate import validate
+from batchlab.runner.train.loop import train
 
 NOISE = ("optimizer=vr_momentum", "train.groups=8", "log.gsnr=true", "train.epochs=2")
 TOY = ("dataset=linear_regression", "model=linear", "model.bias=false", "train.loss=mse")

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from batchlab.datasets.tabular import breast_cancer, linear_regression
-from batchlab.results.literature import published
+from batchlab.results.papers.literature import published
 from batchlab.results.papers.numerical_sgd import LOSS, SCHEMES
-from batchlab.results.reproduction import reproduce
-from batchlab.results.store import RunStore
+from batchlab.results.papers.reproduction import reproduce
+from batchlab.results.store.runs import RunStore
 from batchlab.runner import commands
-from batchlab.runner.config import Planned
 from batchlab.runner.display import title
-from batchlab.runner.reproduce import PaperPlan, absent, plan
-from batchlab.runner.schema import ConfigError
+from batchlab.runner.plan.config import Planned
+from batchlab.runner.plan.reproduce import PaperPlan, absent, plan
+from batchlab.runner.plan.schema import ConfigError
+from batchlab.runner.plan.validate import validate
 from batchlab.runner.sweep import freeze
-from batchlab.runner.validate import validate
 
 CONVEX = ("quadratic", "quadratic, 100 dimensions", "logistic")
 LIMITS = {row.method: row.value for row in published("numerical_sgd") if row.metric == "stability_limit"}
@@ -100,7 +100,7 @@ def test_all_leaves_out_what_is_absent(tmp_path: Path, monkeypatch: pytest.Monke
     said: list[str] = []
     monkeypatch.setattr(commands.OUT, "print", lambda *texts, **_: said.extend(map(str, texts)))
     monkeypatch.setattr(commands.OUT, "rule", said.append)
-    monkeypatch.setattr("batchlab.runner.reproduce.papers", lambda: ["numerical_sgd", "sgdm_schedules"])
+    monkeypatch.setattr("batchlab.runner.plan.reproduce.papers", lambda: ["numerical_sgd", "sgdm_schedules"])
     assert commands.reproduce("all", "paper", tmp_path, commands.SweepOptions(dry_run=True)) == 0
     assert said[0].startswith("numerical_sgd is left out at scale paper: the settings")
     with pytest.raises(ConfigError, match="--scale huge"):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchlab.runner.overrides import apply, combinations, dotted, parse, suggest
-from batchlab.runner.schema import ConfigError
+from batchlab.runner.plan.overrides import apply, combinations, dotted, parse, suggest
+from batchlab.runner.plan.schema import ConfigError
 
 TREE: dict[str, Any] = {
     "optimizer": {"name": "shb", "_target_": "t", "lr": 0.1, "betas": [0.9, 0.99], "eps": None, "file": "???"},

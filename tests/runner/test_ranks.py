@@ -11,10 +11,10 @@ import torch
 import torch.distributed as dist
 from runs import one
 
-from batchlab.runner.rank import Meters
-from batchlab.runner.schema import RunConfig
-from batchlab.runner.session import Session
-from batchlab.runner.train import step
+from batchlab.runner.plan.schema import RunConfig
+from batchlab.runner.train.loop import step
+from batchlab.runner.train.rank import Meters
+from batchlab.runner.train.session import Session
 
 SIZES = (1, 2, 7, 64, 101, 2, 33, 1, 28, 5) * 2
 """Global batches of 20 steps: some smaller than the ranks, most not divisible by 2 or 3."""

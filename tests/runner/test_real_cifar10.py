@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from runs import context, frozen, rows
 
-from batchlab.runner.train import train
+from batchlab.runner.train.loop import train
 
 pytestmark = pytest.mark.real_data("cifar10.npz")
 CIFAR = ("dataset=cifar10", "model=cnn_cifar", "optimizer=shb", "optimizer.lr=0.02", "batch_schedule.size=64")

@@ -14,13 +14,13 @@ import pytest
 import torch
 from runs import Fleet, Watcher, context, frozen, one, rows
 
-from batchlab.results.record import read_stream
-from batchlab.results.store import Run, RunStore, State
-from batchlab.runner import train as loop
-from batchlab.runner.build import is_solver
-from batchlab.runner.config import axes
-from batchlab.runner.schema import ConfigError
-from batchlab.runner.session import Session
+from batchlab.results.store.record import read_stream
+from batchlab.results.store.runs import Run, RunStore, State
+from batchlab.runner.plan.build import is_solver
+from batchlab.runner.plan.config import axes
+from batchlab.runner.plan.schema import ConfigError
+from batchlab.runner.train import loop
+from batchlab.runner.train.session import Session
 
 EXACT = ("log.full_gradient_norm=true", "log.full_gradient_norm_paper=true", "log.evaluate_every=0.4")
 """Rows that hang on every bit of the parameters, the order of the data and the augmentation."""

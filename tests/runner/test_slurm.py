@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from runs import Fleet, Watcher, frozen, one, rows
 
-from batchlab.results.store import RunStore, State
-from batchlab.runner.executors import executor_for
-from batchlab.runner.schema import ConfigError
+from batchlab.results.store.runs import RunStore, State
+from batchlab.runner.launch.executors import executor_for
+from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.sweep import freeze, run_sweep
 
 LOCAL = ("executor=slurm", "executor.cluster=local")
@@ -33,7 +33,7 @@ def test_trains_what_the_local_executor_trains(tmp_path: Path, fleet: Fleet) -> 
 
 NODE = """
 import sys
-from batchlab.runner.executors.slurm import Job
+from batchlab.runner.launch.executors.slurm import Job
 sys.exit(Job()(sys.argv[1]))
 """
 

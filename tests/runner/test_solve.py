@@ -28,14 +28,14 @@ from batchlab.optimizers.finite_sum import (
     minimum,
     tune,
 )
-from batchlab.results.record import read_stream
-from batchlab.results.store import Run, State
-from batchlab.runner import solve as solving
-from batchlab.runner import tuned
-from batchlab.runner.config import Planned, compose
-from batchlab.runner.rank import Context
-from batchlab.runner.schema import ConfigError, RunConfig
-from batchlab.runner.validate import validate
+from batchlab.results.store.record import read_stream
+from batchlab.results.store.runs import Run, State
+from batchlab.runner.plan.config import Planned, compose
+from batchlab.runner.plan.schema import ConfigError, RunConfig
+from batchlab.runner.plan.validate import validate
+from batchlab.runner.train import solve as solving
+from batchlab.runner.train import tuned
+from batchlab.runner.train.rank import Context
 
 CANCER = ("dataset=breast_cancer", "model=logistic", "batch_schedule.size=21", "train.epochs=30")
 SOLVERS = {

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from runs import TINY, Fleet, Watcher, one, rows
 
-from batchlab.results.store import RunStore, State
-from batchlab.runner.config import compose
-from batchlab.runner.executors.local import LocalExecutor
+from batchlab.results.store.runs import RunStore, State
+from batchlab.runner.launch.executors.local import LocalExecutor
+from batchlab.runner.plan.config import compose
 from batchlab.runner.sweep import Report, run_sweep
 
 FAILS = "model.hidden=[16]", "+model.no_such_argument=1"

@@ -8,8 +8,8 @@ import pytest
 import torch
 from runs import context, frozen, rows
 
-from batchlab.runner.session import Session
-from batchlab.runner.train import train
+from batchlab.runner.train.loop import train
+from batchlab.runner.train.session import Session
 
 GOLDEN = {"train_loss": [2.158, 2.027], "test_loss": [1.964, 1.95], "test_accuracy": [0.293, 0.296]}
 STEPS = [0, 71, 75]

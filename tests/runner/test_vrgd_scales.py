@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from batchlab.datasets import available
-from batchlab.runner.config import Planned
-from batchlab.runner.reproduce import plan
-from batchlab.runner.validate import validate
+from batchlab.runner.plan.config import Planned
+from batchlab.runner.plan.reproduce import plan
+from batchlab.runner.plan.validate import validate
 
 BATCHES = {"laptop": [32, 256, 1442], "gpu": [256, 2048, 8192], "paper": [256, 512, 1024, 2048, 4096, 8192]}
 PAIRS = {"momentum": "shb", "adam": "adam", "lars": "lars", "lamb": "lamb"}

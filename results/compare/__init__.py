@@ -1,0 +1,1 @@
+"""What the rows of many runs say: frames, metrics, tables, statistics, claims."""

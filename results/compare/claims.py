@@ -1,0 +1,264 @@
+"""What a paper claims, what was measured, and one rule that turns the one into a verdict on the other.
+
+**The rule.** A claim says that runs A are better than runs B in a metric by more than a margin. For each seed
+the metric of A and B is averaged over the runs of the side (matched where the claim says so), on the logarithm
+where the metric spans orders of magnitude. The differences, one a seed, go through a two-sided paired t-test of
+`difference = margin`; p-values are corrected by Holm over the claims of one reading (equal epochs, equal steps,
+equal time). With p < 0.05 the claim `holds` or `does not hold` by the side on which the difference lies;
+otherwise it is `not decided at this n`. Against several rivals a claim holds only if it holds against each
+(the largest p), and falls by any (the least p, times how many).
+
+Claims of a distance, `within` or `apart`, are measured in each stratum by itself, because opposite differences
+would cancel in a mean: two sides are within a margin if they are so in every stratum, and apart if they are in
+any (now it is holding that takes the least p, times how many).
+
+No verdict favours a side of which runs diverged: a mean over survivors flatters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget
+from batchlab.results.compare.replicates import mixed_keys, replicate
+from batchlab.results.compare.stats import ALPHA, Test, holm, paired_test
+from batchlab.results.show.sheet import count, listing
+from batchlab.results.store.runs import State
+
+Key = tuple[Any, ...]
+
+
+class Verdict(StrEnum):
+    """What the measurements say of a claim."""
+
+    HOLDS = "holds"
+    DOES_NOT_HOLD = "does not hold"
+    UNDECIDED = "not decided at this n"
+
+
+@dataclass(frozen=True)
+class Side:
+    """The runs on one side of a claim: conditions as for `Frame.where`."""
+
+    label: str
+    where: dict[str, Any]
+    value: float | None = None
+    """Instead of runs: this number, at every seed. For a rival, so that a claim can be about a bound."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One thing a paper says, made measurable."""
+
+    text: str
+    source: str
+    """Where it stands: abstract, Theorem 3, Table 5."""
+    certainty: str
+    """How sure it is that the paper says so: read, digitised, reconstructed, or ours."""
+    better: Side
+    rivals: tuple[Side, ...]
+    metric: Metric
+    at: str | None = None
+    """Compare at the largest budget of this clock that every run has; None: whole runs. `method`: no runs at all,
+    see `observed`."""
+    match: tuple[str, ...] = ()
+    """Compare only runs that agree on these keys; the differences are then averaged."""
+    margin: float = 0.0
+    """Better by more than this: in the metric's unit, or as a share (0.1: 10 %) where it is logarithmic."""
+    within: bool = False
+    """Instead: the two differ by no more than the margin, in every stratum of `match`."""
+    apart: bool = False
+    """Instead: the two differ by more than the margin in some stratum, whichever is better."""
+
+    @property
+    def distance(self) -> bool:
+        """Whether it is about how far apart two sides are, not about which is better."""
+        return self.within or self.apart
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One side against one rival: values a seed, and the test between them."""
+
+    rival: Side
+    ours: float
+    theirs: float
+    test: Test | None
+    """On the scale of the rule: positive is better, logarithmic where the metric is. None: fewer than 2 seeds."""
+    seeds: int
+    dropped: int
+    """Seeds left out because a run of either side gave no number."""
+    stratum: Key = ()
+    """The values of `Claim.match`, where strata are compared one by one."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with what was measured and the verdict."""
+
+    claim: Claim
+    comparisons: list[Comparison]
+    p: float
+    p_holm: float
+    verdict: Verdict
+    reason: str
+    """Why nothing was decided, where that is so."""
+    budget: float = math.nan
+    lost: dict[str, int] = field(default_factory=dict)
+    """Runs of either side that are not done, by state."""
+
+
+def judge(frame: Frame, claims: Iterable[Claim]) -> list[Judged]:
+    """Measure each claim on the runs of the frame and give the verdicts, by the rule of this module.
+
+    Holm's family is the claims of the same reading (`at`). Raises nothing for runs that are missing: their
+    claims are undecided and say why.
+    """
+    measured = [_measure(frame, claim) for claim in claims]
+    for reading in {judged.claim.at for judged in measured}:
+        family = [i for i, judged in enumerate(measured) if judged.claim.at == reading]
+        tested = [i for i in family if not math.isnan(measured[i].p)]
+        for i, p in zip(tested, holm([measured[i].p for i in tested]), strict=True):
+            decided = p < ALPHA
+            holds = Verdict.HOLDS if _points_to(measured[i]) else Verdict.DOES_NOT_HOLD
+            measured[i] = replace(measured[i], p_holm=p, verdict=holds if decided else Verdict.UNDECIDED)
+    return measured
+
+
+def observed(claim: Claim, holds: bool | None, reason: str) -> Judged:
+    """The verdict on a claim that has no seeds: a property of the methods themselves. None: nothing measured."""
+    verdict = Verdict.UNDECIDED if holds is None else Verdict.HOLDS if holds else Verdict.DOES_NOT_HOLD
+    return Judged(claim, [], math.nan, math.nan, verdict, reason)
+
+
+def _measure(frame: Frame, claim: Claim) -> Judged:
+    sides = [side for side in (claim.better, *claim.rivals) if side.value is None]
+    frames = [frame.where(**side.where) for side in sides]
+    everyone = [run for part in frames for run in part.runs]
+    unfinished = [run.state.value for run in everyone if run.state is not State.DONE]
+    lost = {state: unfinished.count(state) for state in dict.fromkeys(unfinished)}
+    empty = [side.label for side, part in zip(sides, frames, strict=True) if not part.runs]
+    if empty:
+        return _undecided(claim, f"no runs of {listing(empty)}", lost)
+    metric, budget = claim.metric, math.nan
+    missing = [name for name in (metric.name, *(CLOCKS[c] for c in [claim.at] if c)) if name not in frame.names]
+    if missing:
+        return _undecided(claim, f"{listing(missing)} not measured", lost)
+    if claim.at:
+        budget = common_budget(frames, claim.at)
+        metric = replace(metric, budget=claim.at, limit=budget)
+    ours, *measured = (_by_stratum(part, metric, claim.match) for part in frames)
+    values = iter(measured)
+    comparisons = []
+    for rival in claim.rivals:
+        theirs = next(values) if rival.value is None else _constant(rival.value, ours, metric)
+        strata = [key for key in ours if key in theirs]
+        for part in [[key] for key in strata] if claim.distance and strata else [strata]:
+            comparisons.append(_compare(claim, rival, [(ours[key], theirs[key]) for key in part], part))
+    if any(comparison.test is None for comparison in comparisons):
+        seeds = min(comparison.seeds for comparison in comparisons)
+        why = f"{count(seeds, 'seed')} with every run done and measured: needs at least 2"
+        return replace(_undecided(claim, why, lost), comparisons=comparisons, budget=budget)
+    p = deciding(claim, comparisons)[1]
+    judged = Judged(claim, comparisons, p, math.nan, Verdict.UNDECIDED, "", budget, lost)
+    favoured = frames if claim.distance else frames[:1] if _points_to(judged) else frames[1:]
+    if any(run.state is State.DIVERGED for part in favoured for run in part.runs):
+        return replace(judged, p=math.nan, reason="no verdict for a side of which runs diverged")
+    return judged
+
+
+def _by_stratum(frame: Frame, metric: Metric, match: Sequence[str]) -> dict[Key, dict[Any, float]]:
+    """stratum -> seed -> mean over its runs; a seed that lacks one of the stratum's runs is left out.
+
+    Repeats (see `replicates`) are averaged first, and count as one run.
+    """
+    numbers = metric.measure(frame).values
+    scale = np.log if metric.quantity.log else np.asarray
+    mixed = mixed_keys([frame.runs])
+    found: dict[Key, dict[Any, dict[Key, list[float]]]] = {}
+    for run, value in zip(frame.runs, numbers, strict=True):
+        usable = run.state is State.DONE and np.isfinite(value) and (value > 0 or not metric.quantity.log)
+        stratum = found.setdefault(tuple(map(run.value, match)), {})
+        repeats = stratum.setdefault(run.value("seed"), {}).setdefault(replicate(run, mixed), [])
+        repeats.append(float(scale(value)) if usable else math.nan)
+    means: dict[Key, dict[Any, float]] = {}
+    for key, seeds in found.items():
+        whole = max(map(len, seeds.values()))
+        means[key] = {
+            seed: float(np.mean([np.mean(repeats) for repeats in own.values()])) if len(own) == whole else math.nan
+            for seed, own in seeds.items()
+        }
+    return means
+
+
+def _constant(value: float, like: dict[Key, dict[Any, float]], metric: Metric) -> dict[Key, dict[Any, float]]:
+    """One number at every seed, on the scale of the metric."""
+    scaled = math.log(value) if metric.quantity.log else value
+    return {key: dict.fromkeys(seeds, scaled) for key, seeds in like.items()}
+
+
+def _compare(
+    claim: Claim, rival: Side, strata: list[tuple[dict[Any, float], dict[Any, float]]], keys: list[Key]
+) -> Comparison:
+    seeds = sorted({seed for pair in strata for side in pair for seed in side}, key=str)
+    first, second = [], []
+    for seed in seeds:
+        a = [ours.get(seed, math.nan) for ours, _ in strata]
+        b = [theirs.get(seed, math.nan) for _, theirs in strata]
+        if not np.isnan([*a, *b]).any():
+            first.append(float(np.mean(a)))
+            second.append(float(np.mean(b)))
+    sign = 1.0 if claim.metric.quantity.better == "up" else -1.0
+    hypothesis = _edge(claim)
+    test = None
+    if len(first) >= 2:
+        a, b = [sign * value for value in first], [sign * value for value in second]
+        test = paired_test(a, b, hypothesis)
+        if claim.distance:  # both edges must be rejected to say within, the nearer one to say beyond
+            other = paired_test(a, b, -hypothesis)
+            inside = abs(test.difference) <= hypothesis
+            near = test if test.difference > 0 else other
+            test = max(test, other, key=lambda t: t.p) if inside else near
+    back = np.exp if claim.metric.quantity.log else np.asarray
+    means = [float(back(np.mean(side))) if side else math.nan for side in (first, second)]
+    stratum = keys[0] if claim.distance and keys else ()
+    return Comparison(rival, means[0], means[1], test, len(first), len(seeds) - len(first), stratum)
+
+
+def _edge(claim: Claim) -> float:
+    return math.log1p(claim.margin) if claim.metric.quantity.log else claim.margin
+
+
+def _supports(claim: Claim, test: Test) -> bool:
+    edge = _edge(claim)
+    if claim.apart:
+        return abs(test.difference) > edge
+    return abs(test.difference) <= edge if claim.within else test.difference > edge
+
+
+def _points_to(judged: Judged) -> bool:
+    support = [_supports(judged.claim, c.test) for c in judged.comparisons if c.test]
+    return any(support) if judged.claim.apart else all(support)
+
+
+def deciding(claim: Claim, tested: Sequence[Comparison]) -> tuple[Comparison, float]:
+    """The comparison that the verdict rests on, of those that have a test, and the p-value of the whole.
+
+    One is enough to refute a claim (to hold one of `apart`), and is corrected for their number; else it takes all.
+    """
+    ranked = sorted(tested, key=lambda c: c.test.p if c.test else math.nan)
+    alone = [c for c in ranked if c.test and _supports(claim, c.test) == claim.apart]
+    decides = alone[0] if alone else ranked[-1]
+    assert decides.test
+    return decides, min(1.0, len(ranked) * decides.test.p) if alone else decides.test.p
+
+
+def _undecided(claim: Claim, reason: str, lost: dict[str, int]) -> Judged:
+    return Judged(claim, [], math.nan, math.nan, Verdict.UNDECIDED, reason, math.nan, lost)

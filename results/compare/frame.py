@@ -1,0 +1,198 @@
+"""Many runs as one table in memory (`load.load` fills it).
+
+A `Frame` is Arrow below, so that printing a table does not wait for pandas; `Frame.to_pandas` is for
+everybody else.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from batchlab.results.store.runs import State
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GROUPS = ("optimizer", "lr_schedule", "batch_schedule", "model", "dataset")
+AXES = (*GROUPS, "seed", "run_id")
+MISSING = "?"
+NO_RUNS = "no runs match: see `batchlab status` for what is there, or loosen --where"
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run in a frame: who it is, how it ended, and where its rows are."""
+
+    run_id: str
+    state: State
+    reason: str | None
+    info: dict[str, Any]
+    """The rest of `run.json`: versions, hardware, git, times."""
+    config: dict[str, Any]
+    labels: dict[str, Any]
+    overrides: dict[str, str]
+    rows: slice = field(default_factory=lambda: slice(0, 0))
+
+    def value(self, key: str) -> Any:
+        """A label, an axis, or a dotted key of the configuration; `MISSING` where the run has none.
+
+        Several keys with commas between give their values as one text, if the run has them all. A run that
+        never started is known by the overrides its sweep gave it.
+        """
+        if "," in key:
+            values = [self.value(part) for part in key.split(",")]
+            return MISSING if MISSING in values else " ".join(map(str, values))
+        if key in self.labels:
+            return self.labels[key]
+        if key == "run_id":
+            return self.run_id
+        value: Any = self.config
+        for part in key.split("."):
+            if not isinstance(value, dict) or part not in value:
+                return self.overrides.get(key, MISSING)
+            value = value[part]
+        if isinstance(value, dict):
+            return value.get("name", MISSING)
+        return str(value) if isinstance(value, list) else value
+
+    def matches(self, conditions: dict[str, list[str]]) -> bool:
+        """Whether every axis has one of the values named for it."""
+        return all(any(_same(self.value(key), text) for text in texts) for key, texts in conditions.items())
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Runs and their rows. Cheap to narrow: `select` shares the rows."""
+
+    runs: list[RunRow]
+    table: pa.Table
+    """The rows of all runs, one after another; one column a metric."""
+    names: frozenset[str]
+    """Every column that some run has, whether it was loaded or not."""
+    problems: list[str]
+    """One line a damaged file, which names the way out."""
+    ordered: bool = False
+    """Whether the runs come in an order somebody chose (a sweep's)."""
+    reread: Callable[[str], Frame] | None = field(default=None, repr=False, compare=False)
+    """Reads another stream of the same runs; None for a frame that was computed."""
+    measured: dict[str, Any] = field(default_factory=dict)
+    """What was measured apart from the runs, for a paper that asks for it (`RunStore.measured`)."""
+
+    def select(self, keep: Callable[[RunRow], bool]) -> Frame:
+        """The runs for which `keep` is true."""
+        return replace(self, runs=[run for run in self.runs if keep(run)])
+
+    def where(self, **values: Any) -> Frame:
+        """The runs whose axis or label equals the value (or is in it, when it is a list)."""
+        wanted = {k: v if isinstance(v, (list, tuple, set)) else [v] for k, v in values.items()}
+        return self.select(lambda run: all(run.value(key) in among for key, among in wanted.items()))
+
+    def stream(self, name: str) -> Frame:
+        """Rows of another stream of these runs: `steps`, or `layers`; none where there are none.
+
+        It is read when this is called.
+        """
+        if self.reread is None:
+            empty = [replace(run, rows=slice(0, 0)) for run in self.runs]
+            return replace(self, runs=empty, table=pa.table({}), names=frozenset())
+        read = self.reread(name)
+        rows = {run.run_id: run.rows for run in read.runs}
+        return replace(read, runs=[replace(run, rows=rows.get(run.run_id, slice(0, 0))) for run in self.runs])
+
+    def column(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """A metric over all rows, as float64, and where it was measured at all (NaN may be a measurement).
+
+        Raises ValueError, which lists what there is, for a name that no run has.
+        """
+        if name not in self.table.column_names:
+            if not self.runs:
+                raise ValueError(NO_RUNS)
+            if name not in self.names:
+                raise ValueError(unknown("metric", name, self.names))
+            rows = self.table.num_rows
+            return np.full(rows, np.nan), np.zeros(rows, dtype=bool)
+        column = self.table[name].combine_chunks()
+        if not pa.types.is_primitive(column.type) or pa.types.is_temporal(column.type):
+            raise ValueError(f"the column {name} holds no numbers")
+        valid = np.from_dlpack(column.is_valid().cast(pa.uint8())).astype(bool)
+        numbers = column.cast(pa.float64())  # its buffer, because to_numpy and fill_null import pandas
+        values = np.frombuffer(numbers.buffers()[1], np.float64)[numbers.offset :][: len(numbers)]
+        return np.where(valid, values, np.nan), valid
+
+    def values(self, key: str) -> list[Any]:
+        """The values of an axis over these runs: numbers in order, a sweep's in its order, else by name.
+
+        Raises ValueError, which lists what there is, for a key that no run has.
+        """
+        found = list(dict.fromkeys(run.value(key) for run in self.runs))
+        known = [value for value in found if value != MISSING]
+        if not known and found:
+            hint = "" if self.ordered else "; the labels that a sweep gives its runs are axes with --sweep NAME"
+            raise ValueError(unknown("axis", key, self.keys()) + hint)
+        if all(isinstance(value, (int, float)) for value in known):
+            return sorted(known)
+        return known if self.ordered else sorted(known, key=str)
+
+    def keys(self) -> list[str]:
+        """Every axis, label and dotted configuration key these runs know."""
+        names: dict[str, None] = dict.fromkeys(AXES)
+        for run in self.runs:
+            names.update(dict.fromkeys(run.labels))
+            names.update(dict.fromkeys(flatten(run.config)))
+        return list(names)
+
+    def to_pandas(self, *keys: str) -> pd.DataFrame:
+        """All rows as a DataFrame with the axes, labels, state and any further `keys` (`optimizer.lr`)."""
+        import pandas as pd
+
+        labels = dict.fromkeys(label for run in self.runs for label in run.labels)
+        lengths = [run.rows.stop - run.rows.start for run in self.runs]
+        indices = [np.arange(run.rows.start, run.rows.stop) for run in self.runs]
+        columns: dict[str, pd.Series[Any]] = {}
+        for key in dict.fromkeys(["state", *AXES, *labels, *keys]):
+            values = [run.state.value if key == "state" else run.value(key) for run in self.runs]
+            repeated = np.repeat(np.asarray(values), lengths)
+            numeric = np.issubdtype(repeated.dtype, np.number) or repeated.dtype == bool
+            columns[key] = pd.Series(repeated) if numeric else pd.Series(repeated, dtype="category")
+        rows = self.table.take(pa.array(np.concatenate(indices) if indices else [], pa.int64()))
+        measured: pd.DataFrame = rows.to_pandas()
+        return pd.concat([pd.DataFrame(columns), measured], axis=1)
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration by dotted keys; lists become text."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(value) if isinstance(value, list) else value
+    return flat
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """One line for a name that does not exist: the nearest ones, or the short ones of all that are there."""
+    names = sorted(known)
+    near = [key for key in names if key.endswith(f".{name}")] or difflib.get_close_matches(name, names, 2, 0.6)
+    short = [key for key in names if "." not in key]
+    hint = f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(short)}" if short else ""
+    return f"no run has the {what} {name}{hint}"
+
+
+def _same(value: Any, text: str) -> bool:
+    """Whether a configured value is what the user typed: 0.1 is 1e-1, null is None."""
+    if isinstance(value, bool) or value is None:
+        return text.lower() == {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, (int, float)):
+        try:
+            return float(text) == value
+        except ValueError:
+            return False
+    return str(value) == text

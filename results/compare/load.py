@@ -1,0 +1,166 @@
+"""Reading the rows of many runs: only the columns that are asked for, several files at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batchlab.results.compare.frame import AXES, Frame, RunRow
+from batchlab.results.store.record import CONFIG_KEY, read_stream, to_arrow
+from batchlab.results.store.runs import Run, RunStore, State
+
+THREADS = 2  # pyarrow lets go of the interpreter only while it decodes: more threads do not help
+
+
+def load(
+    store: RunStore,
+    sweep: str | None = None,
+    *,
+    where: Iterable[str] = (),
+    columns: Iterable[str] | None = None,
+    stream: str = "metrics",
+) -> Frame:
+    """Load the rows of a store's runs, or of one sweep's.
+
+    where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE` on an axis, a label or a dotted configuration key;
+    all must hold. columns: the metrics to read (all). stream: metrics, steps or layers.
+
+    A run whose files are damaged stays, in the state `damaged`; a line in `Frame.problems` names the file
+    and the way out. Runs that are not over are read from their lines.
+
+    Raises ValueError for a condition that cannot be read or names an axis that no run has.
+    """
+    asked = [*where]
+    conditions = parse_where(asked)
+    chosen = None if columns is None else frozenset(columns)
+    manifest = [] if sweep is None else store.sweep(sweep).entries
+    overrides = {entry.run_id: dict(_split(text) for text in entry.overrides) for entry in manifest}
+
+    def read(item: tuple[Run, dict[str, Any]]) -> _Read:
+        run, labels = item
+        return _Reader(run, labels, overrides.get(run.run_id, {}), conditions, chosen, stream).read()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        results = list(pool.map(read, store.select(sweep)))
+    _check(conditions, results, ordered=sweep is not None)
+    results = [result for result in results if result.kept]
+    tables, runs, start = [], [], 0
+    for result in results:
+        stop = start + result.table.num_rows
+        runs.append(replace(result.run, rows=slice(start, stop)))
+        tables.append(result.table)
+        start = stop
+    table = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+    names = frozenset(name for result in results for name in result.names)
+    problems = [result.run.reason or "" for result in results if result.run.state is State.DAMAGED]
+    again = partial(load, store, sweep, where=asked)
+    return Frame(runs, table, names, problems, sweep is not None, lambda name: again(stream=name))
+
+
+def parse_where(where: Iterable[str], option: str = "--where") -> dict[str, list[str]]:
+    """`["optimizer=shb,nshb", "seed=0"]` as `{"optimizer": ["shb", "nshb"], "seed": ["0"]}`.
+
+    option: what the user wrote them after, for the ValueError about one that cannot be read.
+    """
+    conditions: dict[str, list[str]] = {}
+    for condition in where:
+        key, separator, values = condition.partition("=")
+        if not separator or not key.strip() or not values.strip():
+            raise ValueError(f"{option} takes AXIS=VALUE or AXIS=VALUE,VALUE; not {condition!r}")
+        conditions[key.strip()] = [value.strip() for value in values.split(",")]
+    return conditions
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What became of one run."""
+
+    run: RunRow
+    kept: bool
+    table: pa.Table
+    names: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class _Reader:
+    run: Run
+    labels: dict[str, Any]
+    overrides: dict[str, str]
+    conditions: dict[str, list[str]]
+    columns: frozenset[str] | None
+    stream: str
+
+    def read(self) -> _Read:
+        """The run's rows, none where it is damaged or not wanted. Never raises."""
+        state = self.run.read_state()
+        row = RunRow(self.run.run_id, state.state, state.reason, state.info, {}, self.labels, self.overrides)
+        try:
+            if self.run.sealed(self.stream).exists():
+                return self._sealed(row)
+            row = replace(row, config=_configuration(self.run))
+            return self._lines(row)
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            row = replace(row, state=State.DAMAGED, reason=self._reason(error))
+            if not row.config:
+                row = replace(row, config=_configuration(self.run, strict=False))
+            return _Read(row, row.matches(self.conditions), pa.table({}))
+
+    def _sealed(self, row: RunRow) -> _Read:
+        with pq.ParquetFile(self.run.sealed(self.stream), memory_map=True) as file:
+            row = replace(row, config=json.loads(file.schema_arrow.metadata[CONFIG_KEY]))
+            if not row.matches(self.conditions):
+                return _Read(row, kept=False, table=pa.table({}))
+            names = [name for name in file.schema_arrow.names if name not in AXES]
+            return _Read(row, True, file.read(self._wanted(names), use_threads=False), names)
+
+    def _lines(self, row: RunRow) -> _Read:
+        if not row.matches(self.conditions):
+            return _Read(row, kept=False, table=pa.table({}))
+        rows = read_stream(self.run, self.stream)
+        names = list(dict.fromkeys(name for line in rows for name in line))
+        table = to_arrow(rows, {}) if rows else pa.table({})
+        return _Read(row, True, table.select(self._wanted(names)), names)
+
+    def _wanted(self, names: Sequence[str]) -> list[str]:
+        return [name for name in names if self.columns is None or name in self.columns]
+
+    def _reason(self, error: Exception) -> str:
+        path = self.run.sealed(self.stream)
+        if not path.exists():
+            return " ".join(str(error).split())
+        why = " ".join(str(error).split()).partition(". ")[0][:80]
+        return f"{path} is damaged ({why}): delete {self.run.folder} to train the run again"
+
+
+def _configuration(run: Run, *, strict: bool = True) -> dict[str, Any]:
+    """The frozen configuration of a run that is not sealed; empty where there is none."""
+    import yaml
+
+    try:
+        config = yaml.load(run.config.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except FileNotFoundError:
+        return {}
+    except (yaml.YAMLError, OSError) as error:
+        if not strict:
+            return {}
+        why = f"{run.config} is damaged: delete {run.folder} to train the run again"
+        raise ValueError(why) from error
+    return config if isinstance(config, dict) else {}
+
+
+def _split(override: str) -> tuple[str, str]:
+    key, _, value = override.partition("=")
+    return key.lstrip("+~"), value
+
+
+def _check(conditions: dict[str, list[str]], results: list[_Read], *, ordered: bool) -> None:
+    every = Frame([result.run for result in results], pa.table({}), frozenset(), [], ordered)
+    for key in conditions:
+        every.values(key)  # says so when no run has it

@@ -1,0 +1,263 @@
+"""Metrics: which are better up or down, how they are written, and how one number is taken from a run's rows.
+
+test_accuracy                   the last row
+min:full_gradient_norm          least over the run; also max: and mean:
+samples_to:test_accuracy>=0.9   how much until a row first meets the target; also steps_to, epochs_to,
+                                passes_to (of a finite-sum solver, the same column), gradients_to (component
+                                gradients) and seconds_to (training time)
+min:train_loss@steps<=1000      the same up to a budget; between two rows it is interpolated, on a logarithmic scale
+                                where the quantity has one
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.store.runs import State
+
+Direction = Literal["up", "down"]
+CLOCKS = {
+    "samples": "samples",
+    "steps": "steps",
+    "epochs": "epoch",
+    "passes": "epoch",
+    "gradients": "gradients",
+    "seconds": "train_seconds",
+}
+"""What can be counted, and the column that counts it."""
+ROUNDED_UP = 1 + 1e-9
+"""Epochs and seconds are sums of floats: a row this little beyond a budget lies within it."""
+
+CLOCK_LABELS = {
+    "samples": "samples",
+    "steps": "steps",
+    "epochs": "epochs",
+    "passes": "passes",
+    "gradients": "component gradients",
+    "seconds": "training time",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """What is known of a measured column."""
+
+    better: Direction | None = None
+    """None: not a matter of better or worse (batch size), so nothing is called best."""
+    label: str = ""
+    unit: str = ""
+    scale: float = 1.0
+    """Shown values are stored values times this."""
+    log: bool = False
+    """Spans orders of magnitude: logarithmic axes, and differences are ratios. (Counts are, as times to a target.)"""
+
+
+# The registry: the first pattern that matches the whole column name.
+QUANTITIES: tuple[tuple[str, Quantity], ...] = (
+    (r"test_accuracy", Quantity("up", "test accuracy", "%", 100)),
+    (r"train_accuracy", Quantity("up", "train accuracy", "%", 100)),
+    (r".*accuracy.*", Quantity("up", "", "%", 100)),
+    (r"test_loss", Quantity("down", "test loss")),
+    (r"train_loss", Quantity("down", "train loss", log=True)),
+    (r"full_gradient_norm", Quantity("down", "full gradient norm", log=True)),
+    (r"full_gradient_norm_paper", Quantity("down", "full gradient norm (as the paper)", log=True)),
+    (r".*(loss|gap|error|mse).*", Quantity("down", log=True)),
+    # of layers.parquet: r, the multiplier that comes of a gradient's signal-to-noise ratio
+    (r"gsnr", Quantity(None, "mean signal-to-noise ratio, not normalised", log=True)),
+    (r"mean", Quantity(None, "mean multiplier")),
+    (r"q\d\d", Quantity(None, "quantile of the multiplier")),
+    (r"clipped_low", Quantity(None, "share at the lower clip", "%", 100)),
+    (r"clipped_high", Quantity(None, "share at the upper clip", "%", 100)),
+    (r".*gradient_norm.*", Quantity("down", log=True)),
+    (r".*(auc|f1|r2).*", Quantity("up")),
+    (r".*seconds", Quantity("down", "", "s")),
+    (r"samples|steps|epochs?|gradients", Quantity("down", log=True)),
+    (r"batch_size|average_batch", Quantity(log=True)),
+)
+
+
+def quantity(name: str) -> Quantity:
+    """What the registry knows of a column; a `Quantity` without direction where it knows nothing."""
+    return next((known for pattern, known in QUANTITIES if re.fullmatch(pattern, name)), Quantity())
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One number a run, aligned with `Frame.runs`; NaN where there is none."""
+
+    values: NDArray[np.float64]
+    missed: NDArray[np.bool_]
+    """The run has rows, but never reached the target."""
+
+
+_GRAMMAR = re.compile(
+    r"(?:(?P<reduce>last|min|max|mean|(?P<clock>samples|steps|epochs|passes|gradients|seconds)_to):)?"
+    r"(?P<name>[A-Za-z_]\w*)"
+    r"(?:(?P<sign>>=|<=)(?P<target>[^@]+))?"
+    r"(?:@(?P<budget>samples|steps|epochs|passes|gradients|seconds)<=(?P<limit>.+))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A way to take one number from a run's rows; `Metric.parse` reads the grammar of this module."""
+
+    name: str
+    reduce: str = "last"
+    """last, min, max, mean, or a clock: how much of it until the target."""
+    sign: str = ""
+    target: float = 0.0
+    budget: str = ""
+    limit: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> Metric:
+        """Read a metric. ValueError, which shows the grammar, when it is none.
+
+        >>> Metric.parse("samples_to:test_accuracy>=0.9").columns
+        ('test_accuracy', 'samples')
+        """
+        match = _GRAMMAR.fullmatch(text.replace(" ", ""))
+        to = bool(match and match["clock"])
+        if match is None or to != bool(match["sign"]):
+            raise ValueError(
+                f"cannot read the metric {text!r}: write NAME, min:NAME, max:NAME, mean:NAME or "
+                "samples_to:NAME>=NUMBER (steps_to, epochs_to, gradients_to, seconds_to; >= or <=)"
+            )
+        try:
+            target = float(match["target"] or 0)
+            limit = float(match["limit"] or 0)
+        except ValueError:
+            raise ValueError(f"the target in the metric {text!r} is not a number") from None
+        if match["clock"] and quantity(match["name"]).unit == "%" and not 0 <= target <= 1:
+            name, sign = match["name"], match["sign"]
+            write = f": write {name}{sign}{target / 100:g} for {target:g} %" if 1 < target <= 100 else ""
+            raise ValueError(f"the target in the metric {text!r}: {name} is a share, from 0 to 1{write}")
+        reduce = match["clock"] or match["reduce"] or "last"
+        return cls(match["name"], reduce, match["sign"] or "", target, match["budget"] or "", limit)
+
+    def __str__(self) -> str:
+        text = self.name if self.reduce == "last" else f"{self.reduce}:{self.name}"
+        if self.reduce in CLOCKS:
+            text = f"{self.reduce}_to:{self.name}{self.sign}{self.target:g}"
+        return f"{text}@{self.budget}<={self.limit:g}" if self.budget else text
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it is computed from."""
+        clocks = [CLOCKS[clock] for clock in (self.reduce, self.budget) if clock in CLOCKS]
+        return (self.name, *clocks)
+
+    @property
+    def quantity(self) -> Quantity:
+        """What its values are; a time to a target is better down, in the clock's unit."""
+        if self.reduce in CLOCKS:
+            return Quantity("down", unit="s" if self.reduce == "seconds" else "", log=True)
+        return quantity(self.name)
+
+    @property
+    def label(self) -> str:
+        """For people: `least full gradient norm`, `test accuracy [%]`."""
+        known = quantity(self.name)
+        name = known.label or self.name.replace("_", " ")
+        at = f" {self.within}" if self.budget else ""
+        if self.reduce in CLOCKS:
+            sign = {">=": "≥", "<=": "≤"}[self.sign]
+            target = f"{self.target * known.scale:g}{' %' if known.unit == '%' else ''}"
+            return f"{CLOCK_LABELS[self.reduce]} to {name} {sign} {target}{at}"
+        word = {"last": "", "min": "least ", "max": "greatest ", "mean": "mean "}[self.reduce]
+        return word + name + at
+
+    @property
+    def within(self) -> str:
+        """The budget in words: `within 1,000 steps`."""
+        limit = f"{self.limit:,.0f}" if self.limit >= 1000 else f"{self.limit:.4g}"
+        return f"within {limit} {'s' if self.budget == 'seconds' else self.budget}"
+
+    @property
+    def title(self) -> str:
+        """The label with its unit."""
+        unit = self.quantity.unit
+        return f"{self.label} [{unit}]" if unit else self.label
+
+    def measure(self, frame: Frame) -> Measured:
+        """One number a run of the frame. Raises ValueError for a column that no run has."""
+        values, valid = frame.column(self.name)
+        clock = frame.column(CLOCKS[self.reduce])[0] if self.reduce in CLOCKS else None
+        spent = frame.column(CLOCKS[self.budget])[0] if self.budget else None
+        out = np.full(len(frame.runs), np.nan)
+        missed = np.zeros(len(frame.runs), dtype=bool)
+        for i, run in enumerate(frame.runs):
+            mask = valid[run.rows]
+            if spent is not None and clock is not None:
+                mask = mask & (spent[run.rows] <= self.limit * ROUNDED_UP)
+            own = values[run.rows][mask]
+            if not len(own):
+                continue
+            if clock is not None:
+                reached = own >= self.target if self.sign == ">=" else own <= self.target
+                missed[i] = not reached.any()
+                if reached.any():  # the row that met it: no interpolation, evaluations are the resolution
+                    out[i] = clock[run.rows][mask][int(reached.argmax())]
+            elif spent is not None:
+                out[i] = self._within(own, spent[run.rows][mask])
+            else:
+                out[i] = _REDUCTIONS[self.reduce](own)
+        return Measured(out, missed)
+
+    def _within(self, own: NDArray[np.float64], spent: NDArray[np.float64]) -> float:
+        """Reduced over the rows within the budget; last, min and max run on to the budget towards the row after it.
+
+        Else runs that are evaluated at other places would be compared at other places.
+        """
+        inside = int(np.searchsorted(spent, self.limit * ROUNDED_UP, "right"))
+        if inside == 0:
+            return math.nan
+        now = _REDUCTIONS[self.reduce](own[:inside])
+        if self.reduce == "mean" or inside == len(own) or spent[inside - 1] >= self.limit:
+            return now
+        then = _REDUCTIONS[self.reduce](own[: inside + 1])
+        if not math.isfinite(then):
+            return now
+        share = (self.limit - spent[inside - 1]) / (spent[inside] - spent[inside - 1])
+        if self.quantity.log and min(now, then) > 0:
+            return float(now * (then / now) ** share)
+        return float(now + share * (then - now))
+
+
+_REDUCTIONS: dict[str, Callable[[NDArray[np.float64]], float]] = {
+    "last": lambda own: float(own[-1]),
+    "min": lambda own: float(np.fmin.reduce(own)),  # the least that was a number
+    "max": lambda own: float(np.fmax.reduce(own)),
+    "mean": lambda own: float(own.mean()),
+}
+
+
+def budgets(frame: Frame, clock: str) -> dict[str, float]:
+    """How much of a clock each run spent in all, by run id; runs without rows are left out."""
+    column, _ = frame.column(CLOCKS[clock])
+    return {run.run_id: float(column[run.rows][-1]) for run in frame.runs if has_rows(run)}
+
+
+def common_budget(frames: Iterable[Frame], clock: str) -> float:
+    """The largest amount of a clock that every run that is done has; NaN where there is none."""
+    done = (frame.select(lambda run: run.state is State.DONE) for frame in frames)
+    return min((amount for frame in done for amount in budgets(frame, clock).values()), default=math.nan)
+
+
+def has_rows(run: RunRow) -> bool:
+    """Whether anything was recorded of a run."""
+    return bool(run.rows.stop > run.rows.start)
+
+
+def columns_of(metrics: Sequence[Metric]) -> set[str]:
+    """The columns that these metrics need."""
+    return {column for metric in metrics for column in metric.columns}

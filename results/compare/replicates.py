@@ -1,0 +1,72 @@
+"""What counts as a replicate: runs of one method that differ in their seed.
+
+A run of the same seed that differs from another only in what cannot change a number (the sweep again with
+`log.train_accuracy=true`) is its repeat, no evidence of its own: repeats are averaged before anything is counted,
+as `claims` does. Whatever else differs between runs that are put together mixes methods, and is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from batchlab.results.compare.frame import GROUPS, RunRow, flatten
+from batchlab.results.show.sheet import count, listing
+from batchlab.results.store.runs import State
+
+Key = tuple[Any, ...]
+IRRELEVANT = ("executor.", "log.", "seed", "train.device", "train.checkpoint_seconds", "dataset.root")
+"""What may differ between runs without it making two methods. Not `nproc`: BatchNorm sees a rank's share of a batch."""
+NAMED = 6
+"""Keys that a note names."""
+
+
+def replicate(run: RunRow, mixed: Sequence[str]) -> Key:
+    """What a run is paired by with runs of other cells: its seed, and what else varies. Repeats share it."""
+    return (run.value("seed"), *map(run.value, mixed))
+
+
+def mixed_keys(groups: Iterable[Sequence[RunRow]]) -> list[str]:
+    """Configuration keys, beside the seed, that differ between runs of one group.
+
+    A choice of a group (optimizer) stands for all the keys that come with it.
+    """
+    found: dict[str, None] = {}
+    for group in groups:
+        flat = [flatten(run.config) for run in group if run.config]
+        if len(flat) < 2:
+            continue
+        first = flat[0]
+        for other in flat[1:]:
+            if other == first:
+                continue
+            different = [key for key in first.keys() | other.keys() if first.get(key) != other.get(key)]
+            chosen = {name for name in GROUPS if f"{name}.name" in different}
+            for key in sorted(different):
+                group_name = key.partition(".")[0]
+                if not key.startswith(IRRELEVANT):
+                    found[group_name if group_name in chosen else key] = None
+    return list(found)
+
+
+def mixed_note(what: str, mixed: Sequence[str], options: str = "") -> list[str]:
+    """`cells mix runs that differ in nproc: add it to --rows, or use --where`; nothing where nothing is mixed.
+
+    options: where a user would add them; none where that is not for the reader to do.
+    """
+    if not mixed:
+        return []
+    more = [f"{len(mixed) - NAMED} more"] if len(mixed) > NAMED else []
+    way_out = f": add {'it' if len(mixed) == 1 else 'them'} to {options}, or use --where" if options else ""
+    return [f"{what} mix runs that differ in {listing([*mixed[:NAMED], *more])}{way_out}"]
+
+
+def repeats_note(groups: Iterable[Sequence[RunRow]], mixed: Sequence[str]) -> list[str]:
+    """`6 runs of 3 seeds: repeats were averaged`, of the group with the most; nothing where no run is repeated."""
+    done = [[run for run in group if run.state is State.DONE] for group in groups]
+    sizes = [(len(group), len({replicate(run, mixed) for run in group})) for group in done]
+    runs, n = max(sizes, key=lambda size: size[0] - size[1], default=(0, 0))
+    if runs == n:
+        return []
+    of = count(n, "seed and setting", "seeds and settings") if mixed else count(n, "seed")
+    return [f"{count(runs, 'run')} of {of}: repeats were averaged"]

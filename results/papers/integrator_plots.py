@@ -1,0 +1,180 @@
+"""Figures of the integrators of arXiv 2409.04707: order of accuracy, stability limit, learning-rate grids."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from batchlab.results.show.plot import COLORS, DASHES, GREY, INK, Drawing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MARKERS = "osD^vP*Xh"
+FILL = "#8fb3d1"
+RATES = "Train loss at the end over each scheme's learning rates (×: learnt nothing, or a run was lost)"
+
+
+@dataclass(frozen=True)
+class Integrators(Drawing):
+    """How closely each scheme follows the flow, and how long its steps may be: measured, and in theory.
+
+    The errors are distances from the exact flow at time 1 after that many steps; the limits are the largest
+    learning rate x curvature at which a quadratic still converges.
+    """
+
+    steps: Sequence[int]
+    errors: Mapping[str, Sequence[float]]
+    """scheme -> its error at each of `steps`; the legend gives its slope against the step length."""
+    limits: Mapping[str, float]
+    theory: Mapping[str, float]
+    """scheme -> limit of the formula, where it is known."""
+
+    @property
+    def drawable(self) -> bool:
+        """Whether they were measured."""
+        return bool(self.errors and self.limits)
+
+    def figure(self) -> Figure:
+        """Errors on the left, limits on the right."""
+        from matplotlib.figure import Figure
+
+        if not self.drawable:
+            raise ValueError("the integrators were not measured: `batchlab reproduce numerical_sgd` does it")
+        figure = Figure(figsize=(12.5, 4.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        self._errors(left)
+        self._limits(right)
+        for axes in (left, right):
+            _dress(axes)
+        return figure
+
+    def _errors(self, axes: Axes) -> None:
+        lengths = [1 / n for n in self.steps]
+        for i, (scheme, values) in enumerate(self.errors.items()):
+            look = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)], "ms": 5}
+            label = f"{scheme}: {slope(lengths, values):.2f}"
+            axes.loglog(lengths, values, lw=1.3, ls=DASHES[i // len(COLORS)], label=label, **look)
+        axes.set_xticks(lengths, [f"1/{n}" for n in self.steps])
+        axes.minorticks_off()
+        axes.set_xlabel("step length")
+        axes.set_ylabel("distance from the exact flow at time 1")
+        axes.set_title("Order of accuracy", loc="left", fontsize=10, color=INK)
+        legend = axes.legend(title="slope", loc="upper left", bbox_to_anchor=(1, 1), **_PLAIN)
+        legend.get_title().set_color(GREY)
+
+    def _limits(self, axes: Axes) -> None:
+        schemes = list(self.limits)
+        axes.barh(schemes, list(self.limits.values()), color=FILL, height=0.62)
+        for row, scheme in enumerate(schemes):
+            limit = self.limits[scheme]
+            if scheme in self.theory:
+                axes.plot([self.theory[scheme]] * 2, [row - 0.31, row + 0.31], color=COLORS[1], lw=2)
+            axes.annotate(
+                f"{limit:.3f}", (limit, row), (6, 0), textcoords="offset points", va="center", fontsize=8, color=INK
+            )
+        axes.plot([], [], color=COLORS[1], lw=2, label="theory")
+        axes.invert_yaxis()
+        axes.set_xlim(0, max(self.limits.values()) * 1.18)
+        axes.set_xlabel("largest stable learning rate × curvature")
+        axes.set_title("Stability limit", loc="left", fontsize=10, color=INK)
+        axes.legend(loc="lower right", **_PLAIN)
+
+
+@dataclass(frozen=True)
+class Rates(Drawing):
+    """The loss at the end against the learning rate in shares of the scheme's own limit, a panel a problem."""
+
+    losses: Mapping[str, Mapping[str, Mapping[float, float]]]
+    """problem -> scheme -> share -> loss; not finite: some run did not finish."""
+    ceiling: Mapping[str, float]
+    """problem -> loss above which nothing was learnt; what lies above is drawn as a cross on the edge."""
+
+    @property
+    def drawable(self) -> bool:
+        """Whether some run has ended."""
+        return any(math.isfinite(loss) for losses in self.losses.values() for _, _, loss in _points(losses))
+
+    def figure(self) -> Figure:
+        """A panel a problem."""
+        from matplotlib.figure import Figure
+
+        if not self.drawable:
+            raise ValueError("no run has a loss yet: see `batchlab status`")
+        figure = Figure(figsize=(4.2 * len(self.losses) + 0.4, 4.3), layout="constrained")
+        panels = figure.subplots(1, len(self.losses), squeeze=False)[0]
+        schemes = list(dict.fromkeys(scheme for losses in self.losses.values() for scheme in losses))
+        for axes, (problem, losses) in zip(panels, self.losses.items(), strict=True):
+            self._panel(axes, problem, losses, schemes)
+            axes.set_xlabel("learning rate, in shares of the scheme's own limit")
+            axes.set_title(problem, loc="left", fontsize=10, color=INK)
+            _dress(axes)
+        panels[0].set_ylabel("train loss at the end")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=3, **_PLAIN)
+        figure.suptitle(RATES, x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
+        return figure
+
+    def _panel(
+        self, axes: Axes, problem: str, losses: Mapping[str, Mapping[float, float]], schemes: Sequence[str]
+    ) -> None:
+        from matplotlib.transforms import offset_copy
+
+        ceiling = self.ceiling.get(problem, math.inf)
+        shares = sorted({share for own in losses.values() for share in own})
+        inside = [loss for _, _, loss in _points(losses) if 0 < loss <= ceiling]
+        for i, scheme in enumerate(schemes):
+            own = losses.get(scheme, {})
+            color, marker = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
+            good = [(share, own[share]) for share in sorted(own) if 0 < own[share] <= ceiling]
+            drawn = list(zip(*good, strict=True)) or [(), ()]
+            style = DASHES[i // len(COLORS)]
+            axes.plot(*drawn, color=color, marker=marker, ms=4.5, lw=1.3, ls=style, label=scheme)
+            lost = [share for share in own if not 0 < own[share] <= ceiling]
+            if lost:  # beside each other, so that nine crosses at one share can be told apart
+                aside = offset_copy(
+                    axes.get_xaxis_transform(),
+                    axes.get_figure(root=True),
+                    x=5.0 * (i - len(schemes) / 2),
+                    units="points",
+                )
+                axes.plot(lost, [1.0] * len(lost), "x", color=color, ms=6, mew=1.6, transform=aside, clip_on=False)
+        axes.set_xscale("log")
+        axes.set_xlim(shares[0] / 1.5, shares[-1] * 1.5)
+        axes.set_xticks(shares, [share_text(share) for share in shares])
+        axes.minorticks_off()
+        axes.set_yscale("log")
+        if inside:
+            axes.set_ylim(min(inside) / 1.6, max(inside) * 2.5)
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """Of the least-squares line through log(y) against log(x): the order of accuracy."""
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def share_text(share: float) -> str:
+    """`0.25`, `1/64`."""
+    return f"{share:.3g}" if share >= 0.1 else f"1/{round(1 / share)}"
+
+
+def _points(losses: Mapping[str, Mapping[float, float]]) -> list[tuple[str, float, float]]:
+    return [(scheme, share, loss) for scheme, own in losses.items() for share, loss in own.items()]
+
+
+def _dress(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(INK)
+    axes.tick_params(which="both", colors=INK, labelsize=8)
+    axes.grid(True, which="major", color="#8c959f", alpha=0.25, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.xaxis.label.set(color=INK, fontsize=9)
+    axes.yaxis.label.set(color=INK, fontsize=9)
+
+
+_PLAIN = {"frameon": False, "fontsize": 8.5, "labelcolor": INK}

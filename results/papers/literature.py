@@ -1,0 +1,77 @@
+"""The papers' published numbers, as data: `published/PAPER.csv`, each row with its place and how sure it is."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchlab.results.show.sheet import Column, Sheet, Text
+
+FOLDER = Path(__file__).parents[1] / "published"
+CERTAINTIES = ("read", "digitised", "reconstructed", "checked")
+"""read in the paper or its authors' code; digitised off a figure; reconstructed; checked by our calculation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One published number."""
+
+    paper: str
+    table_or_figure: str
+    """`unknown` where the number is sure but its place is not; `reference` for our own calculation."""
+    certainty: str
+    dataset: str
+    model: str
+    method: str
+    setting: str
+    metric: str
+    """In the grammar of `metrics` where it is one of ours."""
+    value: float
+    unit: str
+    note: str
+
+
+TEXTS = tuple(name for name in Published.__slots__ if name != "value")
+
+
+def papers() -> list[str]:
+    """Names of the papers that have published numbers here."""
+    return sorted(path.stem for path in FOLDER.glob("*.csv"))
+
+
+def published(paper: str) -> list[Published]:
+    """The published numbers of a paper. ValueError, which lists the papers, for one that is not there."""
+    path = FOLDER / f"{paper}.csv"
+    if paper not in papers():
+        raise ValueError(f"no published numbers of {paper}; there is {', '.join(papers())}")
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [Published(**{name: row[name] for name in TEXTS}, value=float(row["value"])) for row in rows]
+
+
+def published_sheet(title: str, numbers: Iterable[Published], notes: Iterable[str] = ()) -> Sheet:
+    """Published numbers as they were printed: a line a method and setting, a column a metric."""
+    chosen = list(numbers)
+    metrics = list(dict.fromkeys(number.metric for number in chosen))
+    lines: dict[tuple[str, str, str, str], dict[str, Published]] = {}
+    for number in chosen:
+        place = (number.method, number.setting, number.paper, number.certainty)
+        lines.setdefault(place, {})[number.metric] = number
+    columns = [Column((name,)) for name in ("method", "setting")]
+    columns += [Column((metric,), "right") for metric in metrics]
+    columns += [Column(("from",)), Column(("how sure",))]
+    rows = []
+    for (method, setting, paper, certainty), found in lines.items():
+        cells = [_shown(found.get(metric)) for metric in metrics]
+        rows.append([Text(method), Text(setting), *cells, Text(paper, tone="dim"), Text(certainty, tone="dim")])
+    records = [{name: getattr(number, name) for name in Published.__slots__} for number in chosen]
+    remarks = list(dict.fromkeys(number.note for number in chosen if number.note))
+    return Sheet(title, columns, rows, [*notes, *remarks], records, "no published numbers")
+
+
+def _shown(number: Published | None) -> Text:
+    if number is None:
+        return Text("")
+    return Text(f"{number.value:,.10g}{' %' if number.unit == '%' else ''}")

@@ -1,0 +1,152 @@
+"""Figures of VRGD (arXiv 2309.13681): the toy's weights over time, and accuracy against the learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from batchlab.results.compare.curves import curves
+from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.metrics import Metric
+from batchlab.results.show.plot import COLORS, GREY, INK, Drawing
+from batchlab.results.store.runs import State
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MARKERS = "os^D"
+WINDOW = 10
+
+
+@dataclass(frozen=True)
+class Weights(Drawing):
+    """Each weight against the steps, a column a method; below it the signal-to-noise ratio of its gradient."""
+
+    frame: Frame
+    """With the label `method` and the columns w1, gsnr_w1, ..."""
+    weights: Sequence[int]
+    title: str = ""
+
+    @property
+    def drawable(self) -> bool:
+        """Whether the weights were recorded."""
+        return {f"w{i}" for i in self.weights} <= self.frame.names
+
+    def figure(self) -> Figure:
+        """Means over the runs that are done."""
+        from matplotlib import colormaps
+        from matplotlib.figure import Figure
+        from matplotlib.lines import Line2D
+
+        if not self.drawable:
+            raise ValueError("the weights were not recorded: train with log.parameters=true")
+        methods = self.frame.values("method")
+        figure = Figure(figsize=(3.7 * len(methods) + 0.9, 5.6), layout="constrained")
+        panels = figure.subplots(2, len(methods), sharex=True, sharey="row", squeeze=False)
+        shades = colormaps["viridis"](np.linspace(0, 0.93, len(self.weights)))
+        for j, method in enumerate(methods):
+            part = self.frame.where(method=method)
+            for i, shade in zip(self.weights, shades, strict=True):
+                self._line(panels[0, j], part, f"w{i}", shade, log=False)
+                self._line(panels[1, j], part, f"gsnr_w{i}", shade, log=True)
+            panels[0, j].set_title(str(method), loc="left", fontsize=9.5, color=INK)
+            panels[1, j].set_xlabel("steps", fontsize=9, color=INK)
+            if not panels[1, j].lines:
+                panels[1, j].text(
+                    0.5, 0.5, "not measured", ha="center", color=GREY, fontsize=8, transform=panels[1, j].transAxes
+                )
+        panels[1, 0].set_yscale("log")
+        panels[0, 0].set_ylabel("weight", fontsize=9, color=INK)
+        panels[1, 0].set_ylabel(f"signal-to-noise ratio\n(geometric mean of {WINDOW} steps)", fontsize=9, color=INK)
+        for axes in panels.flat:
+            _dress(axes)
+        handles = [Line2D([], [], color=c, lw=2, label=f"w{i}") for i, c in zip(self.weights, shades, strict=True)]
+        figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=8.5, labelcolor=INK)
+        figure.suptitle(self.title, x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
+        return figure
+
+    def _line(self, axes: Axes, part: Frame, name: str, shade: Any, *, log: bool) -> None:
+        if name not in part.names:
+            return
+        for line in curves(part, Metric(name), "steps", "method", log=log):
+            y = line.mean
+            x = line.x
+            if log and len(y) >= WINDOW:  # one step's ratio is noisy, and flips where the step overshoots
+                y = np.exp(np.lib.stride_tricks.sliding_window_view(np.log(y), WINDOW).mean(axis=1))
+                x = x[WINDOW - 1 :]
+            axes.plot(x, y, color=shade, lw=1.5)
+
+
+@dataclass(frozen=True)
+class Rates(Drawing):
+    """A metric against the learning rate: a row a pair, a column a batch size, a line a variant; a dot a run."""
+
+    frame: Frame
+    """With the labels `pair`, `batch`, `variant` and `lr`."""
+    metric: Metric
+    title: str = ""
+
+    @property
+    def drawable(self) -> bool:
+        """Whether some run measured the metric."""
+        return self.metric.name in self.frame.names and bool(self.frame.runs)
+
+    def figure(self) -> Figure:
+        """Lines are means over the seeds that are done; a cross on the axis is a run that diverged."""
+        from matplotlib.figure import Figure
+        from matplotlib.lines import Line2D
+
+        if not self.drawable:
+            raise ValueError(f"no run has a row of {self.metric.name} yet: see `batchlab status`")
+        pairs, batches, variants = (self.frame.values(key) for key in ("pair", "batch", "variant"))
+        figure = Figure(figsize=(3.1 * len(batches) + 0.6, 2.2 * len(pairs) + 0.9), layout="constrained")
+        panels = figure.subplots(len(pairs), len(batches), squeeze=False)
+        for i, pair in enumerate(pairs):
+            for j, batch in enumerate(batches):
+                axes = panels[i, j]
+                part = self.frame.where(pair=pair, batch=batch)
+                for k, variant in enumerate(variants):
+                    self._line(axes, part.where(variant=variant), k)
+                axes.set_xscale("log")
+                rates = sorted({run.value("lr") for run in part.runs})
+                axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
+                axes.minorticks_off()
+                if i == 0:
+                    axes.set_title(f"batch {batch}", loc="left", fontsize=9.5, color=INK)
+                if i == len(pairs) - 1:
+                    axes.set_xlabel("learning rate", fontsize=9, color=INK)
+                if j == 0:
+                    axes.set_ylabel(f"{pair}\n{self.metric.title}", fontsize=9, color=INK)
+                _dress(axes)
+        handles = [
+            Line2D([], [], color=COLORS[k], marker=MARKERS[k], ms=4, lw=1.7, label=str(variant))
+            for k, variant in enumerate(variants)
+        ]
+        figure.legend(handles=handles, loc="outside lower left", ncols=4, frameon=False, fontsize=8.5, labelcolor=INK)
+        figure.suptitle(self.title, x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
+        return figure
+
+    def _line(self, axes: Axes, part: Frame, k: int) -> None:
+        values = self.metric.quantity.scale * self.metric.measure(part).values
+        done = [run.state is State.DONE for run in part.runs]
+        rates = np.array([float(run.value("lr")) for run in part.runs])
+        keep = np.array(done, dtype=bool) & np.isfinite(values)
+        x = np.unique(rates[keep])
+        color = COLORS[k]
+        axes.plot(x, [values[keep & (rates == rate)].mean() for rate in x], color=color, lw=1.7, zorder=3)
+        axes.plot(rates[keep], values[keep], MARKERS[k], color=color, ms=3.5, alpha=0.6, mew=0, zorder=2)
+        lost = np.array([run.state is State.DIVERGED for run in part.runs], dtype=bool)
+        if lost.any():
+            height = np.full(int(lost.sum()), 0.02 * (k + 1))
+            axes.plot(rates[lost], height, "x", color=color, transform=axes.get_xaxis_transform(), zorder=4)
+
+
+def _dress(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(INK)
+    axes.tick_params(colors=INK, labelsize=8)
+    axes.grid(True, which="major", color="#8c959f", alpha=0.25, lw=0.6)

@@ -1,0 +1,1 @@
+"""How it looks: sheets in five formats, plots, status."""

@@ -1,0 +1,119 @@
+"""Claims with what was measured and the verdict, as a sheet for any format."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from batchlab.results.compare.claims import Claim, Comparison, Judged, Verdict, deciding
+from batchlab.results.compare.stats import ALPHA
+from batchlab.results.show.sheet import Column, Sheet, Text, count, decimals, listing, number, p_value
+
+READINGS = {None: "whole runs", "seconds": "equal time", "method": "the method itself"}
+TONES: dict[Verdict, Any] = {Verdict.HOLDS: "good", Verdict.DOES_NOT_HOLD: "bad", Verdict.UNDECIDED: "dim"}
+
+
+def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
+    """Claims with what was measured and the verdict, in any format."""
+    columns = [Column((name,)) for name in ("claim", "read at", "measured", "effect [95 %]")]
+    columns += [Column(("p",), "right"), Column(("n",), "right"), Column(("verdict",))]
+    rows, records, before = [], [], ""
+    for item in judged:
+        claim = item.claim
+        same = claim.text == before
+        before = claim.text
+        shown = _shown(item)
+        seeds = [c.seeds for c in item.comparisons]
+        rows.append(
+            [
+                Text("" if same else claim.text, detail="" if same else f"{claim.source}, {claim.certainty}"),
+                Text(READINGS.get(claim.at, f"equal {claim.at}"), detail=_budget(item)),
+                Text("\n".join(_values(claim, c) for c in shown) or item.reason),
+                Text("\n".join(effect(claim, c) for c in shown)),
+                Text("" if math.isnan(item.p_holm) else p_value(item.p_holm).removeprefix("p ")),
+                Text(str(min(seeds)) if seeds else "" if claim.at == "method" else "0"),
+                Text(item.verdict, item.verdict is not Verdict.UNDECIDED, _lost(item), TONES[item.verdict]),
+            ]
+        )
+        records += [_record(item, c) for c in item.comparisons] or [_record(item, None)]
+    notes = [
+        "rule: one difference a seed, paired t-test, two-sided, Holm over the claims of one reading; "
+        f"a verdict needs p < {ALPHA}, against every rival it names"
+    ]
+    margins = sorted({item.claim.margin for item in judged})
+    notes.append(f"margin: {', '.join(f'{margin:g}' for margin in margins)}" if margins != [0.0] else "margin: none")
+    return Sheet(title, columns, rows, notes, records, "no claims")
+
+
+def _shown(item: Judged) -> list[Comparison]:
+    """What there is room for: of strata that were compared one by one the one that decides."""
+    tested = [c for c in item.comparisons if c.test]
+    return [deciding(item.claim, tested)[0]] if item.claim.distance and tested else item.comparisons
+
+
+def effect(claim: Claim, comparison: Comparison) -> str:
+    """The difference with its interval: a factor where the metric is logarithmic, else in its unit."""
+    test = comparison.test
+    if test is None:
+        return ""
+    sign = 1.0 if claim.metric.quantity.better == "up" else -1.0
+    ends = sorted((sign * test.low, sign * test.high))
+    if claim.metric.quantity.log:
+        middle, low, high = (math.exp(min(x, 700)) for x in (sign * test.difference, *ends))
+        return f"× {middle:.3g} [{low:.3g}, {high:.3g}]"
+    scale = claim.metric.quantity.scale
+    middle, low, high = scale * sign * test.difference, scale * ends[0], scale * ends[1]
+    places = decimals((high - low) / 4, middle)
+    return f"{middle:+.{places}f} [{low:+.{places}f}, {high:+.{places}f}]"
+
+
+def _values(claim: Claim, comparison: Comparison) -> str:
+    scale = claim.metric.quantity.scale
+    ours, theirs = scale * comparison.ours, scale * comparison.theirs
+    shown = [number(value, decimals(math.nan, value)) for value in (ours, theirs)]
+    where = f" ({', '.join(map(str, comparison.stratum))})" if comparison.stratum else ""
+    return f"{claim.better.label} {shown[0]}, {comparison.rival.label} {shown[1]}{where}"
+
+
+def _budget(item: Judged) -> str:
+    if math.isnan(item.budget):
+        return ""
+    unit = "s" if item.claim.at == "seconds" else item.claim.at
+    return f"{item.budget:,.4g} {unit}" if item.budget < 1000 else f"{item.budget:,.0f} {unit}"
+
+
+def _lost(item: Judged) -> str:
+    dropped = max((c.dropped for c in item.comparisons), default=0)
+    parts = [f"{count(sum(item.lost.values()), 'run')} not done"] if item.lost else []
+    if dropped:
+        parts.append(f"{count(dropped, 'seed')} left out")
+    if item.reason and item.comparisons:
+        parts.append(item.reason)
+    return f"† {', '.join(parts)}" if parts else ""
+
+
+def _record(item: Judged, comparison: Comparison | None) -> dict[str, Any]:
+    claim, test = item.claim, comparison.test if comparison else None
+    return {
+        "claim": claim.text,
+        "source": claim.source,
+        "certainty": claim.certainty,
+        "metric": str(claim.metric),
+        "at": claim.at or "",
+        "budget": item.budget,
+        "better": claim.better.label,
+        "stratum": ", ".join(map(str, comparison.stratum)) if comparison else "",
+        "rival": comparison.rival.label if comparison else listing([side.label for side in claim.rivals]),
+        "n": comparison.seeds if comparison else 0,
+        "value_better": comparison.ours if comparison else math.nan,
+        "value_rival": comparison.theirs if comparison else math.nan,
+        "log_scale": claim.metric.quantity.log,
+        "advantage": test.difference if test else math.nan,
+        "ci_low": test.low if test else math.nan,
+        "ci_high": test.high if test else math.nan,
+        "margin": claim.margin,
+        "p_holm": item.p_holm,
+        "verdict": item.verdict.value,
+        "reason": item.reason,
+    }

@@ -1,0 +1,151 @@
+"""Figures of what each layer did over a run: a row of colours a layer, from the rows of layers.parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batchlab.results.compare.curves import by_hue, curves
+from batchlab.results.compare.derived import split
+from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
+from batchlab.results.compare.replicates import mixed_keys, mixed_note, repeats_note
+from batchlab.results.show.plot import GREY, INK, Drawing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+NAMES = 40
+"""Layers that are named at the side; of more, every so many."""
+
+
+@dataclass(frozen=True)
+class Layers(Drawing):
+    """Layers from the input down, one above the other, against samples or steps; colour is the metric.
+
+    A column of panels a metric, a row of them a value of `panel`; means over the runs of a panel that are done.
+    """
+
+    frame: Frame
+    """Of the stream `layers`."""
+    metrics: tuple[Metric, ...]
+    panel: str | None = None
+    clock: str = "samples"
+    title: str = ""
+
+    @property
+    def drawable(self) -> bool:
+        """Whether some run wrote rows of layers with these metrics."""
+        wanted = {"layer", *(metric.name for metric in self.metrics)}
+        return wanted <= self.frame.names and any(run.rows.stop > run.rows.start for run in self.frame.runs)
+
+    @property
+    def wide(self) -> bool:
+        """Not with a single column."""
+        return len(self.metrics) > 1
+
+    @property
+    def notes(self) -> list[str]:
+        """Methods that share a panel, repeats, damaged files."""
+        return [*self._mixtures("--hue"), *self.frame.problems]
+
+    def _mixtures(self, options: str = "") -> list[str]:
+        groups = list(by_hue(self.frame, self.panel).values()) if self.panel else [self.frame.runs]
+        mixed = mixed_keys(groups)
+        return [*mixed_note("panels", mixed, options), *repeats_note(groups, mixed)]
+
+    def figure(self) -> Figure:
+        """Draw it."""
+        from matplotlib.figure import Figure
+
+        parts = split(self.frame, "layer") if self.drawable else None
+        values = (self.frame.values(self.panel) if self.panel else [None]) if parts else []
+        frames = [parts.where(**{self.panel: value}) if self.panel else parts for value in values if parts]
+        grids = [[_grid(part, metric, self.clock) for metric in self.metrics] for part in frames]
+        if not any(len(grid.x) for row in grids for grid in row):
+            raise ValueError("no run that is done has rows of its layers: train with log.gsnr=true")
+        tallest = max(len(grid.layers) for row in grids for grid in row)
+        height = min(max(1.6, 0.55 + 0.145 * tallest), 7.0)
+        figure = Figure(figsize=(4.1 * len(self.metrics) + 1.6, height * len(values) + 0.9), layout="constrained")
+        panels = figure.subplots(len(values), len(self.metrics), sharey="row", sharex=False, squeeze=False)
+        for j, metric in enumerate(self.metrics):
+            top = max((float(np.nanmax(row[j].z)) for row in grids if row[j].z.size), default=1.0)
+            image = None
+            for i, (value, row) in enumerate(zip(values, grids, strict=True)):
+                image = _draw(panels[i, j], row[j], metric, top, named=j == 0) or image
+                if self.panel and j == 0:
+                    panels[i, j].set_title(f"{self.panel} {value}", loc="left", fontsize=9.5, color=INK)
+                if i == len(values) - 1:
+                    panels[i, j].set_xlabel(CLOCK_LABELS[self.clock], fontsize=9, color=INK)
+            if image is not None:
+                bar = figure.colorbar(image, ax=list(panels[:, j]), location="bottom", aspect=30, shrink=0.9, pad=0.02)
+                bar.set_label(metric.title, fontsize=9, color=INK)
+                bar.ax.tick_params(labelsize=8, colors=INK)
+                bar.outline.set_visible(False)
+        figure.suptitle(self.title or self._title(), x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
+        figure.supxlabel("\n".join(self._mixtures()), x=0.01, ha="left", fontsize=7.5, color=GREY)
+        return figure
+
+    def _title(self) -> str:
+        names = ", ".join(metric.label for metric in self.metrics)
+        return f"{names} by layer{f' and {self.panel}' if self.panel else ''}"
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """What one panel shows: z, shape (layers, x), over x, strictly increasing."""
+
+    layers: Sequence[Any]
+    x: Array
+    z: Array
+    runs: int
+
+
+def _grid(part: Frame, metric: Metric, clock: str) -> _Grid:
+    lines = [line for line in curves(part, metric, clock, "layer", log=False) if len(line.x)]
+    x = np.unique(np.concatenate([line.x for line in lines])) if lines else np.empty(0)
+    scale = metric.quantity.scale
+    rows = [scale * np.interp(x, line.x, line.mean) for line in lines]
+    return _Grid(
+        [line.value for line in lines],
+        x,
+        np.stack(rows) if rows else np.empty((0, 0)),
+        max((line.n for line in lines), default=0),
+    )
+
+
+def _draw(axes: Axes, grid: _Grid, metric: Metric, top: float, *, named: bool) -> ScalarMappable | None:
+    from matplotlib.ticker import EngFormatter
+
+    axes.tick_params(colors=INK, labelsize=7.5, length=2)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if not len(grid.x):
+        axes.text(
+            0.5, 0.5, "no run is done", ha="center", va="center", color=GREY, fontsize=8, transform=axes.transAxes
+        )
+        return None
+    middles = (grid.x[1:] + grid.x[:-1]) / 2
+    first, last = (middles[0] - grid.x[0], grid.x[-1] - middles[-1]) if len(middles) else (0.5, 0.5)
+    edges = np.concatenate([[grid.x[0] - first], middles, [grid.x[-1] + last]])
+    share = metric.quantity.unit == "%"
+    image = axes.pcolormesh(
+        edges, np.arange(len(grid.layers) + 1), grid.z, vmin=0, vmax=metric.quantity.scale if share else top,
+        cmap="Blues" if share else "viridis", rasterized=grid.z.size > 2000,
+    )  # fmt: skip
+    axes.invert_yaxis()  # the input's side on top
+    if named:
+        every = -(-len(grid.layers) // NAMES)
+        shown = range(0, len(grid.layers), every)
+        axes.set_yticks([i + 0.5 for i in shown], [str(grid.layers[i]) for i in shown], fontsize=6.5)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    counted = f"mean of {grid.runs} runs" if grid.runs > 1 else "one run"
+    axes.set_title(counted, loc="right", fontsize=7.5, color=GREY)
+    return image

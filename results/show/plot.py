@@ -1,0 +1,313 @@
+"""Figures: a metric against samples, steps, epochs, gradients or training time, a line a method.
+
+Lines are means over seeds with a 95 % band (see `curves`); runs that diverged are drawn thin up to their end, a
+cross, because a mean without them would hide them. PNG, SVG or PDF by the file's suffix.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from batchlab.results.compare.curves import Curve, by_hue, curves
+from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.load import load
+from batchlab.results.compare.metrics import CLOCK_LABELS, CLOCKS, Metric
+from batchlab.results.compare.replicates import mixed_keys, mixed_note, repeats_note
+from batchlab.results.store.runs import RunStore, State
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by colour-blind readers (yellow left out: too faint on white).
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6B6B6B")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (5, 1.2, 1, 1.2, 1, 1.2)))
+INK = "#24292f"
+GREY = "#6a737d"
+Looks = dict[Any, tuple[str, Any]]
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+class Drawing(ABC):
+    """A figure to be, for the screen, a file or a page."""
+
+    @property
+    @abstractmethod
+    def drawable(self) -> bool:
+        """Whether there is anything to draw."""
+
+    @property
+    def wide(self) -> bool:
+        """Whether it wants a page's whole width."""
+        return True
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know before reading it, a line each."""
+        return []
+
+    @abstractmethod
+    def figure(self) -> Figure:
+        """Draw it (matplotlib, no display needed). ValueError when there is nothing to draw."""
+
+    def save(self, path: Path) -> Path:
+        """Write it as PNG (200 dpi), SVG or PDF by the suffix. ValueError for another suffix."""
+        if path.suffix.lower() not in SUFFIXES:
+            raise ValueError(f"{path}: a plot is a {', '.join(SUFFIXES)} file")
+        figure = self.figure()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _style():
+                figure.savefig(path, dpi=200, facecolor="white")
+        except OSError as error:
+            raise ValueError(f"cannot write {path} ({error.strerror}): choose another file with -o") from error
+        return path
+
+    def svg(self) -> str:
+        """As an SVG element for HTML: no background, text in the page's colour, so that it works in the dark."""
+        file = io.StringIO()
+        with _style():
+            self.figure().savefig(file, format="svg", transparent=True)
+        text = file.getvalue()
+        text = text[text.index("<svg") :].replace(INK, "currentColor")
+        text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+        head, rest = text.split(">", 1)
+        head = re.sub(r' (width|height)="[^"]*"', "", head)  # the page gives it its size
+        return f"{head} role='img'>{rest}"
+
+
+@dataclass(frozen=True)
+class Plot(Drawing):
+    """A panel a clock, and a row of panels a value of `panel`."""
+
+    frame: Frame
+    metric: Metric
+    clocks: tuple[str, ...] = ("samples",)
+    hue: str = "optimizer"
+    panel: str | None = None
+    title: str = ""
+
+    @property
+    def drawable(self) -> bool:
+        """Whether some run has measured the metric."""
+        return self.metric.name in self.frame.names
+
+    @property
+    def wide(self) -> bool:
+        """Not with a single panel a row."""
+        return len(self.clocks) > 1
+
+    @property
+    def notes(self) -> list[str]:
+        """Methods that share a line, repeats, damaged files."""
+        return [*self._mixtures("--hue"), *self.frame.problems]
+
+    def _mixtures(self, options: str = "") -> list[str]:
+        groups = self._groups()
+        mixed = mixed_keys(groups)
+        return [*mixed_note("lines", mixed, options), *repeats_note(groups, mixed)]
+
+    def _groups(self) -> list[list[RunRow]]:
+        """The runs of each line."""
+        return [runs for part in self._frames() for runs in by_hue(part, self.hue).values()]
+
+    def _frames(self) -> list[Frame]:
+        """One a row of panels."""
+        values = self.frame.values(self.panel) if self.panel else [None]
+        return [self.frame.where(**{self.panel: value}) if self.panel else self.frame for value in values]
+
+    def figure(self) -> Figure:
+        """Draw it (matplotlib, no display needed). ValueError when there is nothing to draw."""
+        from matplotlib.figure import Figure
+
+        values = self.frame.values(self.panel) if self.panel else [None]
+        log, hue = self._log(), self.hue
+        drawn = [[curves(part, self.metric, clock, hue, log=log) for clock in self.clocks] for part in self._frames()]
+        if not any(lines for row in drawn for lines in row):
+            raise ValueError(f"no run has a row of {self.metric.name} yet: see `batchlab status`")
+        width = 4.1 * len(self.clocks) + (1.2 if len(self.clocks) == 1 else 0)
+        figure = Figure(figsize=(width, 3.1 * len(values) + 0.9), layout="constrained")
+        panels = figure.subplots(len(values), len(self.clocks), sharey="row", squeeze=False)
+        looks = self._looks()
+        for i, (value, row) in enumerate(zip(values, drawn, strict=True)):
+            for j, (clock, lines) in enumerate(zip(self.clocks, row, strict=True)):
+                axes = panels[i, j]
+                self._draw(axes, lines, looks)
+                self._dress(axes, clock, first=j == 0, last=i == len(values) - 1, log=log)
+                if self.panel and j == 0:
+                    axes.set_title(f"{self.panel} {value}", loc="left", fontsize=9.5, color=INK)
+        for row_axes, row in zip(panels, drawn, strict=True):
+            everything = [line for lines in row for line in lines]
+            _limits(row_axes[0], everything, self.metric.quantity.scale, log=log)
+        self._legend(figure, [line for row in drawn for line in row[0]], looks, log=log)
+        title = self.title or f"{self._title()} by {self.hue.replace(',', ', ')}"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
+        return figure
+
+    def _log(self) -> bool:
+        values, valid = self.frame.column(self.metric.name)
+        rows = [values[run.rows][valid[run.rows]] for run in self.frame.runs]
+        known = np.concatenate(rows) if rows else np.empty(0)
+        known = known[np.isfinite(known)]
+        above = known[known > 0]  # a gap to the optimum may end in rounding, at and below 0
+        wide = 2 * len(above) > len(known) and above.max() > 5 * above.min()
+        return bool(self.metric.quantity.log and wide)
+
+    def _draw(self, axes: Axes, lines: Sequence[Curve], looks: Looks) -> None:
+        step = self.metric.reduce != "last"
+        for line in lines:
+            color, dash = looks[line.value]
+            scale = self.metric.quantity.scale
+            drawstyle = "steps-post" if step else "default"
+            axes.plot(line.x, scale * line.mean, color=color, ls=dash, lw=1.7, drawstyle=drawstyle, zorder=3)
+            if line.n > 2:  # two seeds have an interval of 13 standard errors: it would hide the rest
+                band = axes.fill_between(line.x, scale * line.low, scale * line.high, step="post" if step else None)
+                band.set(color=color, alpha=0.16 if len(lines) < 6 else 0.09, linewidth=0, zorder=2)
+            for track in line.lost:
+                axes.plot(track.x, scale * track.y, color=color, ls=dash, lw=0.7, alpha=0.6, drawstyle=drawstyle)
+                if track.state is State.DIVERGED:
+                    axes.plot(track.x[-1], scale * track.y[-1], "x", color=color, ms=6, mew=1.6, zorder=4)
+
+    def _dress(self, axes: Axes, clock: str, *, first: bool, last: bool, log: bool) -> None:
+        from matplotlib.ticker import EngFormatter, LogFormatterSciNotation, NullFormatter
+
+        if log:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(LogFormatterSciNotation())
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        if clock in ("samples", "steps", "gradients"):
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(INK)
+        axes.tick_params(colors=INK, labelsize=8, labelbottom=True)
+        axes.grid(True, which="major", color="#8c959f", alpha=0.25, lw=0.6)
+        axes.margins(x=0.01)
+        if last:
+            unit = " [s]" if clock == "seconds" else ""
+            axes.set_xlabel(f"{CLOCK_LABELS[clock]}{unit}", fontsize=9, color=INK)
+        if first:
+            axes.set_ylabel(self._title(), fontsize=9, color=INK)
+
+    def _legend(self, figure: Figure, lines: Sequence[Curve], looks: Looks, *, log: bool) -> None:
+        from matplotlib.lines import Line2D
+
+        handles = []
+        for hue in looks:
+            own = [line for line in lines if line.value == hue]
+            if own:
+                color, dash = looks[hue]
+                handles.append(Line2D([], [], color=color, ls=dash, lw=2, label=f"{hue} ({_counts(own)})"))
+        mean = f"{'geometric mean' if log else 'mean'} over {'runs' if mixed_keys(self._groups()) else 'seeds'}"
+        stop = ";\n" if len(self.clocks) == 1 else "; "  # one panel is too narrow for the whole line
+        legend = figure.legend(
+            handles=handles, loc="outside lower left", ncols=min(len(handles), 2 + len(self.clocks) // 2 * 2),
+            frameon=False, fontsize=8.5, labelcolor=INK, handlelength=2.6, columnspacing=1.4, alignment="left",
+            title="\n".join([
+                f"{mean}, 95 % t interval (from n = 3 on){stop}thin lines did not finish, × diverged",
+                *(textwrap.fill(note, 90 * len(self.clocks)) for note in self._mixtures()),
+            ]),
+            title_fontsize=7.5,
+        )  # fmt: skip
+        legend.get_title().set_color(GREY)
+
+    def _looks(self) -> Looks:
+        """Colour and dash of each hue. Of two keys (`case,schedule`) the first is the colour, the second the dash."""
+        hues = self.frame.values(self.hue)
+        if "," not in self.hue:
+            return {hue: (_cycle(COLORS, i), _cycle(DASHES, i // len(COLORS))) for i, hue in enumerate(hues)}
+        first, _, second = self.hue.partition(",")
+        colors, dashes = self.frame.values(first), self.frame.values(second)
+        placed = [run for run in self.frame.runs if run.value(self.hue) in hues]
+        return {
+            run.value(self.hue): (
+                _cycle(COLORS, colors.index(run.value(first))),
+                _cycle(DASHES, dashes.index(run.value(second))),
+            )
+            for run in sorted(placed, key=lambda run: hues.index(run.value(self.hue)))
+        }
+
+    def _title(self) -> str:
+        word = {"min": "running minimum of ", "max": "running maximum of ", "last": ""}[self.metric.reduce]
+        title = Metric(self.metric.name).title
+        return f"{word}{title}"
+
+
+def plot(
+    store: RunStore,
+    *,
+    metric: str,
+    x: Sequence[str] = ("samples",),
+    hue: str = "optimizer",
+    panel: str | None = None,
+    where: Iterable[str] = (),
+    sweep: str | None = None,
+    title: str = "",
+) -> Drawing:
+    """Load what a figure needs: what `batchlab plot` saves.
+
+    metric: `NAME`, or `min:NAME` and `max:NAME` for the running extreme; a metric of layers (`mean`, `clipped_low`,
+    ...: runs with `log.gsnr=true` write them) is drawn layer by layer, in a panel for each value of hue. x: clocks, a
+    panel each. hue, panel: axes, labels or dotted configuration keys. Raises ValueError, with the way out, for what
+    is not there.
+    """
+    unknown = [clock for clock in x if clock not in CLOCKS]
+    if unknown:
+        raise ValueError(f"no x-axis {unknown[0]}: choose {', '.join(CLOCKS)}")
+    parsed = Metric.parse(metric)
+    columns = {*parsed.columns, *(CLOCKS[clock] for clock in x)}
+    frame = load(store, sweep, where=where, columns=columns)
+    if parsed.name not in frame.names:
+        layers = frame.stream("layers")
+        if parsed.name in layers.names:
+            from batchlab.results.show.layers_plot import Layers
+
+            return Layers(layers, (parsed,), hue, x[0], title)
+    return Plot(frame, parsed, tuple(x), hue, panel, title)
+
+
+def _counts(lines: Sequence[Curve]) -> str:
+    """`n 3`, `n 2 to 3, 1 diverged`: over the panels that a legend speaks for."""
+    n = sorted({line.n for line in lines})
+    diverged = sum(line.diverged for line in lines)
+    unfinished = sum(len(line.lost) for line in lines) - diverged
+    lost = [f"{k} {word}" for k, word in ((diverged, "diverged"), (unfinished, "not done")) if k]
+    return ", ".join([f"n {n[0]}" if len(n) == 1 else f"n {n[0]} to {n[-1]}", *lost])
+
+
+def _cycle(options: Sequence[Any], i: int) -> Any:
+    return options[i % len(options)]
+
+
+def _limits(axes: Axes, lines: Sequence[Curve], scale: float, *, log: bool) -> None:
+    """Room for all the means and most of the bands: at n = 2 a band alone would fill the page."""
+    drawn = [part for line in lines for part in (line.mean, *(track.y for track in line.lost)) if len(part)]
+    if not drawn:
+        return
+    forward, back = (np.log, np.exp) if log else (np.asarray, np.asarray)
+    inner = forward(np.concatenate(drawn))
+    low, high = float(inner.min()), float(inner.max())
+    room = 0.25 * (high - low or abs(high) or 1.0)
+    ends = [part for line in lines if line.n > 2 for part in (line.low, line.high)]
+    bands = forward(np.concatenate(ends)) if ends else inner
+    bands = bands[np.isfinite(bands)]
+    if len(bands):
+        low, high = min(low, max(low - room, bands.min())), max(high, min(high + room, bands.max()))
+    if scale == 100:  # a share: a t interval may leave [0, 1], the page need not
+        low, high = min(float(inner.min()), max(low, 0.0)), max(float(inner.max()), min(high, 1.0))
+    pad = 0.04 * (high - low or 1.0)
+    axes.set_ylim(scale * float(back(low - pad)), scale * float(back(high + pad)))
+
+
+def _style() -> Any:
+    from matplotlib import rc_context
+
+    return rc_context({"svg.fonttype": "none", "svg.hashsalt": "batchlab", "font.family": "sans-serif"})

@@ -1,0 +1,234 @@
+"""One sheet in five formats: rich (terminal), Markdown, LaTeX, CSV and HTML, each with its own escapes."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from batchlab.results.show.sheet import Sheet, Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FORMATS = ("rich", "markdown", "latex", "csv", "html")
+
+
+def render(sheet: Sheet, format: str = "rich", *, color: bool = False, width: int | None = None) -> str:
+    """A sheet as text.
+
+    format: one of `FORMATS`. color, width: for rich only; without a width nothing is wrapped.
+    Raises ValueError for another format.
+    """
+    if format == "rich":
+        from rich.console import Console
+
+        file = io.StringIO()
+        console = Console(file=file, force_terminal=color, no_color=not color, width=width or 10_000)
+        print_rich(sheet, console)
+        return file.getvalue()
+    if format not in _RENDERERS:
+        raise ValueError(f"no format {format}: choose {', '.join(FORMATS)}")
+    return _RENDERERS[format](sheet)
+
+
+def show(sheets: Iterable[Sheet], format: str = "rich") -> None:
+    """Print sheets to the standard output; rich uses the terminal's colours and width."""
+    from rich.console import Console
+
+    for i, sheet in enumerate(sheets):
+        if format == "rich":
+            console = Console()
+            if not console.is_terminal:
+                console = Console(width=10_000)  # into a file or a pipe: never wrapped
+            print_rich(sheet, console)
+        else:
+            print(("\n" if i else "") + render(sheet, format), end="")
+            if format == "csv" and not sheet.records:  # machines get nothing, people the reason
+                print(sheet.empty, file=sys.stderr)
+
+
+def print_rich(sheet: Sheet, console: Console) -> None:
+    """Print a sheet to a rich console."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text as RichText
+
+    plain = not console.is_terminal  # no bold there: a star stands in
+    tones = {"": "", "good": "green", "bad": "red", "dim": "dim"}
+    console.print(RichText(sheet.title, "bold"))  # not the table's title: that would be wrapped to a narrow table
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in sheet.columns:
+        header = RichText("\n".join(column.header), "bold")
+        table.add_column(header, justify=column.align, vertical="top", overflow="fold")
+    for row in sheet.rows:
+        cells = []
+        for cell in row:
+            shown = f"*{cell.text}" if cell.bold and plain else cell.text
+            text = RichText(shown, f"{'bold ' if cell.bold else ''}{tones[cell.tone]}".strip())
+            cells.append(text.append(f"\n{cell.detail}", "dim") if cell.detail else text)
+        table.add_row(*cells)
+    if sheet.rows:
+        console.print(table)
+    else:
+        console.print(RichText(sheet.empty, "dim"))
+    for note in sheet.notes:
+        console.print(RichText(note.replace("bold:", "*:", 1) if plain else note, "dim"))
+    if sheet.notes:
+        console.print()
+
+
+def markdown(sheet: Sheet) -> str:
+    """GitHub's tables, columns aligned in the source too."""
+
+    def cell(text: Text) -> str:
+        shown = f"**{_markdown(text.text)}**" if text.bold and text.text else _markdown(text.text)
+        return f"{shown} {_markdown(text.detail)}" if text.detail else shown
+
+    lines = [f"**{_markdown(sheet.title)}**", ""]
+    if sheet.rows:
+        header = [_markdown(" · ".join(filter(None, column.header))) for column in sheet.columns]
+        body = [[cell(text) for text in row] for row in sheet.rows]
+        widths = [max(3, *(len(row[i]) for row in [header, *body])) for i in range(len(header))]
+        right = [column.align == "right" for column in sheet.columns]
+
+        def line(cells: Sequence[str]) -> str:
+            padded = [
+                text.rjust(width) if flush else text.ljust(width)
+                for text, width, flush in zip(cells, widths, right, strict=True)
+            ]
+            return f"| {' | '.join(padded)} |"
+
+        rule = [f"{'-' * (width - 1)}:" if flush else "-" * width for width, flush in zip(widths, right, strict=True)]
+        lines += [line(header), f"| {' | '.join(rule)} |", *map(line, body)]
+    else:
+        lines.append(_markdown(sheet.empty))
+    if sheet.notes:
+        lines += ["", *(f"- {_markdown(note)}" for note in sheet.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def latex(sheet: Sheet) -> str:
+    """A table for `booktabs`, UTF-8 letters as commands."""
+
+    def cell(text: Text) -> str:
+        shown = rf"\textbf{{{_latex(text.text)}}}" if text.bold and text.text else _latex(text.text)
+        return rf"{shown} {{\footnotesize {_latex(text.detail)}}}" if text.detail else shown
+
+    aligns = "".join("r" if column.align == "right" else "l" for column in sheet.columns)
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(sheet.title)}}}", rf"\begin{{tabular}}{{{aligns}}}"]
+    lines.append(r"\toprule")
+    for cells in _header(sheet):
+        spans = [
+            _latex(text) if span == 1 else rf"\multicolumn{{{span}}}{{c}}{{{_latex(text)}}}" for text, span in cells
+        ]
+        lines.append(f"{' & '.join(spans)} \\\\")
+        rules, start = [], 1
+        for text, span in cells:
+            if span > 1 and text:
+                rules.append(rf"\cmidrule(lr){{{start}-{start + span - 1}}}")
+            start += span
+        if rules:
+            lines.append(" ".join(rules))
+    lines.append(r"\midrule")
+    lines += [f"{' & '.join(cell(text) for text in row)} \\\\" for row in sheet.rows]
+    if not sheet.rows:
+        lines.append(rf"\multicolumn{{{max(1, len(sheet.columns))}}}{{l}}{{{_latex(sheet.empty)}}} \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par\footnotesize {_latex(note)}" for note in sheet.notes]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def to_csv(sheet: Sheet) -> str:
+    """The sheet's records: tidy, unrounded, one line a cell; an empty field where there is no number."""
+    file = io.StringIO()
+    names = list(dict.fromkeys(name for record in sheet.records for name in record))
+    if not names:
+        return ""
+    writer = csv.DictWriter(file, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _plain(value) for name, value in record.items()} for record in sheet.records)
+    return file.getvalue()
+
+
+def to_html(sheet: Sheet) -> str:
+    """A `<figure>` with a `<table>`; classes only, no style (`report` brings one)."""
+    escape = html.escape
+    lines = ["<figure class='sheet'>", f"<figcaption>{escape(sheet.title)}</figcaption>"]
+    if sheet.rows:
+        lines += ["<div class='scroll'><table>", "<thead>"]
+        *groups, names = _header(sheet)
+        for cells in groups:
+            spans = [f"<th colspan={span} scope='colgroup'>{escape(text)}</th>" for text, span in cells]
+            lines.append(f"<tr>{''.join(spans)}</tr>")
+        aligns = [" class='right'" if column.align == "right" else "" for column in sheet.columns]
+        heads = [f"<th{a} scope='col'>{escape(text)}</th>" for (text, _), a in zip(names, aligns, strict=True)]
+        lines.append(f"<tr>{''.join(heads)}</tr>")
+        lines += ["</thead>", "<tbody>"]
+        for row in sheet.rows:
+            lines.append(f"<tr>{''.join(_td(*pair) for pair in zip(row, sheet.columns, strict=True))}</tr>")
+        lines += ["</tbody>", "</table></div>"]
+    else:
+        lines.append(f"<p class='empty'>{escape(sheet.empty)}</p>")
+    if sheet.notes:
+        notes = "".join(f"<li>{escape(note)}</li>" for note in sheet.notes)
+        lines.append(f"<ul class='notes'>{notes}</ul>")
+    return "\n".join([*lines, "</figure>"]) + "\n"
+
+
+def _td(text: Text, column: Any) -> str:
+    short = all(len(line) <= 46 for line in [*text.text.split("\n"), text.detail])
+    classes = " ".join(filter(None, [column.align.replace("left", ""), text.tone, "short" if short else ""]))
+    shown = html.escape(text.text).replace("\n", "<br>")
+    shown = f"<strong>{shown}</strong>" if text.bold else shown
+    detail = f"<small>{html.escape(text.detail)}</small>" if text.detail else ""
+    return f"<td{f' class={classes!r}' if classes else ''}>{shown}{detail}</td>"
+
+
+def _header(sheet: Sheet) -> list[list[tuple[str, int]]]:
+    """Header rows as (text, span): neighbours that share everything down to a level share its cell."""
+    depth = max((len(column.header) for column in sheet.columns), default=0)
+    padded = [("",) * (depth - len(column.header)) + column.header for column in sheet.columns]
+    levels = []
+    for level in range(depth):
+        last = level == depth - 1
+        keys = [(*header[: level + 1], i if last or not header[level] else -1) for i, header in enumerate(padded)]
+        levels.append([(str(key[level]), len(list(group))) for key, group in groupby(keys)])
+    return levels
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else repr(value)
+    return "" if value is None else value
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", text).replace("\n", "<br>")
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
+    "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$",
+    "∞": r"$\infty$", "−": r"$-$", "–": "--", "†": r"$\dagger$", "·": r"$\cdot$", "Δ": r"$\Delta$",
+    "θ": r"$\theta$", "β": r"$\beta$", "γ": r"$\gamma$", "η": r"$\eta$", "→": r"$\to$", "\n": "; ",
+}  # fmt: skip
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+_RENDERERS: dict[str, Callable[[Sheet], str]] = {
+    "markdown": markdown,
+    "latex": latex,
+    "csv": to_csv,
+    "html": to_html,
+}

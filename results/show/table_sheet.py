@@ -1,0 +1,167 @@
+"""From a `Table` to a `Sheet`: rounding, marks and the notes that say how to read it."""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+from typing import Any
+
+from batchlab.results.compare.frame import NO_RUNS
+from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.replicates import Key, mixed_note
+from batchlab.results.compare.table import Cell, Losses, Table
+from batchlab.results.show.sheet import Column, Sheet, Text, count, decimals, listing, number, p_value, uncertain
+
+WORDS = {
+    "diverged": "diverged",
+    "failed": "failed",
+    "unfinished": "unfinished",
+    "missed": "never there",
+    "unmeasured": "not measured",
+}
+
+
+def table_sheet(table: Table) -> Sheet:
+    """The printable form of a table; CSV records are unrounded and unscaled."""
+    cells = table.cells
+    sizes = {cell.summary.n for cell in cells.values() if cell.values}
+    places = {metric: _places(table, metric) for metric in table.metrics}
+    same = len({(metric.name, metric.reduce) for metric in table.metrics}) == 1
+    columns = [Column((axis,)) for axis in table.row_axes]
+    for col in table.cols:
+        for metric in table.metrics:
+            names = [_name(axis, value) for axis, value in zip(table.col_axes, col, strict=True)]
+            if len(table.metrics) > 1 or not names:
+                names.append(metric.within if same and metric.budget else metric.title)
+            columns.append(Column(tuple(names), "right"))
+    rows = []
+    before: Key = ()
+    for row in table.rows:
+        line = _stub(row, before)
+        before = row
+        for col in table.cols:
+            for metric in table.metrics:
+                line.append(_text(cells.get((row, col, metric)), places[metric], max(sizes, default=0)))
+        rows.append(line)
+    return Sheet(
+        table.title,
+        columns,
+        rows,
+        _notes(table, sizes),
+        [_record(table, cell) for cell in _in_order(table)],
+        NO_RUNS,
+    )
+
+
+def _stub(row: Key, before: Key) -> list[Text]:
+    """Row headers; what repeats the line above is left blank."""
+    texts, same = [], True
+    for i, value in enumerate(row):
+        same = same and i < len(before) - 1 and before[i] == value
+        texts.append(Text("" if same else _value(value)))
+    return texts
+
+
+def _places(table: Table, metric: Metric) -> int | None:
+    """One number of decimals a metric, so that columns align; None where magnitudes differ too much."""
+    scale = metric.quantity.scale
+    shown = [cell.summary for cell in table.cells.values() if cell.metric == metric and cell.values]
+    means = [abs(s.mean * scale) for s in shown if math.isfinite(s.mean) and s.mean != 0]
+    spreads = [s.std * scale for s in shown if math.isfinite(s.std) and s.std > 1e-9 * abs(s.mean)]  # not rounding
+    if not means or max(means) > 100 * min(means):
+        return None
+    return decimals(median(spreads) if spreads else math.nan, min(means))
+
+
+def _text(cell: Cell | None, places: int | None, usual: int) -> Text:
+    if cell is None:
+        return Text("")
+    summary, scale = cell.summary, cell.metric.quantity.scale
+    lost = losses(cell.losses)
+    if not cell.values:
+        return Text("–", detail=lost, tone="bad" if cell.losses.diverged or cell.losses.failed else "dim")
+    mean, std = summary.mean * scale, summary.std * scale
+    low, high = summary.low * scale, summary.high * scale
+    here = decimals(std, mean) if places is None else places
+    parts = [] if math.isnan(low) else [f"[{number(low, here)}, {number(high, here)}]"]
+    if summary.n != usual:
+        parts.append(f"n {summary.n}")
+    if cell.test:
+        parts.append(p_value(cell.p_holm))
+    if lost:
+        parts.append(lost)
+    return Text(uncertain(mean, std, here), cell.best, "  ".join(parts))
+
+
+def losses(lost: Losses) -> str:
+    """`† 2 diverged, 1 failed`, empty where no run was lost."""
+    parts = [f"{getattr(lost, name)} {word}" for name, word in WORDS.items() if getattr(lost, name)]
+    return f"† {', '.join(parts)}" if parts else ""
+
+
+def _notes(table: Table, sizes: set[int]) -> list[str]:
+    if not table.cells:
+        return list(table.notes)
+    unless = " unless the cell says otherwise" if len(sizes) > 1 else ""
+    notes = []
+    if sizes:
+        notes = [f"mean ± standard deviation over n = {max(sizes)} runs{unless}; brackets: 95 % t interval"]
+    if sizes == {1}:
+        notes = ["one run a cell: no spread, no interval, no test; add seeds before believing a difference"]
+    if any(cell.best for cell in table.cells.values()):
+        notes.append(
+            "bold: the best of its column, and all that a paired t-test at 5 % (each by itself) does not tell apart "
+            "from it; cells that lost runs are never bold"
+        )
+    if table.baseline:
+        name = listing([f"{axis}={_value(value)}" for axis, value in table.baseline.items()])
+        notes.append(f"p: against {name} in the same place, paired by seed, Holm over all cells of a metric")
+        if any(cell.test and not cell.test.paired for cell in table.cells.values()):
+            notes.append("some p are Welch's: those cells share no seeds with the baseline")
+    if any(cell.metric.quantity.log for cell in table.cells.values() if cell.best or cell.test):
+        notes.append("losses, norms and counts are compared on their logarithms")
+    if any(cell.losses.total for cell in table.cells.values()):
+        notes.append("†: runs that gave no number; means are over the others, so they flatter")
+    notes += mixed_note("cells", table.mixed, "--rows or --cols")
+    if table.unplaced:
+        notes.append(f"{count(table.unplaced, 'run')} without a value on every axis left out")
+    return notes + table.notes
+
+
+def _record(table: Table, cell: Cell) -> dict[str, Any]:
+    summary, lost = cell.summary, cell.losses
+    return {
+        **dict(zip(table.row_axes, cell.row, strict=True)),
+        **dict(zip(table.col_axes, cell.col, strict=True)),
+        "metric": str(cell.metric),
+        "n": summary.n,
+        "mean": summary.mean,
+        "std": summary.std,
+        "ci_low": summary.low,
+        "ci_high": summary.high,
+        "best": cell.best,
+        "log_scale": cell.metric.quantity.log,
+        "difference": cell.test.difference if cell.test else math.nan,
+        "p_holm": cell.p_holm,
+        "diverged": lost.diverged,
+        "failed": lost.failed,
+        "unfinished": lost.unfinished,
+        "missed": lost.missed,
+        "unmeasured": lost.unmeasured,
+    }
+
+
+def _in_order(table: Table) -> list[Cell]:
+    keys = [(row, col, metric) for row in table.rows for col in table.cols for metric in table.metrics]
+    return [table.cells[key] for key in keys if key in table.cells]
+
+
+def _name(axis: str, value: Any) -> str:
+    """A column's header: the value where it speaks for itself, else with its axis."""
+    return f"{axis.rpartition('.')[2]} {_value(value)}" if not isinstance(value, str) else value
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""Runs on disk: their folders, states, rows and locks. Standard library only, but for Parquet."""

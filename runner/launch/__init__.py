@@ -1,0 +1,1 @@
+"""From a frozen run to its processes: executors, the warm process, torchrun, ranks."""

@@ -1,0 +1,153 @@
+"""A warm process that forks runs: torch is imported once, CUDA is never touched here.
+
+It reads one JSON command a line on stdin and writes one JSON event a line on stdout:
+
+    {"start": "runs/ab12", "launcher": "fork", "env": {..}}   {"started": "runs/ab12", "pid": 7}
+                                                              and later {"ended": "runs/ab12", "code": 0}
+    {"stop": "runs/ab12"}                                     the run is told to stop; its end is reported as any other
+
+End of input stops every run, so that a parent that dies leaves none behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from batchlab.runner.launch.launch import LAUNCHERS, run_job
+from batchlab.runner.launch.process import STOP_GRACE, die_with_parent
+
+
+class Server:
+    """The loop over commands and ended children."""
+
+    def __init__(self, commands: int, events: int) -> None:
+        self.commands = commands
+        self.events = events
+        self.children: dict[int, str] = {}
+        self.told: set[int] = set()
+        """Children that were told to stop: once, as a second SIGTERM would break into the end that the first began."""
+        self.wake_read, self.wake_write = os.pipe()
+        os.set_blocking(self.wake_write, False)
+        os.set_blocking(self.wake_read, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self.wake_write, warn_on_full_buffer=False)
+
+    def serve(self) -> None:
+        """Until the input ends; then stop what runs, and return."""
+        selector = selectors.DefaultSelector()
+        selector.register(self.commands, selectors.EVENT_READ)
+        selector.register(self.wake_read, selectors.EVENT_READ)
+        pending = b""
+        self.tell({"ready": os.getpid()})
+        while True:
+            for key, _ in selector.select():
+                if key.fd == self.wake_read:
+                    os.read(self.wake_read, 4096)
+                    self.reap()
+                    continue
+                chunk = os.read(self.commands, 1 << 16)
+                if not chunk:
+                    self.stop_all()
+                    return
+                *lines, pending = (pending + chunk).split(b"\n")
+                for line in lines:
+                    self.obey(json.loads(line))
+
+    def obey(self, command: dict[str, Any]) -> None:
+        """One command."""
+        if "start" in command:
+            self.fork(command["start"], command["launcher"], command["env"])
+        elif "stop" in command:
+            self.stop(pid for pid, path in self.children.items() if path == command["stop"])
+
+    def fork(self, path: str, launcher: str, environment: dict[str, str]) -> None:
+        """A child that runs one job and exits."""
+        server = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                die_with_parent(parent=server)
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                os.close(self.commands)
+                os.environ.update(environment)
+                code = _child(Path(path), launcher)
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+        self.children[pid] = path
+        self.tell({"started": path, "pid": pid})
+
+    def reap(self) -> None:
+        """Report every child that has ended."""
+        while self.children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            path = self.children.pop(pid)
+            self.tell({"ended": path, "code": os.waitstatus_to_exitcode(status)})
+
+    def stop(self, pids: Iterable[int]) -> None:
+        """SIGTERM to these children."""
+        for pid in set(pids) - self.told:
+            self.told.add(pid)
+            os.kill(pid, signal.SIGTERM)
+
+    def stop_all(self) -> None:
+        """SIGTERM, a grace for checkpoints, SIGKILL."""
+        self.stop(self.children)
+        deadline = time.monotonic() + STOP_GRACE
+        while self.children and time.monotonic() < deadline:
+            self.reap()
+            time.sleep(0.02)
+        for pid in self.children:
+            os.kill(pid, signal.SIGKILL)
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """One line to the parent; a parent that is gone is noticed at its input's end."""
+        try:
+            os.write(self.events, json.dumps(event).encode() + b"\n")
+        except BrokenPipeError:
+            return
+
+
+def _child(path: Path, launcher: str) -> int:
+    from batchlab.results.store.runs import Run
+
+    run = Run(path)
+    run.log.mkdir(parents=True, exist_ok=True)
+    with (run.log / "launch.log").open("ab", buffering=0) as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return run_job(run, LAUNCHERS[launcher])
+
+
+def main() -> None:
+    """Warm up, then serve on the standard streams."""
+    commands, events = os.dup(0), os.dup(1)
+    os.dup2(2, 1)  # a stray print must not look like an event
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from batchlab.runner.launch import warm
+
+    warm.imports(sys.argv[1:])
+    Server(commands, events).serve()
+    os._exit(0)  # torch takes seconds to tidy up a process that has nothing to tidy
+
+
+if __name__ == "__main__":
+    main()

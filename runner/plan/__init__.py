@@ -1,0 +1,1 @@
+"""From overrides to runs that are known to work: compose, identify, validate."""

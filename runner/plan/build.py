@@ -1,0 +1,74 @@
+"""From a configuration node to the object it names: `_target_` and its keyword arguments."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from batchlab.runner.plan.schema import ConfigError, Node
+
+NOT_ARGUMENTS = ("name", "_target_")
+
+
+def locate(node: Node, axis: str) -> Callable[..., Any]:
+    """The class or function that `_target_` names.
+
+    Raises:
+        ConfigError: when it cannot be imported.
+    """
+    path = node.get("_target_")
+    if not isinstance(path, str) or "." not in path:
+        raise ConfigError(f"{axis}={node.get('name')}: `_target_` must be a dotted path to a class, got {path!r}")
+    module, _, name = path.rpartition(".")
+    if os.getcwd() not in sys.path:  # a user's module lies beside the user's ./conf; last, so that it hides nothing
+        sys.path.append(os.getcwd())
+    try:
+        target: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{axis}={node.get('name')}: cannot import {path} ({error})") from error
+    return target
+
+
+def arguments(node: Node) -> dict[str, Any]:
+    """The node's keyword arguments for its target."""
+    return {key: value for key, value in node.items() if key not in NOT_ARGUMENTS}
+
+
+def check_arguments(node: Node, axis: str, *given: str) -> None:
+    """See that the target takes the node's keys; `given` names what the runner itself will pass.
+
+    Raises:
+        ConfigError: naming the override that the target does not take, or the one it misses.
+    """
+    signature = inspect.signature(locate(node, axis))
+    named = signature.parameters
+    if any(p.kind is p.VAR_KEYWORD for p in named.values()):
+        return
+    for key in arguments(node):
+        if key not in named:
+            takes = ", ".join(p for p in named if p not in given)
+            raise ConfigError(f"{axis}.{key}: {node['_target_']} takes no such argument (it takes: {takes})")
+
+
+def build(node: Node, axis: str, *args: Any, **given: Any) -> Any:
+    """Call the target with `args`, `given` and the node's own keys.
+
+    Raises:
+        ConfigError: with the axis in front, when the target refuses its arguments.
+    """
+    target = locate(node, axis)
+    try:
+        return target(*args, **given, **arguments(node))
+    except (ValueError, TypeError) as error:
+        nulls = [f"{axis}.{key}" for key, value in node.items() if value is None]
+        hint = f" (is null meant for {' and '.join(nulls)}?)" if nulls and isinstance(error, TypeError) else ""
+        raise ConfigError(f"{axis}={node.get('name')}: {error}{hint}") from error
+
+
+def is_solver(node: Node) -> bool:
+    """Does an `optimizer` choice name a finite-sum solver (see solve.py) rather than a torch optimizer?"""
+    return hasattr(locate(node, "optimizer"), "from_data")

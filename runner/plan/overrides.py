@@ -1,0 +1,189 @@
+"""Command-line overrides: Hydra's grammar, applied to plain trees with errors that name the way out."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from batchlab.runner.plan.schema import AXES, ConfigError
+
+OURS = ("executor", "seed", "nproc", "train", "log")
+"""Top-level keys that the runner itself reads: their types hold even where `++` forces a value."""
+FIXED = (*AXES, *OURS)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One override with one value: `optimizer.lr=0.1` (change), `+a=1` (add), `++a=1` (force), `~a` (delete)."""
+
+    key: str
+    value: Any
+    mode: str = "change"
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """An override as it was typed, spread out into its settings."""
+
+    key: str
+    settings: tuple[Setting, ...]
+
+
+def parse(overrides: Sequence[str], config_loader: Any = None) -> list[Sweep]:
+    """Parse overrides; `a=1,2`, `range(..)`, `choice(..)` and `glob(..)` become several settings.
+
+    Raises:
+        ConfigError: on bad grammar, and on `interval(..)`, which has no finite set of values.
+    """
+    parser = OverridesParser.create(config_loader=config_loader)
+    sweeps = []
+    for text in overrides:
+        try:
+            override = parser.parse_override(text)
+            override.config_loader = config_loader  # what glob(...) asks
+            if not override.key_or_group:
+                raise ConfigError(f"{text}: not an override (write key=value; quote commas and brackets)")
+            if override.is_sweep_override():
+                if not override.is_discrete_sweep():
+                    raise ConfigError(f"{text}: an interval has no finite set of values; use range(...) or a list")
+                texts = [f"{text.split('=', 1)[0]}={v}" for v in override.sweep_string_iterator()]
+                settings = tuple(_setting(parser.parse_override(t)) for t in texts)
+                if not settings:
+                    raise ConfigError(f"{text}: matches nothing")
+            else:
+                settings = (_setting(override),)
+        except HydraException as error:
+            raise ConfigError(f"{text}: not an override (write key=value; quote commas and brackets)") from error
+        sweeps.append(Sweep(settings[0].key, settings))
+    repeated = [s.key for i, s in enumerate(sweeps) if any(s.key == earlier.key for earlier in sweeps[:i])]
+    if repeated:
+        raise ConfigError(f"{repeated[0]} is given twice: give it once, as a list if a sweep is meant")
+    return sweeps
+
+
+def _setting(override: Override) -> Setting:
+    mode = "add" if override.is_add() else "delete" if override.is_delete() else "change"
+    if override.is_force_add():
+        mode = "force"
+    value = None if override._value is None else override.value()
+    return Setting(override.key_or_group, value, mode, override.input_line or override.key_or_group)
+
+
+def combinations(sweeps: Sequence[Sweep]) -> Iterator[tuple[Setting, ...]]:
+    """Every combination, the last override moving fastest."""
+    return itertools.product(*(s.settings for s in sweeps))
+
+
+def dotted(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf of a tree as (dotted key, value)."""
+    for key, value in tree.items():
+        path = f"{prefix}.{key}" if prefix else str(key)
+        if isinstance(value, dict) and value:
+            yield from dotted(value, path)
+        else:
+            yield path, value
+
+
+def suggest(word: str, among: Iterable[str]) -> str:
+    """A `did you mean` clause, or the choices when none is near."""
+    among = list(among)
+    tail = word.rsplit(".", 1)[-1]
+    near = [k for k in among if k.rsplit(".", 1)[-1] == tail]
+    near = near or _nearest(word, among)
+    near = near or [k for k in among if k.replace(".", "_").endswith(word.replace(".", "_"))]
+    if not near:
+        tails = {k.rsplit(".", 1)[-1]: k for k in among}
+        near = [tails[t] for t in _nearest(tail, list(tails))]
+    if near:
+        return f"did you mean {' or '.join(near[:3])}?"
+    return f"there are: {', '.join(sorted(among))}" if len(among) <= 40 else "`batchlab show` lists the keys"
+
+
+def _nearest(word: str, among: Sequence[str]) -> list[str]:
+    """Close matches, and of them only those that are about as close as the closest."""
+    near = difflib.get_close_matches(word, among, n=3, cutoff=0.6)
+    ratios = [difflib.SequenceMatcher(None, word, other).ratio() for other in near]
+    return [other for other, ratio in zip(near, ratios, strict=True) if ratio > ratios[0] - 0.05]
+
+
+def apply(tree: dict[str, Any], settings: Iterable[Setting]) -> dict[str, Any]:
+    """A copy of `tree` with the settings made, each checked against the type of the value it replaces.
+
+    Raises:
+        ConfigError: on an unknown key or a value of the wrong type.
+    """
+    tree = copy.deepcopy(tree)
+    for setting in settings:
+        *path, last = setting.key.split(".")
+        top = path[0] if path else last
+        node: Any = tree
+        for part in path:
+            if setting.mode in ("add", "force") and isinstance(node, dict):
+                node = node.setdefault(part, {})
+            else:
+                node = node.get(part) if isinstance(node, dict) else None
+        exists = isinstance(node, dict) and last in node
+        if setting.mode == "add" and exists:
+            raise ConfigError(f"{setting.text}: {setting.key} exists; write it without the +")
+        if not isinstance(node, dict) or (not exists and setting.mode in ("change", "delete")):
+            group = [] if path else _nearest(last, list(tree))  # a typo in an axis, before one of its keys
+            hint = suggest(setting.key, group or (k for k, _ in dotted(tree)))
+            raise ConfigError(f"{setting.text}: there is no key {setting.key}; {hint}")
+        if setting.mode == "delete":
+            if setting.key in FIXED or top in OURS or last in ("name", "_target_"):
+                raise ConfigError(f"{setting.text}: {setting.key} cannot be left out; give it a value")
+            del node[last]
+        elif exists and (setting.mode == "change" or top in OURS):
+            node[last] = typed(setting, node[last])
+        else:
+            node[last] = setting.value
+    return tree
+
+
+def typed(setting: Setting, default: Any) -> Any:
+    """The setting's value as the type of the default it replaces.
+
+    A default of `null`, a missing value `???` and an interpolation say nothing of a type: they take anything. The keys
+    of an axis take `null` too: whoever is built from them says whether that means something.
+    """
+    value = setting.value
+    if value is None and setting.key.split(".", 1)[0] in AXES:
+        return None
+    free = default is None or (isinstance(default, str) and (default == "???" or "${" in default))
+    if free or (isinstance(value, str) and "${" in value):
+        return value
+    wanted = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "a word",
+        list: "a list [..]",
+    }
+    if isinstance(default, bool):
+        ok = isinstance(value, bool)
+    elif isinstance(default, int):
+        ok = isinstance(value, int) and not isinstance(value, bool)
+        if isinstance(value, float) and value.is_integer():  # 1e4 is a whole number too
+            value, ok = int(value), True
+    elif isinstance(default, float):
+        ok = isinstance(value, (int, float)) and not isinstance(value, bool)
+        value = float(value) if ok else value
+    elif isinstance(default, str):
+        ok = isinstance(value, str)
+    elif isinstance(default, list):
+        ok = isinstance(value, list)
+    else:
+        raise ConfigError(f"{setting.text}: {setting.key} is a block of keys, not a value: set one of its keys")
+    if not ok:
+        kind = next(text for kind, text in wanted.items() if isinstance(default, kind))
+        raise ConfigError(f"{setting.text}: {setting.key} must be {kind} (default {default!r}), got {value!r}")
+    return value

@@ -1,0 +1,1 @@
+"""What a rank does: train or solve, measure, write, checkpoint."""

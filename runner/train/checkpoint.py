@@ -1,0 +1,133 @@
+"""Save and restore everything that the rest of a run depends on, so that a resumed run is the same run, bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from batchlab.optimizers.batch import AdaptiveBatch
+from batchlab.results.store.record import Recorder
+from batchlab.runner.plan.schema import ConfigError
+from batchlab.runner.train.rank import Context, Meters
+from batchlab.runner.train.session import Session
+
+
+class Saver:
+    """Owns checkpoint.pt of a run."""
+
+    def __init__(self, session: Session, meters: Meters, recorder: Recorder | None, context: Context) -> None:
+        self.session = session
+        self.meters = meters
+        self.recorder = recorder
+        self.context = context
+        self.saved = time.monotonic()
+
+    def due(self) -> bool:
+        """Has `train.checkpoint_seconds` passed? Rank 0's watch counts for all."""
+        late = time.monotonic() - self.saved > self.session.config.train.checkpoint_seconds
+        if self.context.world_size > 1:
+            flag = torch.tensor(float(late), device=self.context.device)
+            dist.broadcast(flag, 0)
+            late = bool(flag)
+        return late
+
+    def save(self) -> None:
+        """Write the checkpoint in place of the one before, atomically. Every rank must call it."""
+        session, meters = self.session, self.meters
+        mine = self._of_this_rank()
+        ranks: list[Any] | None = [None] * self.context.world_size if self.context.rank == 0 else None
+        if self.context.world_size > 1:
+            dist.gather_object(mine, ranks)
+        else:
+            ranks = [mine]
+        self.saved = time.monotonic()
+        if self.recorder is None:
+            return
+        state = {
+            "model": session.model.state_dict(),
+            "optimizer": session.optimizer.state_dict(),
+            "batch_schedule": session.batch_schedule.state_dict(),
+            "batches": session.batches.state_dict(),
+            "augmented": session.augmented.state_dict() if session.augmented is not None else None,
+            "samples": session.clock.samples,
+            "steps": session.clock.steps,
+            "meters": {
+                "samples": meters.samples,
+                "gradients": meters.gradients,
+                "train_seconds": meters.train_seconds,
+                "eval_seconds": meters.eval_seconds,
+            },
+            "rows": self.recorder.counts(),
+            "ranks": ranks,
+        }
+        write(self.context.run.checkpoint, state)
+
+    def _of_this_rank(self) -> dict[str, Any]:
+        """What differs between ranks: random states, BatchNorm statistics, the loss since the last evaluation."""
+        cuda = self.context.device.type == "cuda"
+        return {
+            "cpu": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(self.context.device) if cuda else None,
+            "buffers": [b.detach().cpu() for b in self.session.model.buffers()],
+            "loss": self.meters.loss.cpu(),
+        }
+
+    def restore(self) -> bool:
+        """Continue from the checkpoint where there is one; otherwise begin anew, without rows of an earlier try.
+
+        Raises:
+            ConfigError: when the file is damaged; nothing is changed then.
+        """
+        path = self.context.run.checkpoint
+        if not path.exists():
+            if self.recorder is not None:
+                self.recorder.truncate({})
+            return False
+        session, meters = self.session, self.meters
+        try:
+            state = torch.load(path, map_location=self.context.device, weights_only=True)
+            session.model.load_state_dict(state["model"])
+            session.optimizer.load_state_dict(state["optimizer"])
+            session.batch_schedule.load_state_dict(state["batch_schedule"])
+            session.batches.load_state_dict(state["batches"])
+            if session.augmented is not None:
+                session.augmented.load_state_dict(state["augmented"])
+            mine = state["ranks"][self.context.rank]
+            meters.samples, meters.gradients = state["meters"]["samples"], state["meters"]["gradients"]
+            meters.train_seconds = state["meters"]["train_seconds"]
+            meters.eval_seconds = state["meters"]["eval_seconds"]
+            rows = state["rows"]
+        except Exception as error:  # a truncated zip, a wrong type, a missing key: all mean one thing
+            raise ConfigError(
+                f"{path} is damaged ({type(error).__name__}): delete it to train this run from its beginning"
+            ) from error
+        session.clock = dataclasses.replace(session.clock, samples=state["samples"], steps=state["steps"])
+        if session.moments is not None and isinstance(session.batch_schedule, AdaptiveBatch):
+            session.batch_schedule.size(session.clock)  # only now does it know the training set, which may be its cap
+            session.moments.measuring = session.batch_schedule.testing
+        with torch.no_grad():
+            for buffer, kept in zip(session.model.buffers(), mine["buffers"], strict=True):
+                buffer.copy_(kept)
+        meters.loss = mine["loss"].to(self.context.device)
+        torch.set_rng_state(mine["cpu"].cpu())
+        if mine["cuda"] is not None and self.context.device.type == "cuda":
+            torch.cuda.set_rng_state(mine["cuda"].cpu(), self.context.device)
+        if self.recorder is not None:
+            self.recorder.truncate(rows)
+        return True
+
+
+def write(path: Path, state: dict[str, Any]) -> None:
+    """Replace the checkpoint by `state`, atomically."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as stream:
+        torch.save(state, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,127 @@
+"""Train one run: the textbook's loop on the clock of samples seen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from batchlab.datasets import Batch
+from batchlab.results.show.sheet import listing
+from batchlab.results.store.record import Recorder
+from batchlab.results.store.runs import now
+from batchlab.runner.plan.schema import RunConfig, axes_of, read_tree
+from batchlab.runner.train.checkpoint import Saver
+from batchlab.runner.train.facts import facts
+from batchlab.runner.train.rank import Context, Meters
+from batchlab.runner.train.session import Session
+from batchlab.runner.train.writer import Writer
+
+CONSENT_EVERY = 8
+"""Steps between two questions to all ranks: has anyone been told to stop, has anyone's loss left the numbers?"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: done, diverged or interrupted."""
+
+    state: str
+    reason: str | None = None
+
+
+def train(config: RunConfig, context: Context) -> Outcome:
+    """Train until the budget of samples is spent, the loss leaves the numbers, or the run is told to stop.
+
+    Only rank 0 writes: rows, the outcome, its facts. A checkpoint in the run's folder is continued from, bit for bit.
+    """
+    session = Session.build(config, context.device, context.rank, context.world_size)
+    meters = Meters.on(context.device)
+    recorder = Recorder(context.run) if context.rank == 0 else None
+    saver = Saver(session, meters, recorder, context)
+    saver.restore()
+    writer = Writer(session, meters, recorder, context)
+    outcome = _loop(session, meters, writer, saver, context)
+    if recorder is not None:
+        run = context.run
+        run.write_state(**facts(session.clock, meters, context))
+        if outcome.state != "interrupted":
+            tree = read_tree(run.config)
+            recorder.seal(axes_of(tree) | {"run_id": run.run_id}, tree)
+        run.write_state(state=outcome.state, reason=outcome.reason, ended=now())
+        if outcome.state != "interrupted":  # only now: killed a moment earlier, a run goes on from its checkpoint
+            run.checkpoint.unlink(missing_ok=True)
+    return outcome
+
+
+def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, context: Context) -> Outcome:
+    session.forward.train()
+    meters.resume()
+    if session.clock.steps == 0:  # where every curve begins
+        with meters.paused():
+            writer.evaluate(session.set_learning_rate(), session.batch_schedule.size(session.clock))
+    while session.clock.samples < session.clock.total_samples:
+        size = session.batch_schedule.size(session.clock)
+        lr = session.set_learning_rate()
+        batch = session.take(size)
+        loss = step(session, meters, batch)
+        session.advance(batch.size)
+        if session.moments is not None:
+            session.batch_schedule.update(session.moments)
+        writer.step(lr, batch.size, loss)
+
+        evaluate = writer.due()
+        if not evaluate and session.clock.steps % CONSENT_EVERY:
+            continue
+        stopping, diverged = consent(context, meters.loss)
+        row: dict[str, float] = {}
+        if evaluate or diverged:
+            with meters.paused():
+                row = writer.evaluate(lr, size)
+        if diverged:
+            return Outcome("diverged", f"the training loss was not finite by step {session.clock.steps}")
+        lost = [key for key, value in row.items() if key.endswith("_loss") and not math.isfinite(value)]
+        if lost and session.clock.samples >= session.clock.total_samples:  # what the last steps did, no step has seen
+            return Outcome("diverged", f"{listing(lost)} not finite at the end")
+        if stopping or saver.due():
+            with meters.paused():
+                saver.save()
+        if stopping:
+            return Outcome("interrupted")
+    return Outcome("done")
+
+
+def step(session: Session, meters: Meters, batch: Batch) -> Tensor:
+    """One update of the parameters; returns the summed loss of this rank's samples before it, on the device."""
+    optimizer = session.optimizer
+    if getattr(optimizer, "gradient_evaluations", 1) > 1:
+        losses: list[Tensor] = []
+
+        def closure() -> Tensor:
+            losses.append(session.gradient(batch))
+            meters.gradients += batch.size
+            return losses[-1]
+
+        optimizer.step(closure)  # type: ignore[arg-type]
+        loss = losses[0]  # at the point where the step began
+    else:
+        loss = session.gradient(batch)
+        meters.gradients += batch.size
+        if getattr(optimizer, "uses_moments", False):
+            optimizer.step(session.moments)  # type: ignore[arg-type]
+        else:
+            optimizer.step()
+    meters.loss += loss
+    meters.samples += batch.size
+    return loss
+
+
+def consent(context: Context, loss: Tensor) -> tuple[bool, bool]:
+    """What all ranks agree on: (somebody was told to stop, somebody's loss is not finite)."""
+    flags = torch.stack([torch.tensor(float(context.stopping), device=loss.device), (~loss.isfinite()).float()])
+    if context.world_size > 1:
+        dist.all_reduce(flags)
+    stopping, diverged = flags.tolist()
+    return stopping > 0, diverged > 0

@@ -1,0 +1,74 @@
+"""A rank's place in its run, and what it sums up while it trains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from batchlab.results.store.runs import Run
+
+
+@dataclass
+class Context:
+    """Where a rank runs, and whether it was told to stop."""
+
+    run: Run
+    rank: int
+    world_size: int
+    device: torch.device
+    stopping: bool = False
+
+    def stop(self) -> None:
+        """Ask for a checkpoint and an end; safe in a signal handler."""
+        self.stopping = True
+
+
+@dataclass
+class Meters:
+    """Sums since the last evaluation, and counts and times since the run began."""
+
+    loss: Tensor
+    """Sum of this rank's training losses since the last evaluation, each taken before its step."""
+    samples: int = 0
+    """Training samples over all ranks since the last evaluation."""
+    gradients: int = 0
+    """Component gradients evaluated in training since the run began, over all ranks."""
+    train_seconds: float = 0.0
+    eval_seconds: float = 0.0
+    _since: float = 0.0
+    _paused: float = 0.0
+
+    @classmethod
+    def on(cls, device: torch.device) -> Meters:
+        """All at zero."""
+        return cls(torch.zeros((), dtype=torch.float64, device=device))
+
+    def now(self) -> float:
+        """The time, once the device has done what it was given."""
+        if self.loss.device.type == "cuda":
+            torch.cuda.synchronize(self.loss.device)
+        return time.perf_counter()
+
+    def resume(self) -> None:
+        """Training time runs from here."""
+        self._since = self.now()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Training time stands still within the block; what the block takes counts as evaluation time."""
+        self._paused = self.now()
+        self.train_seconds += self._paused - self._since
+        yield
+        self.count_pause()
+        self._since = self._paused
+
+    def count_pause(self) -> None:
+        """Add what the pause has taken so far to the evaluation time."""
+        now = self.now()
+        self.eval_seconds += now - self._paused
+        self._paused = now

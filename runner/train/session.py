@@ -1,0 +1,160 @@
+"""Everything that one rank trains with, built from the frozen configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from batchlab.datasets import Batch, Batches, Dataset, load
+from batchlab.optimizers.batch import AdaptiveBatch, BatchSchedule, total_steps
+from batchlab.optimizers.clock import Clock
+from batchlab.optimizers.lr import LRSchedule
+from batchlab.optimizers.moments import GradientMoments
+from batchlab.runner.plan.build import build
+from batchlab.runner.plan.schema import RunConfig
+from batchlab.runner.train.evaluate import Evaluator
+from batchlab.runner.train.gradient import Gradient, ObservedGradient, SummedGradient, criterion_for
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
+PAPER_NORM_STREAM = 1
+"""Keeps the augmented pass of `full_gradient_norm_paper` apart from the stream that trains, which is 0."""
+
+
+def outputs(dataset: Dataset) -> int:
+    """Outputs of a model for this data set: its classes, or one number to regress."""
+    return dataset.classes if dataset.classes is not None else 1
+
+
+def parameter_groups(model: nn.Module, decay: str) -> list[dict[str, Any]]:
+    """All parameters in one group, or, with `train.decay=weights`, biases and norms apart with no weight decay."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    if decay == "all":
+        return [_group(named)]
+    weights = [(name, p) for name, p in named if p.dim() > 1]
+    others = [(name, p) for name, p in named if p.dim() <= 1]
+    return [_group(weights), _group(others) | {"weight_decay": 0.0}]
+
+
+def _group(named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, Any]:
+    """Names beside the parameters, where torch looks for them; an optimizer that knows of none carries them along."""
+    return {"params": [p for _, p in named], "param_names": [name for name, _ in named]}
+
+
+@dataclasses.dataclass
+class Session:
+    """The objects of a training run, before or after a checkpoint was put into them."""
+
+    config: RunConfig
+    dataset: Dataset
+    model: nn.Module
+    forward: nn.Module
+    """The model as it is called: compiled where that is asked for. Its parameters are those of `model`."""
+    optimizer: Optimizer
+    lr_schedule: LRSchedule
+    batch_schedule: BatchSchedule
+    batches: Batches
+    gradient: Gradient
+    moments: GradientMoments | None
+    evaluator: Evaluator
+    augmented: Batches | None
+    clock: Clock
+    base_lrs: list[float]
+
+    @classmethod
+    def build(cls, config: RunConfig, device: torch.device, rank: int, world_size: int) -> Session:
+        """From scratch, at sample 0; the model's weights are a function of the seed alone."""
+        options = config.train
+        dtype = DTYPES[options.precision]
+        dataset = load(config.dataset)
+        torch.manual_seed(config.seed)
+        model: nn.Module = build(config.model, "model", shape=dataset.shape, classes=outputs(dataset))
+        model = model.to(device, dtype)
+        if options.channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        forward: nn.Module = model
+        if options.compile:  # evaluations stay eager: each would be compiled anew for its modes and batch sizes
+            forward = cast(nn.Module, torch.compile(model))
+        optimizer: Optimizer = build(config.optimizer, "optimizer", parameter_groups(model, options.decay))
+        batch_schedule: BatchSchedule = build(config.batch_schedule, "batch_schedule")
+        criterion = criterion_for(options.loss, options.label_smoothing)
+        moments = make_moments([p for p in model.parameters() if p.requires_grad], optimizer, batch_schedule)
+        gradient: Gradient
+        if moments is None:
+            gradient = SummedGradient(forward, criterion, options.precision)
+        else:  # per-sample statistics look into the layers, which a compiled model hides
+            seen = model if moments.estimator == "per_sample" else forward
+            gradient = ObservedGradient(seen, criterion, options.precision, moments)
+
+        def batches(stream: int) -> Batches:
+            return Batches(
+                dataset,
+                seed=config.seed,
+                stream=stream,
+                device=device,
+                rank=rank,
+                world_size=world_size,
+                micro_batch=options.micro_batch,
+                dtype=dtype,
+                channels_last=options.channels_last,
+            )
+
+        budget = options.total_samples(dataset.n)
+        return cls(
+            config=config,
+            dataset=dataset,
+            model=model,
+            forward=forward,
+            optimizer=optimizer,
+            lr_schedule=build(config.lr_schedule, "lr_schedule"),
+            batch_schedule=batch_schedule,
+            batches=batches(0),
+            gradient=gradient,
+            moments=moments,
+            evaluator=Evaluator(model, dataset, criterion, options.precision, dtype, rank, world_size),
+            augmented=batches(PAPER_NORM_STREAM) if config.log.full_gradient_norm_paper else None,
+            clock=Clock(0, 0, dataset.n, budget, total_steps(batch_schedule, dataset.n, budget)),
+            base_lrs=[group["lr"] for group in optimizer.param_groups],
+        )
+
+    @property
+    def groups(self) -> int:
+        """Micro-batches that a step is cut into on every rank, at least: what the gradient's noise is seen by."""
+        world = max(1, self.config.nproc)
+        return -(-self.config.train.groups // world)
+
+    def take(self, size: int) -> Batch:
+        """The next batch of `size` samples, or what is left of the epoch or of the budget.
+
+        An optimizer that needs several groups takes a remainder too small for them into the batch before it.
+        """
+        left = self.clock.total_samples - self.clock.samples
+        rest = min(self.batches.n - self.batches.position, left)
+        if 0 < rest - size < getattr(self.optimizer, "minimum_groups", 1):
+            size = rest
+        return self.batches.take(min(size, left), self.groups)
+
+    def set_learning_rate(self) -> float:
+        """Put the schedule's rate into the optimizer; returns the first group's."""
+        factor = self.lr_schedule.factor(self.clock)
+        for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = base * factor
+        return self.base_lrs[0] * factor
+
+    def advance(self, samples: int) -> None:
+        """Move the clock past a step over `samples` samples."""
+        self.clock = dataclasses.replace(self.clock, samples=self.clock.samples + samples, steps=self.clock.steps + 1)
+
+
+def make_moments(
+    parameters: Sequence[nn.Parameter], optimizer: Optimizer, schedule: BatchSchedule
+) -> GradientMoments | None:
+    """One measurement of the gradient's noise for whoever needs it, or None."""
+    elementwise = bool(getattr(optimizer, "uses_moments", False))
+    if isinstance(schedule, AdaptiveBatch):
+        return schedule.moments(parameters, elementwise=elementwise)
+    return GradientMoments(parameters, elementwise=True) if elementwise else None

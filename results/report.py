@@ -11,7 +11,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from batchlab.results.compare.frame import GROUPS, Frame
+from batchlab.results.axes import CHOICES
+from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.table import build_table
@@ -20,10 +21,11 @@ from batchlab.results.show.css import CSS
 from batchlab.results.show.layers_plot import Layers
 from batchlab.results.show.plot import Drawing, Plot
 from batchlab.results.show.render import render
-from batchlab.results.show.sheet import Column, Sheet, Text, count
+from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.show.status import TONES, Status, status
 from batchlab.results.store.atomic import replace_text
 from batchlab.results.store.runs import RunStore, now
+from batchlab.results.words import count
 
 CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "objective_gap")
 LINES = 14
@@ -107,7 +109,7 @@ def _reproduction(made: Reproduction, sweep: str) -> str:
 def _overview(frame: Frame) -> str:
     """A table over the axes that vary, and curves: for runs that belong to no paper."""
     metrics = [Metric(name) for name in CANDIDATES if name in frame.names][:3]
-    varying = [axis for axis in GROUPS if len({run.value(axis) for run in frame.runs}) > 1]
+    varying = [axis for axis in CHOICES if len({run.value(axis) for run in frame.runs}) > 1]
     if not metrics:
         return "<p class='empty'>no run has recorded a row yet</p>"
     rows = varying[:-1] or varying or ["optimizer"]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from batchlab.results.show.sheet import count
 from batchlab.results.store.runs import RunStore, check_name
+from batchlab.results.words import count
 from batchlab.runner.plan.schema import ConfigError
 
 if TYPE_CHECKING:

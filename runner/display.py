@@ -14,9 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batchlab.results.show.sheet import caption, count
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.runs import Run, RunState, State
+from batchlab.results.words import caption, count
 from batchlab.runner.plan.config import Planned
 
 SHOWN = ("epoch", "train_loss", "test_loss", "test_accuracy", "objective", "gap")

@@ -46,7 +46,10 @@ def test_results_never_imports_torch() -> None:
 def test_the_package_list_is_what_there_is() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {file.parent.relative_to(ROOT) for room in ROOMS for file in (ROOT / room).rglob("__init__.py")}
-    assert set(settings["packages"]) == {"batchlab." + ".".join(f.parts) for f in folders} | {"batchlab", "batchlab.conf"}
+    assert set(settings["packages"]) == {"batchlab." + ".".join(f.parts) for f in folders} | {
+        "batchlab",
+        "batchlab.conf",
+    }
 
 
 @pytest.mark.parametrize(

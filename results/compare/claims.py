@@ -29,8 +29,8 @@ from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget
 from batchlab.results.compare.replicates import mixed_keys, replicate
 from batchlab.results.compare.stats import ALPHA, Test, holm, paired_test
-from batchlab.results.show.sheet import count, listing
 from batchlab.results.store.runs import State
+from batchlab.results.words import count, listing
 
 Key = tuple[Any, ...]
 

@@ -15,13 +15,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from batchlab.results.axes import COLUMNS
 from batchlab.results.store.runs import State
 
 if TYPE_CHECKING:
     import pandas as pd
 
-GROUPS = ("optimizer", "lr_schedule", "batch_schedule", "model", "dataset")
-AXES = (*GROUPS, "seed", "run_id")
 MISSING = "?"
 NO_RUNS = "no runs match: see `batchlab status` for what is there, or loosen --where"
 
@@ -142,7 +141,7 @@ class Frame:
 
     def keys(self) -> list[str]:
         """Every axis, label and dotted configuration key these runs know."""
-        names: dict[str, None] = dict.fromkeys(AXES)
+        names: dict[str, None] = dict.fromkeys(COLUMNS)
         for run in self.runs:
             names.update(dict.fromkeys(run.labels))
             names.update(dict.fromkeys(flatten(run.config)))
@@ -156,7 +155,7 @@ class Frame:
         lengths = [run.rows.stop - run.rows.start for run in self.runs]
         indices = [np.arange(run.rows.start, run.rows.stop) for run in self.runs]
         columns: dict[str, pd.Series[Any]] = {}
-        for key in dict.fromkeys(["state", *AXES, *labels, *keys]):
+        for key in dict.fromkeys(["state", *COLUMNS, *labels, *keys]):
             values = [run.state.value if key == "state" else run.value(key) for run in self.runs]
             repeated = np.repeat(np.asarray(values), lengths)
             numeric = np.issubdtype(repeated.dtype, np.number) or repeated.dtype == bool

@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batchlab.results.compare.frame import AXES, Frame, RunRow
+from batchlab.results.axes import COLUMNS
+from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.store.record import CONFIG_KEY, read_stream, to_arrow
 from batchlab.results.store.runs import Run, RunStore, State
 
@@ -117,7 +118,7 @@ class _Reader:
             row = replace(row, config=json.loads(file.schema_arrow.metadata[CONFIG_KEY]))
             if not row.matches(self.conditions):
                 return _Read(row, kept=False, table=pa.table({}))
-            names = [name for name in file.schema_arrow.names if name not in AXES]
+            names = [name for name in file.schema_arrow.names if name not in COLUMNS]
             return _Read(row, True, file.read(self._wanted(names), use_threads=False), names)
 
     def _lines(self, row: RunRow) -> _Read:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from batchlab.results.compare.frame import GROUPS, RunRow, flatten
-from batchlab.results.show.sheet import count, listing
+from batchlab.results.axes import CHOICES, NEUTRAL, RECORDING, within
+from batchlab.results.compare.frame import RunRow, flatten
 from batchlab.results.store.runs import State
+from batchlab.results.words import count, listing
 
 Key = tuple[Any, ...]
-IRRELEVANT = ("executor.", "log.", "seed", "train.device", "train.checkpoint_seconds", "dataset.root")
+IRRELEVANT = (*NEUTRAL, *RECORDING, "seed")
 """What may differ between runs without it making two methods. Not `nproc`: BatchNorm sees a rank's share of a batch."""
 NAMED = 6
 """Keys that a note names."""
@@ -41,10 +42,10 @@ def mixed_keys(groups: Iterable[Sequence[RunRow]]) -> list[str]:
             if other == first:
                 continue
             different = [key for key in first.keys() | other.keys() if first.get(key) != other.get(key)]
-            chosen = {name for name in GROUPS if f"{name}.name" in different}
+            chosen = {name for name in CHOICES if f"{name}.name" in different}
             for key in sorted(different):
                 group_name = key.partition(".")[0]
-                if not key.startswith(IRRELEVANT):
+                if not within(key, IRRELEVANT):
                     found[group_name if group_name in chosen else key] = None
     return list(found)
 

@@ -24,8 +24,9 @@ from batchlab.results.compare.table import build_table
 from batchlab.results.papers.literature import published, published_sheet
 from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.show.plot import Plot
-from batchlab.results.show.sheet import Column, Sheet, Text, count
+from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.store.runs import State
+from batchlab.results.words import count
 
 REFERENCE = "AdAdaGrad (arXiv 2402.11215)"
 TESTS = ("norm", "inner product", "augmented")

@@ -8,7 +8,8 @@ from typing import Any
 
 from batchlab.results.compare.claims import Claim, Comparison, Judged, Verdict, deciding
 from batchlab.results.compare.stats import ALPHA
-from batchlab.results.show.sheet import Column, Sheet, Text, count, decimals, listing, number, p_value
+from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, p_value
+from batchlab.results.words import count, listing
 
 READINGS = {None: "whole runs", "seconds": "equal time", "method": "the method itself"}
 TONES: dict[Verdict, Any] = {Verdict.HOLDS: "good", Verdict.DOES_NOT_HOLD: "bad", Verdict.UNDECIDED: "dim"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -86,19 +85,3 @@ def p_value(p: float) -> str:
     ('p 0.012', 'p <0.001', 'p 1')
     """
     return "p <0.001" if p < 0.001 else f"p {p:.2g}"
-
-
-def caption(labels: Mapping[str, Any], overrides: Sequence[str]) -> str:
-    """What sets a run apart in its sweep: `CNN · norm test seed=3`."""
-    named = " · ".join(str(value) for value in labels.values() if value != "")
-    return " ".join([*([named] if named else []), *overrides])
-
-
-def count(n: int, noun: str, plural: str = "") -> str:
-    """`1 run`, `3 runs`."""
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
-
-
-def listing(items: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

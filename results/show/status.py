@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from batchlab.results.show.sheet import Column, Sheet, Text, caption, count, listing
+from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.store.runs import RunStore, State, SweepEntry
+from batchlab.results.words import caption, count, listing
 
 ORDER = (
     State.DONE,

@@ -10,7 +10,8 @@ from batchlab.results.compare.frame import NO_RUNS
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.replicates import Key, mixed_note
 from batchlab.results.compare.table import Cell, Losses, Table
-from batchlab.results.show.sheet import Column, Sheet, Text, count, decimals, listing, number, p_value, uncertain
+from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, p_value, uncertain
+from batchlab.results.words import count, listing
 
 WORDS = {
     "diverged": "diverged",

@@ -25,13 +25,14 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from batchlab.results.axes import CHOICES
 from batchlab.runner.plan.identity import run_id
 from batchlab.runner.plan.overrides import FIXED, Setting, apply, combinations, dotted, parse, suggest
-from batchlab.runner.plan.schema import AXES, ConfigError
+from batchlab.runner.plan.schema import ConfigError
 
 # An editable install has no importable package here, only the folder: so a path, not importlib.resources.
 PACKAGED = Path(__file__).resolve().parents[2] / "conf"
-GROUPS = (*AXES, "executor", "experiment")
+GROUPS = (*CHOICES, "executor", "experiment")
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _compose_groups(groups: tuple[str, ...]) -> dict[str, Any]:
     missing = [key for key in FIXED if key not in named]
     if missing:
         raise ConfigError(f"config.yaml: {', '.join(missing)} is missing; is ./conf another program's? It comes first")
-    for axis in (*AXES, "executor"):
+    for axis in (*CHOICES, "executor"):
         if not isinstance(named[axis], dict) or not named[axis]:
             raise ConfigError(f"{axis}={picked[axis]}: the file is empty; give it `_target_` and its arguments")
         named[axis] = {"name": picked[axis]} | named[axis]

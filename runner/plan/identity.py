@@ -7,17 +7,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-EXCLUDED = ("executor", "dataset.root", "train.device", "train.checkpoint_seconds")
-"""Keys that cannot change a recorded number, except through rounding on another device."""
+from batchlab.results.axes import NEUTRAL
 
 
 def canonical(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree without EXCLUDED, with whole floats as integers, so that `lr=1` and `lr=1.0` are one run."""
+    """The tree without what is neutral, with whole floats as integers, so that `lr=1` and `lr=1.0` are one run."""
 
     def clean(node: Any, path: str) -> Any:
         if isinstance(node, Mapping):
             items = ((k, f"{path}.{k}" if path else str(k)) for k in node)
-            return {str(k): clean(node[k], p) for k, p in items if p not in EXCLUDED}
+            return {str(k): clean(node[k], p) for k, p in items if p not in NEUTRAL}
         if isinstance(node, (list, tuple)):
             return [clean(item, path) for item in node]
         if isinstance(node, float) and node.is_integer():

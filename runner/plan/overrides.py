@@ -13,11 +13,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from batchlab.runner.plan.schema import AXES, ConfigError
+from batchlab.results.axes import CHOICES
+from batchlab.runner.plan.schema import ConfigError
 
 OURS = ("executor", "seed", "nproc", "train", "log")
 """Top-level keys that the runner itself reads: their types hold even where `++` forces a value."""
-FIXED = (*AXES, *OURS)
+FIXED = (*CHOICES, *OURS)
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def typed(setting: Setting, default: Any) -> Any:
     of an axis take `null` too: whoever is built from them says whether that means something.
     """
     value = setting.value
-    if value is None and setting.key.split(".", 1)[0] in AXES:
+    if value is None and setting.key.split(".", 1)[0] in CHOICES:
         return None
     free = default is None or (isinstance(default, str) and (default == "???" or "${" in default))
     if free or (isinstance(value, str) and "${" in value):

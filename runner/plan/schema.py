@@ -9,8 +9,7 @@ from typing import Any
 
 import yaml
 
-AXES = ("optimizer", "lr_schedule", "batch_schedule", "model", "dataset")
-"""The groups that a comparison is made over; `seed` is the sixth axis and no group."""
+from batchlab.results.axes import CHOICES
 
 Node = dict[str, Any]
 """A group's choice: its name, `_target_`, and the keyword arguments of the target."""
@@ -76,7 +75,7 @@ class RunConfig:
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> RunConfig:
         """From the resolved configuration as a plain tree."""
-        known = {k: tree[k] for k in (*AXES, "executor", "seed", "nproc")}
+        known = {k: tree[k] for k in (*CHOICES, "executor", "seed", "nproc")}
         extra = {k: v for k, v in tree.items() if k not in known and k not in ("train", "log")}
         return cls(**known, train=TrainOptions(**tree["train"]), log=LogOptions(**tree["log"]), extra=extra)
 
@@ -98,11 +97,11 @@ def read_tree(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path} cannot be read ({type(error).__name__}): delete its folder and sweep again"
         ) from error
-    if not isinstance(tree, dict) or not {*AXES, "executor", "seed", "nproc", "train", "log"} <= tree.keys():
+    if not isinstance(tree, dict) or not {*CHOICES, "executor", "seed", "nproc", "train", "log"} <= tree.keys():
         raise ConfigError(f"{path} is not a whole configuration: delete its folder and sweep again")
     return tree
 
 
 def axes_of(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The axis columns of a run: the name of each choice, and the seed."""
-    return {axis: tree[axis]["name"] for axis in AXES} | {"seed": tree["seed"]}
+    return {axis: tree[axis]["name"] for axis in CHOICES} | {"seed": tree["seed"]}

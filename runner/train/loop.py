@@ -10,9 +10,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from batchlab.datasets import Batch
-from batchlab.results.show.sheet import listing
 from batchlab.results.store.record import Recorder
 from batchlab.results.store.runs import now
+from batchlab.results.words import listing
 from batchlab.runner.plan.schema import RunConfig, axes_of, read_tree
 from batchlab.runner.train.checkpoint import Saver
 from batchlab.runner.train.facts import facts

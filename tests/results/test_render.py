@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchlab.results.show.render import FORMATS, render, show
-from batchlab.results.show.sheet import Column, Sheet, Text, listing, number, uncertain
+from batchlab.results.show.sheet import Column, Sheet, Text, number, uncertain
+from batchlab.results.words import listing
 
 NASTY = r"a|b *c* _d_ <e> & 50 % $x$ #1 {f} ~ ^ \ `g` [h] ± ≥ − , \"q\" 'r'"
 

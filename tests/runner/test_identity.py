@@ -11,8 +11,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchlab.results.axes import NEUTRAL, within
 from batchlab.runner.plan.config import compose
-from batchlab.runner.plan.identity import EXCLUDED, run_id
+from batchlab.runner.plan.identity import run_id
 from batchlab.runner.plan.overrides import dotted
 
 KEYS = st.text("abcdefgh_", min_size=1, max_size=5)
@@ -90,7 +91,7 @@ def test_what_cannot_change_a_number_does_not_matter() -> None:
 def test_every_other_key_matters() -> None:
     (base,) = compose([])
     for key, value in dotted(base.tree):
-        if key.startswith("executor.") or key in EXCLUDED:
+        if within(key, NEUTRAL):
             continue
         tree = copy.deepcopy(base.tree)
         place = tree

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from batchlab.results.axes import CHOICES
 from batchlab.results.store.runs import Run
-from batchlab.runner.plan.schema import AXES, ConfigError
+from batchlab.runner.plan.schema import ConfigError
 
 COUNTS = ("threads", "jobs_per_device", "nodes", "max_parallel", "timeout_min", "cpus_per_task")
 """Keys of an executor that are whole numbers from 1."""
@@ -65,6 +66,6 @@ def executor_for(trees: Sequence[dict[str, Any]], jobs_per_device: int | None = 
     from batchlab.runner.launch.executors.local import LocalExecutor
 
     on_cpu = all(t["train"]["device"] == "cpu" for t in trees)
-    targets = {str(t[axis].get("_target_", "")) for t in trees for axis in AXES}
+    targets = {str(t[axis].get("_target_", "")) for t in trees for axis in CHOICES}
     modules = sorted({target.rpartition(".")[0] for target in targets} - {""})
     return LocalExecutor(node, jobs_per_device or int(node["jobs_per_device"]), on_cpu, modules)

@@ -33,18 +33,19 @@ BATCHES = ["constant", "exponential"]
 STATUS = """
 import sys; from pathlib import Path
 from batchlab.results.store.runs import RunStore
-from batchlab.results.show.status import status
-summary = status(RunStore(Path(sys.argv[1])))
+from batchlab.results.show.status import read_status
+summary = read_status(RunStore(Path(sys.argv[1])))
 assert summary.total == int(sys.argv[2])
 """
 TABLE = """
 import sys; from pathlib import Path
 from batchlab.results.store.runs import RunStore
-from batchlab.results.compare.table import table
+from batchlab.results.compare.table import load_table
 from batchlab.results.show.render import render
-made = table(RunStore(Path(sys.argv[1])), rows=["optimizer", "lr_schedule"], cols=["batch_schedule"],
-             metrics=["test_accuracy", "min:train_loss"], baseline="optimizer=shb")
-render(made.sheet(), "rich")
+from batchlab.results.show.table_sheet import table_sheet
+made = load_table(RunStore(Path(sys.argv[1])), rows=["optimizer", "lr_schedule"], cols=["batch_schedule"],
+                  metrics=["test_accuracy", "min:train_loss"], baseline="optimizer=shb")
+render(table_sheet(made), "rich")
 """
 PANDAS = """
 import sys; from pathlib import Path

@@ -22,23 +22,24 @@ from batchlab.results.show.layers_plot import Layers
 from batchlab.results.show.plot import Drawing, Plot
 from batchlab.results.show.render import render
 from batchlab.results.show.sheet import Column, Sheet, Text
-from batchlab.results.show.status import TONES, Status, status
+from batchlab.results.show.status import TONES, Status, read_status
+from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.atomic import replace_text
 from batchlab.results.store.runs import RunStore, now
 from batchlab.results.words import count
 
-CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "objective_gap")
+CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "gap")
 LINES = 14
 PANELS = 6
 
 
-def report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
+def write_report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
     """Write the report of a store, or of one sweep, to `path` (HTML), atomically; returns it.
 
     A sweep named `PAPER-SCALE` (sgdm_schedules-laptop) is shown as that paper's reproduction; where that cannot be, its
     section says why, and its runs are shown with the others. Raises ValueError when the file cannot be written.
     """
-    everything = status(store, sweep)
+    everything = read_status(store, sweep)
     named = [sweep] if sweep else store.sweeps()
     papers = {f"{paper}-{scale}": paper for paper in known_papers() for scale in SCALES}
     sections = []
@@ -114,9 +115,9 @@ def _overview(frame: Frame) -> str:
         return "<p class='empty'>no run has recorded a row yet</p>"
     rows = varying[:-1] or varying or ["optimizer"]
     cols = varying[-1:] if len(varying) > 1 else []
-    parts = [render(build_table(frame, rows=rows, cols=cols, metrics=metrics[:1]).sheet(), "html")]
+    parts = [render(table_sheet(build_table(frame, rows=rows, cols=cols, metrics=metrics[:1])), "html")]
     if len(metrics) > 1:
-        parts.append(render(build_table(frame, rows=varying or rows, metrics=metrics[1:]).sheet(), "html"))
+        parts.append(render(table_sheet(build_table(frame, rows=varying or rows, metrics=metrics[1:])), "html"))
     hue = ",".join(varying[:2]) or "optimizer"
     if len({run.value(hue) for run in frame.runs}) <= LINES:
         parts += [_svg(Plot(frame, metric, ("samples", "seconds"), hue)) for metric in metrics[:2]]

@@ -174,8 +174,8 @@ def show(overrides: Sequence[str], axes: bool) -> int:
 
 def status(name: str | None, runs: Path) -> int:
     """How every run stands; neither torch nor pandas is imported."""
-    from batchlab.results.show.render import show as print_sheets
-    from batchlab.results.show.status import status as read_status
+    from batchlab.results.show.render import print_sheets
+    from batchlab.results.show.status import read_status
 
     found = read_status(RunStore(runs), name)
     print_sheets(found.sheets(every=name is not None))
@@ -184,13 +184,13 @@ def status(name: str | None, runs: Path) -> int:
 
 def table(request: TableRequest, runs: Path) -> int:
     """Compare runs."""
-    from batchlab.results.compare.table import table as build_table
-    from batchlab.results.show.render import FORMATS
-    from batchlab.results.show.render import show as print_sheets
+    from batchlab.results.compare.table import load_table
+    from batchlab.results.show.render import FORMATS, print_sheets
+    from batchlab.results.show.table_sheet import table_sheet
 
     if request.format not in FORMATS:
         raise ConfigError(f"--format {request.format}: choose {', '.join(FORMATS)}")
-    made = build_table(
+    made = load_table(
         RunStore(runs),
         rows=request.rows or ["optimizer"],
         cols=request.cols,
@@ -199,7 +199,7 @@ def table(request: TableRequest, runs: Path) -> int:
         baseline=request.baseline,
         sweep=request.sweep,
     )
-    print_sheets([made.sheet()], request.format)
+    print_sheets([table_sheet(made)], request.format)
     return 0
 
 
@@ -207,9 +207,9 @@ def plot(
     metric: str, x: str, hue: str | None, where: Sequence[str], sweep: str | None, output: Path, runs: Path
 ) -> int:
     """Save a figure."""
-    from batchlab.results.show.plot import plot as build_plot
+    from batchlab.results.show.figure import load_figure
 
-    drawn = build_plot(RunStore(runs), metric=metric, x=x.split(","), hue=hue or "optimizer", where=where, sweep=sweep)
+    drawn = load_figure(RunStore(runs), metric=metric, x=x.split(","), hue=hue or "optimizer", where=where, sweep=sweep)
     OUT.print(str(drawn.save(output)), soft_wrap=True)
     for note in drawn.notes:
         ERR.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
@@ -237,7 +237,7 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions) -> int:
         if options.dry_run:
             continue
         from batchlab.results.papers.reproduction import reproduce as conclude
-        from batchlab.results.show.render import show as print_sheets
+        from batchlab.results.show.render import print_sheets
 
         store = RunStore(runs)
         if planned.survey and not store.measured(planned.paper):
@@ -251,7 +251,7 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions) -> int:
 
 def report(output: Path, sweep: str | None, runs: Path) -> int:
     """Write the HTML report."""
-    from batchlab.results.report import report as write_report
+    from batchlab.results.report import write_report
 
     OUT.print(str(write_report(RunStore(runs), output, sweep=sweep)), soft_wrap=True)
     return 0

@@ -20,7 +20,6 @@ from batchlab.results.compare.load import load, parse_where
 from batchlab.results.compare.metrics import Metric, columns_of
 from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note, replicate
 from batchlab.results.compare.stats import ALPHA, Summary, Test, compare, holm, summarize
-from batchlab.results.show.sheet import Sheet
 from batchlab.results.store.runs import RunStore, State
 
 
@@ -65,7 +64,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A comparison; `sheet` makes it printable."""
+    """A comparison; `show.table_sheet` makes it printable."""
 
     title: str
     row_axes: tuple[str, ...]
@@ -81,14 +80,8 @@ class Table:
     """Runs that have no value on some axis of the table."""
     notes: list[str] = field(default_factory=list)
 
-    def sheet(self) -> Sheet:
-        """The table as rows of text, with notes that say how to read it."""
-        from batchlab.results.show.table_sheet import table_sheet
 
-        return table_sheet(self)
-
-
-def table(
+def load_table(
     store: RunStore,
     *,
     rows: Sequence[str] = ("optimizer",),
@@ -119,7 +112,7 @@ def build_table(
     baseline: str | None = None,
     title: str = "",
 ) -> Table:
-    """A table of the runs of a frame; see `table`."""
+    """A table of the runs of a frame; see `load_table`."""
     row_axes, col_axes = tuple(rows), tuple(cols)
     if any(run.config for run in frame.runs):
         for axis in row_axes + col_axes:

@@ -25,6 +25,7 @@ from batchlab.results.papers.literature import published, published_sheet
 from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text
+from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.runs import State
 from batchlab.results.words import count
 
@@ -148,7 +149,7 @@ def _table(outcomes: Frame) -> Sheet:
     blocks = dict.fromkeys(tuple(map(run.value, STRATUM)) for run in outcomes.runs)
     metrics = [metric for metric in COLUMNS if metric.name in outcomes.names]
     sheets = [
-        build_table(outcomes.where(**dict(zip(STRATUM, block, strict=True))), rows=axes, metrics=metrics).sheet()
+        table_sheet(build_table(outcomes.where(**dict(zip(STRATUM, block, strict=True))), rows=axes, metrics=metrics))
         for block in blocks
     ]
     title = "Equal samples: steps, average batch, training loss, test accuracy and time"

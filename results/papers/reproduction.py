@@ -20,6 +20,7 @@ from batchlab.results.compare.table import Table
 from batchlab.results.papers import literature
 from batchlab.results.show.claims_sheet import claims_sheet
 from batchlab.results.show.sheet import Sheet
+from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.runs import RunStore
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Reproduction:
         """All there is to print, in reading order: our tables, the published numbers, the claims."""
         claims = claims_sheet(self.claims, f"{self.reference}: the claims, and what was measured")
         claims = replace(claims, notes=[*claims.notes, *self.notes, *self.problems])
-        tables = [table if isinstance(table, Sheet) else table.sheet() for table in self.tables]
+        tables = [table if isinstance(table, Sheet) else table_sheet(table) for table in self.tables]
         return [*tables, *self.published, claims]
 
     def save_plots(self, folder: Path, suffix: str = ".png") -> list[Path]:

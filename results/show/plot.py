@@ -10,7 +10,7 @@ import io
 import re
 import textwrap
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,9 @@ import numpy as np
 
 from batchlab.results.compare.curves import Curve, by_hue, curves
 from batchlab.results.compare.frame import Frame, RunRow
-from batchlab.results.compare.load import load
-from batchlab.results.compare.metrics import CLOCK_LABELS, CLOCKS, Metric
+from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.replicates import mixed_keys, mixed_note, repeats_note
-from batchlab.results.store.runs import RunStore, State
+from batchlab.results.store.runs import State
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -239,39 +238,6 @@ class Plot(Drawing):
         word = {"min": "running minimum of ", "max": "running maximum of ", "last": ""}[self.metric.reduce]
         title = Metric(self.metric.name).title
         return f"{word}{title}"
-
-
-def plot(
-    store: RunStore,
-    *,
-    metric: str,
-    x: Sequence[str] = ("samples",),
-    hue: str = "optimizer",
-    panel: str | None = None,
-    where: Iterable[str] = (),
-    sweep: str | None = None,
-    title: str = "",
-) -> Drawing:
-    """Load what a figure needs: what `batchlab plot` saves.
-
-    metric: `NAME`, or `min:NAME` and `max:NAME` for the running extreme; a metric of layers (`mean`, `clipped_low`,
-    ...: runs with `log.gsnr=true` write them) is drawn layer by layer, in a panel for each value of hue. x: clocks, a
-    panel each. hue, panel: axes, labels or dotted configuration keys. Raises ValueError, with the way out, for what
-    is not there.
-    """
-    unknown = [clock for clock in x if clock not in CLOCKS]
-    if unknown:
-        raise ValueError(f"no x-axis {unknown[0]}: choose {', '.join(CLOCKS)}")
-    parsed = Metric.parse(metric)
-    columns = {*parsed.columns, *(CLOCKS[clock] for clock in x)}
-    frame = load(store, sweep, where=where, columns=columns)
-    if parsed.name not in frame.names:
-        layers = frame.stream("layers")
-        if parsed.name in layers.names:
-            from batchlab.results.show.layers_plot import Layers
-
-            return Layers(layers, (parsed,), hue, x[0], title)
-    return Plot(frame, parsed, tuple(x), hue, panel, title)
 
 
 def _counts(lines: Sequence[Curve]) -> str:

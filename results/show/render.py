@@ -38,7 +38,7 @@ def render(sheet: Sheet, format: str = "rich", *, color: bool = False, width: in
     return _RENDERERS[format](sheet)
 
 
-def show(sheets: Iterable[Sheet], format: str = "rich") -> None:
+def print_sheets(sheets: Iterable[Sheet], format: str = "rich") -> None:
     """Print sheets to the standard output; rich uses the terminal's colours and width."""
     from rich.console import Console
 

@@ -49,8 +49,7 @@ def decimals(spread: float, value: float) -> int:
 
 
 def number(value: float, places: int) -> str:
-    """A number to so many decimal places (none where that is negative); scientific where that would be mostly zeros,
-    or figures without end.
+    """A number with so many decimal places; scientific where that would be mostly zeros, or digits without end.
 
     >>> number(91.234, 1), number(0.00000123, 8), number(float("inf"), 2), number(1234567.0, -1), number(4e33, 0)
     ('91.2', '1.23e-06', '∞', '1,234,567', '4.00e+33')

@@ -104,7 +104,7 @@ class Status:
         return [counts, Sheet("runs" if every else "runs that are not done", columns, rows, notes, records)]
 
 
-def status(store: RunStore, sweep: str | None = None) -> Status:
+def read_status(store: RunStore, sweep: str | None = None) -> Status:
     """How every run of the store stands (those of its sweeps that never started too), or of one sweep in its order.
 
     Raises ValueError for a sweep that is not there.

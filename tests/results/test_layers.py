@@ -5,9 +5,9 @@ import pytest
 
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
-from batchlab.results.report import report
+from batchlab.results.report import write_report
+from batchlab.results.show.figure import load_figure
 from batchlab.results.show.layers_plot import Layers
-from batchlab.results.show.plot import plot
 from batchlab.results.store.record import Recorder
 
 NAMES = ("stem.weight", "head.weight", "head.bias")
@@ -44,7 +44,7 @@ def layered(lab, curve):
 
 
 def test_a_panel_each_and_the_mean_of_what_is_done(layered):
-    made = plot(layered.store, metric="mean", hue="optimizer")
+    made = load_figure(layered.store, metric="mean", hue="optimizer")
     assert isinstance(made, Layers)
     figure = made.figure()
     adam, sgd = figure.axes[:2]
@@ -75,17 +75,17 @@ def test_nothing_to_draw(lab, curve):
     with pytest.raises(ValueError, match=r"log\.gsnr=true"):
         Layers(frame.stream("layers"), (Metric("mean"),)).figure()
     with pytest.raises(ValueError, match="no run has the metric mean"):
-        plot(lab.store, metric="mean").figure()
+        load_figure(lab.store, metric="mean").figure()
 
 
 def test_only_runs_that_are_done(lab, curve):
     with_layers(lab, curve, "a", 0.5, "interrupted")
     with pytest.raises(ValueError, match=r"log\.gsnr=true"):
-        plot(lab.store, metric="mean").figure()
+        load_figure(lab.store, metric="mean").figure()
 
 
 def test_the_report_shows_the_layers_of_runs_that_belong_to_no_paper(layered, tmp_path):
-    page = report(layered.store, tmp_path / "report.html").read_text()
+    page = write_report(layered.store, tmp_path / "report.html").read_text()
     assert "share at the lower clip" in page
     assert "stem.weight" in page
 
@@ -93,8 +93,8 @@ def test_the_report_shows_the_layers_of_runs_that_belong_to_no_paper(layered, tm
 def test_a_panel_that_mixes_methods_says_so(lab, curve):
     for beta in (0.0, 0.9):
         with_layers(lab, curve, f"v{beta}", 0.4, optimizer="vr_sgd", beta=beta)
-    made = plot(lab.store, metric="mean")
+    made = load_figure(lab.store, metric="mean")
     mixed = "panels mix runs that differ in optimizer.beta"
     assert made.notes == [f"{mixed}: add it to --hue, or use --where"]
     assert made.figure().get_supxlabel() == mixed
-    assert plot(lab.store, metric="mean", hue="optimizer,optimizer.beta").notes == []
+    assert load_figure(lab.store, metric="mean", hue="optimizer,optimizer.beta").notes == []

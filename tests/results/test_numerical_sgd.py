@@ -9,7 +9,7 @@ from batchlab.results.compare.claims import Verdict
 from batchlab.results.papers.literature import published
 from batchlab.results.papers.numerical_sgd import EULER, MULTISTEP, SCHEMES, TAYLOR
 from batchlab.results.papers.reproduction import reproduce
-from batchlab.results.report import report
+from batchlab.results.report import write_report
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.store.runs import SweepEntry
 
@@ -217,7 +217,7 @@ def test_plots(made, tmp_path):
 
 
 def test_the_report_shows_it(theory, tmp_path):
-    text = report(theory, tmp_path / "report.html").read_text()
+    text = write_report(theory, tmp_path / "report.html").read_text()
     assert "Order of accuracy and stability limit" in text
     assert text.count("<svg") >= 3
 

@@ -9,7 +9,7 @@ from batchlab.results.compare.curves import curves
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.stats import summarize
-from batchlab.results.show.plot import plot
+from batchlab.results.show.figure import load_figure
 
 
 def drawn(lab, metric="test_accuracy", clock="samples", hue="optimizer", log=False):
@@ -39,7 +39,7 @@ def test_repeats_are_averaged_before_the_interval(lab, curve):
     for i, column in enumerate(zip(*values, strict=True)):
         summary = summarize([value + 0.01 for value in column])
         assert (line.mean[i], line.low[i], line.high[i]) == pytest.approx((summary.mean, summary.low, summary.high))
-    made = plot(lab.store, metric="test_accuracy")
+    made = load_figure(lab.store, metric="test_accuracy")
     assert made.notes == ["6 runs of 3 seeds: repeats were averaged"]
     legend = made.figure().legends[0].get_title().get_text()
     assert made.notes[0] in legend
@@ -51,13 +51,13 @@ def test_a_line_that_mixes_methods_says_so(lab, curve, hue):
     for schedule in ("constant", "exponential"):
         for seed in range(2):
             lab.run(f"{schedule}{seed}", curve([0.1, 0.2]), batch_schedule=schedule, seed=seed)
-    made = plot(lab.store, metric="test_accuracy", hue=hue)
+    made = load_figure(lab.store, metric="test_accuracy", hue=hue)
     mixed = "lines mix runs that differ in batch_schedule"
     assert made.notes == [f"{mixed}: add it to --hue, or use --where"]
     legend = made.figure().legends[0].get_title().get_text()
     assert mixed in legend
     assert "over seeds" not in legend
-    clean = plot(lab.store, metric="test_accuracy", hue=f"{hue},batch_schedule")
+    clean = load_figure(lab.store, metric="test_accuracy", hue=f"{hue},batch_schedule")
     assert clean.notes == []
     assert "mean over seeds" in clean.figure().legends[0].get_title().get_text()
 
@@ -89,7 +89,7 @@ def test_a_running_minimum_is_a_step_function(lab, curve):
 )
 def test_a_gap_is_drawn_on_a_logarithm_down_to_rounding(lab, curve, values, scale):
     lab.run("a", curve(values, "gap"))
-    axes = plot(lab.store, metric="gap", x=["passes"]).figure().axes[0]
+    axes = load_figure(lab.store, metric="gap", x=["passes"]).figure().axes[0]
     assert axes.get_yscale() == scale
     shown = [value for value in values if value > 0] if scale == "log" else values
     assert list(axes.lines[0].get_ydata()) == pytest.approx(shown)
@@ -125,7 +125,7 @@ def test_other_clocks_and_long_runs(lab, curve):
 def test_files(lab, curve, tmp_path, suffix):
     for seed in range(3):
         lab.run(f"a{seed}", curve([0.1, 0.5 + 0.1 * seed]), seed=seed)
-    path = plot(lab.store, metric="test_accuracy").save(tmp_path / "deep" / f"figure{suffix}")
+    path = load_figure(lab.store, metric="test_accuracy").save(tmp_path / "deep" / f"figure{suffix}")
     start = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix]
     assert path.read_bytes().startswith(start)
 
@@ -134,7 +134,7 @@ def test_a_figure_says_what_it_shows(lab, curve):
     for seed in range(3):
         lab.run(f"a{seed}", curve([1.0, 0.1 + 0.01 * seed], "full_gradient_norm"), seed=seed)
     lab.run("b0", curve([1.0, 0.5, math.inf], "full_gradient_norm"), "diverged", optimizer="adam")
-    made = plot(lab.store, metric="min:full_gradient_norm", x=["steps", "seconds"])
+    made = load_figure(lab.store, metric="min:full_gradient_norm", x=["steps", "seconds"])
     figure = made.figure()
     assert [axes.get_xlabel() for axes in figure.axes] == ["steps", "training time [s]"]
     assert figure.axes[0].get_ylabel() == "running minimum of full gradient norm"
@@ -154,7 +154,7 @@ def test_two_runs_have_no_band_and_fill_the_page(lab, curve):
     for seed, level in enumerate([1.0, 1.2]):
         lab.run(f"a{seed}", curve([level, level * 1e-4], "train_loss"), seed=seed)
     with np.errstate(all="raise"):
-        low, high = plot(lab.store, metric="train_loss").figure().axes[0].get_ylim()
+        low, high = load_figure(lab.store, metric="train_loss").figure().axes[0].get_ylim()
     assert 1e-5 < low < 1e-4
     assert 1 < high < 10
 
@@ -162,7 +162,7 @@ def test_two_runs_have_no_band_and_fill_the_page(lab, curve):
 def test_an_accuracys_axis_ends_near_100_percent(lab, curve):
     for seed, level in enumerate([0.5, 0.97, 0.99]):
         lab.run(f"a{seed}", curve([0.1, level]), seed=seed)
-    low, high = plot(lab.store, metric="test_accuracy").figure().axes[0].get_ylim()
+    low, high = load_figure(lab.store, metric="test_accuracy").figure().axes[0].get_ylim()
     assert -5 < low < 10
     assert 99 < high < 105
 
@@ -171,7 +171,7 @@ def test_two_keys_are_colour_and_dash(lab, curve):
     for optimizer in ("shb", "adam"):
         for schedule in ("constant", "cosine"):
             lab.run(f"{optimizer}{schedule}", curve([0.1, 0.2]), optimizer=optimizer, lr_schedule=schedule)
-    figure = plot(lab.store, metric="test_accuracy", hue="optimizer,lr_schedule").figure()
+    figure = load_figure(lab.store, metric="test_accuracy", hue="optimizer,lr_schedule").figure()
     looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
     assert len({color for color, _ in looks}) == 2
     assert len(looks) == 4
@@ -184,7 +184,7 @@ def test_a_run_without_a_hue_is_left_out_and_named(lab, curve, hue):
     damaged = lab.run("b", curve([0.1, 0.2]), optimizer="adam")
     damaged.config.unlink()
     damaged.metrics.write_bytes(b"PAR1")
-    made = plot(lab.store, metric="test_accuracy", hue=hue)
+    made = load_figure(lab.store, metric="test_accuracy", hue=hue)
     assert len(made.figure().legends[0].get_texts()) == 1
     assert [str(damaged.metrics) in note for note in made.notes] == [True]
 
@@ -201,12 +201,12 @@ def test_a_run_without_a_hue_is_left_out_and_named(lab, curve, hue):
 def test_mistakes_name_the_way_out(lab, curve, arguments, message):
     lab.run("a", curve([0.1, 0.2]))
     with pytest.raises(ValueError, match=message):
-        plot(lab.store, **arguments).figure()
+        load_figure(lab.store, **arguments).figure()
 
 
 def test_bad_files(lab, curve, tmp_path):
     lab.run("a", curve([0.1, 0.2]))
-    made = plot(lab.store, metric="test_accuracy")
+    made = load_figure(lab.store, metric="test_accuracy")
     with pytest.raises(ValueError, match=r"\.png, \.svg, \.pdf"):
         made.save(tmp_path / "figure.gif")
     (tmp_path / "file").touch()
@@ -217,4 +217,4 @@ def test_bad_files(lab, curve, tmp_path):
 def test_nothing_to_draw_says_so(lab, curve):
     lab.run("a", curve([math.nan]))
     with pytest.raises(ValueError, match="batchlab status"):
-        plot(lab.store, metric="test_accuracy").figure()
+        load_figure(lab.store, metric="test_accuracy").figure()

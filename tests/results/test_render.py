@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchlab.results.show.render import FORMATS, render, show
+from batchlab.results.show.render import FORMATS, print_sheets, render
 from batchlab.results.show.sheet import Column, Sheet, Text, number, uncertain
 from batchlab.results.words import listing
 
@@ -112,14 +112,14 @@ def test_an_unknown_format_lists_them():
 
 
 def test_show_separates_sheets(capsys):
-    show([sheet(), sheet()], "csv")
+    print_sheets([sheet(), sheet()], "csv")
     assert capsys.readouterr().out.count("optimizer,mean,std,n") == 2
-    show([sheet()])
+    print_sheets([sheet()])
     assert "Title & more" in capsys.readouterr().out
 
 
 def test_an_empty_csv_says_why_on_the_error_stream(capsys):
-    show([Sheet("Title", [], [], empty="no runs")], "csv")
+    print_sheets([Sheet("Title", [], [], empty="no runs")], "csv")
     assert capsys.readouterr() == ("", "no runs\n")
 
 

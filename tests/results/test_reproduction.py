@@ -12,7 +12,7 @@ import yaml
 import batchlab.conf
 from batchlab.results.compare.claims import Verdict
 from batchlab.results.papers.reproduction import known_papers, reproduce
-from batchlab.results.report import report
+from batchlab.results.report import write_report
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.store.runs import SweepEntry
 
@@ -133,7 +133,7 @@ class Page(HTMLParser):
 def test_the_report_is_one_file_without_the_network(paper, curve, tmp_path):
     paper.run("x1", curve([0.1, 0.9]), optimizer="adam")
     paper.run("x2", curve([0.1]), "failed", "RuntimeError: <script>alert(1)</script>", optimizer="sgd")
-    path = report(paper.store, tmp_path / "out" / "report.html")
+    path = write_report(paper.store, tmp_path / "out" / "report.html")
     text = path.read_text()
     page = Page()
     page.feed(text)
@@ -146,16 +146,16 @@ def test_the_report_is_one_file_without_the_network(paper, curve, tmp_path):
 
 
 def test_reports_of_little(lab, curve, tmp_path):
-    assert "no run has started yet" in report(lab.store, tmp_path / "a.html").read_text()
+    assert "no run has started yet" in write_report(lab.store, tmp_path / "a.html").read_text()
     lab.run("a", [], "failed", "early")
     lab.run("b", curve([0.5]).copy(), "interrupted")
-    assert "early" in report(lab.store, tmp_path / "b.html").read_text()
+    assert "early" in write_report(lab.store, tmp_path / "b.html").read_text()
 
 
 def test_a_sweep_that_only_sounds_like_a_paper_is_other_runs(lab, curve, tmp_path):
     lab.run("a", curve([0.1, 0.9]))
     lab.store.write_sweep("sgdm_schedules-mine", [SweepEntry("a")])
-    assert "<h2>Runs</h2>" in report(lab.store, tmp_path / "a.html").read_text()
+    assert "<h2>Runs</h2>" in write_report(lab.store, tmp_path / "a.html").read_text()
 
 
 def test_a_reproduction_that_cannot_be_shown_says_why_and_the_rest_stands(lab, curve, tmp_path):
@@ -163,7 +163,7 @@ def test_a_reproduction_that_cannot_be_shown_says_why_and_the_rest_stands(lab, c
     lab.store.write_sweep("sgdm_schedules-laptop", [SweepEntry("a")])  # no labels: nobody's reproduction
     lab.store.write_sweep("vrgd-laptop", [])
     (lab.store.root / ".sweeps" / "vrgd-laptop.json").write_text("{")
-    text = report(lab.store, tmp_path / "a.html").read_text()
+    text = write_report(lab.store, tmp_path / "a.html").read_text()
     for wanted in ("no run has the axis case", "vrgd-laptop.json is damaged", "<h2>Other runs</h2>"):
         assert wanted in text
 
@@ -171,4 +171,4 @@ def test_a_reproduction_that_cannot_be_shown_says_why_and_the_rest_stands(lab, c
 def test_an_unwritable_report_names_the_way_out(lab, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="another file with -o"):
-        report(lab.store, tmp_path / "file" / "report.html")
+        write_report(lab.store, tmp_path / "file" / "report.html")

@@ -1,7 +1,7 @@
 """`batchlab status`: states counted, reasons shown, runs that never started not forgotten."""
 
 from batchlab.results.show.render import FORMATS, render
-from batchlab.results.show.status import status
+from batchlab.results.show.status import read_status
 from batchlab.results.store.runs import State, SweepEntry
 
 
@@ -14,7 +14,7 @@ def test_every_state_is_counted_in_order(lab, curve):
     lab.run("f", curve([0.1])).state_file.write_text("{")
     entries = [SweepEntry(name, {}, [f"seed={i}"]) for i, name in enumerate("zca")]
     lab.store.write_sweep("s", entries)
-    found = status(lab.store)
+    found = read_status(lab.store)
     assert found.counts == {
         State.DONE: 1,
         State.DIVERGED: 1,
@@ -37,7 +37,7 @@ def test_every_state_is_counted_in_order(lab, curve):
     assert any("--retry" in note for note in runs.notes)
     for format in FORMATS:
         assert "[boom]" in render(runs, format).replace("\\", "")
-    assert [run.run_id for run in status(lab.store, "s").runs] == ["z", "c", "a"]
+    assert [run.run_id for run in read_status(lab.store, "s").runs] == ["z", "c", "a"]
     assert len(found.sheets(every=True)[1].rows) == 7
 
 
@@ -46,9 +46,9 @@ def test_progress_of_running_runs(lab):
     with run.hold():
         run.write_state(state="running")
         run.write_progress(samples=10)
-        (found,) = status(lab.store).runs
+        (found,) = read_status(lab.store).runs
         assert (found.state, found.progress) == (State.RUNNING, {"samples": 10})
-        assert not status(lab.store).failed
+        assert not read_status(lab.store).failed
 
 
 def test_a_running_run_says_how_far_it_is(lab):
@@ -61,11 +61,11 @@ def test_a_running_run_says_how_far_it_is(lab):
             ({}, ""),
         ):
             run.write_progress(**progress)
-            assert status(lab.store).sheets()[1].rows[0][-1].text == said
+            assert read_status(lab.store).sheets()[1].rows[0][-1].text == said
 
 
 def test_an_empty_store_says_what_to_do(lab):
-    (sheet,) = status(lab.store).sheets()
+    (sheet,) = read_status(lab.store).sheets()
     assert "batchlab sweep" in render(sheet, "rich")
 
 
@@ -73,4 +73,4 @@ def test_a_damaged_manifest_does_not_hide_the_runs(lab, curve):
     lab.run("a", curve([0.1]))
     lab.store.write_sweep("s", [])
     (lab.store.root / ".sweeps" / "s.json").write_text("{")
-    assert status(lab.store).total == 1
+    assert read_status(lab.store).total == 1

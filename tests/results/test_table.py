@@ -7,8 +7,9 @@ import pytest
 from scipy import stats as reference
 
 from batchlab.results.compare.stats import holm
-from batchlab.results.compare.table import table
-from batchlab.results.show.plot import plot
+from batchlab.results.compare.table import load_table
+from batchlab.results.show.figure import load_figure
+from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.runs import SweepEntry
 
 SEEDS = range(4)
@@ -22,13 +23,13 @@ def grid(lab, curve, values, **more):
 
 
 def records(made):
-    return {record["optimizer"]: record for record in made.sheet().records}
+    return {record["optimizer"]: record for record in table_sheet(made).records}
 
 
 def test_cells_hold_mean_std_interval_by_scipy(lab, curve):
     finals = [0.91, 0.93, 0.90, 0.94]
     grid(lab, curve, {"shb": finals})
-    record = records(table(lab.store))["shb"]
+    record = records(load_table(lab.store))["shb"]
     low, high = reference.t.interval(0.95, 3, np.mean(finals), reference.sem(finals))
     assert record["n"] == 4
     assert (record["mean"], record["std"]) == pytest.approx((np.mean(finals), np.std(finals, ddof=1)))
@@ -40,7 +41,7 @@ def test_baseline_tests_are_paired_by_seed_and_corrected_by_holm(lab, curve):
     a = [x + d for x, d in zip(base, [0.010, 0.012, 0.011, 0.013], strict=True)]
     b = [x + d for x, d in zip(base, [0.010, -0.02, 0.03, 0.0], strict=True)]
     grid(lab, curve, {"shb": base, "adam": a, "sgd": b})
-    found = records(table(lab.store, baseline="optimizer=shb"))
+    found = records(load_table(lab.store, baseline="optimizer=shb"))
     p = holm([reference.ttest_rel(a, base).pvalue, reference.ttest_rel(b, base).pvalue])
     assert found["adam"]["p_holm"] == pytest.approx(p[0])
     assert found["sgd"]["p_holm"] == pytest.approx(p[1])
@@ -56,7 +57,7 @@ def test_best_is_bold_with_all_that_are_not_told_apart(lab, curve):
         curve,
         {"shb": [0.90, 0.91, 0.92, 0.93], "adam": [0.905, 0.904, 0.926, 0.925], "sgd": [0.80, 0.81, 0.82, 0.83]},
     )
-    best = {name: record["best"] for name, record in records(table(lab.store)).items()}
+    best = {name: record["best"] for name, record in records(load_table(lab.store)).items()}
     assert best == {"shb": True, "adam": True, "sgd": False}
 
 
@@ -65,14 +66,14 @@ def test_the_best_of_a_metric_that_is_better_down(lab, curve):
         for seed in SEEDS:
             rows = curve([2.0, level * (1 + 0.1 * seed)], "train_loss")
             lab.run(f"{optimizer}{seed}", rows, optimizer=optimizer, seed=seed)
-    best = {name: record["best"] for name, record in records(table(lab.store, metrics=["train_loss"])).items()}
+    best = {name: record["best"] for name, record in records(load_table(lab.store, metrics=["train_loss"])).items()}
     assert best == {"shb": False, "adam": True}
 
 
 def test_nothing_is_best_without_a_direction(lab, curve):
     for optimizer in ("shb", "adam"):
         lab.run(optimizer, curve([64, 128], "batch_size"), optimizer=optimizer)
-    assert not any(record["best"] for record in table(lab.store, metrics=["batch_size"]).sheet().records)
+    assert not any(record["best"] for record in table_sheet(load_table(lab.store, metrics=["batch_size"])).records)
 
 
 def test_lost_runs_are_counted_shown_and_never_best(lab, curve):
@@ -83,12 +84,12 @@ def test_lost_runs_are_counted_shown_and_never_best(lab, curve):
     lab.run("adam6", curve([0.1]), "crashed", optimizer="adam", seed=6)
     lab.run("adam7", curve([1.0], "train_loss"), optimizer="adam", seed=7)
     lab.run("sgd0", curve([0.2]), "diverged", optimizer="sgd")
-    made = table(lab.store)
+    made = load_table(lab.store)
     record = records(made)["adam"]
     assert record["n"] == 3
     assert [record[k] for k in ("diverged", "failed", "unfinished", "unmeasured")] == [1, 1, 2, 1]
     assert not record["best"]
-    sheet = made.sheet()
+    sheet = table_sheet(made)
     text = {row[0].text: row[1] for row in sheet.rows}
     assert "† 1 diverged, 1 failed, 2 unfinished, 1 not measured" in text["adam"].detail
     assert text["sgd"].text == "–"
@@ -98,14 +99,14 @@ def test_lost_runs_are_counted_shown_and_never_best(lab, curve):
 
 def test_a_target_never_reached_is_counted(lab, curve):
     grid(lab, curve, {"shb": [0.95, 0.97], "adam": [0.95, 0.5]})
-    found = records(table(lab.store, metrics=["samples_to:test_accuracy>=0.9"]))
+    found = records(load_table(lab.store, metrics=["samples_to:test_accuracy>=0.9"]))
     assert (found["adam"]["n"], found["adam"]["missed"], found["adam"]["best"]) == (1, 1, False)
     assert (found["shb"]["n"], found["shb"]["mean"]) == (2, 64)
 
 
 def test_nothing_is_said_of_means_where_there_are_none(lab, curve):
     grid(lab, curve, {"shb": [0.5, 0.6]})
-    notes = table(lab.store, metrics=["samples_to:test_accuracy>=0.9"]).sheet().notes
+    notes = table_sheet(load_table(lab.store, metrics=["samples_to:test_accuracy>=0.9"])).notes
     assert not any("n = 0" in note for note in notes)
     assert any("no number" in note for note in notes)
 
@@ -113,23 +114,23 @@ def test_nothing_is_said_of_means_where_there_are_none(lab, curve):
 def test_a_label_without_its_sweep_names_the_option(lab, curve):
     lab.run("a", curve([0.5]))
     lab.store.write_sweep("s", [SweepEntry("a", {"case": "i"})])
-    assert table(lab.store, rows=["case"], sweep="s").rows == [("i",)]
+    assert load_table(lab.store, rows=["case"], sweep="s").rows == [("i",)]
     for arguments in ({"rows": ["case"]}, {"where": ["case=i"]}):
         with pytest.raises(ValueError, match=r"no run has the axis case.*--sweep NAME"):
-            table(lab.store, **arguments)
+            load_table(lab.store, **arguments)
     with pytest.raises(ValueError, match="no run has the axis kase") as raised:
-        table(lab.store, rows=["kase"], sweep="s")
+        load_table(lab.store, rows=["kase"], sweep="s")
     assert "--sweep" not in str(raised.value)
 
 
 def test_rows_and_columns_by_any_key(lab, curve):
     for i, (lr, beta) in enumerate([(0.1, 0.9), (0.1, 0.0), (0.01, 0.9), (0.01, 0.0)]):
         lab.run(f"r{i}", curve([0.1 * (i + 1)]), lr=lr, beta=beta)
-    made = table(lab.store, rows=["optimizer.lr"], cols=["optimizer.beta"])
+    made = load_table(lab.store, rows=["optimizer.lr"], cols=["optimizer.beta"])
     assert made.rows == [(0.01,), (0.1,)]  # numbers in order
     assert made.cols == [(0.0,), (0.9,)]
-    assert [c.header[0] for c in made.sheet().columns] == ["optimizer.lr", "beta 0", "beta 0.9"]
-    assert [[cell.text for cell in row] for row in made.sheet().rows] == [
+    assert [c.header[0] for c in table_sheet(made).columns] == ["optimizer.lr", "beta 0", "beta 0.9"]
+    assert [[cell.text for cell in row] for row in table_sheet(made).rows] == [
         ["0.01", "40.00", "30.00"],
         ["0.1", "20.00", "10.00"],
     ]
@@ -139,8 +140,8 @@ def test_a_sweeps_order_is_kept(lab, curve):
     for name in ("zeta", "alpha"):
         lab.run(name, curve([0.5]), optimizer=name)
     lab.store.write_sweep("s", [SweepEntry("zeta"), SweepEntry("alpha")])
-    assert table(lab.store, sweep="s").rows == [("zeta",), ("alpha",)]
-    assert table(lab.store).rows == [("alpha",), ("zeta",)]
+    assert load_table(lab.store, sweep="s").rows == [("zeta",), ("alpha",)]
+    assert load_table(lab.store).rows == [("alpha",), ("zeta",)]
 
 
 def test_cells_that_mix_methods_say_so_and_pair_what_matches(lab, curve):
@@ -149,13 +150,13 @@ def test_cells_that_mix_methods_say_so_and_pair_what_matches(lab, curve):
             for seed in range(2):
                 rows = curve([0.5 + lr + 0.1 * seed + shift + 0.001 * (seed + lr)])
                 lab.run(f"{optimizer}{lr}{seed}", rows, optimizer=optimizer, seed=seed, lr=lr)
-    made = table(lab.store, baseline="optimizer=shb")
+    made = load_table(lab.store, baseline="optimizer=shb")
     assert made.mixed == ["optimizer.lr"]
-    assert any("differ in optimizer.lr" in note for note in made.sheet().notes)
+    assert any("differ in optimizer.lr" in note for note in table_sheet(made).notes)
     cell = next(cell for cell in made.cells.values() if cell.row == ("adam",))
     assert cell.test.n == 4  # by seed and lr
     assert cell.test.paired
-    clean = table(lab.store, rows=["optimizer", "optimizer.lr"])
+    clean = load_table(lab.store, rows=["optimizer", "optimizer.lr"])
     assert clean.mixed == []
 
 
@@ -166,14 +167,14 @@ def test_repeats_are_averaged_not_counted(lab, curve):
             for optimizer, shift in (("shb", 0.0), ("adam", 0.01)):
                 rows = curve([0.1, 0.8 + 0.01 * seed + shift + 0.002 * again])
                 lab.run(f"{optimizer}{seed}{again}", rows, optimizer=optimizer, seed=seed, train_accuracy=again)
-    made = table(lab.store, baseline="optimizer=shb")
+    made = load_table(lab.store, baseline="optimizer=shb")
     record = records(made)["adam"]
     assert (record["n"], made.mixed) == (3, [])
     assert (record["mean"], record["std"]) == pytest.approx((0.821, 0.01))
     cell = next(cell for cell in made.cells.values() if cell.row == ("adam",))
     assert (cell.test.n, cell.test.paired) == (3, True)
-    assert "6 runs of 3 seeds: repeats were averaged" in made.sheet().notes
-    once = table(lab.store, where=["log.train_accuracy=false"]).sheet().notes
+    assert "6 runs of 3 seeds: repeats were averaged" in table_sheet(made).notes
+    once = table_sheet(load_table(lab.store, where=["log.train_accuracy=false"])).notes
     assert not any("repeats" in note for note in once)
 
 
@@ -182,14 +183,14 @@ def test_runs_on_more_ranks_are_another_method(lab, curve):
     for nproc in (1, 2):
         for seed in range(2):
             lab.run(f"a{nproc}{seed}", curve([0.5 + 0.1 * seed]), seed=seed, nproc=nproc)
-    assert table(lab.store).mixed == ["nproc"]
+    assert load_table(lab.store).mixed == ["nproc"]
 
 
 def test_a_choice_stands_for_its_keys(lab, curve):
     for seed in range(2):
         lab.run(f"a{seed}", curve([0.5]), optimizer="shb", seed=seed, beta=0.9)
         lab.run(f"b{seed}", curve([0.5]), optimizer="adam", seed=seed, eps=1e-8)
-    assert table(lab.store, rows=["model"]).mixed == ["optimizer"]
+    assert load_table(lab.store, rows=["model"]).mixed == ["optimizer"]
 
 
 def test_unpaired_baselines_are_welchs_and_say_so(lab, curve):
@@ -197,10 +198,10 @@ def test_unpaired_baselines_are_welchs_and_say_so(lab, curve):
         lab.run(f"a{seed}", curve([final]), optimizer="shb", seed=seed)
     for seed, final in ((5, 0.9), (6, 0.91)):
         lab.run(f"b{seed}", curve([final]), optimizer="adam", seed=seed)
-    made = table(lab.store, baseline="optimizer=shb")
+    made = load_table(lab.store, baseline="optimizer=shb")
     p = reference.ttest_ind([0.9, 0.91], [0.8, 0.82], equal_var=False).pvalue
     assert records(made)["adam"]["p_holm"] == pytest.approx(p)
-    assert any("Welch" in note for note in made.sheet().notes)
+    assert any("Welch" in note for note in table_sheet(made).notes)
 
 
 @pytest.mark.parametrize(
@@ -218,20 +219,20 @@ def test_unpaired_baselines_are_welchs_and_say_so(lab, curve):
 def test_mistakes_name_the_way_out(lab, curve, arguments, message):
     lab.run("a", curve([0.5]))
     with pytest.raises(ValueError, match=message):
-        table(lab.store, **arguments)
+        load_table(lab.store, **arguments)
 
 
 def test_an_empty_store_says_what_to_do(lab):
-    sheet = table(lab.store).sheet()
+    sheet = table_sheet(load_table(lab.store))
     assert sheet.rows == []
     assert "batchlab status" in sheet.empty
     with pytest.raises(ValueError, match="no runs match: see `batchlab status`"):
-        plot(lab.store, metric="test_accuracy").figure()
+        load_figure(lab.store, metric="test_accuracy").figure()
 
 
 def test_one_seed_says_that_it_is_one(lab, curve):
     grid(lab, curve, {"shb": [0.9], "adam": [0.8]})
-    sheet = table(lab.store).sheet()
+    sheet = table_sheet(load_table(lab.store))
     assert "one run a cell" in sheet.notes[0]
     assert [row[1].text for row in sheet.rows] == ["80.00", "90.00"]
 
@@ -241,5 +242,5 @@ def test_a_spread_of_rounding_shows_no_more_digits(lab, curve):
     for seed in range(3):
         lab.run(f"a{seed}", curve([11.970332606492429], "passes"), seed=seed)
         lab.run(f"b{seed}", curve([9.975277 * (1 + seed * 2e-16)], "passes"), optimizer="adam", seed=seed)
-    sheet = table(lab.store, metrics=["passes"]).sheet()
+    sheet = table_sheet(load_table(lab.store, metrics=["passes"]))
     assert [row[1].text for row in sheet.rows] == ["9.975 ± 0.000", "11.970 ± 0.000"]

@@ -2,15 +2,17 @@
 
 Every schedule may begin with a warm-up, which rises from `warmup_from` to `peak`; what follows starts at
 `peak`. All levels (`warmup_from`, `peak`, `minimum`, `maximum`) are multiples of the optimizer's `lr`; all
-lengths (`every`, `warmup`, `warmup_every`, `end`) are in units of the schedule's clock. With `lr` = 0.1, the
-four cases of arXiv 2508.03105 and the one of AdAdaGrad (arXiv 2402.11215) are
+lengths (`every`, `warmup`, `warmup_every`, `end`) are in units of the schedule's clock, and a length of None is a
+share of the budget where the schedule says so. With `lr` = 0.1, the four cases of arXiv 2508.03105 and the one of
+AdAdaGrad (arXiv 2402.11215) are
 
-    Cosine(clock="epochs", every=1)                         # (i), (ii): 0.1 to 0, changing once an epoch
+    Cosine(clock="epochs", every=1)                         # (i), (ii): 0.1 to 0, changing once per epoch
     StepGrowth(maximum=2, every=30, clock="epochs")         # (iii): 0.1 to 0.2 in stairs of 30 epochs
     Cosine(clock="epochs", every=1, peak=2, **stairs)       # (iv): 0.1 to 0.2 in stairs, then to 0
     Cosine(clock="samples", warmup=1_000_000, minimum=0.1)  # linear from 0 to 0.1, then to 0.01
 
-with `stairs = dict(warmup=30, warmup_from=1, warmup_every=3, warmup_shape="geometric")`.
+with `stairs = dict(warmup=None, warmup_stairs=10, warmup_from=1, warmup_shape="geometric")`: in 300 epochs the
+published 30 epochs in stairs of 3.
 
 Schedules hold no state: there is nothing to checkpoint.
 """
@@ -37,17 +39,18 @@ class LRSchedule(ABC):
         linear      factor(t) = f + (p - f) u
         geometric   factor(t) = f (p / f)^u
 
-    where u = t / w, or, in stairs of length s = `warmup_every`, u = j / (k - 1) on stair j of the k = w / s
-    stairs: the first is at f and the last at p (arXiv 2508.03105, case (iv): f = lr0, p = lr_max, k = 10).
+    where u = t / w, or u = j / (k - 1) on stair j = 0, ..., k - 1 of k: the first is at f and the last at p
+    (arXiv 2508.03105, case (iv): f = lr0, p = lr_max, k = 10).
     After it, factor(t) = shape(t - w) with t - w rounded down to a multiple of `every`.
 
     Args:
         clock: what t counts: samples, steps or epochs (fractions of an epoch count).
         every: the factor changes only once in so many units; None = at every step.
-        warmup: length of the warm-up; 0 = none.
+        warmup: length of the warm-up; 0 = none; None = a tenth of the budget, the published 30 of 300 epochs.
         warmup_from: level at its beginning; 0 makes the very first step an empty one, as published.
         warmup_shape: linear, or geometric (equal ratios).
-        warmup_every: the warm-up rises in stairs of this length; None = at every step.
+        warmup_every: the warm-up rises in stairs of this length; None = as `warmup_stairs` says.
+        warmup_stairs: it rises in so many equal stairs, where `warmup_every` is None; None = at every step.
         peak: level at its end, where what follows begins.
 
     Raises:
@@ -56,25 +59,27 @@ class LRSchedule(ABC):
 
     clock: Unit = "steps"
     every: float | None = None
-    warmup: float = 0.0
+    warmup: float | None = 0.0
     warmup_from: float = 0.0
     warmup_shape: Literal["linear", "geometric"] = "linear"
     warmup_every: float | None = None
+    warmup_stairs: int | None = None
     peak: float = 1.0
 
     def __post_init__(self) -> None:
         check_unit(self.clock)
         check_every("every", self.every)
         check_every("warmup_every", self.warmup_every)
-        if self.warmup < 0:
+        if self.warmup is not None and self.warmup < 0:
             raise ValueError(f"warmup={self.warmup} must not be negative")
         if not self.peak > 0:
             raise ValueError(f"peak={self.peak} must be positive: it is a multiple of the optimizer's lr")
         if self.warmup_shape not in ("linear", "geometric"):
             raise ValueError(f"warmup_shape={self.warmup_shape!r} is unknown: choose linear or geometric")
         if self.warmup == 0:
-            if self.warmup_every is not None:
-                warnings.warn("warmup_every has no effect: warmup is 0", stacklevel=3)
+            for key in ("warmup_every", "warmup_stairs"):
+                if getattr(self, key) is not None:
+                    warnings.warn(f"{key} has no effect: warmup is 0", stacklevel=3)
             return
         if self.warmup_from < 0:
             raise ValueError(f"warmup_from={self.warmup_from} must not be negative")
@@ -83,8 +88,10 @@ class LRSchedule(ABC):
                 "a geometric warm-up cannot rise from 0: set warmup_from (1 = the optimizer's lr) "
                 "or warmup_shape=linear"
             )
-        if self.warmup_every is not None and stair(self.warmup, self.warmup_every) < 2:
-            raise ValueError(f"warmup_every={self.warmup_every} leaves fewer than two stairs in warmup={self.warmup}")
+        if self.warmup_stairs is not None and not (isinstance(self.warmup_stairs, int) and self.warmup_stairs >= 2):
+            raise ValueError(f"warmup_stairs={self.warmup_stairs} must be a whole number, at least 2 (or null)")
+        if self.warmup is not None:
+            self._stairs_of_warmup(self.warmup)
 
     def factor(self, clock: Clock) -> float:
         """The rate of the coming step, as a multiple of the optimizer's initial one.
@@ -94,36 +101,53 @@ class LRSchedule(ABC):
                 Both are found at the first step, not after the warm-up.
         """
         time = clock.time(self.clock)
-        length = self._length(clock)
-        if time < self.warmup:
-            return self._rise(time)
-        time -= self.warmup
+        length, warmup = self._length(clock), self.warmup_length(clock)
+        if time < warmup:
+            return self._rise(time, warmup)
+        time -= warmup
         every = self._every(length)
         if every is not None:
             time = stair(time, every) * every
         return self._shape(time, length)
 
-    def _rise(self, time: float) -> float:
-        if self.warmup_every is None:
-            u = time / self.warmup
+    def warmup_length(self, clock: Clock) -> float:
+        """Length of the warm-up in units of the schedule's clock; 0 = none.
+
+        Raises:
+            ValueError: it is a share of a budget of steps, whose number is unknown.
+        """
+        return clock.total(self.clock) / 10 if self.warmup is None else self.warmup
+
+    def _rise(self, time: float, warmup: float) -> float:
+        stairs = self._stairs_of_warmup(warmup)
+        if stairs is None:
+            u = time / warmup
         else:
-            last = stair(self.warmup, self.warmup_every) - 1
-            u = min(stair(time, self.warmup_every) / last, 1.0)
+            u = min(stair(time, self.warmup_every or warmup / stairs) / (stairs - 1), 1.0)
         if self.warmup_shape == "linear":
             return self.warmup_from + (self.peak - self.warmup_from) * u
         return self.warmup_from * math.pow(self.peak / self.warmup_from, u)
+
+    def _stairs_of_warmup(self, warmup: float) -> int | None:
+        """In how many stairs a warm-up of this length rises; None = continuously."""
+        if self.warmup_every is None:
+            return self.warmup_stairs
+        stairs = stair(warmup, self.warmup_every)
+        if stairs < 2:
+            raise ValueError(f"warmup_every={self.warmup_every} leaves fewer than two stairs in warmup={warmup:g}")
+        return stairs
 
     def _length(self, clock: Clock) -> float:
         """Length of what follows the warm-up; infinite for the shapes that do not need one."""
         return math.inf
 
     def _remaining(self, clock: Clock, end: float | None = None) -> float:
-        end = clock.total(self.clock) if end is None else end
-        if end <= self.warmup:
+        end, warmup = clock.total(self.clock) if end is None else end, self.warmup_length(clock)
+        if end <= warmup:
             raise ValueError(
-                f"the warm-up of {self.warmup:g} {self.clock} leaves nothing of {end:g}: shorten warmup or train longer"
+                f"the warm-up of {warmup:g} {self.clock} leaves nothing of {end:g}: shorten warmup or train longer"
             )
-        return end - self.warmup
+        return end - warmup
 
     def _every(self, length: float) -> float | None:
         """Length of a stair of what follows the warm-up; None = continuous."""
@@ -224,7 +248,7 @@ class _Decay(LRSchedule):
         super().__post_init__()
         if not 0 <= self.minimum <= self.peak:
             raise ValueError(f"minimum={self.minimum} must lie between 0 and peak={self.peak}")
-        if self.end is not None and self.end <= self.warmup:
+        if self.end is not None and self.warmup is not None and self.end <= self.warmup:
             raise ValueError(f"end={self.end} must come after warmup={self.warmup}")
 
     def _length(self, clock: Clock) -> float:

@@ -88,6 +88,34 @@ def test_case_iv_warms_up_in_stairs(peak: float) -> None:
     assert rates(configured("warmup_cosine", peak=peak), 0.1, [30, 31.9, 165, 299]) == pytest.approx(down)
 
 
+@pytest.mark.parametrize("name", ["warmup_constant", "warmup_cosine"])
+@pytest.mark.parametrize("epochs", [0.5, 10.0, 30.0, 77.7, 300.0])
+def test_the_packaged_warm_ups_have_the_published_shape_at_any_budget(name: str, epochs: float) -> None:
+    """Stated once more with the published lengths: 30 of 300 epochs, in stairs of 3."""
+    shares = configured(name)
+    lengths = configured(name, warmup=epochs / 10, warmup_every=epochs / 100)
+    total = round(epochs * N)
+    assert shares.warmup_length(Clock(0, 0, N, total)) == pytest.approx(epochs / 10)
+    for t in [*range(101), *(100 + 9 * i for i in range(100))]:  # of thousand
+        clock = Clock(round((t + 0.5) * total / 1000), 0, N, total)
+        assert shares.factor(clock) == pytest.approx(lengths.factor(clock))
+        if t < 100:
+            assert shares.factor(clock) == pytest.approx(2.0 ** (t // 10 / 9))
+
+
+def test_a_warm_up_of_no_length_is_a_tenth_of_the_budget_on_its_own_clock() -> None:
+    clock = Clock(0, 0, N, 20 * N, 1000)
+    assert [Constant(warmup=None, clock=unit).warmup_length(clock) for unit in ("samples", "steps", "epochs")] == [
+        *(2 * N, 100, 2)
+    ]
+    assert Constant().warmup_length(clock) == 0
+    assert Constant(warmup=7).warmup_length(clock) == 7
+    half_way = Clock(N, 50, N, 20 * N, 1000)
+    assert Cosine(warmup=None).factor(half_way) == Cosine(warmup=100).factor(half_way) == 0.5
+    assert Cosine(warmup=None, warmup_stairs=3).factor(half_way) == 0.5
+    assert Cosine(warmup=None, warmup_stairs=3, warmup_every=50).factor(half_way) == 1.0, "the length counts"
+
+
 def test_adadagrad_warms_up_from_0_and_ends_at_a_tenth() -> None:
     schedule = configured("cosine", clock="samples", warmup=1e6, end=9e6, minimum=0.1)
     lr = [5e-2 * schedule.factor(Clock(s, 0, N, 10_000_000)) for s in (0, 250_000, 10**6, 5 * 10**6, 9 * 10**6, 10**7)]
@@ -106,6 +134,7 @@ ALL = [
     Linear(every=9, warmup=10, warmup_from=0.5, peak=2.0),
     Polynomial(warmup=12, warmup_from=0.1, warmup_every=4, warmup_shape="geometric"),
     Diminishing(warmup=10),
+    Linear(warmup=None, warmup_stairs=5),
 ]
 every_schedule = pytest.mark.parametrize("schedule", ALL, ids=lambda s: type(s).__name__)
 
@@ -118,7 +147,8 @@ def test_contract(schedule: LRSchedule) -> None:
     factors = [schedule.factor(c) for c in clocks]
     assert all(0 <= f <= top for f in factors)
     assert factors == [schedule.factor(c) for c in clocks]
-    assert schedule.factor(Clock(10 * round(schedule.warmup), round(schedule.warmup), 50, 1000, 100)) == schedule.peak
+    warmup = round(schedule.warmup_length(clocks[0]))
+    assert schedule.factor(Clock(10 * warmup, warmup, 50, 1000, 100)) == schedule.peak
 
 
 @pytest.mark.parametrize("schedule", [s for s in ALL if not isinstance(s, Diminishing)], ids=lambda s: type(s).__name__)
@@ -135,7 +165,8 @@ def test_the_clock_only_sets_the_unit(schedule: LRSchedule, unit: str, per: floa
 
 def test_steps_that_are_not_known_are_refused_at_the_first_step_with_the_way_out() -> None:
     clock = Clock(0, 0, 50, 1000, None)
-    for schedule in (Cosine(), Linear(), Polynomial(), StepGrowth(maximum=2.0), Cosine(warmup=10)):
+    by_budget = (Cosine(), Linear(), Polynomial(), StepGrowth(maximum=2.0), Cosine(warmup=10), Constant(warmup=None))
+    for schedule in by_budget:
         with pytest.raises(ValueError, match="clock=samples"):
             schedule.factor(clock)
     for schedule in (Constant(), Diminishing(), StepGrowth(gamma=1.1, every=10), Constant(warmup=5, warmup_from=1)):
@@ -156,6 +187,11 @@ def test_steps_that_are_not_known_are_refused_at_the_first_step_with_the_way_out
         (lambda: Constant(warmup=5, warmup_shape="cubic"), "warmup_shape"),
         (lambda: Constant(warmup=5, warmup_from=-1), "warmup_from"),
         (lambda: Constant(warmup=5, warmup_every=3), "two stairs"),
+        (lambda: Constant(warmup=None, warmup_shape="geometric"), "warmup_from"),
+        (lambda: Constant(warmup=None, warmup_every=9).factor(Clock(0, 0, 50, 1000, 100)), "two stairs"),
+        (lambda: Constant(warmup=5, warmup_stairs=1), "warmup_stairs"),
+        (lambda: Constant(warmup=5, warmup_stairs=2.5), "warmup_stairs"),
+        (lambda: Cosine(warmup=None, end=10).factor(Clock(0, 0, 50, 1000, 100)), "leaves nothing"),
         (lambda: Polynomial(power=0), "power"),
         (lambda: StepGrowth(), "maximum"),
         (lambda: StepGrowth(gamma=-1), "gamma"),
@@ -172,6 +208,8 @@ def test_what_makes_no_sense_is_refused(make: Any, match: str) -> None:
 def test_a_setting_without_effect_warns() -> None:
     with pytest.warns(UserWarning, match="warmup_every"):
         Constant(warmup_every=3)
+    with pytest.warns(UserWarning, match="warmup_stairs"):
+        Constant(warmup_stairs=3)
 
 
 def test_the_clock_reads_all_units() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from batchlab.results.axes import CHOICES
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.load import load
-from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.metrics import CLOCKS, Metric
 from batchlab.results.compare.table import build_table
 from batchlab.results.papers.reproduction import SCALES, Reproduction, known_papers, reproduce
 from batchlab.results.show.css import CSS
@@ -30,6 +30,7 @@ from batchlab.results.words import count
 
 CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "gap")
 LINES = 14
+OWN = 3
 PANELS = 6
 
 
@@ -109,7 +110,9 @@ def _reproduction(made: Reproduction, sweep: str) -> str:
 
 def _overview(frame: Frame) -> str:
     """A table over the axes that vary, and curves: for runs that belong to no paper."""
-    metrics = [Metric(name) for name in CANDIDATES if name in frame.names][:3]
+    own = [name for name, known in frame.quantities.items() if known.better and name in frame.names]
+    own = [name for name in own if name not in (*CANDIDATES, *CLOCKS.values())][:OWN]
+    metrics = [Metric(name) for name in [*[name for name in CANDIDATES if name in frame.names][:3], *own]]
     varying = [axis for axis in CHOICES if len({run.value(axis) for run in frame.runs}) > 1]
     if not metrics:
         return "<p class='empty'>no run has recorded a row yet</p>"
@@ -119,8 +122,9 @@ def _overview(frame: Frame) -> str:
     if len(metrics) > 1:
         parts.append(render(table_sheet(build_table(frame, rows=varying or rows, metrics=metrics[1:])), "html"))
     hue = ",".join(varying[:2]) or "optimizer"
+    drawn = [metric for i, metric in enumerate(metrics) if i < 2 or metric.name in own]
     if len({run.value(hue) for run in frame.runs}) <= LINES:
-        parts += [_svg(Plot(frame, metric, ("samples", "seconds"), hue)) for metric in metrics[:2]]
+        parts += [_svg(Plot(frame, metric, ("samples", "seconds"), hue)) for metric in drawn]
     layers = frame.stream("layers").select(lambda run: run.rows.stop > run.rows.start)
     if layers.runs and len({run.value(hue) for run in layers.runs}) <= PANELS:
         parts.append(_svg(Layers(layers, tuple(map(Metric, ("mean", "clipped_low", "clipped_high"))), hue)))

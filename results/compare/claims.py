@@ -27,12 +27,10 @@ import numpy as np
 
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget
-from batchlab.results.compare.replicates import mixed_keys, replicate
+from batchlab.results.compare.replicates import Key, mixed_keys, replicate
 from batchlab.results.compare.stats import ALPHA, Test, holm, paired_test
 from batchlab.results.store.runs import State
 from batchlab.results.words import count, listing
-
-Key = tuple[Any, ...]
 
 
 class Verdict(StrEnum):
@@ -121,7 +119,7 @@ def judge(frame: Frame, claims: Iterable[Claim]) -> list[Judged]:
     Holm's family is the claims of the same reading (`at`). Raises nothing for runs that are missing: their
     claims are undecided and say why.
     """
-    measured = [_measure(frame, claim) for claim in claims]
+    measured = [_measure(frame, replace(claim, metric=claim.metric.of(frame))) for claim in claims]
     for reading in {judged.claim.at for judged in measured}:
         family = [i for i, judged in enumerate(measured) if judged.claim.at == reading]
         tested = [i for i in family if not math.isnan(measured[i].p)]

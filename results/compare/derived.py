@@ -62,7 +62,7 @@ def numbers(items: Iterable[tuple[RunRow, Mapping[str, Any], Mapping[str, float]
     rows: list[dict[str, float]] = []
     for run, labels, values in items:
         place = slice(len(rows), len(rows) + bool(values))
-        made = RunRow(run.run_id, run.state, run.reason, {}, {"seed": run.value("seed")}, dict(labels), {}, place)
+        made = RunRow(run.run_id, run.state, run.reason, run.info, {"seed": run.value("seed")}, dict(labels), {}, place)
         runs.append(made)
         rows += [dict(values)] if values else []
     names = dict.fromkeys(name for row in rows for name in row)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from batchlab.results.axes import COLUMNS
+from batchlab.results.compare.quantities import Quantity, declared
 from batchlab.results.store.runs import State
 
 if TYPE_CHECKING:
@@ -83,6 +85,11 @@ class Frame:
     """Reads another stream of the same runs; None for a frame that was computed."""
     measured: dict[str, Any] = field(default_factory=dict)
     """What was measured apart from the runs, for a paper that asks for it (`RunStore.measured`)."""
+
+    @cached_property
+    def quantities(self) -> dict[str, Quantity]:
+        """What the runs declare of their columns, by name; see `quantities.declared`."""
+        return declared(run.info for run in self.runs)
 
     def select(self, keep: Callable[[RunRow], bool]) -> Frame:
         """The runs for which `keep` is true."""

@@ -14,16 +14,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.quantities import Quantity, quantity
 from batchlab.results.store.runs import State
 
-Direction = Literal["up", "down"]
 CLOCKS = {
     "samples": "samples",
     "steps": "steps",
@@ -44,49 +43,6 @@ CLOCK_LABELS = {
     "gradients": "component gradients",
     "seconds": "training time",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """What is known of a measured column."""
-
-    better: Direction | None = None
-    """None: not a matter of better or worse (batch size), so nothing is called best."""
-    label: str = ""
-    unit: str = ""
-    scale: float = 1.0
-    """Shown values are stored values times this."""
-    log: bool = False
-    """Spans orders of magnitude: logarithmic axes, and differences are ratios. (Counts are, as times to a target.)"""
-
-
-# The registry: the first pattern that matches the whole column name.
-QUANTITIES: tuple[tuple[str, Quantity], ...] = (
-    (r"test_accuracy", Quantity("up", "test accuracy", "%", 100)),
-    (r"train_accuracy", Quantity("up", "train accuracy", "%", 100)),
-    (r".*accuracy.*", Quantity("up", "", "%", 100)),
-    (r"test_loss", Quantity("down", "test loss")),
-    (r"train_loss", Quantity("down", "train loss", log=True)),
-    (r"full_gradient_norm", Quantity("down", "full gradient norm", log=True)),
-    (r"full_gradient_norm_paper", Quantity("down", "full gradient norm (as the paper)", log=True)),
-    (r".*(loss|gap|error|mse).*", Quantity("down", log=True)),
-    # of layers.parquet: r, the multiplier that comes of a gradient's signal-to-noise ratio
-    (r"gsnr", Quantity(None, "mean signal-to-noise ratio, not normalised", log=True)),
-    (r"mean", Quantity(None, "mean multiplier")),
-    (r"q\d\d", Quantity(None, "quantile of the multiplier")),
-    (r"clipped_low", Quantity(None, "share at the lower clip", "%", 100)),
-    (r"clipped_high", Quantity(None, "share at the upper clip", "%", 100)),
-    (r".*gradient_norm.*", Quantity("down", log=True)),
-    (r".*(auc|f1|r2).*", Quantity("up")),
-    (r".*seconds", Quantity("down", "", "s")),
-    (r"samples|steps|epochs?|gradients", Quantity("down", log=True)),
-    (r"batch_size|average_batch", Quantity(log=True)),
-)
-
-
-def quantity(name: str) -> Quantity:
-    """What the registry knows of a column; a `Quantity` without direction where it knows nothing."""
-    return next((known for pattern, known in QUANTITIES if re.fullmatch(pattern, name)), Quantity())
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +73,8 @@ class Metric:
     target: float = 0.0
     budget: str = ""
     limit: float = 0.0
+    declared: Quantity | None = field(default=None, compare=False, repr=False)
+    """What the runs of a frame say of the column, see `of`; None: the registry is asked."""
 
     @classmethod
     def parse(cls, text: str) -> Metric:
@@ -137,10 +95,6 @@ class Metric:
             limit = float(match["limit"] or 0)
         except ValueError:
             raise ValueError(f"the target in the metric {text!r} is not a number") from None
-        if match["clock"] and quantity(match["name"]).unit == "%" and not 0 <= target <= 1:
-            name, sign = match["name"], match["sign"]
-            write = f": write {name}{sign}{target / 100:g} for {target:g} %" if 1 < target <= 100 else ""
-            raise ValueError(f"the target in the metric {text!r}: {name} is a share, from 0 to 1{write}")
         reduce = match["clock"] or match["reduce"] or "last"
         return cls(match["name"], reduce, match["sign"] or "", target, match["budget"] or "", limit)
 
@@ -150,6 +104,21 @@ class Metric:
             text = f"{self.reduce}_to:{self.name}{self.sign}{self.target:g}"
         return f"{text}@{self.budget}<={self.limit:g}" if self.budget else text
 
+    def of(self, frame: Frame) -> Metric:
+        """The same metric, which now knows what the frame's runs declare of its column.
+
+        Tables, plots and claims ask for it where they are given a frame, so that nobody else needs to.
+
+        Raises:
+            ValueError: For a target outside 0 to 1 of a share, which is shown in %.
+        """
+        bound = replace(self, declared=frame.quantities.get(self.name))
+        if self.reduce in CLOCKS and bound.column.share and not 0 <= self.target <= 1:
+            name, sign, target = self.name, self.sign, self.target
+            write = f": write {name}{sign}{target / 100:g} for {target:g} %" if 1 < target <= 100 else ""
+            raise ValueError(f"the target in the metric {str(self)!r}: {name} is a share, from 0 to 1{write}")
+        return bound
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns it is computed from."""
@@ -157,16 +126,21 @@ class Metric:
         return (self.name, *clocks)
 
     @property
+    def column(self) -> Quantity:
+        """What is known of the column: what was declared (see `of`), else what the registry knows."""
+        return self.declared or quantity(self.name)
+
+    @property
     def quantity(self) -> Quantity:
         """What its values are; a time to a target is better down, in the clock's unit."""
         if self.reduce in CLOCKS:
             return Quantity("down", unit="s" if self.reduce == "seconds" else "", log=True)
-        return quantity(self.name)
+        return self.column
 
     @property
     def label(self) -> str:
         """For people: `least full gradient norm`, `test accuracy [%]`."""
-        known = quantity(self.name)
+        known = self.column
         name = known.label or self.name.replace("_", " ")
         at = f" {self.within}" if self.budget else ""
         if self.reduce in CLOCKS:
@@ -190,6 +164,7 @@ class Metric:
 
     def measure(self, frame: Frame) -> Measured:
         """One number a run of the frame. Raises ValueError for a column that no run has."""
+        bound = self.of(frame)
         values, valid = frame.column(self.name)
         clock = frame.column(CLOCKS[self.reduce])[0] if self.reduce in CLOCKS else None
         spent = frame.column(CLOCKS[self.budget])[0] if self.budget else None
@@ -208,7 +183,7 @@ class Metric:
                 if reached.any():  # the row that met it: no interpolation, evaluations are the resolution
                     out[i] = clock[run.rows][mask][int(reached.argmax())]
             elif spent is not None:
-                out[i] = self._within(own, spent[run.rows][mask])
+                out[i] = bound._within(own, spent[run.rows][mask])
             else:
                 out[i] = _REDUCTIONS[self.reduce](own)
         return Measured(out, missed)

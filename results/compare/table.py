@@ -114,6 +114,7 @@ def build_table(
 ) -> Table:
     """A table of the runs of a frame; see `load_table`."""
     row_axes, col_axes = tuple(rows), tuple(cols)
+    metrics = [metric.of(frame) for metric in metrics]
     if any(run.config for run in frame.runs):
         for axis in row_axes + col_axes:
             frame.values(axis)  # says so when no run has it
@@ -137,7 +138,7 @@ def build_table(
         col_axes,
         _ordered(inner, row_axes, [row for row, _ in groups]),
         _ordered(inner, col_axes, [col for _, col in groups]),
-        list(metrics),
+        metrics,
         cells,
         named,
         mixed,

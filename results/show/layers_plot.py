@@ -40,6 +40,9 @@ class Layers(Drawing):
     clock: str = "samples"
     title: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metrics", tuple(metric.of(self.frame) for metric in self.metrics))
+
     @property
     def drawable(self) -> bool:
         """Whether some run wrote rows of layers with these metrics."""
@@ -135,7 +138,7 @@ def _draw(axes: Axes, grid: _Grid, metric: Metric, top: float, *, named: bool) -
     middles = (grid.x[1:] + grid.x[:-1]) / 2
     first, last = (middles[0] - grid.x[0], grid.x[-1] - middles[-1]) if len(middles) else (0.5, 0.5)
     edges = np.concatenate([[grid.x[0] - first], middles, [grid.x[-1] + last]])
-    share = metric.quantity.unit == "%"
+    share = metric.quantity.share
     image = axes.pcolormesh(
         edges, np.arange(len(grid.layers) + 1), grid.z, vmin=0, vmax=metric.quantity.scale if share else top,
         cmap="Blues" if share else "viridis", rasterized=grid.z.size > 2000,

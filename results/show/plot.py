@@ -11,7 +11,7 @@ import re
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ import numpy as np
 from batchlab.results.compare.curves import Curve, by_hue, curves
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
+from batchlab.results.compare.quantities import Quantity
 from batchlab.results.compare.replicates import mixed_keys, mixed_note, repeats_note
 from batchlab.results.store.runs import State
 
@@ -95,6 +96,9 @@ class Plot(Drawing):
     panel: str | None = None
     title: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metric", self.metric.of(self.frame))
+
     @property
     def drawable(self) -> bool:
         """Whether some run has measured the metric."""
@@ -146,7 +150,7 @@ class Plot(Drawing):
                     axes.set_title(f"{self.panel} {value}", loc="left", fontsize=9.5, color=INK)
         for row_axes, row in zip(panels, drawn, strict=True):
             everything = [line for lines in row for line in lines]
-            _limits(row_axes[0], everything, self.metric.quantity.scale, log=log)
+            _limits(row_axes[0], everything, self.metric.quantity, log=log)
         self._legend(figure, [line for row in drawn for line in row[0]], looks, log=log)
         title = self.title or f"{self._title()} by {self.hue.replace(',', ', ')}"
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
@@ -236,8 +240,7 @@ class Plot(Drawing):
 
     def _title(self) -> str:
         word = {"min": "running minimum of ", "max": "running maximum of ", "last": ""}[self.metric.reduce]
-        title = Metric(self.metric.name).title
-        return f"{word}{title}"
+        return f"{word}{replace(self.metric, reduce='last').title}"
 
 
 def _counts(lines: Sequence[Curve]) -> str:
@@ -253,7 +256,7 @@ def _cycle(options: Sequence[Any], i: int) -> Any:
     return options[i % len(options)]
 
 
-def _limits(axes: Axes, lines: Sequence[Curve], scale: float, *, log: bool) -> None:
+def _limits(axes: Axes, lines: Sequence[Curve], known: Quantity, *, log: bool) -> None:
     """Room for all the means and most of the bands: at n = 2 a band alone would fill the page."""
     drawn = [part for line in lines for part in (line.mean, *(track.y for track in line.lost)) if len(part)]
     if not drawn:
@@ -267,10 +270,10 @@ def _limits(axes: Axes, lines: Sequence[Curve], scale: float, *, log: bool) -> N
     bands = bands[np.isfinite(bands)]
     if len(bands):
         low, high = min(low, max(low - room, bands.min())), max(high, min(high + room, bands.max()))
-    if scale == 100:  # a share: a t interval may leave [0, 1], the page need not
+    if known.share:  # a t interval may leave [0, 1], the page need not
         low, high = min(float(inner.min()), max(low, 0.0)), max(float(inner.max()), min(high, 1.0))
     pad = 0.04 * (high - low or 1.0)
-    axes.set_ylim(scale * float(back(low - pad)), scale * float(back(high + pad)))
+    axes.set_ylim(*(known.scale * float(back(end)) for end in (low - pad, high + pad)))
 
 
 def _style() -> Any:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchlab.results.compare.load import load
-from batchlab.results.compare.metrics import CLOCKS, Metric, quantity
+from batchlab.results.compare.metrics import CLOCKS, Metric
+from batchlab.results.compare.quantities import quantity
 
 NAMES = st.from_regex(r"[a-z][a-z_0-9]{0,12}", fullmatch=True)
 NUMBERS = st.floats(-1e6, 1e6).map(lambda x: float(f"{x:g}"))
@@ -85,11 +86,12 @@ def test_the_last_row_that_measured_counts_even_when_it_is_nan(lab, curve):
     assert value(lab, "min:test_accuracy").values[1] == 0.1
 
 
-def test_a_share_in_percent_names_the_share():
+def test_a_share_in_percent_names_the_share(lab, curve):
+    lab.run("a", [{**row, "train_loss": 80.0} for row in curve([1.0])])
     with pytest.raises(ValueError, match=r"test_accuracy is a share, from 0 to 1: write test_accuracy>=0.9 for 90 %"):
-        Metric.parse("steps_to:test_accuracy>=90")
-    assert Metric.parse("steps_to:train_loss<=90").target == 90
-    assert Metric.parse("steps_to:test_accuracy>=1").target == 1
+        value(lab, "steps_to:test_accuracy>=90")
+    assert value(lab, "steps_to:train_loss<=90").values == [0]
+    assert value(lab, "steps_to:test_accuracy>=1").values == [0]
 
 
 def test_an_unknown_metric_names_what_there_is(lab, curve):

@@ -2,7 +2,7 @@
 
 Labels of the runs: `problem`, `scheme` (a method of published/numerical_sgd.csv) and `curvature`, which with the
 scheme's stability limit says what share of its own limit a learning rate is. Axes: seed. Seeds 0 and 1 choose the
-learning rates by the rule of `results.tuning`; the others are judged.
+learning rates by the rule of `compare.tuning`; the others are judged.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from batchlab.results.compare.claims import Claim, Judged, Side, judge, observed
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.metrics import Metric, budgets
 from batchlab.results.compare.table import Table
+from batchlab.results.compare.tuning import READINGS, Study
 from batchlab.results.papers.integrator_plots import Integrators, Rates, share_text, slope
 from batchlab.results.papers.literature import published
 from batchlab.results.papers.reproduction import Reproduction
-from batchlab.results.papers.tuning import READINGS, Study
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number
 from batchlab.results.store.runs import State

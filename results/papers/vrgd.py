@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 
 from batchlab.results.compare.claims import Judged
-from batchlab.results.compare.derived import tuned
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.stats import summarize
 from batchlab.results.compare.table import Table
+from batchlab.results.compare.tuning import tuned
 from batchlab.results.papers import vrgd_network as network
 from batchlab.results.papers import vrgd_toy as toy
 from batchlab.results.papers.literature import published, published_sheet

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from batchlab.results.compare.claims import Claim, Judged, Side, judge
-from batchlab.results.compare.derived import Choice, known_by, numbers, tuned
+from batchlab.results.compare.derived import known_by, numbers
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.stats import summarize
 from batchlab.results.compare.table import Table, build_table
+from batchlab.results.compare.tuning import Chosen, tuned
 from batchlab.results.papers.vrgd_plots import Rates
 from batchlab.results.show.layers_plot import Layers
 from batchlab.results.show.plot import Drawing
@@ -238,7 +239,7 @@ def _lead(gains: dict[Any, float] | None, lost: int) -> Text:
     return Text(text, detail="  ".join(filter(None, (interval, dagger))))
 
 
-def _rates_sheet(choices: Sequence[Choice], batches: Sequence[Any]) -> Sheet:
+def _rates_sheet(choices: Sequence[Chosen], batches: Sequence[Any]) -> Sheet:
     """Which learning rates were chosen, and whether at the edge of what was on offer."""
     chosen: dict[tuple[Any, Any], dict[Any, Counter[str]]] = {}
     for choice in choices:

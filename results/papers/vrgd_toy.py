@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from batchlab.results.compare.claims import Claim, Judged, Side, judge
-from batchlab.results.compare.derived import known_by, numbers, tuned
+from batchlab.results.compare.derived import known_by, numbers
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import Metric, has_rows
 from batchlab.results.compare.table import Table, build_table
+from batchlab.results.compare.tuning import tuned
 from batchlab.results.papers.vrgd_plots import Weights
 from batchlab.results.show.plot import Drawing, Plot
 from batchlab.results.show.sheet import Column, Sheet, Text

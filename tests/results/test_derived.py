@@ -1,13 +1,16 @@
 """Frames made from frames, against small cases worked out by hand."""
 
+import math
 from dataclasses import replace
+from statistics import median
 
 import pytest
 
-from batchlab.results.compare.derived import known_by, numbers, split, tuned
+from batchlab.results.compare.derived import known_by, numbers, split
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.table import build_table
+from batchlab.results.compare.tuning import best_value, tuned
 from batchlab.results.store.record import Recorder
 from batchlab.results.store.runs import State
 
@@ -111,3 +114,18 @@ def test_known_by_labels_alone(lab, curve):
     plain = known_by(frame, lambda run: {"optimizer": run.value("optimizer"), "lr": run.value("optimizer.lr")})
     assert build_table(plain, rows=["optimizer"], metrics=[ACCURACY]).mixed == []
     assert plain.where(lr=0.3, seed=1).runs[0].value("optimizer") == "shb"
+
+
+@pytest.mark.parametrize(
+    ("costs", "best"),
+    [
+        ({0.1: [1.0, 3.0, 2.0], 0.3: [1.5, 1.5, 1.5]}, 0.3),
+        ({0.3: [1.0], 0.1: [1.0]}, 0.1),
+        ({0.1: [0.0, 0.0, math.inf], 0.3: [9.0, 9.0, 9.0]}, 0.3),  # the median of the first alone would be 0
+        ({0.1: [0.0, math.nan, 0.0]}, None),
+        ({0.1: []}, None),
+        ({}, None),
+    ],
+)
+def test_the_rule_of_a_choice(costs, best):
+    assert best_value(costs, median) == best

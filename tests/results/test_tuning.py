@@ -7,7 +7,7 @@ import pytest
 
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
-from batchlab.results.papers.tuning import Study
+from batchlab.results.compare.tuning import Study
 
 LOSS = Metric("train_loss")
 

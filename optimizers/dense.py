@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-Closure = Callable[[], float]
+LossClosure = Callable[[], float]
 
 NON_NEGATIVE = (0.0, math.inf)
 FRACTION = (0.0, 1.0)
@@ -54,10 +54,10 @@ class DenseOptimizer(Optimizer):
     def step(self, closure: None = None) -> None: ...
 
     @overload
-    def step(self, closure: Closure) -> float: ...
+    def step(self, closure: LossClosure) -> float: ...
 
     @torch.no_grad()
-    def step(self, closure: Closure | None = None) -> float | None:
+    def step(self, closure: LossClosure | None = None) -> float | None:
         """One step. `closure`, if given, evaluates loss and gradients first, and its loss is returned."""
         loss = None
         if closure is not None:

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from batchlab.optimizers.dense import check_range, split
 from batchlab.optimizers.moments import GradientMoments
+from batchlab.optimizers.needs import Moments
 
 Upper: TypeAlias = Literal["one", "inverse", "none"]
 Normalize: TypeAlias = Literal["once", "twice", "never"]
@@ -94,9 +95,9 @@ class GSNR(Optimizer):
     [-1.0, -0.1]
     """
 
-    uses_moments = True
+    needs = Moments(elementwise=True)
     _own = (
-        *("base", "gamma", "beta3", "eps", "ceiling", "normalize", "minimum_groups", "control", "foreach"),
+        *("needs", "base", "gamma", "beta3", "eps", "ceiling", "normalize", "minimum_groups", "control", "foreach"),
         *("_layers", "_stepped", "_warned"),
     )
 
@@ -127,6 +128,7 @@ class GSNR(Optimizer):
         self.gamma, self.beta3, self.eps = gamma, beta3, eps
         self.ceiling = {"one": 1.0, "inverse": 1 / gamma if gamma else math.inf, "none": math.inf}[upper]
         self.normalize, self.minimum_groups, self.control, self.foreach = normalize, minimum_groups, control, foreach
+        self.needs = Moments(groups=minimum_groups, elementwise=True)
         self._layers: dict[Tensor, _Layer] = {}
         self._stepped: list[Tensor] = []
         self._warned = False

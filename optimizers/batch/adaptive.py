@@ -6,12 +6,14 @@ import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
 from batchlab.optimizers.batch.schedules import BatchSchedule, check_batch
 from batchlab.optimizers.moments import Estimator, GradientMoments
+from batchlab.optimizers.needs import Moments
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["AdaptiveBatch", "AugmentedInnerProductTest", "CoordinateTest", "InnerProductTest", "NormTest"]
 
 
+@dataclass(kw_only=True, eq=False)
 class AdaptiveBatch(BatchSchedule):
     r"""A batch that grows where a test of the gradient's noise fails.
 
@@ -45,26 +48,22 @@ class AdaptiveBatch(BatchSchedule):
     """
 
     deterministic: ClassVar[bool] = False
-    needs = "moments"
-    coordinates: ClassVar[bool] = False
-    inner_products: ClassVar[bool] = False
+    needs = Moments()
 
-    def __init__(
-        self,
-        *,
-        initial: int = 64,
-        maximum: int | None = None,
-        interval: int = 1,
-        estimator: Estimator = "groups",
-    ) -> None:
-        check_batch("initial", initial)
-        check_batch("maximum", maximum)
-        if maximum is not None and maximum < initial:
-            raise ValueError(f"maximum={maximum} is below initial={initial}")
-        if interval < 1:
-            raise ValueError(f"interval={interval} must be at least 1 step")
-        self.value = initial
-        self.maximum, self.interval, self.estimator = maximum, interval, estimator
+    initial: int = 64
+    maximum: int | None = None
+    interval: int = 1
+    estimator: Estimator = "groups"
+
+    def __post_init__(self) -> None:
+        check_batch("initial", self.initial)
+        check_batch("maximum", self.maximum)
+        if self.maximum is not None and self.maximum < self.initial:
+            raise ValueError(f"maximum={self.maximum} is below initial={self.initial}")
+        if self.interval < 1:
+            raise ValueError(f"interval={self.interval} must be at least 1 step")
+        self.needs = replace(self.needs, estimator=self.estimator)
+        self.value = self.initial
         self._updates = 0
         self._training_set: int | None = None
         self._record: dict[str, float] = {}
@@ -85,17 +84,10 @@ class AdaptiveBatch(BatchSchedule):
         Args:
             elementwise: for VRGD: also the second moments by coordinate, at every step, tested or not.
         """
-        return GradientMoments(
-            params,
-            estimator=self.estimator,
-            elementwise=elementwise,
-            coordinates=self.coordinates,
-            inner_products=self.inner_products,
-            process_group=process_group,
-        )
+        return replace(self.needs, elementwise=elementwise).gather(params, process_group)
 
     @property
-    def testing(self) -> bool:
+    def listening(self) -> bool:
         """Whether the coming step will be tested."""
         cap = self._cap()
         return (cap is None or self.value < cap) and self._updates % self.interval == 0
@@ -110,7 +102,7 @@ class AdaptiveBatch(BatchSchedule):
         (What VRGD needs of the moments, the second moments by coordinate, is measured all the same.)
         """
         self._record = {"batch": self.value}
-        if self.testing:
+        if self.listening:
             if moments.groups < 2 and self._updates == 0:
                 warnings.warn(
                     f"the gradient came in {moments.groups} group: its variance takes 2 at least, and until then the "
@@ -138,7 +130,7 @@ class AdaptiveBatch(BatchSchedule):
                 "groups": moments.groups,
             }
         self._updates += 1
-        moments.measuring = self.testing
+        moments.measuring = self.listening
 
     def record(self) -> dict[str, float]:
         """Of the last step: `batch` (of the next), and where it was tested `statistic`, `threshold`, `groups`.
@@ -154,7 +146,7 @@ class AdaptiveBatch(BatchSchedule):
         """Take back what `state_dict` gave.
 
         For a resumed step that is bit for bit what it would have been, tell the moments too whether it will be tested:
-        ``moments.measuring = batch_size.testing`` (after `size(clock)` where that is used).
+        ``moments.measuring = batch_size.listening`` (after `size(clock)` where that is used).
         """
         self.value, self._updates = state["value"], state["updates"]
         self._record = {}
@@ -163,6 +155,7 @@ class AdaptiveBatch(BatchSchedule):
         return min((cap for cap in (self.maximum, self._training_set) if cap is not None), default=None)
 
 
+@dataclass(kw_only=True, eq=False)
 class NormTest(AdaptiveBatch):
     r"""Norm test: :math:`T = \|\mathrm{Var}_i(g_i)\|_1 / (\eta^2 \|g\|^2)`.
 
@@ -185,22 +178,17 @@ class NormTest(AdaptiveBatch):
         (2, 2.0)
     """
 
-    def __init__(
-        self,
-        *,
-        eta: float = 0.5,
-        initial: int = 64,
-        maximum: int | None = None,
-        interval: int = 1,
-        estimator: Estimator = "groups",
-    ) -> None:
-        super().__init__(initial=initial, maximum=maximum, interval=interval, estimator=estimator)
-        self.eta = _share("eta", eta)
+    eta: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_share("eta", self.eta)
 
     def statistic(self, moments: GradientMoments) -> float:
         return _ratio(moments.variance(), self.eta**2 * moments.norm_squared())
 
 
+@dataclass(kw_only=True, eq=False)
 class InnerProductTest(AdaptiveBatch):
     r"""Inner-product test: :math:`T = \mathrm{Var}_i(\langle g_i, g\rangle) / (\theta^2 \|g\|^4)`.
 
@@ -211,24 +199,19 @@ class InnerProductTest(AdaptiveBatch):
         initial, maximum, interval, estimator: as in `AdaptiveBatch`.
     """
 
-    inner_products: ClassVar[bool] = True
+    needs = Moments(inner_products=True)
 
-    def __init__(
-        self,
-        *,
-        theta: float = 0.5,
-        initial: int = 64,
-        maximum: int | None = None,
-        interval: int = 1,
-        estimator: Estimator = "groups",
-    ) -> None:
-        super().__init__(initial=initial, maximum=maximum, interval=interval, estimator=estimator)
-        self.theta = _positive("theta", theta)
+    theta: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_positive("theta", self.theta)
 
     def statistic(self, moments: GradientMoments) -> float:
         return _ratio(moments.inner_product_variance(), self.theta**2 * moments.norm_squared() ** 2)
 
 
+@dataclass(kw_only=True, eq=False)
 class AugmentedInnerProductTest(InnerProductTest):
     r"""The larger of the inner-product test's T and the orthogonality test's.
 
@@ -241,18 +224,11 @@ class AugmentedInnerProductTest(InnerProductTest):
         initial, maximum, interval, estimator: as in `AdaptiveBatch`.
     """
 
-    def __init__(
-        self,
-        *,
-        theta: float = 0.5,
-        nu: float = 1.0,
-        initial: int = 64,
-        maximum: int | None = None,
-        interval: int = 1,
-        estimator: Estimator = "groups",
-    ) -> None:
-        super().__init__(theta=theta, initial=initial, maximum=maximum, interval=interval, estimator=estimator)
-        self.nu = _positive("nu", nu)
+    nu: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_positive("nu", self.nu)
 
     def statistic(self, moments: GradientMoments) -> float:
         orthogonal = _ratio(moments.orthogonal_variance(), self.nu**2 * moments.norm_squared())
@@ -260,6 +236,7 @@ class AugmentedInnerProductTest(InnerProductTest):
         return math.nan if math.isnan(orthogonal) or math.isnan(along) else max(orthogonal, along)
 
 
+@dataclass(kw_only=True, eq=False)
 class CoordinateTest(AdaptiveBatch):
     r"""Coordinate-wise norm test: :math:`T = \max_j \mathrm{Var}_i(g_{ij}) / (\eta^2 g_j^2)`.
 
@@ -272,34 +249,26 @@ class CoordinateTest(AdaptiveBatch):
         initial, maximum, interval, estimator: as in `AdaptiveBatch`.
     """
 
-    coordinates: ClassVar[bool] = True
+    needs = Moments(coordinates=True)
 
-    def __init__(
-        self,
-        *,
-        eta: float = 0.5,
-        initial: int = 64,
-        maximum: int | None = None,
-        interval: int = 1,
-        estimator: Estimator = "groups",
-    ) -> None:
-        super().__init__(initial=initial, maximum=maximum, interval=interval, estimator=estimator)
-        self.eta = _share("eta", eta)
+    eta: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_share("eta", self.eta)
 
     def statistic(self, moments: GradientMoments) -> float:
         return moments.worst_coordinate() / self.eta**2
 
 
-def _positive(name: str, value: float) -> float:
+def _check_positive(name: str, value: float) -> None:
     if not value > 0:
         raise ValueError(f"{name}={value} must be positive")
-    return value
 
 
-def _share(name: str, value: float) -> float:
+def _check_share(name: str, value: float) -> None:
     if not 0 < value < 1:
         raise ValueError(f"{name}={value} must be in (0, 1): the standard error tolerated, relative to the gradient")
-    return value
 
 
 def _ratio(noise: float, signal: float) -> float:

@@ -12,6 +12,7 @@ from batchlab.optimizers.clock import Clock, Unit, check_every, check_unit, next
 
 if TYPE_CHECKING:
     from batchlab.optimizers.moments import GradientMoments
+    from batchlab.optimizers.needs import Moments
 
 __all__ = [
     "BatchSchedule",
@@ -28,14 +29,14 @@ class BatchSchedule(ABC):
     """The global batch size of every step.
 
     A subclass gives `planned`, and `changes` where it can, which lets `total_steps` count a long run at once.
-    One that listens to the gradient sets `deterministic = False` and `needs = "moments"`, and gives `update`,
-    `record` and the state.
+    One that listens to the gradient sets `deterministic = False` and `needs = "moments"` (or `Moments(...)`, see
+    `batchlab.optimizers.needs`), and gives `update`, `record` and the state.
     """
 
     deterministic: ClassVar[bool] = True
     """Whether the clock alone determines the size, so that the number of steps is known in advance."""
-    needs: ClassVar[Literal["moments"] | None] = None
-    """What `update` must be given after each step."""
+    needs: Moments | Literal["moments"] | None = None
+    """What `update` is given after each step; None for a schedule that does not listen."""
 
     def size(self, clock: Clock) -> int:
         """Samples in the coming global batch, at most the training set.
@@ -62,6 +63,11 @@ class BatchSchedule(ABC):
 
     def update(self, moments: GradientMoments) -> None:  # noqa: B027 - most schedules do not listen
         """Learn from the gradient of the step just taken."""
+
+    @property
+    def listening(self) -> bool:
+        """Whether the coming step's moments will be looked at; if not, they need not be measured."""
+        return self.needs is not None
 
     def record(self) -> dict[str, float]:
         """What to log about the last step."""

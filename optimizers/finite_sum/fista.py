@@ -8,6 +8,7 @@ from batchlab.optimizers.finite_sum.kernels import Floats, Indices
 from batchlab.optimizers.finite_sum.problem import LinearProblem
 from batchlab.optimizers.finite_sum.regularizer import Vector
 from batchlab.optimizers.finite_sum.solver import Solver, State, require_linear
+from batchlab.optimizers.needs import FiniteSum
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class FISTA(Solver[LinearProblem, FISTAState]):
     [1.0, 0.0]
     """
 
-    uses_batches = False
+    needs = FiniteSum(batches=False)
 
     def __init__(
         self,

@@ -3,17 +3,17 @@
 import dataclasses
 import math
 import time
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
 
 from batchlab.optimizers.finite_sum.kernels import Indices
-from batchlab.optimizers.finite_sum.problem import LinearProblem, Loss, Problem
-from batchlab.optimizers.finite_sum.regularizer import ElasticNet, Vector
+from batchlab.optimizers.finite_sum.problem import LinearProblem, Problem
+from batchlab.optimizers.finite_sum.regularizer import Vector
+from batchlab.optimizers.needs import FiniteSum
 
 _P = TypeVar("_P", bound=Problem)
 _S = TypeVar("_S", bound="State")
@@ -92,7 +92,7 @@ class Solver(ABC, Generic[_P, _S]):
         ValueError: a batch larger than n, a step that is not positive, a problem the method cannot take.
     """
 
-    uses_batches: ClassVar[bool] = True
+    needs: ClassVar[FiniteSum] = FiniteSum()
 
     def __init__(
         self,
@@ -127,28 +127,6 @@ class Solver(ABC, Generic[_P, _S]):
             raise ValueError(f"x0 has shape {tuple(start.shape)}, the problem {tuple(problem.start().shape)}")
         self._place = _Place(self._initial(start), Progress())
         self._compiled = False
-
-    @classmethod
-    def from_data(
-        cls,
-        A: Any,
-        y: Any,
-        *,
-        loss: Loss = "logistic",
-        l1: float = 0.0,
-        l2: float = 0.0,
-        zero_rows: Literal["error", "keep"] = "error",
-        batch_size: int | None = None,
-        seed: int = 0,
-        **settings: Any,
-    ) -> Self:
-        """A solver of `LinearProblem(A, y, loss, ElasticNet(l1, l2))`; `settings` are the class's own arguments."""
-        problem: Any = LinearProblem(A, y, loss, ElasticNet(l1, l2), zero_rows=zero_rows)  # every solver takes it
-        if cls.uses_batches:
-            settings |= {"batch_size": batch_size, "seed": seed}
-        elif batch_size not in (None, problem.n):
-            warnings.warn(f"{cls.__name__} evaluates all samples: batch_size={batch_size} has no effect", stacklevel=2)
-        return cls(problem, **settings)
 
     # What a method defines
 

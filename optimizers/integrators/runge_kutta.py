@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from batchlab.optimizers.dense import NON_NEGATIVE, Closure, DenseOptimizer, split
+from batchlab.optimizers.dense import NON_NEGATIVE, DenseOptimizer, LossClosure, split
+from batchlab.optimizers.needs import Closure
 
 
 class RungeKutta(DenseOptimizer):
@@ -18,7 +19,7 @@ class RungeKutta(DenseOptimizer):
     nodes[i] g_i, and the step ends at x - h sum_i weights[i] g_i. Nothing is carried from step to step, so
     `state_dict` holds the groups only and the learning rate may change freely.
 
-    `step(closure)` calls the closure `gradient_evaluations` times. Each call must clear the gradients,
+    `step(closure)` calls the closure `needs.evaluations` times. Each call must clear the gradients,
     evaluate the loss and the mean gradient of the *same* global mini-batch at the parameters as they are, and
     return the loss. What the model does beside that happens in each call: BatchNorm's running statistics move
     that many times, dropout draws anew.
@@ -27,7 +28,7 @@ class RungeKutta(DenseOptimizer):
     limits: ClassVar = dict.fromkeys(("lr", "weight_decay"), NON_NEGATIVE)
     nodes: ClassVar[tuple[float, ...]]
     weights: ClassVar[tuple[float, ...]]
-    gradient_evaluations: ClassVar[int]
+    needs: ClassVar[Closure]
 
     def __init__(
         self, params: ParamsT, lr: float = 1e-2, weight_decay: float = 0.0, foreach: bool | None = None
@@ -39,14 +40,14 @@ class RungeKutta(DenseOptimizer):
     def step(self, closure: None = None) -> None: ...
 
     @overload
-    def step(self, closure: Closure) -> float: ...
+    def step(self, closure: LossClosure) -> float: ...
 
     @torch.no_grad()
-    def step(self, closure: Closure | None = None) -> float | None:
+    def step(self, closure: LossClosure | None = None) -> float | None:
         """One step; returns the loss of the closure's first call, that at the point the step starts from."""
         if closure is None:
             name = type(self).__name__
-            raise ValueError(f"{name} evaluates {self.gradient_evaluations} gradients a step: call step(closure)")
+            raise ValueError(f"{name} evaluates {self.needs.evaluations} gradients a step: call step(closure)")
         x = [[p for p in group["params"] if p.requires_grad] for group in self.param_groups]
         start = [[p.clone() for p in parameters] for parameters in x]
         end = [[p.clone() for p in parameters] for parameters in x]
@@ -119,7 +120,7 @@ class Heun(RungeKutta):
 
     nodes = (1.0,)
     weights = (1 / 2, 1 / 2)
-    gradient_evaluations = 2
+    needs = Closure(2)
 
 
 class RK4(RungeKutta):
@@ -158,4 +159,4 @@ class RK4(RungeKutta):
 
     nodes = (1 / 2, 1 / 2, 1.0)
     weights = (1 / 6, 1 / 3, 1 / 3, 1 / 6)
-    gradient_evaluations = 4
+    needs = Closure(4)

@@ -7,9 +7,12 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchlab.runner.plan.schema import ConfigError, Node
+
+if TYPE_CHECKING:
+    from batchlab.datasets import Dataset
 
 NOT_ARGUMENTS = ("name", "_target_")
 
@@ -69,6 +72,33 @@ def build(node: Node, axis: str, *args: Any, **given: Any) -> Any:
         raise ConfigError(f"{axis}={node.get('name')}: {error}{hint}") from error
 
 
+def load_dataset(node: Node) -> Dataset:
+    """The data set that a `dataset` choice names.
+
+    Raises:
+        ConfigError: when the reader refuses its arguments or the data, or returns something else.
+    """
+    from batchlab.datasets import Dataset
+
+    dataset = build(node, "dataset")
+    if not isinstance(dataset, Dataset):
+        raise ConfigError(
+            f"dataset={node.get('name')}: {node['_target_']} returned {type(dataset).__name__}, not a Dataset"
+        )
+    return dataset
+
+
 def is_solver(node: Node) -> bool:
-    """Does an `optimizer` choice name a finite-sum solver (see solve.py) rather than a torch optimizer?"""
-    return hasattr(locate(node, "optimizer"), "from_data")
+    """Does an `optimizer` choice name a finite-sum solver (see plan/solver.py) rather than a torch optimizer?
+
+    Raises:
+        ConfigError: the target cannot be imported, or what it declares of its needs does not fit its methods.
+    """
+    from batchlab.optimizers.needs import FiniteSum, needs_of  # torch: not for whoever only composes
+
+    try:
+        return isinstance(needs_of(locate(node, "optimizer")), FiniteSum)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"optimizer={node.get('name')}: {error}") from error

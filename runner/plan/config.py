@@ -26,13 +26,16 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from batchlab.results.axes import CHOICES
+from batchlab.runner.plan import measure
 from batchlab.runner.plan.identity import run_id
+from batchlab.runner.plan.legacy import SWITCHES
 from batchlab.runner.plan.overrides import FIXED, Setting, apply, combinations, dotted, parse, suggest
 from batchlab.runner.plan.schema import ConfigError
 
 # An editable install has no importable package here, only the folder: so a path, not importlib.resources.
 PACKAGED = Path(__file__).resolve().parents[2] / "conf"
-GROUPS = (*CHOICES, "executor", "experiment")
+SINGLE = (*CHOICES, "executor", "experiment")
+"""Groups of which a run has one choice."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def choices(loader: Any, group: str) -> list[str]:
 def axes() -> dict[str, list[str]]:
     """Every axis and what it offers."""
     with hydra_session() as loader:
-        return {group: choices(loader, group) for group in GROUPS}
+        return {group: choices(loader, group) for group in (*SINGLE, measure.AXIS)}
 
 
 Bases = dict[tuple[str, ...], dict[str, Any]]
@@ -104,17 +107,43 @@ def compose(
             groups = tuple(s.text for s in settings if is_group[s.key])
             if groups not in bases:
                 bases[groups] = _compose_groups(groups)
-            tree = apply(bases[groups], (s for s in settings if not is_group[s.key]))
-            tree = resolve(tree)
+            values = [s for s in settings if not is_group[s.key]]
+            tree = resolve(_with_values(bases, groups, values, loader))
             apart = tuple(s.text for s in settings if s.key in swept)
             planned = Planned(run_id(tree), tree, apart, dict(labels or {}), tuple(s.key for s in settings))
             runs.setdefault(planned.run_id, planned)
         return list(runs.values())
 
 
+def _with_values(bases: Bases, groups: tuple[str, ...], values: Sequence[Setting], loader: Any) -> dict[str, Any]:
+    """The tree of these groups with plain values set, and what is measured chosen."""
+
+    def load(name: str) -> dict[str, Any]:
+        place = (measure.AXIS, name)
+        if place not in bases:
+            bases[place] = _compose_measure(loader, name)
+        return copy.deepcopy(bases[place])
+
+    base = bases[groups]
+    names = measure.chosen(base[measure.AXIS], filter(measure.is_choice, values))
+    tree = base | {measure.AXIS: measure.nodes(names, load)}
+    return apply(tree, (s for s in values if not measure.is_choice(s)))
+
+
+def _compose_measure(loader: Any, name: str) -> dict[str, Any]:
+    """What a measure's file says."""
+    offered = choices(loader, measure.AXIS)
+    if name not in offered:
+        raise ConfigError(f"{measure.AXIS}={name}: {measure.AXIS} has no choice {name!r}; {suggest(name, offered)}")
+    content = _composed(f"{measure.AXIS}/{name}", ())[measure.AXIS]
+    if not isinstance(content, dict) or not content:
+        raise ConfigError(f"{measure.AXIS}={name}: the file is empty; give it `_target_` and its arguments")
+    return {str(k): v for k, v in content.items()}
+
+
 def _checked_group(loader: Any, key: str, settings: tuple[Setting, ...]) -> bool:
     """Is the key a group? Its choices are checked here, where a near miss can be named."""
-    if key not in GROUPS:
+    if key not in SINGLE:
         return False
     offered = choices(loader, key)
     for setting in settings:
@@ -128,19 +157,8 @@ def _checked_group(loader: Any, key: str, settings: tuple[Setting, ...]) -> bool
 
 def _compose_groups(groups: tuple[str, ...]) -> dict[str, Any]:
     """One Hydra compose: the tree of these choices, interpolations not yet resolved."""
-    try:
-        config = hydra_compose("config", list(groups), return_hydra_config=True)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"{mark.name}, line {mark.line + 1}" if mark is not None else " ".join(groups)
-        raise ConfigError(f"{where}: not YAML ({error.problem})") from error
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(f"{' '.join(groups) or 'config.yaml'}: {_first_line(error)}") from error
-    picked = config.hydra.runtime.choices
-    tree = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(tree, dict)
-    del tree["hydra"]
-    named = {str(k): v for k, v in tree.items()}
+    named = _composed("config", groups)
+    picked = named.pop("hydra")["runtime"]["choices"]
     named.pop("experiment", None)  # a leaf file without content; its choice is in what it set
     missing = [key for key in FIXED if key not in named]
     if missing:
@@ -149,7 +167,24 @@ def _compose_groups(groups: tuple[str, ...]) -> dict[str, Any]:
         if not isinstance(named[axis], dict) or not named[axis]:
             raise ConfigError(f"{axis}={picked[axis]}: the file is empty; give it `_target_` and its arguments")
         named[axis] = {"name": picked[axis]} | named[axis]
+    old = [name for name in SWITCHES if named["log"].pop(name, False)]  # of an experiment written for batchlab 0.1
+    named[measure.AXIS] = list(dict.fromkeys([*named[measure.AXIS], *old]))
     return named
+
+
+def _composed(file: str, groups: tuple[str, ...]) -> dict[str, Any]:
+    """One file composed by Hydra, interpolations not yet resolved."""
+    try:
+        config = hydra_compose(file, list(groups), return_hydra_config=file == "config")
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{mark.name}, line {mark.line + 1}" if mark is not None else " ".join(groups)
+        raise ConfigError(f"{where}: not YAML ({error.problem})") from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"{' '.join(groups) or 'config.yaml'}: {_first_line(error)}") from error
+    tree = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(tree, dict)
+    return {str(k): v for k, v in tree.items()}
 
 
 def resolve(tree: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from batchlab.results.axes import NEUTRAL
+from batchlab.runner.plan.legacy import identified
 
 
 def canonical(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def canonical(tree: Mapping[str, Any]) -> dict[str, Any]:
             return int(node)
         return node
 
-    cleaned = clean(tree, "")
+    cleaned = clean(identified(tree), "")
     assert isinstance(cleaned, dict)
     return cleaned
 

@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from batchlab.results.axes import CHOICES
 from batchlab.runner.plan.schema import ConfigError
 
-OURS = ("executor", "seed", "nproc", "train", "log")
+OURS = ("executor", "measure", "seed", "nproc", "train", "log")
 """Top-level keys that the runner itself reads: their types hold even where `++` forces a value."""
 FIXED = (*CHOICES, *OURS)
 

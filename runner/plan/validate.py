@@ -11,31 +11,25 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from batchlab.datasets import Dataset, load
-from batchlab.optimizers.batch import AdaptiveBatch, BatchSchedule, total_steps
+from batchlab.datasets import Dataset
+from batchlab.optimizers.batch import BatchSchedule, total_steps
 from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.lr import LRSchedule
 from batchlab.optimizers.moments import check_samples_apart
-from batchlab.runner.plan.build import build, check_arguments, is_solver
+from batchlab.optimizers.needs import Moments, needs_of, union
+from batchlab.runner.measures import Measure, Subject
+from batchlab.runner.plan.build import build, check_arguments, is_solver, load_dataset
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.schema import ConfigError, Node, RunConfig
-from batchlab.runner.train.session import outputs
 
-MOST_PARAMETERS = 64
-"""Columns that `log.parameters` may add to a row."""
 Built = TypeVar("Built")
-CHOICES = {
-    "loss": ("cross_entropy", "mse", "squared_hinge"),
-    "decay": ("all", "weights"),
-    "device": ("auto", "cpu", "cuda"),
-    "precision": ("float32", "float64", "bfloat16"),
-}
 
 
 def validate(plans: Sequence[Planned], *, data_at_hand: bool = True) -> list[str]:
@@ -53,8 +47,6 @@ def validate(plans: Sequence[Planned], *, data_at_hand: bool = True) -> list[str
         for planned in plans:
             try:
                 _validate(RunConfig.of(planned.tree), once, data_at_hand, planned.keys)
-            except TypeError as error:
-                raise ConfigError(f"train or log: {error}") from error
             except ConfigError as error:
                 where = f" (run: {' '.join(planned.overrides)})" if planned.overrides else ""
                 raise ConfigError(f"{error}{where}") from error
@@ -76,10 +68,9 @@ class _Once:
 
 
 def _validate(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence[str]) -> None:
-    _options(config)
     if is_solver(config.optimizer):
         blocks = (config.optimizer, config.dataset, config.model, config.batch_schedule, config.lr_schedule)
-        rest = (asdict(config.train), asdict(config.log), config.nproc)
+        rest = (asdict(config.train), asdict(config.log), config.measure, config.nproc)
         once(lambda: _solver(config, once, data_at_hand, keys), "solver", *blocks, *rest, keys)
         return
     batches: BatchSchedule = once(
@@ -91,7 +82,7 @@ def _validate(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence
     check_arguments(config.model, "model", "shape", "classes")
     if not data_at_hand:
         return
-    dataset: Dataset = once(lambda: load(config.dataset), config.dataset)
+    dataset: Dataset = once(lambda: load_dataset(config.dataset), config.dataset)
     budget = config.train.total_samples(dataset.n)
     if budget < 1:
         raise ConfigError(f"train.epochs={config.train.epochs} is less than one sample: raise it")
@@ -113,24 +104,33 @@ def _validate(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence
         raise ConfigError(f"dataset={dataset.name} needs train.loss={wanted}")
     if config.train.loss == "squared_hinge":
         raise ConfigError("train.loss=squared_hinge is for finite-sum solvers (optimizer=dasvrda): cross_entropy here")
-    shape, classes = dataset.shape, outputs(dataset)
+    shape, classes = dataset.shape, dataset.outputs
     model = once(lambda: _model(config.model, shape, classes), config.model, shape, classes)
     _noise(config, model, optimizer, batches, first)
-    count = sum(p.numel() for p in model.parameters())
-    if config.log.parameters and count > MOST_PARAMETERS:
-        raise ConfigError(
-            f"log.parameters=true with model={config.model['name']}: {count:,} parameters would be as many columns; "
-            f"it takes models of up to {MOST_PARAMETERS}, so log.parameters=false"
-        )
+    _measures(config, Subject(model, optimizer, dataset), once)
+
+
+def _measures(config: RunConfig, subject: Subject, once: _Once) -> None:
+    """What is to be measured must be measurable here."""
+    for name, node in config.measure.items():
+        built: Measure = once(partial(_measure, node), "measure", node)
+        if (built.when, built.stream) == ("step", "metrics"):
+            raise ConfigError(f"measure={name}: a row of metrics is one per evaluation, so `when` cannot be step")
+        try:
+            built.check(subject)
+        except ValueError as error:
+            where = f"optimizer={config.optimizer['name']}, model={config.model['name']}"
+            raise ConfigError(f"measure={name} with {where}: {error}") from error
 
 
 def _effects(config: RunConfig, rates: LRSchedule, clock: Clock, keys: Sequence[str]) -> None:
     """Warn of what was asked for and will not happen."""
     unknown = rates.clock == "steps" and clock.total_steps is None
-    if rates.warmup and not unknown and rates.warmup >= clock.total(rates.clock):
+    warmup = 0.0 if unknown else rates.warmup_length(clock)
+    if warmup and warmup >= clock.total(rates.clock):
         warnings.warn(
             f"lr_schedule={config.lr_schedule['name']}: the run ends at {clock.total(rates.clock):g} {rates.clock}, "
-            f"within its warm-up of {rates.warmup:g}: shorten lr_schedule.warmup or train longer",
+            f"within its warm-up of {warmup:g}: shorten lr_schedule.warmup or train longer",
             stacklevel=2,
         )
     if {"train.samples", "train.epochs"} <= {*keys} and config.train.samples is not None:
@@ -149,12 +149,17 @@ def _blaming(node: Node, axis: str) -> Iterator[None]:
 
 def _noise(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSchedule, first: int) -> None:
     """What is measured of the gradient's noise must be measurable with this model, these groups, this first batch."""
-    schedule = f"batch_schedule={config.batch_schedule['name']}"
-    minimum, who = int(getattr(optimizer, "minimum_groups", 1)), f"optimizer={config.optimizer['name']}"
-    if isinstance(batches, AdaptiveBatch) and minimum < 2:
-        minimum, who = 2, schedule
-    each = isinstance(batches, AdaptiveBatch) and batches.estimator == "per_sample"  # then every sample is a group
-    if each:
+    schedule, who = f"batch_schedule={config.batch_schedule['name']}", f"optimizer={config.optimizer['name']}"
+    with _blaming(config.optimizer, "optimizer"):
+        own = needs_of(optimizer)
+    with _blaming(config.batch_schedule, "batch_schedule"):
+        wanted = union(own, needs_of(batches))
+    if wanted is None:
+        return
+    minimum = wanted.groups
+    if not isinstance(own, Moments) or own.groups < minimum:
+        who = schedule
+    if wanted.estimator == "per_sample":  # then every sample is a group
         try:
             check_samples_apart(model)
         except ValueError as error:
@@ -175,15 +180,15 @@ def _noise(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSc
 
 
 def _solver(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence[str]) -> None:
-    from batchlab.runner.train import solve  # compiled loops are loaded only where they are used
+    from batchlab.runner.plan import solver  # compiled loops are loaded only where they are used
 
     check_arguments(config.dataset, "dataset")
     check_arguments(config.model, "model", "shape", "classes")
     if data_at_hand:
-        solve.validate(config, once(lambda: load(config.dataset), config.dataset))
+        solver.validate(config, once(lambda: load_dataset(config.dataset), config.dataset))
     else:
-        solve.check(config)
-    solve.check_model(config, keys)
+        solver.check(config)
+    solver.check_model(config, keys)
 
 
 def _mixed(trees: Sequence[Node]) -> None:
@@ -208,49 +213,24 @@ def _mixed(trees: Sequence[Node]) -> None:
 def _model(node: Node, shape: tuple[int, ...], classes: int) -> nn.Module:
     with torch.device("meta"):
         model = build(node, "model", shape=shape, classes=classes)
-    return _a(nn.Module, model, node, "model")
+    return _made(nn.Module, model, node, "model")
 
 
 def _optimizer(node: Node) -> Any:
-    return _a(Optimizer, build(node, "optimizer", [nn.Parameter(torch.zeros(2, 2))]), node, "optimizer")
+    return _made(Optimizer, build(node, "optimizer", [nn.Parameter(torch.zeros(2, 2))]), node, "optimizer")
+
+
+def _measure(node: Node) -> Any:
+    kind: Any = Measure  # abstract, as the schedules are
+    return _made(kind, build(node, "measure"), node, "measure")
 
 
 def _schedule(kind: Any, node: Node, axis: str) -> Any:
-    return _a(kind, build(node, axis), node, axis)
+    return _made(kind, build(node, axis), node, axis)
 
 
-def _a(kind: type[Built], made: object, node: Node, axis: str) -> Built:
+def _made(kind: type[Built], made: object, node: Node, axis: str) -> Built:
     """What a `_target_` made, if it is what its axis needs."""
     if not isinstance(made, kind):
         raise ConfigError(f"{axis}={node['name']}: {node['_target_']} makes no {kind.__name__}")
     return made
-
-
-def _options(config: RunConfig) -> None:
-    """The blocks that have no constructor to speak for them."""
-    train, log = config.train, config.log
-    for key, offered in CHOICES.items():
-        if getattr(train, key) not in offered:
-            raise ConfigError(f"train.{key}={getattr(train, key)}: choose {', '.join(offered[:-1])} or {offered[-1]}")
-    at_least = {
-        "nproc": (config.nproc, 1),
-        "seed": (config.seed, 0),
-        "train.micro_batch": (train.micro_batch, 1),
-        "train.groups": (train.groups, 1),
-    }
-    for key, (value, least) in at_least.items():
-        if value < least:
-            raise ConfigError(f"{key}={value} must be at least {least}")
-    launcher = config.executor.get("launcher", "fork")
-    if launcher not in ("fork", "torchrun"):
-        raise ConfigError(f"executor.launcher={launcher}: choose fork or torchrun")
-    if train.samples is not None and (type(train.samples) is not int or train.samples < 1):
-        raise ConfigError(f"train.samples={train.samples} must be a whole number of samples, at least 1")
-    positive = {"train.epochs": train.epochs, "log.evaluate_every": log.evaluate_every}
-    for key, number in positive.items():
-        if not 0 < number < float("inf"):
-            raise ConfigError(f"{key}={number} must be positive")
-    if not 0 <= train.label_smoothing < 1:
-        raise ConfigError(f"train.label_smoothing={train.label_smoothing} must be in [0, 1)")
-    if log.gsnr and not str(config.optimizer["name"]).startswith("vr_"):
-        raise ConfigError("log.gsnr=true: only the vr_ optimizers measure it; choose one, or log.gsnr=false")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from batchlab.optimizers.batch import AdaptiveBatch
+from batchlab.results.store.atomic import replace
 from batchlab.results.store.record import Recorder
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.train.rank import Context, Meters
@@ -54,7 +53,7 @@ class Saver:
             "optimizer": session.optimizer.state_dict(),
             "batch_schedule": session.batch_schedule.state_dict(),
             "batches": session.batches.state_dict(),
-            "augmented": session.augmented.state_dict() if session.augmented is not None else None,
+            "measures": {name: measure.state_dict() for name, measure in session.measures.items()},
             "samples": session.clock.samples,
             "steps": session.clock.steps,
             "meters": {
@@ -96,8 +95,8 @@ class Saver:
             session.optimizer.load_state_dict(state["optimizer"])
             session.batch_schedule.load_state_dict(state["batch_schedule"])
             session.batches.load_state_dict(state["batches"])
-            if session.augmented is not None:
-                session.augmented.load_state_dict(state["augmented"])
+            for name, measure in session.measures.items():
+                measure.load_state_dict(measures_of(state).get(name, {}))
             mine = state["ranks"][self.context.rank]
             meters.samples, meters.gradients = state["meters"]["samples"], state["meters"]["gradients"]
             meters.train_seconds = state["meters"]["train_seconds"]
@@ -108,9 +107,9 @@ class Saver:
                 f"{path} is damaged ({type(error).__name__}): delete it to train this run from its beginning"
             ) from error
         session.clock = dataclasses.replace(session.clock, samples=state["samples"], steps=state["steps"])
-        if session.moments is not None and isinstance(session.batch_schedule, AdaptiveBatch):
+        if session.moments is not None:
             session.batch_schedule.size(session.clock)  # only now does it know the training set, which may be its cap
-            session.moments.measuring = session.batch_schedule.testing
+            session.set_measuring()
         with torch.no_grad():
             for buffer, kept in zip(session.model.buffers(), mine["buffers"], strict=True):
                 buffer.copy_(kept)
@@ -124,10 +123,13 @@ class Saver:
 
 
 def write(path: Path, state: dict[str, Any]) -> None:
-    """Replace the checkpoint by `state`, atomically."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as stream:
-        torch.save(state, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
+    """Replace the checkpoint by `state`, atomically; where that fails, the one before stays and nothing else."""
+    replace(path, lambda temporary: torch.save(state, temporary))
+
+
+def measures_of(state: dict[str, Any]) -> dict[str, Any]:
+    """The measures' states; a checkpoint of batchlab 0.1 has that of one, under another name."""
+    if "measures" in state:
+        measures: dict[str, Any] = state["measures"]
+        return measures
+    return {"full_gradient_norm_paper": state["augmented"] or {}}

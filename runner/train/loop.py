@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from batchlab.datasets import Batch
+from batchlab.optimizers.needs import Closure, Moments
 from batchlab.results.store.record import Recorder
-from batchlab.results.store.runs import now
+from batchlab.results.store.runs import State
 from batchlab.results.words import listing
-from batchlab.runner.plan.schema import RunConfig, axes_of, read_tree
+from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.train.checkpoint import Saver
 from batchlab.runner.train.facts import facts
+from batchlab.runner.train.outcome import Outcome, settle
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
 from batchlab.runner.train.writer import Writer
 
 CONSENT_EVERY = 8
 """Steps between two questions to all ranks: has anyone been told to stop, has anyone's loss left the numbers?"""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: done, diverged or interrupted."""
-
-    state: str
-    reason: str | None = None
 
 
 def train(config: RunConfig, context: Context) -> Outcome:
@@ -40,20 +35,21 @@ def train(config: RunConfig, context: Context) -> Outcome:
     session = Session.build(config, context.device, context.rank, context.world_size)
     meters = Meters.on(context.device)
     recorder = Recorder(context.run) if context.rank == 0 else None
+    if recorder is not None and (declared := quantities(session)):
+        context.run.write_state(quantities=declared)
     saver = Saver(session, meters, recorder, context)
     saver.restore()
     writer = Writer(session, meters, recorder, context)
     outcome = _loop(session, meters, writer, saver, context)
     if recorder is not None:
-        run = context.run
-        run.write_state(**facts(session.clock, meters, context))
-        if outcome.state != "interrupted":
-            tree = read_tree(run.config)
-            recorder.seal(axes_of(tree) | {"run_id": run.run_id}, tree)
-        run.write_state(state=outcome.state, reason=outcome.reason, ended=now())
-        if outcome.state != "interrupted":  # only now: killed a moment earlier, a run goes on from its checkpoint
-            run.checkpoint.unlink(missing_ok=True)
+        settle(context.run, outcome, recorder, facts(session.clock, meters, context))
     return outcome
+
+
+def quantities(session: Session) -> dict[str, Any]:
+    """What the run's measures say of their columns, for run.json."""
+    own = [measure.quantities for measure in session.measures.values()]
+    return {column: asdict(quantity) for part in own for column, quantity in part.items()}
 
 
 def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, context: Context) -> Outcome:
@@ -69,7 +65,8 @@ def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, contex
         loss = step(session, meters, batch)
         session.advance(batch.size)
         if session.moments is not None:
-            session.batch_schedule.update(session.moments)
+            session.batch_schedule.update(session.moments)  # one that does not listen lets it pass
+            session.set_measuring()
         writer.step(lr, batch.size, loss)
 
         evaluate = writer.due()
@@ -81,22 +78,22 @@ def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, contex
             with meters.paused():
                 row = writer.evaluate(lr, size)
         if diverged:
-            return Outcome("diverged", f"the training loss was not finite by step {session.clock.steps}")
+            return Outcome(State.DIVERGED, f"the training loss was not finite by step {session.clock.steps}")
         lost = [key for key, value in row.items() if key.endswith("_loss") and not math.isfinite(value)]
         if lost and session.clock.samples >= session.clock.total_samples:  # what the last steps did, no step has seen
-            return Outcome("diverged", f"{listing(lost)} not finite at the end")
+            return Outcome(State.DIVERGED, f"{listing(lost)} not finite at the end")
         if stopping or saver.due():
             with meters.paused():
                 saver.save()
         if stopping:
-            return Outcome("interrupted")
-    return Outcome("done")
+            return Outcome(State.INTERRUPTED)
+    return Outcome(State.DONE)
 
 
 def step(session: Session, meters: Meters, batch: Batch) -> Tensor:
     """One update of the parameters; returns the summed loss of this rank's samples before it, on the device."""
     optimizer = session.optimizer
-    if getattr(optimizer, "gradient_evaluations", 1) > 1:
+    if isinstance(session.needs, Closure):
         losses: list[Tensor] = []
 
         def closure() -> Tensor:
@@ -109,7 +106,7 @@ def step(session: Session, meters: Meters, batch: Batch) -> Tensor:
     else:
         loss = session.gradient(batch)
         meters.gradients += batch.size
-        if getattr(optimizer, "uses_moments", False):
+        if isinstance(session.needs, Moments):
             optimizer.step(session.moments)  # type: ignore[arg-type]
         else:
             optimizer.step()

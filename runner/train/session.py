@@ -7,27 +7,21 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from batchlab.datasets import Batch, Batches, Dataset, load
-from batchlab.optimizers.batch import AdaptiveBatch, BatchSchedule, total_steps
+from batchlab.datasets import Batch, Batches, Dataset
+from batchlab.optimizers.batch import BatchSchedule, total_steps
 from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.lr import LRSchedule
 from batchlab.optimizers.moments import GradientMoments
-from batchlab.runner.plan.build import build
+from batchlab.optimizers.needs import Moments, Needs, needs_of, union
+from batchlab.runner.measures import Measure, Probe
+from batchlab.runner.plan.build import build, load_dataset
 from batchlab.runner.plan.schema import RunConfig
-from batchlab.runner.train.evaluate import Evaluator
-from batchlab.runner.train.gradient import Gradient, ObservedGradient, SummedGradient, criterion_for
+from batchlab.runner.train.gradient import Gradient, ObservedGradient, SummedGradient, autocast, criterion_for
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
-PAPER_NORM_STREAM = 1
-"""Keeps the augmented pass of `full_gradient_norm_paper` apart from the stream that trains, which is 0."""
-
-
-def outputs(dataset: Dataset) -> int:
-    """Outputs of a model for this data set: its classes, or one number to regress."""
-    return dataset.classes if dataset.classes is not None else 1
 
 
 def parameter_groups(model: nn.Module, decay: str) -> list[dict[str, Any]]:
@@ -57,11 +51,13 @@ class Session:
     optimizer: Optimizer
     lr_schedule: LRSchedule
     batch_schedule: BatchSchedule
+    needs: Needs
+    """How the optimizer is driven."""
     batches: Batches
     gradient: Gradient
     moments: GradientMoments | None
-    evaluator: Evaluator
-    augmented: Batches | None
+    probe: Probe
+    measures: dict[str, Measure]
     clock: Clock
     base_lrs: list[float]
 
@@ -70,9 +66,9 @@ class Session:
         """From scratch, at sample 0; the model's weights are a function of the seed alone."""
         options = config.train
         dtype = DTYPES[options.precision]
-        dataset = load(config.dataset)
+        dataset = load_dataset(config.dataset)
         torch.manual_seed(config.seed)
-        model: nn.Module = build(config.model, "model", shape=dataset.shape, classes=outputs(dataset))
+        model: nn.Module = build(config.model, "model", shape=dataset.shape, classes=dataset.outputs)
         model = model.to(device, dtype)
         if options.channels_last:
             model = model.to(memory_format=torch.channels_last)
@@ -82,7 +78,9 @@ class Session:
         optimizer: Optimizer = build(config.optimizer, "optimizer", parameter_groups(model, options.decay))
         batch_schedule: BatchSchedule = build(config.batch_schedule, "batch_schedule")
         criterion = criterion_for(options.loss, options.label_smoothing)
-        moments = make_moments([p for p in model.parameters() if p.requires_grad], optimizer, batch_schedule)
+        needs = needs_of(optimizer)
+        wanted = union(needs, needs_of(batch_schedule))
+        moments = wanted.gather([p for p in model.parameters() if p.requires_grad]) if wanted else None
         gradient: Gradient
         if moments is None:
             gradient = SummedGradient(forward, criterion, options.precision)
@@ -103,7 +101,13 @@ class Session:
                 channels_last=options.channels_last,
             )
 
+        def forward_eval(model: nn.Module, x: Tensor) -> Tensor:
+            with autocast(device, options.precision):
+                output: Tensor = model(x)
+            return output.to(dtype)
+
         budget = options.total_samples(dataset.n)
+        clock = Clock(0, 0, dataset.n, budget, total_steps(batch_schedule, dataset.n, budget))
         return cls(
             config=config,
             dataset=dataset,
@@ -112,12 +116,25 @@ class Session:
             optimizer=optimizer,
             lr_schedule=build(config.lr_schedule, "lr_schedule"),
             batch_schedule=batch_schedule,
+            needs=needs,
             batches=batches(0),
             gradient=gradient,
             moments=moments,
-            evaluator=Evaluator(model, dataset, criterion, options.precision, dtype, rank, world_size),
-            augmented=batches(PAPER_NORM_STREAM) if config.log.full_gradient_norm_paper else None,
-            clock=Clock(0, 0, dataset.n, budget, total_steps(batch_schedule, dataset.n, budget)),
+            probe=Probe(
+                model=model,
+                dataset=dataset,
+                criterion=criterion,
+                forward=forward_eval,
+                stream=batches,
+                optimizer=optimizer,
+                moments=moments,
+                clock=clock,
+                dtype=dtype,
+                rank=rank,
+                world_size=world_size,
+            ),
+            measures={name: build(node, "measure") for name, node in config.measure.items()},
+            clock=clock,
             base_lrs=[group["lr"] for group in optimizer.param_groups],
         )
 
@@ -134,7 +151,7 @@ class Session:
         """
         left = self.clock.total_samples - self.clock.samples
         rest = min(self.batches.n - self.batches.position, left)
-        if 0 < rest - size < getattr(self.optimizer, "minimum_groups", 1):
+        if isinstance(self.needs, Moments) and 0 < rest - size < self.needs.groups:
             size = rest
         return self.batches.take(min(size, left), self.groups)
 
@@ -145,16 +162,11 @@ class Session:
             group["lr"] = base * factor
         return self.base_lrs[0] * factor
 
+    def set_measuring(self) -> None:
+        """Tell the moments whether anyone will look at the coming step: the optimizer always does, if at all."""
+        assert self.moments is not None
+        self.moments.measuring = isinstance(self.needs, Moments) or self.batch_schedule.listening
+
     def advance(self, samples: int) -> None:
         """Move the clock past a step over `samples` samples."""
         self.clock = dataclasses.replace(self.clock, samples=self.clock.samples + samples, steps=self.clock.steps + 1)
-
-
-def make_moments(
-    parameters: Sequence[nn.Parameter], optimizer: Optimizer, schedule: BatchSchedule
-) -> GradientMoments | None:
-    """One measurement of the gradient's noise for whoever needs it, or None."""
-    elementwise = bool(getattr(optimizer, "uses_moments", False))
-    if isinstance(schedule, AdaptiveBatch):
-        return schedule.moments(parameters, elementwise=elementwise)
-    return GradientMoments(parameters, elementwise=True) if elementwise else None

@@ -9,168 +9,31 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from batchlab.datasets import Dataset, load
+from batchlab.datasets import Dataset
 from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.finite_sum import Record, Solver
 from batchlab.results.store.record import Recorder
-from batchlab.results.store.runs import now
-from batchlab.runner.plan.build import arguments, locate
-from batchlab.runner.plan.schema import ConfigError, RunConfig, axes_of, read_tree
+from batchlab.results.store.runs import State, now
+from batchlab.runner.plan.build import load_dataset
+from batchlab.runner.plan.schema import ConfigError, RunConfig
+from batchlab.runner.plan.solver import TUNED, make_solver, passes_of, validate
 from batchlab.runner.train.checkpoint import write
 from batchlab.runner.train.facts import facts
-from batchlab.runner.train.loop import Outcome
+from batchlab.runner.train.outcome import Outcome, settle
 from batchlab.runner.train.rank import Context, Meters
-from batchlab.runner.train.tuned import ROUNDING, TUNED, choose
+from batchlab.runner.train.tuned import ROUNDING, choose
 
-LOSSES = {"cross_entropy": "logistic", "mse": "squared", "squared_hinge": "squared_hinge"}
-"""The component loss of a linear model, by `train.loss`."""
-USED = {"train": ("epochs", "samples", "loss", "device", "checkpoint_seconds"), "log": ("evaluate_every",)}
-"""Keys that mean something to a solver."""
-MODEL = {"bias": False, "zero_init": True}
-"""What a solver's model is, whatever `model` says."""
 TELL_SECONDS = 0.2
 """Between two words on the progress: a stage may take less than writing one does."""
 
 
 class Told(Exception):
     """The run was told to stop before it began."""
-
-
-def check(config: RunConfig) -> None:
-    """Refuse the settings that no solver can have, or not this one, and warn of what it does not look at.
-
-    No data is needed for that: the solver is made on two samples.
-
-    Raises:
-        ConfigError: naming the override to change.
-    """
-    name = f"optimizer={config.optimizer['name']} solves linear models"
-    if config.model["name"] not in ("logistic", "linear"):
-        raise ConfigError(f"{name}: set model=logistic (or model=linear for regression)")
-    if config.lr_schedule["name"] != "constant" or config.batch_schedule["name"] != "constant":
-        raise ConfigError(f"{name} with a constant step and batch: lr_schedule=constant batch_schedule=constant")
-    if config.nproc != 1:
-        raise ConfigError(f"{name} in one process: set nproc=1")
-    if config.train.loss not in LOSSES:
-        raise ConfigError(f"train.loss={config.train.loss}: choose {', '.join(LOSSES)}")
-    step, size = config.optimizer.get("step_size"), config.batch_schedule["size"]
-    if isinstance(step, str) and step != TUNED:
-        raise ConfigError(f"optimizer.step_size={step}: a positive number, null (the theory's) or {TUNED}")
-    if size < 1:
-        raise ConfigError(f"batch_schedule.size={size} must be at least 1")
-    net = _make(config, np.ones((2, 1)), np.array([0.0, 1.0]), batch_size=min(size, 2)).problem.regularizer
-    if step == TUNED and net.l1 == net.l2 == 0.0:
-        raise ConfigError(
-            f"optimizer.step_size={TUNED} needs P*, which nothing certifies without a regulariser: set optimizer.l1 "
-            "or optimizer.l2, or give optimizer.step_size a number"
-        )
-    for block, used in USED.items():
-        options = getattr(config, block)
-        for field in dataclasses.fields(options):
-            value = getattr(options, field.name)
-            if field.name not in used and value != field.default:
-                warnings.warn(f"{block}.{field.name}={value} has no effect: {name}", stacklevel=2)
-    if config.train.device == "cuda":
-        warnings.warn(
-            f"train.device=cuda has no effect: optimizer={config.optimizer['name']} computes on the host", stacklevel=2
-        )
-
-
-def check_model(config: RunConfig, keys: Sequence[str]) -> None:
-    """Warn of the model's keys among those that were asked for, where the solver does otherwise."""
-    for key, value in config.model.items():
-        if f"model.{key}" in keys and value != MODEL.get(key):
-            warnings.warn(
-                f"model.{key}={value} has no effect: optimizer={config.optimizer['name']} has no intercept and begins "
-                "at 0",
-                stacklevel=2,
-            )
-
-
-def check_data(config: RunConfig, dataset: Dataset) -> None:
-    """Refuse data that the solver cannot take.
-
-    Raises:
-        ConfigError: naming the override to change.
-    """
-    name = f"optimizer={config.optimizer['name']} solves linear models"
-    if dataset.is_image:
-        raise ConfigError(f"{name} on tables: dataset={dataset.name} holds images")
-    if (dataset.classes is None) != (config.train.loss == "mse"):
-        wanted = "mse" if dataset.classes is None else "cross_entropy or squared_hinge"
-        raise ConfigError(f"dataset={dataset.name} needs train.loss={wanted}")
-    if dataset.classes is not None and dataset.classes != 2:
-        raise ConfigError(f"{name} with two classes: dataset={dataset.name} has {dataset.classes}")
-    if config.batch_schedule["size"] > dataset.n:
-        raise ConfigError(
-            f"batch_schedule.size={config.batch_schedule['size']} is more than the {dataset.n} samples of "
-            f"dataset={dataset.name}"
-        )
-
-
-def passes_of(config: RunConfig, dataset: Dataset) -> float:
-    """The budget in passes."""
-    samples = config.train.samples
-    return config.train.epochs if samples is None else samples / dataset.n
-
-
-def validate(config: RunConfig, dataset: Dataset) -> None:
-    """See that the run can begin.
-
-    Raises:
-        ConfigError: what the solver or the problem refuses, or a budget that does not cover a stage.
-    """
-    check(config)
-    check_data(config, dataset)
-    first, passes = make_solver(config, dataset).first_passes, passes_of(config, dataset)
-    if passes < first:
-        raise ConfigError(
-            f"train.epochs={passes:g} does not cover the first stage of optimizer={config.optimizer['name']}, which "
-            f"costs {first:.4g} passes: raise it, or lower optimizer.inner_iterations"
-        )
-
-
-def make_solver(
-    config: RunConfig, dataset: Dataset, step_size: float | None = None, seed: int | None = None
-) -> Solver[Any, Any]:
-    """The solver on its problem, at its starting point; the run's own step size and seed unless given.
-
-    Raises:
-        ConfigError: what the solver or the problem refuses.
-    """
-    size = config.batch_schedule["size"]
-    return _make(config, dataset.x_train, dataset.y_train, size, step_size, config.seed if seed is None else seed)
-
-
-def _make(
-    config: RunConfig, A: Any, y: Any, batch_size: int, step_size: float | None = None, seed: int = 0
-) -> Solver[Any, Any]:
-    target: Any = locate(config.optimizer, "optimizer")
-    settings = arguments(config.optimizer)
-    if step_size is not None:
-        settings["step_size"] = step_size
-    elif settings.get("step_size") == TUNED:
-        settings["step_size"] = 1.0  # while it is not known yet
-    try:
-        solver: Solver[Any, Any] = target.from_data(
-            A,
-            y,
-            loss=LOSSES[config.train.loss],
-            batch_size=batch_size if getattr(target, "uses_batches", True) else None,
-            seed=seed,
-            **settings,
-        )
-    except (ValueError, TypeError) as error:
-        text = str(error).replace("pass zero_rows='keep'", "set optimizer.zero_rows=keep")
-        raise ConfigError(f"optimizer={config.optimizer['name']}: {text}") from error
-    return solver
 
 
 class Journal:
@@ -269,7 +132,7 @@ def solve(config: RunConfig, context: Context) -> Outcome:
 
     Where P* is known, also until nothing but rounding is left of the gap.
     """
-    run, dataset = context.run, load(config.dataset)
+    run, dataset = context.run, load_dataset(config.dataset)
     validate(config, dataset)
 
     def make(step_size: float | None = None, seed: int | None = None) -> Solver[Any, Any]:
@@ -284,8 +147,8 @@ def solve(config: RunConfig, context: Context) -> Outcome:
             run.write_state(tuning=dataclasses.asdict(choice))
         solver = make(choice.step_size if choice else None)
     except Told:
-        run.write_state(state="interrupted", ended=now())
-        return Outcome("interrupted")
+        run.write_state(state=State.INTERRUPTED, ended=now())
+        return Outcome(State.INTERRUPTED)
     journal = Journal(config, dataset, solver, context)
     journal.restore()
     known = {"optimum": choice.optimum, "gap": ROUNDING} if choice else {}
@@ -295,16 +158,12 @@ def solve(config: RunConfig, context: Context) -> Outcome:
     meters.eval_seconds = journal.evaluating
     journal.tell(progress.gradients / dataset.n)
     clock = Clock(progress.gradients, progress.iterations, dataset.n, round(journal.budget * dataset.n))
-    run.write_state(**facts(clock, meters, dataclasses.replace(context, device=meters.loss.device)))
+    outcome = Outcome(State.DONE)
     if result.reason == "callback":
         journal.save()
-        outcome = Outcome("interrupted")
-    else:
-        tree = read_tree(run.config)
-        journal.recorder.seal(axes_of(tree) | {"run_id": run.run_id}, tree)
-        diverged = result.reason == "diverged"
-        outcome = Outcome("diverged", "the objective was not finite") if diverged else Outcome("done")
-    run.write_state(state=outcome.state, reason=outcome.reason, ended=now())
-    if outcome.state != "interrupted":
-        run.checkpoint.unlink(missing_ok=True)
+        outcome = Outcome(State.INTERRUPTED)
+    elif result.reason == "diverged":
+        outcome = Outcome(State.DIVERGED, "the objective was not finite")
+    here = dataclasses.replace(context, device=meters.loss.device)
+    settle(run, outcome, journal.recorder, facts(clock, meters, here))
     return outcome

@@ -18,7 +18,6 @@ from batchlab.optimizers.finite_sum import LinearProblem, Solver, minimum, tune
 from batchlab.results.store.atomic import replace_json
 from batchlab.runner.plan.schema import RunConfig
 
-TUNED = "tuned"
 SEED = 0
 GAP = 1e-8
 """The rule: the fewest passes to this gap."""

@@ -1,21 +1,18 @@
-"""Rows: one an evaluation in `metrics`, one a step in `steps` where asked for, and in `layers` one a layer.
-
-The layers' rows are of the first step after each evaluation: the last step before it may be an epoch's remainder, a few
-samples whose noise says nothing of the batches that train.
-"""
+"""Rows: one per evaluation in `metrics`, one per step in `steps` where asked for, and what measures write elsewhere."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from batchlab.results.store.record import Recorder
-from batchlab.runner.train.evaluate import synchronise_buffers
+from batchlab.runner.measures import Measure
+from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
 
@@ -36,6 +33,9 @@ class Writer:
         self.mark_size = log.evaluate_every * session.clock.epoch_size
         self.marks = self._marks()
         self.noted = 0.0
+        measures = session.measures.values()
+        self.at_step = [measure for measure in measures if measure.when == "step"]
+        self.at_evaluation = [measure for measure in measures if measure.when != "step"]
 
     def _marks(self) -> int:
         return int(self.session.clock.samples / self.mark_size + 1e-9)
@@ -62,11 +62,12 @@ class Writer:
             }
             if self.recorder is not None:
                 self.recorder.write("steps", row | self.session.batch_schedule.record())
-        first = self.meters.samples == batch_size
-        if self.session.config.log.gsnr and self.recorder is not None and first:
+        if self.at_step and self.meters.samples == batch_size:  # the first since the last evaluation
             with self.meters.paused():
-                for layer in self.session.optimizer.gsnr_summary():  # type: ignore[attr-defined]
-                    self.recorder.write("layers", {"samples": clock.samples, "steps": clock.steps} | layer)
+                probe = self.session.probe.look(clock, batch_size)
+                for measure in self.at_step:
+                    measured: Any = measure.measure(probe)
+                    self._write_apart(measure, measured)
         now = time.monotonic()
         if self.recorder is not None and now - self.noted > PROGRESS_SECONDS:
             self.noted = now
@@ -77,7 +78,7 @@ class Writer:
 
         `batch_size` is the schedule's, which an epoch's last batch may have fallen short of.
         """
-        session, clock, log = self.session, self.session.clock, self.session.config.log
+        session, clock = self.session, self.session.clock
         self.marks = self._marks()
         synchronise_buffers(session.model)
         loss = self.meters.loss.double()
@@ -93,21 +94,17 @@ class Writer:
         }
         if self.meters.samples:  # none yet where the run begins
             row["train_loss"] = float(loss) / self.meters.samples
-        evaluator = session.evaluator
-        row |= evaluator.score("test")
-        if log.train_accuracy:
-            scores = evaluator.score("train")
-            row |= {"train_eval_loss": scores["train_loss"]}
-            row |= {k: v for k, v in scores.items() if k == "train_accuracy"}
-        if log.batchnorm_reestimated:
-            row["test_accuracy_reestimated"] = evaluator.reestimated_accuracy()
-        if log.full_gradient_norm and clock.steps:  # of what training found: a start can be flat, and would win
-            row["full_gradient_norm"] = evaluator.full_gradient_norm()
-        if log.full_gradient_norm_paper and clock.steps:
-            assert session.augmented is not None
-            row["full_gradient_norm_paper"] = evaluator.full_gradient_norm_paper(session.augmented, batch_size)
-        if log.parameters:
-            row |= parameters(session)
+        probe = session.probe.look(clock, batch_size)
+        for measure in self.at_evaluation:
+            if measure.when == "trained" and not clock.steps:
+                continue
+            measured: Any = measure.measure(probe)
+            if measure.stream == "layers":
+                self._write_apart(measure, measured)
+            elif taken := row.keys() & dict(measured):
+                raise ConfigError(f"{type(measure).__name__} gives the column {min(taken)}, which is there: rename it")
+            else:
+                row |= measured
         self.meters.loss = torch.zeros_like(self.meters.loss)
         self.meters.samples = 0
         self.meters.count_pause()
@@ -117,21 +114,24 @@ class Writer:
             self.recorder.write("metrics", row)
         return row
 
-
-def parameters(session: Session) -> dict[str, float]:
-    """A small model's parameters in their order, `w1`, `w2`, ...
-
-    After a step of an optimizer that measures it also `gsnr_w1`, ...: each coordinate's squared mean gradient over its
-    variance between the groups of that step's batch.
-    """
-    row = {f"w{i}": w for i, w in enumerate(_flat(session.model.parameters()), 1)}
-    if session.moments is not None and session.moments.elementwise and session.clock.steps:
-        means, squares = _flat(session.moments.means()), _flat(session.moments.second_moments())
-        for i, (g, square) in enumerate(zip(means, squares, strict=True), 1):
-            row[f"gsnr_w{i}"] = g**2 / max(square - g**2, sys.float_info.min)
-    return row
+    def _write_apart(self, measure: Measure, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Rows of a measure that has a stream of its own."""
+        if self.recorder is not None:
+            clock = self.session.clock
+            for own in rows:
+                self.recorder.write(measure.stream, {"samples": clock.samples, "steps": clock.steps} | dict(own))
 
 
-def _flat(tensors: Iterable[Tensor]) -> list[float]:
-    numbers: list[float] = torch.cat([t.detach().reshape(-1).double() for t in tensors]).tolist()
-    return numbers
+@torch.no_grad()
+def synchronise_buffers(model: nn.Module) -> None:
+    """Average BatchNorm's running statistics over the ranks, each of which has seen its own share of the data."""
+    if not dist.is_initialized():
+        return
+    floating = [b for b in model.buffers() if b.is_floating_point()]
+    if not floating:
+        return
+    flat = torch.cat([b.reshape(-1) for b in floating])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for buffer, mean in zip(floating, torch.split(flat, [b.numel() for b in floating]), strict=True):
+        buffer.copy_(mean.view_as(buffer))

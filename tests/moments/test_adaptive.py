@@ -116,7 +116,7 @@ def test_growth_is_monotone_of_the_next_batch_and_capped() -> None:
     for mean in (2.0, 0.7, 5.0, 0.6, 0.01, 3.0):
         g = noisy(test.value, mean)
         t = by_definition(g, 0.5, 1, 1)["norm"]
-        before, testing = test.value, test.testing
+        before, testing = test.value, test.listening
         moments = observe(test, g)
         test.update(moments)
         expected = min(100, max(before, math.ceil(t))) if testing and t > before else before
@@ -128,12 +128,12 @@ def test_growth_is_monotone_of_the_next_batch_and_capped() -> None:
             assert (record["threshold"], record["groups"]) == (before, before)
         else:
             assert set(record) == {"batch"}
-        assert moments.measuring == test.testing
+        assert moments.measuring == test.listening
         sizes.append(test.value)
     assert sizes == sorted(sizes)
     assert len(set(sizes)) >= 3
     assert sizes[-1] == 100
-    assert not test.testing
+    assert not test.listening
 
 
 def test_a_batch_cut_short_by_the_epoch_does_not_shrink_the_size() -> None:
@@ -166,7 +166,7 @@ def test_the_cap_is_the_training_set_without_a_maximum() -> None:
     assert test.size(Clock(0, 0, 60, 600, None)) == 4
     test.update(observe(test, noisy(4, 0.001)))
     assert test.value == test.size(Clock(4, 1, 60, 600, None)) == 60
-    assert not test.testing
+    assert not test.listening
 
 
 @pytest.mark.parametrize("make", [NormTest, InnerProductTest, AugmentedInnerProductTest, CoordinateTest])
@@ -287,7 +287,7 @@ def test_a_loop_resumes_bit_for_bit(options: dict[str, float]) -> None:
                 state, test = test.state_dict(), NormTest(initial=25, estimator="per_sample", **options)
                 test.load_state_dict(state)
                 moments = test.moments(model.parameters())
-                moments.measuring = test.testing
+                moments.measuring = test.listening
             x, y = torch.randn(test.value, 20), torch.randint(3, (test.value,))
             moments.backward(model, functools.partial(F.cross_entropy, reduction="none"), x, y)
             moments.reduce()

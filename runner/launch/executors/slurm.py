@@ -1,5 +1,6 @@
 """A Slurm cluster through submitit: one job a run, torchrun across its nodes. The work is the frozen config.yaml, as on
-one machine."""
+one machine.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,27 @@
+"""What is measured of a run: a class and a YAML file in `conf/measure/` each, chosen by `measure=[scores,...]`.
+
+A measure of one's own is a subclass of `Measure`; `Probe` is what it is given, `Quantity` what it says of its columns.
+"""
+
+from batchlab.results.compare.quantities import Quantity
+from batchlab.runner.measures.batchnorm import ReestimatedBatchNorm
+from batchlab.runner.measures.gradient_norm import FullGradientNorm, PaperGradientNorm
+from batchlab.runner.measures.gsnr import LayerGSNR
+from batchlab.runner.measures.measure import Measure, Subject
+from batchlab.runner.measures.parameters import Parameters
+from batchlab.runner.measures.probe import Probe
+from batchlab.runner.measures.scores import Scores, TrainScores
+
+__all__ = [
+    "FullGradientNorm",
+    "LayerGSNR",
+    "Measure",
+    "PaperGradientNorm",
+    "Parameters",
+    "Probe",
+    "Quantity",
+    "ReestimatedBatchNorm",
+    "Scores",
+    "Subject",
+    "TrainScores",
+]

@@ -1,0 +1,31 @@
+"""What an optimizer's signal-to-noise ratio did to each layer."""
+
+from __future__ import annotations
+
+from batchlab.optimizers.needs import SummarisesLayers
+from batchlab.runner.measures.measure import Measure, Subject
+from batchlab.runner.measures.probe import Probe
+
+
+class LayerGSNR(Measure):
+    """A row per layer of layers.parquet, as the optimizer tells it (see `GSNR.gsnr_summary`).
+
+    Of the first step after each evaluation: the last step before it may be an epoch's remainder, a few samples whose
+    noise says nothing of the batches that train.
+    """
+
+    when = "step"
+    stream = "layers"
+
+    def check(self, subject: Subject) -> None:
+        """Refuse optimizers that have nothing to tell."""
+        if not isinstance(subject.optimizer, SummarisesLayers):
+            raise ValueError(
+                f"{type(subject.optimizer).__name__} has no gsnr_summary(): only the vr_ optimizers, and others built "
+                "on GSNR, measure it; choose one, or leave it out (~measure=gsnr)"
+            )
+
+    def measure(self, probe: Probe) -> list[dict[str, float | int | str]]:
+        """Rows with the columns of `gsnr_summary`."""
+        assert isinstance(probe.optimizer, SummarisesLayers)
+        return probe.optimizer.gsnr_summary()

@@ -1,0 +1,58 @@
+"""What batchlab 0.1 said otherwise: before `measure` was an axis, its choices were switches in the `log` block.
+
+Its override keys (`log.gsnr=true`), its frozen files and its identities hold: a run that was trained then is the same
+run now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+SWITCHES = {
+    "train_accuracy": "TrainScores",
+    "batchnorm_reestimated": "ReestimatedBatchNorm",
+    "full_gradient_norm": "FullGradientNorm",
+    "full_gradient_norm_paper": "PaperGradientNorm",
+    "gsnr": "LayerGSNR",
+    "parameters": "Parameters",
+}
+"""Measures that were switches, by the name that both have, and their classes."""
+ALWAYS = {"scores": "Scores"}
+
+
+def switch(key: str) -> str | None:
+    """The measure that an override key of old turned on and off; None for other keys.
+
+    >>> switch("log.gsnr"), switch("log.steps")
+    ('gsnr', None)
+    """
+    block, _, name = key.partition(".")
+    return name if block == "log" and name in SWITCHES else None
+
+
+def upgraded(tree: dict[str, Any]) -> dict[str, Any]:
+    """A frozen configuration in today's terms; one that is already is returned as it is."""
+    log = tree.get("log")
+    if "measure" in tree or not isinstance(log, Mapping):
+        return tree
+    chosen = [*ALWAYS, *(name for name in SWITCHES if log.get(name))]
+    measure = {name: _node(name) for name in chosen}
+    return tree | {"log": {k: v for k, v in log.items() if k not in SWITCHES}, "measure": measure}
+
+
+def identified(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree as its identity is taken: packaged measures as the switches they were, any other under `measure`."""
+    measure, log = tree.get("measure"), tree.get("log")
+    if not isinstance(measure, Mapping) or not isinstance(log, Mapping):
+        return dict(tree)
+    plain = {name for name in (*ALWAYS, *SWITCHES) if measure.get(name) == _node(name)}
+    own = {name: node for name, node in measure.items() if name not in plain}
+    own |= {name: None for name in ALWAYS if name not in measure}
+    rest = {key: value for key, value in tree.items() if key != "measure"}
+    rest["log"] = {**log, **{name: name in plain for name in SWITCHES}}
+    return rest | ({"measure": own} if own else {})
+
+
+def _node(name: str) -> dict[str, Any]:
+    return {"name": name, "_target_": f"batchlab.runner.measures.{(ALWAYS | SWITCHES)[name]}"}

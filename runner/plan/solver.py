@@ -1,0 +1,160 @@
+"""A finite-sum solver as a run names it: made from its configuration, and refused where it cannot work."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from batchlab.datasets import Dataset
+from batchlab.optimizers.finite_sum import ElasticNet, LinearProblem, Solver
+from batchlab.optimizers.finite_sum.problem import Loss
+from batchlab.optimizers.needs import FiniteSum, needs_of
+from batchlab.runner.plan.build import arguments, locate
+from batchlab.runner.plan.schema import ConfigError, RunConfig
+
+TUNED = "tuned"
+"""`optimizer.step_size=tuned`: found before the run begins, by the rule of `finite_sum.tune`."""
+LOSSES: dict[str, Loss] = {"cross_entropy": "logistic", "mse": "squared", "squared_hinge": "squared_hinge"}
+"""The component loss of a linear model, by `train.loss`."""
+USED = {"train": ("epochs", "samples", "loss", "device", "checkpoint_seconds"), "log": ("evaluate_every",)}
+"""Keys that mean something to a solver."""
+MODEL = {"bias": False, "zero_init": True}
+"""What a solver's model is, whatever `model` says."""
+
+
+def check(config: RunConfig) -> None:
+    """Refuse the settings that no solver can have, or not this one, and warn of what it does not look at.
+
+    No data is needed for that: the solver is made on two samples.
+
+    Raises:
+        ConfigError: naming the override to change.
+    """
+    name = f"optimizer={config.optimizer['name']} solves linear models"
+    if config.model["name"] not in ("logistic", "linear"):
+        raise ConfigError(f"{name}: set model=logistic (or model=linear for regression)")
+    if config.lr_schedule["name"] != "constant" or config.batch_schedule["name"] != "constant":
+        raise ConfigError(f"{name} with a constant step and batch: lr_schedule=constant batch_schedule=constant")
+    if config.nproc != 1:
+        raise ConfigError(f"{name} in one process: set nproc=1")
+    if config.train.loss not in LOSSES:
+        raise ConfigError(f"train.loss={config.train.loss}: choose {', '.join(LOSSES)}")
+    step, size = config.optimizer.get("step_size"), config.batch_schedule["size"]
+    if isinstance(step, str) and step != TUNED:
+        raise ConfigError(f"optimizer.step_size={step}: a positive number, null (the theory's) or {TUNED}")
+    if size < 1:
+        raise ConfigError(f"batch_schedule.size={size} must be at least 1")
+    net = _make(config, np.ones((2, 1)), np.array([0.0, 1.0]), batch_size=min(size, 2)).problem.regularizer
+    if step == TUNED and net.l1 == net.l2 == 0.0:
+        raise ConfigError(
+            f"optimizer.step_size={TUNED} needs P*, which nothing certifies without a regulariser: set optimizer.l1 "
+            "or optimizer.l2, or give optimizer.step_size a number"
+        )
+    for block, used in USED.items():
+        options = getattr(config, block)
+        for field in dataclasses.fields(options):
+            value = getattr(options, field.name)
+            if field.name not in used and value != field.default:
+                warnings.warn(f"{block}.{field.name}={value} has no effect: {name}", stacklevel=2)
+    more = [measure for measure in config.measure if measure != "scores"]
+    if more:
+        rows = "and its rows hold what a solver can tell"
+        warnings.warn(f"measure={','.join(more)} has no effect: {name}, {rows}", stacklevel=2)
+    if config.train.device == "cuda":
+        warnings.warn(
+            f"train.device=cuda has no effect: optimizer={config.optimizer['name']} computes on the host", stacklevel=2
+        )
+
+
+def check_model(config: RunConfig, keys: Sequence[str]) -> None:
+    """Warn of the model's keys among those that were asked for, where the solver does otherwise."""
+    for key, value in config.model.items():
+        if f"model.{key}" in keys and value != MODEL.get(key):
+            warnings.warn(
+                f"model.{key}={value} has no effect: optimizer={config.optimizer['name']} has no intercept and begins "
+                "at 0",
+                stacklevel=2,
+            )
+
+
+def check_data(config: RunConfig, dataset: Dataset) -> None:
+    """Refuse data that the solver cannot take.
+
+    Raises:
+        ConfigError: naming the override to change.
+    """
+    name = f"optimizer={config.optimizer['name']} solves linear models"
+    if dataset.is_image:
+        raise ConfigError(f"{name} on tables: dataset={dataset.name} holds images")
+    if (dataset.classes is None) != (config.train.loss == "mse"):
+        wanted = "mse" if dataset.classes is None else "cross_entropy or squared_hinge"
+        raise ConfigError(f"dataset={dataset.name} needs train.loss={wanted}")
+    if dataset.classes is not None and dataset.classes != 2:
+        raise ConfigError(f"{name} with two classes: dataset={dataset.name} has {dataset.classes}")
+    if config.batch_schedule["size"] > dataset.n:
+        raise ConfigError(
+            f"batch_schedule.size={config.batch_schedule['size']} is more than the {dataset.n} samples of "
+            f"dataset={dataset.name}"
+        )
+
+
+def passes_of(config: RunConfig, dataset: Dataset) -> float:
+    """The budget in passes."""
+    samples = config.train.samples
+    return config.train.epochs if samples is None else samples / dataset.n
+
+
+def validate(config: RunConfig, dataset: Dataset) -> None:
+    """See that the run can begin.
+
+    Raises:
+        ConfigError: what the solver or the problem refuses, or a budget that does not cover a stage.
+    """
+    check(config)
+    check_data(config, dataset)
+    first, passes = make_solver(config, dataset).first_passes, passes_of(config, dataset)
+    if passes < first:
+        raise ConfigError(
+            f"train.epochs={passes:g} does not cover the first stage of optimizer={config.optimizer['name']}, which "
+            f"costs {first:.4g} passes: raise it, or lower optimizer.inner_iterations"
+        )
+
+
+def make_solver(
+    config: RunConfig, dataset: Dataset, step_size: float | None = None, seed: int | None = None
+) -> Solver[Any, Any]:
+    """The solver on its problem, at its starting point; the run's own step size and seed unless given.
+
+    Raises:
+        ConfigError: what the solver or the problem refuses.
+    """
+    size = config.batch_schedule["size"]
+    return _make(config, dataset.x_train, dataset.y_train, size, step_size, config.seed if seed is None else seed)
+
+
+def _make(
+    config: RunConfig, A: Any, y: Any, batch_size: int, step_size: float | None = None, seed: int = 0
+) -> Solver[Any, Any]:
+    target = locate(config.optimizer, "optimizer")
+    needs = needs_of(target)
+    assert isinstance(needs, FiniteSum)
+    settings = arguments(config.optimizer)
+    l1, l2 = settings.pop("l1", 0.0), settings.pop("l2", 0.0)
+    zero_rows = settings.pop("zero_rows", "error")
+    if step_size is not None:
+        settings["step_size"] = step_size
+    elif settings.get("step_size") == TUNED:
+        settings["step_size"] = 1.0  # while it is not known yet
+    if needs.batches:
+        settings |= {"batch_size": batch_size, "seed": seed}
+    try:
+        problem = LinearProblem(A, y, LOSSES[config.train.loss], ElasticNet(l1, l2), zero_rows=zero_rows)
+        solver: Solver[Any, Any] = target(problem, **settings)
+    except (ValueError, TypeError) as error:
+        text = str(error).replace("pass zero_rows='keep'", "set optimizer.zero_rows=keep")
+        raise ConfigError(f"optimizer={config.optimizer['name']}: {text}") from error
+    return solver

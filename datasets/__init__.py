@@ -1,7 +1,7 @@
 """What optimizers are compared on: readers, checks and device-resident batches.
 
-The names below are loaded when first used, so that `import batchlab.datasets` and its catalogue
-(`available`, `prepare`) cost neither torch nor scikit-learn.
+The names below are loaded when first used, so that `import batchlab.datasets` and its catalogue (`available`,
+`prepare`) import neither torch nor scikit-learn. The readers are modules of their own: `batchlab.datasets.mnist.mnist`.
 """
 
 from importlib import import_module
@@ -11,24 +11,22 @@ if TYPE_CHECKING:
     from batchlab.datasets.batches import Batch as Batch
     from batchlab.datasets.batches import Batches as Batches
     from batchlab.datasets.batches import evaluation_batches as evaluation_batches
-    from batchlab.datasets.catalogue import Entry as Entry
     from batchlab.datasets.catalogue import available as available
-    from batchlab.datasets.catalogue import load as load
     from batchlab.datasets.catalogue import prepare as prepare
     from batchlab.datasets.dataset import Dataset as Dataset
     from batchlab.datasets.dataset import Preprocessing as Preprocessing
+    from batchlab.datasets.entry import Entry as Entry
     from batchlab.datasets.files import data_root as data_root
 
 _MODULE_OF = {
     "Batch": "batches",
     "Batches": "batches",
     "evaluation_batches": "batches",
-    "Entry": "catalogue",
     "available": "catalogue",
-    "load": "catalogue",
     "prepare": "catalogue",
     "Dataset": "dataset",
     "Preprocessing": "dataset",
+    "Entry": "entry",
     "data_root": "files",
 }
 __all__ = sorted(_MODULE_OF)

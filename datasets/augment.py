@@ -2,7 +2,7 @@
 
 Crop, flip and rotation only move pixels. Together they are, for each sample, an affine map from output to source
 pixels and a rectangle outside of which all is black: ten integers. They are drawn on the CPU for a whole epoch,
-one row for each place in it, and applied in integer arithmetic. So the pixels are the same on every device, and
+one row per place in it, and applied in integer arithmetic. So the pixels are the same on every device, and
 however the epoch is cut into batches.
 """
 
@@ -28,11 +28,19 @@ def rng(seed: int, stream: int, epoch: int, purpose: int) -> np.random.Generator
 def draw_maps(
     pre: Preprocessing, shape: tuple[int, ...], n: int, seed: int, stream: int, epoch: int
 ) -> NDArray[np.int32] | None:
-    """(n, 10) maps for the places of an epoch of images of a shape (C, H, W); `None` without augmentation.
+    """(n, 10) int32 maps for the places of an epoch of images; `None` without augmentation.
 
     A row (a, b, c, d, e, f, left, right, top, bottom) takes the output pixel in column j of row i from the source
     pixel in column u = (a j + b i + c) >> 16 of row v = (d j + e i + f) >> 16 if left <= u < right and
     top <= v < bottom. Cropped first, flipped next, rotated last; inverted in the opposite order.
+
+    Args:
+        pre: what to do.
+        shape: (C, H, W) of an image.
+        n: places in the epoch.
+        seed: of the run.
+        stream: which of the streams with that seed.
+        epoch: whole epochs done.
     """
     if not pre.augments:
         return None
@@ -61,6 +69,11 @@ def rotations(degrees: NDArray[np.float64], height: int, width: int) -> NDArray[
     """(m, 6) inverse maps of counter-clockwise rotations about the centre of the image.
 
     A pixel's centre is half a pixel from its corner; c and f contain that half, so the device need not add it.
+
+    Args:
+        degrees: (m,) angles.
+        height: of an image, pixels.
+        width: of an image, pixels.
     """
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     x, y = width / 2 - 0.5, height / 2 - 0.5
@@ -77,7 +90,9 @@ def source_pixels(maps: Tensor, index: Tensor, height: int, width: int, rotated:
     Args:
         maps: (m, 10) int32.
         index: (m,) which image each sample is; int32 if the places fit, else int64.
-        rotated: whether any b or d differs from 0. If not, rows and columns are found apart.
+        height: of an image, pixels.
+        width: of an image, pixels.
+        rotated: whether any b or d differs from 0. If not, rows and columns are found separately.
     """
     j = torch.arange(width, dtype=torch.int32, device=index.device)
     i = torch.arange(height, dtype=torch.int32, device=index.device)[:, None]

@@ -36,7 +36,13 @@ class Epoch:
         self._x = self._y = torch.empty(0)
 
     def samples(self, start: int, stop: int, unit: int) -> Pair:
-        """Inputs and targets of this rank's samples start ... stop - 1, asked for in a batch of `unit`."""
+        """Inputs (m, ...) and targets (m,) of this rank's samples start ... stop - 1, m = stop - start.
+
+        Args:
+            start: place among this rank's samples of the epoch.
+            stop: one past the last place.
+            unit: samples that this rank has in the batch they belong to.
+        """
         if start < self._start or stop > self._stop:
             self._prepare(start, stop, unit)
         offset = self._start
@@ -102,9 +108,11 @@ class Batches:
     sizes, ranks and micro-batches, a place of an epoch holds the same sample with the same pixels.
 
     Args:
+        dataset: where the samples come from.
         seed: of order and augmentation.
         device: where the samples live and the batches appear.
-        rank, world_size: this process's share.
+        rank: of this process, 0 to world_size - 1.
+        world_size: processes that share each batch.
         micro_batch: most samples in one part of a batch; `None` for no limit.
         dtype: of inputs and of float targets.
         channels_last: memory format of images.
@@ -161,7 +169,15 @@ class Batches:
         return self._position
 
     def seek(self, epoch: int, position: int = 0) -> None:
-        """Make the next batch begin at this place."""
+        """Make the next batch begin at this place.
+
+        Args:
+            epoch: whole epochs done.
+            position: samples of the epoch already handed out, over all ranks.
+
+        Raises:
+            ValueError: there is no such place.
+        """
         if epoch < 0 or not 0 <= position < self.n:
             raise ValueError(f"no place {position} in epoch {epoch} of {self.n} samples")
         self._epoch, self._position = epoch, position
@@ -170,7 +186,12 @@ class Batches:
     def take(self, size: int, groups: int = 1) -> Batch:
         """The next batch of `size` samples over all ranks, or what is left of the epoch.
 
-        This rank's share comes in at least `groups` parts, as far as it has that many samples.
+        Args:
+            size: over all ranks.
+            groups: fewest parts that this rank's share comes in, as far as it has that many samples.
+
+        Raises:
+            ValueError: `size` or `groups` is less than 1.
         """
         if size < 1 or groups < 1:
             raise ValueError(f"a batch of {size} samples in {groups} groups: both must be at least 1")
@@ -200,7 +221,11 @@ class Batches:
         }
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on where `state` was taken, with any ranks and micro-batches."""
+        """Go on where `state` was taken, with any ranks and micro-batches.
+
+        Raises:
+            ValueError: it is the state of another stream.
+        """
         for key, mine in (("seed", self._seed), ("stream", self._stream), ("n", self.n)):
             if state[key] != mine:
                 raise ValueError(f"the saved stream has {key}={state[key]}, this one {mine}; they must agree")
@@ -221,11 +246,20 @@ def evaluation_batches(
     """Every sample of a split once over all ranks, in stored order, without augmentation.
 
     Args:
+        dataset: where the samples come from.
         split: `"train"` or `"test"`.
+        device: where the batches appear.
         batch: samples of this rank in each (inputs, targets) but the last.
+        rank: of this process, 0 to world_size - 1.
+        world_size: processes that share the split.
+        dtype: of inputs and of float targets.
+        channels_last: memory format of images.
 
     Yields:
-        (inputs, targets); nothing for a split without samples.
+        (inputs, targets): (m, C, H, W) or (m, d), and (m,); nothing for a split without samples.
+
+    Raises:
+        ValueError: a rank, batch or split out of range.
     """
     _check_rank(rank, world_size)
     if batch < 1:

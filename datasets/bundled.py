@@ -1,31 +1,23 @@
-"""Sets that come with scikit-learn, split once and kept as .npz: importing scikit-learn takes a second."""
+"""How the sets that come with scikit-learn are split: once, then kept as .npz, as importing it takes a second."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from batchlab.datasets.files import Arrays
 
-def make(name: str, root: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of `digits` (images uint8, 0 to 16) or `breast_cancer` (features float64, 1 = benign)."""
-    from sklearn import datasets
 
-    if name == "digits":
-        bunch = datasets.load_digits()
-        x = bunch.images.astype(np.uint8)[..., None]
-    else:
-        bunch = datasets.load_breast_cancer()
-        x = bunch.data.astype(np.float64)
-    y = bunch.target.astype(np.int64)
+def split(x: NDArray[Any], y: NDArray[np.int64]) -> Arrays:
+    """Samples (N, ...) and labels (N,) as a training split and a test split, the last fifth of each class."""
     test = last_fifth(y)
     return {"x_train": x[~test], "y_train": y[~test], "x_test": x[test], "y_test": y[test]}
 
 
 def last_fifth(y: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """True for the last floor(1/5) of each class, in stored order: a stratified split without chance."""
+    """(N,) true for the last floor(1/5) of each class, in stored order: a stratified split without chance."""
     test = np.zeros(len(y), bool)
     for label in np.unique(y):
         members = np.flatnonzero(y == label)

@@ -26,7 +26,8 @@ class Preprocessing:
 
     Args:
         white: stored value that becomes 1.0 (255 for ordinary images).
-        mean, std: per channel, of the values in [0, 1]; `None` leaves them as they are.
+        mean: per channel, of the values in [0, 1]; `None`, as `std` is then, leaves them as they are.
+        std: standard deviation per channel, of the values in [0, 1].
         standardize: each image to zero mean and unit variance over its pixels and channels, the standard
             deviation bounded below by 1/sqrt(pixels x channels) in stored units; replaces `mean`, `std`.
         pad: pixels of zero padding on every side before a crop of the original size at a uniform place.
@@ -65,20 +66,25 @@ class Preprocessing:
 
     @property
     def augments(self) -> bool:
+        """Whether training moves pixels."""
         return self.pad > 0 or self.flip or self.rotate > 0
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A training and a test split. Checked on construction: `ValueError` names what is wrong.
+    """A training and a test split, checked on construction.
 
     Args:
         name: as tables show it.
-        x_train, x_test: images (N, H, W, C), uint8 or float; or features (N, d), float, dense or scipy CSR.
-            The test split may have no rows.
-        y_train, y_test: (N,), int64 labels in 0 ... classes - 1, or float targets.
+        x_train: images (N, H, W, C), uint8 or float; or features (N, d), float, dense or SciPy CSR.
+        y_train: (N,), int64 labels in 0 ... classes - 1, or float targets.
+        x_test: like `x_train`; may have no rows.
+        y_test: like `y_train`.
         classes: number of classes; `None` for regression.
         preprocessing: applied by `Batches` and `evaluation_batches`.
+
+    Raises:
+        ValueError: naming what is wrong.
     """
 
     name: str
@@ -145,11 +151,12 @@ class Dataset:
 
     @property
     def is_image(self) -> bool:
+        """Whether samples are images rather than vectors."""
         return self.x_train.ndim == 4
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one input: (C, H, W) for images, (d,) for features."""
+        """The shape of one input: (C, H, W) for images, (d,) for features."""
         if self.is_image:
             height, width, channels = self.x_train.shape[1:]
             return (channels, height, width)
@@ -159,6 +166,11 @@ class Dataset:
     def n(self) -> int:
         """Samples of the training set: the length of an epoch."""
         return int(self.x_train.shape[0])
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of a model for this data set: its classes, or one number to regress."""
+        return 1 if self.classes is None else self.classes
 
     def split(self, split: Split) -> tuple[Features, NDArray[Any]]:
         """(x, y) of `"train"` or `"test"`."""

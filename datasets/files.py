@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+Arrays = dict[str, NDArray[Any]]
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -41,7 +42,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """Turns a refusal of the file system into the user's error."""
+    """Turn a refusal of the file system into the user's error."""
     try:
         yield
     except OSError as error:
@@ -52,14 +53,14 @@ def writable(folder: Path) -> Iterator[None]:
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Uncompressed, so that loading is a copy; atomically."""
+    """Write arrays uncompressed, so that loading is a copy; atomically."""
     with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
         for key, array in arrays.items():
             with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
-def read_npz(path: Path, keys: tuple[str, ...] = KEYS) -> dict[str, NDArray[Any]]:
+def read_npz(path: Path, keys: tuple[str, ...] = KEYS) -> Arrays:
     """The arrays `keys` of a .npz file, which checks their CRC-32.
 
     Raises:
@@ -80,6 +81,21 @@ def read_npz(path: Path, keys: tuple[str, ...] = KEYS) -> dict[str, NDArray[Any]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}; it must hold {', '.join(keys)}")
     return arrays
+
+
+def libsvm_file(file: str, root: Path) -> Path:
+    """The path of a LIBSVM file in the data root, or at the path that `file` is.
+
+    Raises:
+        ValueError: it is not there.
+    """
+    path = root / Path(file).expanduser()
+    if not path.is_file():
+        raise ValueError(
+            f"no LIBSVM file {path}; put it there (`.bz2` and `.xz` unpacked), "
+            "or set dataset.path, dataset.root or BATCHLAB_DATA"
+        )
+    return path
 
 
 def first_line(error: BaseException) -> str:

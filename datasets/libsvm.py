@@ -1,0 +1,141 @@
+"""The reader of LIBSVM text: a user's own file, or a set of the LIBSVM collection."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batchlab.datasets.dataset import Dataset
+from batchlab.datasets.entry import Entry
+from batchlab.datasets.files import Arrays, data_root, first_line, libsvm_file, read_npz, write_npz
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+def libsvm(
+    path: str,
+    test: str | None = None,
+    root: str | Path | None = None,
+    features: int | None = None,
+    unit_rows: bool = True,
+    regression: bool = False,
+) -> Dataset:
+    """A LIBSVM / SVMlight text file as float64 CSR, (N, d).
+
+    Args:
+        path: file of the training split, relative to the data root or absolute.
+        test: file of the test split; without it the test split is empty.
+        root: the data root; `None` for the usual one.
+        features: number of columns; `None` for the highest index in the files.
+        unit_rows: scale each non-zero row to Euclidean norm 1.
+        regression: targets are values; otherwise they are class labels, renumbered 0, 1, ... in
+            ascending order (-1 becomes 0 and +1 becomes 1).
+
+    Raises:
+        ValueError: a file is missing or damaged, or its targets are not what was asked for.
+    """
+    folder = data_root(root)
+    files = [libsvm_file(file, folder) for file in (path, test) if file is not None]
+    parts = _parse(files, features, folder)
+    width = parts[0][0].shape[1]
+    if test is None:
+        parts.append((parts[0][0][:0], parts[0][1][:0]))
+    (x_train, y_train), (x_test, y_test) = parts
+    if unit_rows:
+        x_train, x_test = _unit_rows(x_train), _unit_rows(x_test)
+    assert x_test.shape[1] == width
+    for file, y in zip(files, (y_train, y_test), strict=False):
+        if not np.isfinite(y).all():
+            raise ValueError(f"{file}: NaN or infinite targets; clean the file first")
+    if regression:
+        return Dataset(files[0].stem, x_train, y_train, x_test, y_test, None)
+    labels = np.unique(y_train)
+    if (labels != np.round(labels)).any():
+        raise ValueError(f"{files[0]}: its targets are not whole numbers; set dataset.regression=true")
+    unknown = np.setdiff1d(y_test, labels)
+    if unknown.size:
+        raise ValueError(f"{files[-1]}: label {unknown[0]:g} does not occur in {files[0]}; the files do not match")
+    numbers = [np.searchsorted(labels, y).astype(np.int64) for y in (y_train, y_test)]
+    return Dataset(files[0].stem, x_train, numbers[0], x_test, numbers[1], len(labels))
+
+
+def read_collected(entry: Entry, path: str, test: str | None, root: str | Path | None, unit_rows: bool) -> Dataset:
+    """A set of the LIBSVM collection, whose files must have the rows and columns that its entry says.
+
+    Args:
+        entry: what the set declares, and must turn out to be.
+        path: file of the training split, relative to the data root or absolute.
+        test: file of the test split; without it the test split is empty.
+        root: the data root; `None` for the usual one.
+        unit_rows: scale each non-zero row to Euclidean norm 1.
+
+    Raises:
+        ValueError: a file is missing, damaged, or holds something else.
+    """
+    dataset = replace(libsvm(path, test, root, entry.shape[0], unit_rows), name=entry.name)
+    found, expected = (dataset.n, dataset.classes), (entry.n, entry.classes)
+    if found != expected or (entry.n_test and test is not None and len(dataset.y_test) != entry.n_test):
+        raise ValueError(
+            f"{data_root(root) / path} holds {dataset.n} rows of {dataset.classes} classes and its test file "
+            f"{len(dataset.y_test)} rows, but {entry.name} has {entry.n} of {entry.classes} and {entry.n_test}; "
+            "fetch it again, or use it as dataset=libsvm"
+        )
+    return dataset
+
+
+def _parse(files: list[Path], features: int | None, root: Path) -> list[tuple[csr_array[Any], NDArray[np.float64]]]:
+    """(matrix, targets) of each file; kept under root/parsed, as scikit-learn's import costs a second."""
+    from scipy.sparse import csr_array
+
+    stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    key = hashlib.sha256(repr((stats, features)).encode()).hexdigest()[:12]
+    parsed = root / "parsed" / f"{files[0].stem}-{key}.npz"
+    keys = tuple(f"{part}{i}" for i in range(len(files)) for part in ("data", "indices", "indptr", "y"))
+    try:
+        arrays = read_npz(parsed, (*keys, "width"))
+    except ValueError:  # not there yet, or damaged: the text is what counts
+        arrays = _read_text(files, features)
+        with contextlib.suppress(ValueError):  # a root that cannot be written costs the second every time
+            write_npz(parsed, arrays)
+    width = int(arrays["width"])
+    return [
+        (
+            csr_array(
+                (arrays[f"data{i}"], arrays[f"indices{i}"], arrays[f"indptr{i}"]),
+                shape=(len(arrays[f"y{i}"]), width),
+            ),
+            arrays[f"y{i}"],
+        )
+        for i in range(len(files))
+    ]
+
+
+def _read_text(files: list[Path], features: int | None) -> Arrays:
+    from sklearn.datasets import load_svmlight_files
+
+    try:
+        flat = load_svmlight_files([str(file) for file in files], n_features=features)
+    except (ValueError, OverflowError) as error:
+        names = " and ".join(map(str, files))
+        raise ValueError(f"{names}: not LIBSVM text, or damaged ({first_line(error)})") from error
+    arrays: Arrays = {"width": np.array(flat[0].shape[1])}
+    for i, (x, y) in enumerate(zip(flat[::2], flat[1::2], strict=True)):
+        x.sort_indices()
+        arrays.update({f"data{i}": x.data, f"indices{i}": x.indices, f"indptr{i}": x.indptr, f"y{i}": y})
+    return arrays
+
+
+def _unit_rows(x: csr_array[Any]) -> csr_array[Any]:
+    """Rows scaled to norm 1; zero rows stay zero."""
+    rows = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
+    norms = np.sqrt(np.bincount(rows, x.data**2, x.shape[0]))
+    scaled = x.copy()
+    scaled.data = x.data / norms[rows] if len(rows) else x.data
+    return scaled

@@ -1,5 +1,7 @@
 """The catalogue: what there is, without importing what is slow; and the configurations that lead to it."""
 
+import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +10,13 @@ import numpy as np
 import pytest
 import yaml
 
-from batchlab.datasets import Dataset, available, load, prepare
-from batchlab.datasets.catalogue import ENTRIES
+import batchlab.datasets
+from batchlab.datasets import available, catalogue, prepare
+from batchlab.datasets.catalogue import entries
 from batchlab.datasets.files import write_npz
+from batchlab.runner.plan.build import load_dataset, locate
 
+ENTRIES = entries()
 CONF = Path(__file__).parents[2] / "conf" / "dataset"
 CONFIGS = {path.stem: yaml.safe_load(path.read_text()) for path in CONF.glob("*.yaml")}
 
@@ -73,7 +78,7 @@ def test_prepare(tmp_path):
     assert prepare("linear_regression", tmp_path) is None
     with pytest.raises(ValueError, match=r"no data set 'digit' .*did you mean digits\?"):
         prepare("digit", tmp_path)
-    with pytest.raises(ValueError, match=r"no data set 'xyz' .*there are digits, "):
+    with pytest.raises(ValueError, match=r"no data set 'xyz' .*there are breast_cancer, digits, cifar10, "):
         prepare("xyz", tmp_path)
     with pytest.raises(ValueError, match=r"no LIBSVM file .*libsvm/w8a"):
         prepare("w8a", tmp_path)
@@ -84,9 +89,8 @@ def test_prepare(tmp_path):
 
 @pytest.mark.parametrize("name", ["digits", "breast_cancer", "linear_regression"])
 def test_configurations_lead_to_the_catalogues_sets(name, tmp_path):
-    dataset = load(CONFIGS[name] | {"root": str(tmp_path)})
+    dataset = load_dataset(CONFIGS[name] | {"root": str(tmp_path)})
     entry = ENTRIES[name]
-    assert isinstance(dataset, Dataset)
     assert (dataset.name, dataset.n, len(dataset.y_test), dataset.shape, dataset.classes) == (
         name,
         entry.n,
@@ -96,11 +100,73 @@ def test_configurations_lead_to_the_catalogues_sets(name, tmp_path):
     )
 
 
-def test_every_named_set_has_a_configuration_and_the_other_way_round():
+def test_every_published_set_is_one_module_and_one_yaml():
+    files = Path(batchlab.datasets.__path__[0]).glob("*.py")
+    trees = {file.stem: ast.parse(file.read_text()) for file in files}
+    declaring = {
+        stem
+        for stem, tree in trees.items()
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "Entry"
+    }
+    assert declaring == ENTRIES.keys()
     assert CONFIGS.keys() == ENTRIES.keys() | {"npz", "libsvm"}
     for name, config in CONFIGS.items():
         assert config["name"] == name
         assert "root" in config
+        reader = locate(config, "dataset")
+        assert (reader.__module__, reader.__name__) == (f"batchlab.datasets.{name}", name)
+        assert name not in ENTRIES or ENTRIES[name].name == name
+
+
+def test_a_readers_address_is_part_of_a_runs_identity():
+    """Change one of these and every run on that data set is trained again."""
+    targets = {name: config["_target_"].removeprefix("batchlab.datasets.") for name, config in CONFIGS.items()}
+    images, tabular = ("npz", "digits", "mnist", "cifar10", "cifar100"), ("libsvm", "a9a", "w8a", "breast_cancer")
+    old = {name: f"images.{name}" for name in images} | {name: f"tabular.{name}" for name in tabular}
+    assert old.items() <= targets.items()
+    assert targets["linear_regression"] == "tabular.linear_regression"
+
+
+STRIPES = """
+import numpy as np
+from batchlab.datasets.entry import Entry
+from batchlab.datasets.npz import read_images
+
+def make(entry, root):
+    x, y = np.eye(4, dtype=np.uint8)[:, None, :, None], np.arange(4) % 2
+    return {"x_train": x, "y_train": y, "x_test": x[:1], "y_test": y[:1]}
+
+ENTRY = Entry("stripes", 4, 1, (1, 1, 4), 2, "bundled", make=make)
+
+def stripes(root=None, **keys):
+    return read_images(ENTRY, root, **keys)
+"""
+
+
+def test_a_new_set_is_two_files(tmp_path, monkeypatch):
+    module, conf, root = (tmp_path / part for part in ("datasets", "conf", "data"))
+    for folder in (module, conf):
+        folder.mkdir()
+    (module / "stripes.py").write_text(STRIPES)
+    for name in ("digits", "npz"):
+        (conf / f"{name}.yaml").write_text((CONF / f"{name}.yaml").read_text())
+    target = "_target_: batchlab.datasets.stripes.stripes"
+    (conf / "stripes.yaml").write_text(f"name: stripes\n{target}\nroot: {root}\npad: 2\n")
+    (conf / "a_choice_without_a_module.yaml").write_text(f"name: a_choice_without_a_module\n{target}\n")
+    monkeypatch.setattr(batchlab.datasets, "__path__", [*batchlab.datasets.__path__, str(module)])
+    monkeypatch.setattr(catalogue, "FOLDER", conf)
+    importlib.invalidate_caches()
+    try:
+        assert [entry.name for entry in available(root)] == ["digits", "stripes"]
+        assert prepare("stripes", root) == root / "stripes.npz"
+        dataset = load_dataset(yaml.safe_load((conf / "stripes.yaml").read_text()))
+        assert (dataset.name, dataset.n, dataset.preprocessing.pad) == ("stripes", 4, 2)
+        with pytest.raises(ValueError, match=r"did you mean stripes\?"):
+            prepare("stripe", root)
+    finally:
+        sys.modules.pop("batchlab.datasets.stripes", None)
+        vars(batchlab.datasets).pop("stripes", None)
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10", "cifar100", "digits"])
@@ -116,24 +182,3 @@ def test_the_papers_preprocessing():
     assert (cifar100["mean"], cifar100["std"]) == ([0.5071, 0.4865, 0.4409], [0.2673, 0.2564, 0.2762])
     assert (cifar100["pad"], cifar100["flip"], cifar100["rotate"], cifar100["standardize"]) == (4, True, 15, False)
     assert (mnist["mean"], mnist["std"], mnist["pad"], mnist["flip"], mnist["rotate"]) == (None, None, 0, False, 0)
-
-
-def returns_a_number(root=None):
-    return 3
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({"_target_": "batchlab.datasets.images.digit"}, "cannot be imported"),
-        ({"_target_": "nowhere.at.all"}, "cannot be imported"),
-        ({"_target_": "digits"}, "cannot be imported"),
-        ({"_target_": "builtins.dict"}, "returned dict, not a Dataset"),
-        ({"name": "digits", "_target_": "batchlab.datasets.images.digits", "padd": 3}, "dataset=digits: .*padd"),
-        ({"name": "digits", "_target_": "batchlab.datasets.images.digits", "pad": "x"}, "dataset=digits: "),
-    ],
-    ids=str,
-)
-def test_bad_configurations(config, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        load(config | {"root": str(tmp_path)})

@@ -23,6 +23,11 @@ def test_shapes():
     assert make(x=np.zeros((4, 7)), y=np.ones(4), classes=None).classes is None
 
 
+def test_outputs_of_a_model():
+    assert make(classes=2).outputs == 2
+    assert make(x=np.zeros((4, 7)), y=np.ones(4), classes=None).outputs == 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

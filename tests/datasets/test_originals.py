@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 import torchvision.datasets as published
 
-from batchlab.datasets import available, load, prepare
+from batchlab.datasets import available, prepare
+from batchlab.datasets.cifar10 import cifar10
 from batchlab.datasets.files import read_npz
 
 RNG = np.random.default_rng(0)
@@ -210,9 +211,8 @@ def test_damaged_and_missing_originals(small, tmp_path, name):
 
 def test_a_set_that_is_not_what_its_name_says(small, tmp_path):
     lay_out_cifar(tmp_path)
-    config = {"name": "cifar10", "_target_": "batchlab.datasets.images.cifar10", "root": str(tmp_path)}
     with pytest.raises(ValueError, match=r"holds \(20, 4, \(3, 32, 32\), 10\).* but cifar10 is \(50000, 10000"):
-        load(config)
+        cifar10(tmp_path)
 
 
 def prepare_when_told(root: Path, mirror: Connection) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import yaml
 
-from batchlab.datasets import Batches, data_root, evaluation_batches, load
+from batchlab.datasets import Batches, data_root, evaluation_batches
+from batchlab.datasets.cifar10 import ENTRY, make
 from batchlab.datasets.files import read_npz
-from batchlab.datasets.originals import cifar
+from batchlab.runner.plan.build import load_dataset
 
 CONF = Path(__file__).parents[2] / "conf" / "dataset"
 
@@ -19,7 +20,7 @@ def config(name):
 
 @pytest.mark.real_data("cifar10.npz")
 def test_cifar10():
-    dataset = load(config("cifar10"))
+    dataset = load_dataset(config("cifar10"))
     assert (dataset.n, dataset.shape, dataset.classes) == (50_000, (3, 32, 32), 10)
     assert np.bincount(dataset.y_train).tolist() == [5000] * 10
     counts = np.stack([np.bincount(dataset.x_train[..., c].ravel(), minlength=256) for c in range(3)]) / 51_200_000
@@ -40,14 +41,14 @@ def test_the_original_files_of_cifar10_hold_the_same():
     root = data_root()
     if not (root / "cifar-10-batches-py").is_dir():
         pytest.fail(f"{root} holds cifar10.npz without the files that it was made from")
-    arrays, stored = cifar("cifar10", root), read_npz(root / "cifar10.npz")
+    arrays, stored = make(ENTRY, root), read_npz(root / "cifar10.npz")
     for key, array in arrays.items():
         np.testing.assert_array_equal(array, stored[key])
 
 
 @pytest.mark.real_data("MNIST/raw")
 def test_mnist():
-    dataset = load(config("mnist"))
+    dataset = load_dataset(config("mnist"))
     assert (dataset.n, len(dataset.y_test), dataset.shape, dataset.classes) == (60_000, 10_000, (1, 28, 28), 10)
     assert np.bincount(dataset.y_train)[[0, 9]].tolist() == [5923, 5949]
     assert abs(dataset.x_train.mean() / 255 - 0.1307) < 1e-4
@@ -57,7 +58,7 @@ def test_mnist():
 
 @pytest.mark.real_data("libsvm/a9a", "libsvm/a9a.t")
 def test_a9a():
-    dataset = load(config("a9a"))
+    dataset = load_dataset(config("a9a"))
     assert (dataset.n, len(dataset.y_test), dataset.shape, dataset.classes) == (32_561, 16_281, (123,), 2)
     assert (int(dataset.y_train.sum()), int(dataset.y_test.sum())) == (7_841, 3_846)
     norms = np.sqrt(np.asarray(dataset.x_train.multiply(dataset.x_train).sum(1)).ravel())

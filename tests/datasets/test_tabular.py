@@ -6,8 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
-from batchlab.datasets import tabular
-from batchlab.datasets.tabular import a9a, breast_cancer, libsvm, linear_regression, w8a
+from batchlab.datasets import libsvm as libsvm_module
+from batchlab.datasets.a9a import a9a
+from batchlab.datasets.breast_cancer import breast_cancer
+from batchlab.datasets.libsvm import libsvm
+from batchlab.datasets.linear_regression import linear_regression
+from batchlab.datasets.w8a import w8a
 
 TEXT = "+1 1:0.5 3:-2  # a comment\n-1 2:1\n+1 \n"
 
@@ -79,7 +83,7 @@ def test_libsvm_in_a_root_that_cannot_be_written(tmp_path, monkeypatch):
     def refuse(path, arrays):
         raise ValueError("read-only")
 
-    monkeypatch.setattr(tabular, "write_npz", refuse)
+    monkeypatch.setattr(libsvm_module, "write_npz", refuse)
     assert libsvm(write(tmp_path), root=tmp_path).n == 3
 
 

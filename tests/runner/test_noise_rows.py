@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from runs import context, frozen, one, rows
 
-from batchlab.datasets import load
+from batchlab.runner.plan.build import load_dataset
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.plan.validate import validate
 from batchlab.runner.train.loop import train
@@ -46,7 +46,7 @@ def test_a_small_models_parameters_are_columns(tmp_path: Path) -> None:
     assert first["w1"] != second["w1"]
 
     def at(row: dict[str, float]) -> float:
-        w, dataset = np.array([row["w1"], row["w2"], row["w3"]]), load(config.dataset)
+        w, dataset = np.array([row["w1"], row["w2"], row["w3"]]), load_dataset(config.dataset)
         return float(np.mean((dataset.x_test @ w - dataset.y_test) ** 2))
 
     assert first["test_loss"] == pytest.approx(at(first), rel=1e-5)

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from runs import Fleet, context, frozen, rows
 
-from batchlab.datasets import load
 from batchlab.optimizers.finite_sum import (
     DASVRDA,
     FISTA,
@@ -30,6 +29,7 @@ from batchlab.optimizers.finite_sum import (
 )
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.runs import Run, State
+from batchlab.runner.plan.build import load_dataset
 from batchlab.runner.plan.config import Planned, compose
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.plan.validate import validate
@@ -51,7 +51,7 @@ SOLVERS = {
 def cancer(**net: float) -> LinearProblem:
     """The problem of CANCER."""
     (planned,) = compose([*CANCER, "optimizer=dasvrda"])
-    data = load(planned.tree["dataset"])
+    data = load_dataset(planned.tree["dataset"])
     return LinearProblem(data.x_train, data.y_train, "logistic", ElasticNet(**({"l1": 1e-4, "l2": 1e-6} | net)))
 
 
@@ -99,7 +99,7 @@ def test_the_librarys_numbers(name: str, tmp_path: Path) -> None:
     assert last["train_loss"] == pytest.approx(problem.component_losses(solver.x).mean())
     assert (last["lr"], last["batch_size"]) == (0.5, int(size))
     assert last["optimizer"] == name
-    data = load(config.dataset)
+    data = load_dataset(config.dataset)
     assert last["test_accuracy"] == np.mean((data.x_test @ solver.x > 0) == data.y_test)
     seconds = [row["train_seconds"] for row in found]
     assert seconds == sorted(seconds)
@@ -128,7 +128,7 @@ def test_regression_and_the_squared_hinge(tmp_path: Path) -> None:
     assert "test_accuracy" not in last
     run, config = start(tmp_path, "optimizer=svrg", "train.loss=squared_hinge")
     assert work(run, config) == "done"
-    data = load(config.dataset)
+    data = load_dataset(config.dataset)
     problem = LinearProblem(data.x_train, data.y_train, "squared_hinge", ElasticNet(1e-4, 1e-6))
     result = SVRG(problem, batch_size=21).solve(passes=30)
     assert rows(run)[-1]["objective"] == result.records[-1].value

@@ -29,16 +29,31 @@ from batchlab.results.store.runs import RunStore, now
 from batchlab.results.words import count
 
 CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "gap")
-LINES = 14
+"""What is shown of runs that belong to no paper: the first three that were recorded."""
 OWN = 3
+"""So many of the columns that runs declare are shown beside them."""
+LINES = 14
+"""With more lines a plot is left out: nobody could tell them apart."""
 PANELS = 6
+"""The same for the panels of a plot of layers."""
 
 
 def write_report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
-    """Write the report of a store, or of one sweep, to `path` (HTML), atomically; returns it.
+    """Write the report of a store, or of one sweep, atomically.
 
     A sweep named `PAPER-SCALE` (sgdm_schedules-laptop) is shown as that paper's reproduction; where that cannot be, its
-    section says why, and its runs are shown with the others. Raises ValueError when the file cannot be written.
+    section says why, and its runs are shown with the others.
+
+    Args:
+        store: Where the runs are.
+        path: The HTML file to write; its folders are made.
+        sweep: Only the runs of this sweep.
+
+    Returns:
+        The same path.
+
+    Raises:
+        ValueError: When the file cannot be written.
     """
     everything = read_status(store, sweep)
     named = [sweep] if sweep else store.sweeps()
@@ -139,7 +154,7 @@ def _svg(plot: Drawing) -> str:
 
 
 def _environment(frame: Frame) -> str:
-    """Distinct hardware and versions, with how many runs each."""
+    """The combinations of hardware and versions that occur, each with its number of runs."""
     places = Counter(
         tuple(_words(run.info.get(key)) for key in ("hardware", "versions", "git")) for run in frame.runs if run.info
     )

@@ -2,7 +2,7 @@
 
 **The rule.** A claim says that runs A are better than runs B in a metric by more than a margin. For each seed
 the metric of A and B is averaged over the runs of the side (matched where the claim says so), on the logarithm
-where the metric spans orders of magnitude. The differences, one a seed, go through a two-sided paired t-test of
+where the metric spans orders of magnitude. The differences, one per seed, go through a two-sided paired t-test of
 `difference = margin`; p-values are corrected by Holm over the claims of one reading (equal epochs, equal steps,
 equal time). With p < 0.05 the claim `holds` or `does not hold` by the side on which the difference lies;
 otherwise it is `not decided at this n`. Against several rivals a claim holds only if it holds against each
@@ -43,37 +43,50 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Side:
-    """The runs on one side of a claim: conditions as for `Frame.where`."""
+    """The runs on one side of a claim.
+
+    Attributes:
+        label: What it is called.
+        where: Which runs they are: conditions as for `Frame.where`.
+        value: Instead of runs this number, at every seed. For a rival, so that a claim can be about a bound.
+    """
 
     label: str
     where: dict[str, Any]
     value: float | None = None
-    """Instead of runs: this number, at every seed. For a rival, so that a claim can be about a bound."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One thing a paper says, made measurable."""
+    """One thing a paper says, made measurable.
+
+    Attributes:
+        text: What it says.
+        source: Where it stands: abstract, Theorem 3, Table 5.
+        certainty: How sure it is that the paper says so: read, digitised, reconstructed, or ours.
+        better: The side that is said to be better.
+        rivals: The sides it is said to be better than, all of them.
+        metric: In what it is better.
+        at: Compare at the largest budget of this clock that every run has; None: whole runs. `method`: no runs at
+            all, see `observed`.
+        match: Compare only runs that agree on these keys; the differences are then averaged.
+        margin: Better by more than this: in the unit in which the metric is stored, or as a share (0.1: 10 %) where
+            it is logarithmic.
+        within: Instead, the two differ by no more than the margin, in every stratum of `match`.
+        apart: Instead, the two differ by more than the margin in some stratum, whichever is better.
+    """
 
     text: str
     source: str
-    """Where it stands: abstract, Theorem 3, Table 5."""
     certainty: str
-    """How sure it is that the paper says so: read, digitised, reconstructed, or ours."""
     better: Side
     rivals: tuple[Side, ...]
     metric: Metric
     at: str | None = None
-    """Compare at the largest budget of this clock that every run has; None: whole runs. `method`: no runs at all,
-    see `observed`."""
     match: tuple[str, ...] = ()
-    """Compare only runs that agree on these keys; the differences are then averaged."""
     margin: float = 0.0
-    """Better by more than this: in the metric's unit, or as a share (0.1: 10 %) where it is logarithmic."""
     within: bool = False
-    """Instead: the two differ by no more than the margin, in every stratum of `match`."""
     apart: bool = False
-    """Instead: the two differ by more than the margin in some stratum, whichever is better."""
 
     @property
     def distance(self) -> bool:
@@ -83,23 +96,41 @@ class Claim:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One side against one rival: values a seed, and the test between them."""
+    """One side against one rival, and the test between them.
+
+    Attributes:
+        rival: The other side.
+        ours: Mean over the seeds, geometric where the metric is logarithmic; NaN without seeds.
+        theirs: The same of the rival.
+        test: On the scale of the rule: positive is better, logarithmic where the metric is. None: fewer than 2 seeds.
+        seeds: How many were compared.
+        dropped: Seeds left out because a run of either side gave no number.
+        stratum: The values of `Claim.match`, where strata are compared one by one.
+    """
 
     rival: Side
     ours: float
     theirs: float
     test: Test | None
-    """On the scale of the rule: positive is better, logarithmic where the metric is. None: fewer than 2 seeds."""
     seeds: int
     dropped: int
-    """Seeds left out because a run of either side gave no number."""
     stratum: Key = ()
-    """The values of `Claim.match`, where strata are compared one by one."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim with what was measured and the verdict."""
+    """A claim with what was measured and the verdict.
+
+    Attributes:
+        claim: The claim, its metric knowing what the runs declare.
+        comparisons: With each rival, or with each in each stratum.
+        p: The p-value of the whole; NaN where nothing was tested.
+        p_holm: The same, corrected over the claims of its reading.
+        verdict: By the rule of this module.
+        reason: Why nothing was decided, where that is so.
+        budget: How much of the clock `Claim.at` the sides were compared at; NaN: whole runs.
+        lost: Runs of either side that are not done, by state.
+    """
 
     claim: Claim
     comparisons: list[Comparison]
@@ -107,17 +138,21 @@ class Judged:
     p_holm: float
     verdict: Verdict
     reason: str
-    """Why nothing was decided, where that is so."""
     budget: float = math.nan
     lost: dict[str, int] = field(default_factory=dict)
-    """Runs of either side that are not done, by state."""
 
 
 def judge(frame: Frame, claims: Iterable[Claim]) -> list[Judged]:
     """Measure each claim on the runs of the frame and give the verdicts, by the rule of this module.
 
-    Holm's family is the claims of the same reading (`at`). Raises nothing for runs that are missing: their
-    claims are undecided and say why.
+    Holm's family is the claims of the same reading (`at`). A claim whose runs are missing is undecided and says why.
+
+    Args:
+        frame: The runs of all sides, in any state.
+        claims: What to measure.
+
+    Returns:
+        One verdict per claim, in their order.
     """
     measured = [_measure(frame, replace(claim, metric=claim.metric.of(frame))) for claim in claims]
     for reading in {judged.claim.at for judged in measured}:
@@ -131,7 +166,13 @@ def judge(frame: Frame, claims: Iterable[Claim]) -> list[Judged]:
 
 
 def observed(claim: Claim, holds: bool | None, reason: str) -> Judged:
-    """The verdict on a claim that has no seeds: a property of the methods themselves. None: nothing measured."""
+    """The verdict on a claim that has no seeds: a property of the methods themselves.
+
+    Args:
+        claim: What is claimed.
+        holds: Whether it does; None: nothing was measured.
+        reason: What was seen, in words.
+    """
     verdict = Verdict.UNDECIDED if holds is None else Verdict.HOLDS if holds else Verdict.DOES_NOT_HOLD
     return Judged(claim, [], math.nan, math.nan, verdict, reason)
 
@@ -173,7 +214,7 @@ def _measure(frame: Frame, claim: Claim) -> Judged:
 
 
 def _by_stratum(frame: Frame, metric: Metric, match: Sequence[str]) -> dict[Key, dict[Any, float]]:
-    """stratum -> seed -> mean over its runs; a seed that lacks one of the stratum's runs is left out.
+    """The mean over the runs of each seed, by stratum and seed; NaN where a seed lacks one of the stratum's runs.
 
     Repeats (see `replicates`) are averaged first, and count as one run.
     """
@@ -247,9 +288,13 @@ def _points_to(judged: Judged) -> bool:
 
 
 def deciding(claim: Claim, tested: Sequence[Comparison]) -> tuple[Comparison, float]:
-    """The comparison that the verdict rests on, of those that have a test, and the p-value of the whole.
+    """The comparison that the verdict rests on, and the p-value of the whole.
 
-    One is enough to refute a claim (to hold one of `apart`), and is corrected for their number; else it takes all.
+    One is enough to refute a claim (to hold one of `apart`), and is corrected for their number; otherwise it takes all.
+
+    Args:
+        claim: What is claimed.
+        tested: Its comparisons, each with a test.
     """
     ranked = sorted(tested, key=lambda c: c.test.p if c.test else math.nan)
     alone = [c for c in ranked if c.test and _supports(claim, c.test) == claim.apart]

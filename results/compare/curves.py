@@ -13,53 +13,76 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCKS, Metric, has_rows
 from batchlab.results.compare.replicates import Key, mixed_keys, replicate
-from batchlab.results.compare.stats import t_quantile
+from batchlab.results.compare.stats import Array, t_quantile
 from batchlab.results.store.runs import State
 
-Array = NDArray[np.float64]
 GRID = 300
 
 
 @dataclass(frozen=True)
 class Track:
-    """One run's rows: x strictly increasing, y as drawn (finite)."""
+    """One run's rows.
+
+    Attributes:
+        x: What the clock says, of shape (rows,), strictly increasing.
+        y: As drawn, of the same shape, finite.
+        state: How the run ended.
+        replicate: Shared by repeats.
+    """
 
     x: Array
     y: Array
     state: State
     replicate: Key = ()
-    """Shared by repeats."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The runs of one hue: the mean of those that are done, and the tracks of those that are not."""
+    """The runs of one hue: the mean of those that are done, and the tracks of those that are not.
+
+    Attributes:
+        value: The hue.
+        x: What the clock says, of shape (points,).
+        mean: Of the same shape, in the unit in which the metric is stored, as are `low` and `high`.
+        low: The lower end of the 95 % t interval; NaN for a single run.
+        high: The upper end.
+        n: Replicates: repeats count once.
+        lost: Runs that are not done.
+        diverged: How many of these diverged.
+    """
 
     value: Any
     x: Array
     mean: Array
     low: Array
-    """NaN for a single run, as is `high`."""
     high: Array
     n: int
-    """Replicates: repeats count once."""
     lost: list[Track]
     diverged: int
 
 
 def curves(frame: Frame, metric: Metric, clock: str, hue: str, *, log: bool) -> list[Curve]:
-    """One curve a value of `hue`, in the order of `Frame.values`.
+    """The curves of a metric over a clock.
 
-    metric: `NAME`, `min:NAME` (running minimum) or `max:NAME`. clock: samples, steps, epochs, gradients or
-    seconds. Raises ValueError for anything else.
+    Args:
+        frame: Runs in any state.
+        metric: `NAME`, `min:NAME` (running minimum) or `max:NAME`.
+        clock: One of `CLOCKS`.
+        hue: An axis, label or dotted configuration key.
+        log: Whether to average logarithms; values that are not positive are then left out.
+
+    Returns:
+        One curve per value of `hue` that has rows, in the order of `Frame.values`.
+
+    Raises:
+        ValueError: For another metric or clock.
     """
     if metric.reduce not in ("last", "min", "max") or metric.budget:
-        raise ValueError(f"{metric} is one number a run: plot NAME, min:NAME or max:NAME (running extremes)")
+        raise ValueError(f"{metric} is one number per run: plot NAME, min:NAME or max:NAME (running extremes)")
     if clock not in CLOCKS:
         raise ValueError(f"no x-axis {clock}: choose {', '.join(CLOCKS)}")
     values, valid = frame.column(metric.name)

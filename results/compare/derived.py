@@ -17,7 +17,12 @@ from batchlab.results.compare.frame import Frame, RunRow
 def known_by(frame: Frame, labels: Callable[[RunRow], Mapping[str, Any]]) -> Frame:
     """The same runs and rows, known by their seed and these labels alone.
 
-    What else differs between them (the learning rate that each seed was given by `tuned`) is then no matter of a table.
+    What else differs between them (the learning rate that each seed was given by `tuned`) then does not split or mix
+    the cells of a table.
+
+    Args:
+        frame: The runs.
+        labels: What each run is known by.
     """
     runs = [
         replace(run, config={"seed": run.value("seed")}, labels=dict(labels(run)), overrides={}) for run in frame.runs
@@ -28,7 +33,12 @@ def known_by(frame: Frame, labels: Callable[[RunRow], Mapping[str, Any]]) -> Fra
 def split(frame: Frame, column: str) -> Frame:
     """Every run as one run for each value of a column of texts, which becomes a label: `layer` of the layers' rows.
 
-    Values keep the order in which they first appear.
+    Args:
+        frame: The runs, with the column loaded.
+        column: Its name. Values keep the order in which they first appear.
+
+    Returns:
+        The parts as runs; none where no run has the column.
     """
     if column not in frame.table.column_names:
         return replace(frame, runs=[])
@@ -48,9 +58,11 @@ def split(frame: Frame, column: str) -> Frame:
 
 
 def numbers(items: Iterable[tuple[RunRow, Mapping[str, Any], Mapping[str, float]]]) -> Frame:
-    """A run of one row for each item: (whose seed and state it has, its labels, its numbers).
+    """A frame with a run of one row for each item.
 
-    Without numbers it is a run without rows.
+    Args:
+        items: Three things each: the run whose seed, state and declared quantities it has, its labels, and its
+            numbers by column. Without numbers it is a run without rows.
     """
     runs: list[RunRow] = []
     rows: list[dict[str, float]] = []

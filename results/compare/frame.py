@@ -29,13 +29,23 @@ NO_RUNS = "no runs match: see `batchlab status` for what is there, or loosen --w
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run in a frame: who it is, how it ended, and where its rows are."""
+    """A run in a frame: who it is, how it ended, and where its rows are.
+
+    Attributes:
+        run_id: Its identity.
+        state: How it ended, or what it is doing.
+        reason: One line that says why, where there is something to say.
+        info: The rest of `run.json`: versions, hardware, git, times, the quantities it declares.
+        config: Its configuration; empty where it never started.
+        labels: What its sweep calls it.
+        overrides: What its sweep changed, by dotted key.
+        rows: Its rows in `Frame.table`.
+    """
 
     run_id: str
     state: State
     reason: str | None
     info: dict[str, Any]
-    """The rest of `run.json`: versions, hardware, git, times."""
     config: dict[str, Any]
     labels: dict[str, Any]
     overrides: dict[str, str]
@@ -64,27 +74,35 @@ class RunRow:
         return str(value) if isinstance(value, list) else value
 
     def matches(self, conditions: dict[str, list[str]]) -> bool:
-        """Whether every axis has one of the values named for it."""
+        """Whether every axis has one of the values named for it.
+
+        Args:
+            conditions: By axis, values as a user types them: `1e-1` is 0.1, `null` is None.
+        """
         return all(any(_same(self.value(key), text) for text in texts) for key, texts in conditions.items())
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Runs and their rows. Cheap to narrow: `select` shares the rows."""
+    """Runs and their rows. Cheap to narrow: `select` shares the rows.
+
+    Attributes:
+        runs: The runs.
+        table: The rows of all runs, one after another; one column per metric.
+        names: Every column that some run has, whether it was loaded or not.
+        problems: One line per damaged file, which names the way out.
+        ordered: Whether the runs come in an order somebody chose (a sweep's).
+        reread: Reads another stream of the same runs; None for a frame that was computed.
+        measured: What was measured apart from the runs, for a paper that asks for it (`RunStore.measured`).
+    """
 
     runs: list[RunRow]
     table: pa.Table
-    """The rows of all runs, one after another; one column a metric."""
     names: frozenset[str]
-    """Every column that some run has, whether it was loaded or not."""
     problems: list[str]
-    """One line a damaged file, which names the way out."""
     ordered: bool = False
-    """Whether the runs come in an order somebody chose (a sweep's)."""
     reread: Callable[[str], Frame] | None = field(default=None, repr=False, compare=False)
-    """Reads another stream of the same runs; None for a frame that was computed."""
     measured: dict[str, Any] = field(default_factory=dict)
-    """What was measured apart from the runs, for a paper that asks for it (`RunStore.measured`)."""
 
     @cached_property
     def quantities(self) -> dict[str, Quantity]:
@@ -113,9 +131,14 @@ class Frame:
         return replace(read, runs=[replace(run, rows=rows.get(run.run_id, slice(0, 0))) for run in self.runs])
 
     def column(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """A metric over all rows, as float64, and where it was measured at all (NaN may be a measurement).
+        """A metric over all rows.
 
-        Raises ValueError, which lists what there is, for a name that no run has.
+        Returns:
+            Two arrays of shape (rows,): its values as float64, and whether it was measured at all. NaN may be a
+            measurement.
+
+        Raises:
+            ValueError: For a name that no run has, with those that there are; for a column without numbers.
         """
         if name not in self.table.column_names:
             if not self.runs:
@@ -135,7 +158,8 @@ class Frame:
     def values(self, key: str) -> list[Any]:
         """The values of an axis over these runs: numbers in order, a sweep's in its order, else by name.
 
-        Raises ValueError, which lists what there is, for a key that no run has.
+        Raises:
+            ValueError: For a key that no run has, with those that there are.
         """
         found = list(dict.fromkeys(run.value(key) for run in self.runs))
         known = [value for value in found if value != MISSING]
@@ -155,7 +179,11 @@ class Frame:
         return list(names)
 
     def to_pandas(self, *keys: str) -> pd.DataFrame:
-        """All rows as a DataFrame with the axes, labels, state and any further `keys` (`optimizer.lr`)."""
+        """All rows as a DataFrame, with the axes, labels and state of their runs.
+
+        Args:
+            *keys: Further columns, by dotted configuration key (`optimizer.lr`).
+        """
         import pandas as pd
 
         labels = dict.fromkeys(label for run in self.runs for label in run.labels)
@@ -173,7 +201,11 @@ class Frame:
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested configuration by dotted keys; lists become text."""
+    """A nested configuration by dotted keys; lists become text.
+
+    >>> flatten({"model": {"name": "resnet8", "widths": [16, 32]}, "seed": 0})
+    {'model.name': 'resnet8', 'model.widths': '[16, 32]', 'seed': 0}
+    """
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict):
@@ -184,7 +216,13 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """One line for a name that does not exist: the nearest ones, or the short ones of all that are there."""
+    """One line for a name that does not exist: the nearest ones, or the short ones of all that are there.
+
+    Args:
+        what: What it should be the name of (`axis`, `metric`).
+        name: What was asked for.
+        known: What there is.
+    """
     names = sorted(known)
     near = [key for key in names if key.endswith(f".{name}")] or difflib.get_close_matches(name, names, 2, 0.6)
     short = [key for key in names if "." not in key]

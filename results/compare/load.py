@@ -30,13 +30,22 @@ def load(
 ) -> Frame:
     """Load the rows of a store's runs, or of one sweep's.
 
-    where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE` on an axis, a label or a dotted configuration key;
-    all must hold. columns: the metrics to read (all). stream: metrics, steps or layers.
-
     A run whose files are damaged stays, in the state `damaged`; a line in `Frame.problems` names the file
     and the way out. Runs that are not over are read from their lines.
 
-    Raises ValueError for a condition that cannot be read or names an axis that no run has.
+    Args:
+        store: Where the runs are.
+        sweep: Only the runs of this sweep, with their labels and in its order.
+        where: Conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE` on an axis, a label or a dotted configuration key;
+            all must hold.
+        columns: The metrics to read; None: all.
+        stream: `metrics`, `steps` or `layers`.
+
+    Returns:
+        The runs that fulfil the conditions, and their rows.
+
+    Raises:
+        ValueError: For a sweep that is not there, or a condition that cannot be read or names an axis that no run has.
     """
     asked = [*where]
     conditions = parse_where(asked)
@@ -66,9 +75,20 @@ def load(
 
 
 def parse_where(where: Iterable[str], option: str = "--where") -> dict[str, list[str]]:
-    """`["optimizer=shb,nshb", "seed=0"]` as `{"optimizer": ["shb", "nshb"], "seed": ["0"]}`.
+    """Conditions as texts by axis.
 
-    option: what the user wrote them after, for the ValueError about one that cannot be read.
+    >>> parse_where(["optimizer=shb,nshb", "seed=0"])
+    {'optimizer': ['shb', 'nshb'], 'seed': ['0']}
+
+    Args:
+        where: `AXIS=VALUE` or `AXIS=VALUE,VALUE` each.
+        option: What the user wrote them after, for the message about one that cannot be read.
+
+    Returns:
+        The values that each axis may have.
+
+    Raises:
+        ValueError: For a condition of another form.
     """
     conditions: dict[str, list[str]] = {}
     for condition in where:

@@ -47,11 +47,15 @@ CLOCK_LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One number a run, aligned with `Frame.runs`; NaN where there is none."""
+    """One number per run of a frame.
+
+    Attributes:
+        values: Of shape (runs,), in the order of `Frame.runs`; NaN where a run gave no number.
+        missed: Of the same shape: the run has rows, but never reached the target.
+    """
 
     values: NDArray[np.float64]
     missed: NDArray[np.bool_]
-    """The run has rows, but never reached the target."""
 
 
 _GRAMMAR = re.compile(
@@ -64,24 +68,35 @@ _GRAMMAR = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A way to take one number from a run's rows; `Metric.parse` reads the grammar of this module."""
+    """A way to take one number from a run's rows; `Metric.parse` reads the grammar of this module.
+
+    Attributes:
+        name: The column.
+        reduce: `last`, `min`, `max` or `mean` of its rows, or a clock: how much of it until the target.
+        sign: Of the target, `>=` or `<=`; empty without one.
+        target: In the column's own unit: an accuracy of 90 % is 0.9.
+        budget: The clock by which only rows within `limit` count; empty: all rows.
+        limit: How much of that clock.
+        declared: What the runs of a frame say of the column, see `of`; None: the registry is asked.
+    """
 
     name: str
     reduce: str = "last"
-    """last, min, max, mean, or a clock: how much of it until the target."""
     sign: str = ""
     target: float = 0.0
     budget: str = ""
     limit: float = 0.0
     declared: Quantity | None = field(default=None, compare=False, repr=False)
-    """What the runs of a frame say of the column, see `of`; None: the registry is asked."""
 
     @classmethod
     def parse(cls, text: str) -> Metric:
-        """Read a metric. ValueError, which shows the grammar, when it is none.
+        """Read a metric.
 
         >>> Metric.parse("samples_to:test_accuracy>=0.9").columns
         ('test_accuracy', 'samples')
+
+        Raises:
+            ValueError: When it is none; the message shows the grammar.
         """
         match = _GRAMMAR.fullmatch(text.replace(" ", ""))
         to = bool(match and match["clock"])
@@ -163,7 +178,11 @@ class Metric:
         return f"{self.label} [{unit}]" if unit else self.label
 
     def measure(self, frame: Frame) -> Measured:
-        """One number a run of the frame. Raises ValueError for a column that no run has."""
+        """One number per run of the frame.
+
+        Raises:
+            ValueError: For a column that no run has.
+        """
         bound = self.of(frame)
         values, valid = frame.column(self.name)
         clock = frame.column(CLOCKS[self.reduce])[0] if self.reduce in CLOCKS else None
@@ -189,9 +208,14 @@ class Metric:
         return Measured(out, missed)
 
     def _within(self, own: NDArray[np.float64], spent: NDArray[np.float64]) -> float:
-        """Reduced over the rows within the budget; last, min and max run on to the budget towards the row after it.
+        """Reduced over the rows within the budget, and interpolated from the last of them to the budget itself.
 
-        Else runs that are evaluated at other places would be compared at other places.
+        Otherwise runs that are evaluated at different places would be compared at different places. A mean is not
+        interpolated.
+
+        Args:
+            own: The column's values, of shape (rows,).
+            spent: How much of the budget's clock they were measured at, ascending, of the same shape.
         """
         inside = int(np.searchsorted(spent, self.limit * ROUNDED_UP, "right"))
         if inside == 0:
@@ -217,7 +241,15 @@ _REDUCTIONS: dict[str, Callable[[NDArray[np.float64]], float]] = {
 
 
 def budgets(frame: Frame, clock: str) -> dict[str, float]:
-    """How much of a clock each run spent in all, by run id; runs without rows are left out."""
+    """How much of a clock each run spent in all.
+
+    Args:
+        frame: Runs with rows or without.
+        clock: One of `CLOCKS`.
+
+    Returns:
+        The amount by run id; runs without rows are left out.
+    """
     column, _ = frame.column(CLOCKS[clock])
     return {run.run_id: float(column[run.rows][-1]) for run in frame.runs if has_rows(run)}
 

@@ -16,6 +16,7 @@ from batchlab.results.store.runs import State
 from batchlab.results.words import count, listing
 
 Key = tuple[Any, ...]
+"""The values of several keys: a row or column of a table, a cell, a stratum, what repeats share."""
 IRRELEVANT = (*NEUTRAL, *RECORDING, "seed")
 """What may differ between runs without it making two methods. Not `nproc`: BatchNorm sees a rank's share of a batch."""
 NAMED = 6
@@ -30,7 +31,11 @@ def replicate(run: RunRow, mixed: Sequence[str]) -> Key:
 def mixed_keys(groups: Iterable[Sequence[RunRow]]) -> list[str]:
     """Configuration keys, beside the seed, that differ between runs of one group.
 
-    A choice of a group (optimizer) stands for all the keys that come with it.
+    Args:
+        groups: Runs that are put together: of a cell, a line, a side.
+
+    Returns:
+        Dotted keys. A choice (`optimizer`) stands for all the keys that come with it.
     """
     found: dict[str, None] = {}
     for group in groups:
@@ -51,9 +56,15 @@ def mixed_keys(groups: Iterable[Sequence[RunRow]]) -> list[str]:
 
 
 def mixed_note(what: str, mixed: Sequence[str], options: str = "") -> list[str]:
-    """`cells mix runs that differ in nproc: add it to --rows, or use --where`; nothing where nothing is mixed.
+    """What to say of keys that are mixed; nothing where nothing is.
 
-    options: where a user would add them; none where that is not for the reader to do.
+    >>> mixed_note("cells", ["nproc"], "--rows")
+    ['cells mix runs that differ in nproc: add it to --rows, or use --where']
+
+    Args:
+        what: What puts runs together: cells, lines, panels.
+        mixed: The keys, see `mixed_keys`.
+        options: Where a user would add them; none where that is not for the reader to do.
     """
     if not mixed:
         return []

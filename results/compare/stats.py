@@ -22,20 +22,37 @@ ALPHA = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A sample in five numbers; what needs more values than there are is NaN."""
+    """A sample in five numbers; what needs more values than there are is NaN.
+
+    Attributes:
+        n: How many values.
+        mean: Their mean.
+        std: Sample standard deviation (n - 1).
+        low: Lower end of the t interval of the mean.
+        high: Upper end.
+    """
 
     n: int
     mean: float
     std: float
-    """Sample standard deviation (n - 1)."""
     low: float
     high: float
-    """Ends of the t interval of the mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """A t-test of a mean difference: estimate, interval, and the p-value of `difference = hypothesis`."""
+    """A t-test of a mean difference.
+
+    Attributes:
+        n: Pairs; of an unpaired test the size of the smaller sample.
+        difference: The estimate.
+        low: Lower end of its t interval.
+        high: Upper end.
+        t: The statistic.
+        df: Its degrees of freedom.
+        p: Two-sided, of `difference = hypothesis`.
+        paired: Whether values were paired.
+    """
 
     n: int
     difference: float
@@ -51,6 +68,10 @@ def summarize(values: ArrayLike, level: float = LEVEL) -> Summary:
     """n, mean, standard deviation (n - 1) and the Student t interval of the mean.
 
     The interval is NaN for n = 1: one run says nothing about its spread.
+
+    Args:
+        values: Of shape (n,), finite; n may be 0.
+        level: Of the interval.
     """
     sample = np.asarray(values, dtype=float)
     n = len(sample)
@@ -70,12 +91,21 @@ def t_quantile(df: float, level: float = LEVEL) -> float:
 
 
 def paired_test(a: ArrayLike, b: ArrayLike, hypothesis: float = 0.0, level: float = LEVEL) -> Test:
-    """Student's paired t-test of mean(a - b) = hypothesis, two-sided; a and b aligned, at least 2 pairs.
+    """Student's paired t-test of mean(a - b) = hypothesis, two-sided.
 
     Equal differences have no spread to go by. Where a and b each are the same in every pair, they do not depend on
     the seed: the differences are taken at their word, and p is 1 where they equal the hypothesis, else 0. Where they
     vary, the ties come of a coarse scale (accuracies are multiples of one image): the spread is then at least that of
     rounding to it, the scale being the least step between the values.
+
+    Args:
+        a: Of shape (n,), n at least 2.
+        b: Of the same shape, in the same order.
+        hypothesis: The difference that is tested.
+        level: Of the interval.
+
+    Raises:
+        ValueError: For fewer than 2 pairs.
     """
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     differences = first - second
@@ -96,11 +126,20 @@ def paired_test(a: ArrayLike, b: ArrayLike, hypothesis: float = 0.0, level: floa
 def welch_test(a: ArrayLike, b: ArrayLike, hypothesis: float = 0.0, level: float = LEVEL) -> Test:
     """Welch's t-test of mean(a) - mean(b) = hypothesis, two-sided, variances not assumed equal.
 
-    Degrees of freedom by Welch and Satterthwaite. Needs at least 2 values a side.
+    Degrees of freedom by Welch and Satterthwaite.
+
+    Args:
+        a: Of shape (n,), n at least 2.
+        b: Of shape (m,), m at least 2.
+        hypothesis: The difference that is tested.
+        level: Of the interval.
+
+    Raises:
+        ValueError: For fewer than 2 values on either side.
     """
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if min(len(first), len(second)) < 2:
-        raise ValueError("Welch's test needs at least 2 values a side: run more seeds")
+        raise ValueError("Welch's test needs at least 2 values on each side: run more seeds")
     va, vb = float(first.var(ddof=1)) / len(first), float(second.var(ddof=1)) / len(second)
     spread = va**2 / (len(first) - 1) + vb**2 / (len(second) - 1)
     df = (va + vb) ** 2 / spread if spread > 0 else len(first) + len(second) - 2
@@ -123,9 +162,15 @@ def _t_test(
 
 
 def compare(a: Mapping[Any, float], b: Mapping[Any, float], hypothesis: float = 0.0) -> Test | None:
-    """Test mean(a) - mean(b): paired over the keys (seeds) both have; Welch when no two keys are shared.
+    """Test mean(a) - mean(b): paired over the keys that both have, Welch's test where they share none.
 
-    None where there are too few values for either.
+    Args:
+        a: Values by key, such as the seed.
+        b: The same of the other side.
+        hypothesis: The difference that is tested.
+
+    Returns:
+        None where there are too few values for either test, or a single pair.
     """
     shared = [key for key in a if key in b]
     if len(shared) >= 2:
@@ -136,7 +181,17 @@ def compare(a: Mapping[Any, float], b: Mapping[Any, float], hypothesis: float = 
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment (Holm, 1979): controls the chance of any false rejection in the family."""
+    """Holm's step-down adjustment (Holm, 1979): controls the chance of any false rejection in the family.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+
+    Args:
+        p_values: Of the family, no NaN.
+
+    Returns:
+        The adjusted ones, in the same order.
+    """
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted = [0.0] * len(p_values)
     running = 0.0
@@ -147,7 +202,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def interquartile_mean(strata: Sequence[ArrayLike]) -> float:
-    """Mean of the middle half of all values of all strata (25 % trimmed from each end, rounded down)."""
+    """Mean of the middle half of all values: 25 % of them, rounded down, are left out at each end.
+
+    The report does not show it yet.
+
+    Args:
+        strata: The values of each task, of any length.
+    """
     values = np.sort(np.concatenate([np.asarray(stratum, dtype=float) for stratum in strata]))
     cut = len(values) // 4
     return float(values[cut : len(values) - cut].mean())
@@ -163,8 +224,18 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile interval of `statistic` under the stratified bootstrap (Agarwal et al., NeurIPS 2021).
 
-    strata: the values of each task, resampled with replacement within the task, so that every resample has
-    as many runs of every task as the data.
+    The report does not show it yet.
+
+    Args:
+        strata: The values of each task, resampled with replacement within the task, so that every resample has
+            as many runs of every task as the data.
+        statistic: What the interval is of.
+        repetitions: How many resamples.
+        level: Of the interval.
+        seed: Of the resampling.
+
+    Returns:
+        The lower and the upper end.
     """
     samples = [np.asarray(stratum, dtype=float) for stratum in strata]
     generator = np.random.default_rng(seed)
@@ -174,11 +245,20 @@ def bootstrap_interval(
 
 
 def performance_profile(costs: Mapping[str, ArrayLike], ratios: ArrayLike) -> dict[str, Array]:
-    """Share of problems each solver solves within a ratio of the best (Dolan and More, 2002).
+    """Share of problems each solver solves within a ratio of the best (Dolan and Moré, 2002).
 
-    costs: per solver, one cost a problem in the same order; inf or NaN where it did not solve the problem.
-    ratios: shape (r,), each at least 1. Returns per solver an array of shape (r,). A problem that nobody
-    solves counts against everybody.
+    A problem that nobody solves counts against everybody. The report does not show profiles yet.
+
+    Args:
+        costs: For each solver one cost per problem, of shape (problems,), positive, in the same order; inf or NaN
+            where it did not solve the problem.
+        ratios: Of shape (r,), each at least 1.
+
+    Returns:
+        For each solver an array of shape (r,), of shares from 0 to 1.
+
+    Raises:
+        ValueError: For a cost that is not positive.
     """
     table = np.stack([np.asarray(cost, dtype=float) for cost in costs.values()])
     table = np.where(np.isnan(table), np.inf, table)

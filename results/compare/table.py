@@ -25,15 +25,21 @@ from batchlab.results.store.runs import RunStore, State
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Runs of a cell that gave no number, by reason."""
+    """Runs of a cell that gave no number, by reason.
+
+    Attributes:
+        diverged: Their loss became infinite or NaN.
+        failed: Or damaged.
+        unfinished: Pending, running, interrupted or crashed.
+        missed: Done, but never reached the target.
+        unmeasured: Done, but without a number of this metric.
+    """
 
     diverged: int = 0
     failed: int = 0
     unfinished: int = 0
     missed: int = 0
-    """Done, but never reached the target."""
     unmeasured: int = 0
-    """Done, but without a number of this metric."""
 
     @property
     def total(self) -> int:
@@ -43,17 +49,27 @@ class Losses:
 
 @dataclass(frozen=True)
 class Cell:
-    """One metric of the runs that agree on the table's axes."""
+    """One metric of the runs that agree on the table's axes.
+
+    Attributes:
+        row: Their values on the axes of the rows.
+        col: And on those of the columns.
+        metric: The metric.
+        values: By what is paired (`replicate`): the seed, and whatever else varies inside cells. Means over repeats,
+            in the unit in which the metric is stored.
+        losses: Runs that gave no number.
+        best: Whether it is the best of its column, or not told apart from the best.
+        test: Against the baseline.
+        p_holm: The test's p-value, corrected over all cells of the metric.
+    """
 
     row: Key
     col: Key
     metric: Metric
     values: dict[Key, float]
-    """By what is paired (`replicate`): the seed, and whatever else varies inside cells. Means over repeats."""
     losses: Losses
     best: bool = False
     test: Test | None = None
-    """Against the baseline."""
     p_holm: float = math.nan
 
     @property
@@ -64,7 +80,21 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A comparison; `show.table_sheet` makes it printable."""
+    """A comparison; `show.table_sheet` makes it printable.
+
+    Attributes:
+        title: What it compares.
+        row_axes: The axes of the rows.
+        col_axes: Those of the columns; may be empty.
+        rows: Their values, one key per row, in order.
+        cols: One key per column; a single empty one without axes.
+        metrics: What is shown in each column.
+        cells: By row, column and metric; only those that have runs.
+        baseline: By axis the value that every other cell is tested against; empty: no tests.
+        mixed: Keys beside the seed that vary inside a cell.
+        unplaced: Runs that have no value on some axis of the table.
+        notes: What to know before reading it.
+    """
 
     title: str
     row_axes: tuple[str, ...]
@@ -75,9 +105,7 @@ class Table:
     cells: dict[tuple[Key, Key, Metric], Cell]
     baseline: dict[str, Any]
     mixed: list[str]
-    """Keys beside the seed that vary inside a cell."""
     unplaced: int = 0
-    """Runs that have no value on some axis of the table."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -94,9 +122,18 @@ def load_table(
 ) -> Table:
     """Load what a table needs and build it: what `batchlab table` prints.
 
-    rows, cols: axes, labels or dotted configuration keys. metrics: in the grammar of `metrics`. baseline:
-    `AXIS=VALUE` (or several with commas between), which every other cell is tested against.
-    Raises ValueError, with the way out, for an axis, metric or baseline that no run has.
+    Args:
+        store: Where the runs are.
+        rows: Axes, labels or dotted configuration keys.
+        cols: The same for the columns.
+        metrics: In the grammar of `metrics`.
+        where: Conditions `AXIS=VALUE`, as for `load`.
+        baseline: `AXIS=VALUE` (or several with commas between), which every other cell is tested against.
+        sweep: Only the runs of this sweep.
+        title: Instead of one made from metrics and axes.
+
+    Raises:
+        ValueError: With the way out, for an axis, metric or baseline that no run has.
     """
     parsed = [Metric.parse(metric) for metric in metrics]
     frame = load(store, sweep, where=where, columns=columns_of(parsed))
@@ -112,7 +149,19 @@ def build_table(
     baseline: str | None = None,
     title: str = "",
 ) -> Table:
-    """A table of the runs of a frame; see `load_table`."""
+    """A table of runs that are loaded already.
+
+    Args:
+        frame: The runs, with the columns of the metrics.
+        rows: Axes, labels or dotted configuration keys, as for `load_table`.
+        cols: The same for the columns.
+        metrics: What is shown of each cell.
+        baseline: `AXIS=VALUE`, which every other cell is tested against.
+        title: Instead of one made from metrics and axes.
+
+    Raises:
+        ValueError: With the way out, for an axis, metric or baseline that no run has.
+    """
     row_axes, col_axes = tuple(rows), tuple(cols)
     metrics = [metric.of(frame) for metric in metrics]
     if any(run.config for run in frame.runs):

@@ -16,7 +16,12 @@ TONES: dict[Verdict, Any] = {Verdict.HOLDS: "good", Verdict.DOES_NOT_HOLD: "bad"
 
 
 def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
-    """Claims with what was measured and the verdict, in any format."""
+    """Claims with what was measured and the verdict, a row each.
+
+    Args:
+        judged: The verdicts; a text that repeats the row above is left blank.
+        title: Of the sheet.
+    """
     columns = [Column((name,)) for name in ("claim", "read at", "measured", "effect [95 %]")]
     columns += [Column(("p",), "right"), Column(("n",), "right"), Column(("verdict",))]
     rows, records, before = [], [], ""
@@ -39,7 +44,7 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
         )
         records += [_record(item, c) for c in item.comparisons] or [_record(item, None)]
     notes = [
-        "rule: one difference a seed, paired t-test, two-sided, Holm over the claims of one reading; "
+        "rule: one difference per seed, paired t-test, two-sided, Holm over the claims of one reading; "
         f"a verdict needs p < {ALPHA}, against every rival it names"
     ]
     margins = sorted({item.claim.margin for item in judged})
@@ -48,7 +53,7 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
 
 
 def _shown(item: Judged) -> list[Comparison]:
-    """What there is room for: of strata that were compared one by one the one that decides."""
+    """What there is room for: of strata that were compared one by one, only the one that decides."""
     tested = [c for c in item.comparisons if c.test]
     return [deciding(item.claim, tested)[0]] if item.claim.distance and tested else item.comparisons
 

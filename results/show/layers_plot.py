@@ -1,4 +1,4 @@
-"""Figures of what each layer did over a run: a row of colours a layer, from the rows of layers.parquet."""
+"""Figures of what each layer did over a run: one row of colours per layer, from the rows of layers.parquet."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from batchlab.results.compare.curves import by_hue, curves
 from batchlab.results.compare.derived import split
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.replicates import mixed_keys, mixed_note, repeats_note
+from batchlab.results.compare.stats import Array
 from batchlab.results.show.plot import GREY, INK, Drawing
 
 if TYPE_CHECKING:
@@ -21,20 +21,26 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
-Array = NDArray[np.float64]
 NAMES = 40
-"""Layers that are named at the side; of more, every so many."""
+"""How many layers are named at the side; of more, only every second, third, ... is."""
 
 
 @dataclass(frozen=True)
 class Layers(Drawing):
     """Layers from the input down, one above the other, against samples or steps; colour is the metric.
 
-    A column of panels a metric, a row of them a value of `panel`; means over the runs of a panel that are done.
+    One column of panels per metric, and one row of them per value of `panel`; means over the runs of a panel that are
+    done.
+
+    Attributes:
+        frame: Runs with the rows of their stream `layers`.
+        metrics: What the colours are.
+        panel: An axis, label or dotted configuration key; None: all runs in one panel.
+        clock: What is on the x-axis, one of `CLOCKS`.
+        title: Instead of one made from the metrics.
     """
 
     frame: Frame
-    """Of the stream `layers`."""
     metrics: tuple[Metric, ...]
     panel: str | None = None
     clock: str = "samples"
@@ -51,7 +57,7 @@ class Layers(Drawing):
 
     @property
     def wide(self) -> bool:
-        """Not with a single column."""
+        """Unless it has a single column."""
         return len(self.metrics) > 1
 
     @property
@@ -65,7 +71,11 @@ class Layers(Drawing):
         return [*mixed_note("panels", mixed, options), *repeats_note(groups, mixed)]
 
     def figure(self) -> Figure:
-        """Draw it."""
+        """Draw it (matplotlib, no display needed).
+
+        Raises:
+            ValueError: When no run that is done has rows of its layers.
+        """
         from matplotlib.figure import Figure
 
         parts = split(self.frame, "layer") if self.drawable else None
@@ -103,7 +113,14 @@ class Layers(Drawing):
 
 @dataclass(frozen=True)
 class _Grid:
-    """What one panel shows: z, shape (layers, x), over x, strictly increasing."""
+    """What one panel shows.
+
+    Attributes:
+        layers: Their names, from the input down.
+        x: What the clock says, of shape (points,), strictly increasing.
+        z: The metric as shown, of shape (layers, points).
+        runs: How many runs it is the mean of.
+    """
 
     layers: Sequence[Any]
     x: Array

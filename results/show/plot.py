@@ -1,7 +1,7 @@
-"""Figures: a metric against samples, steps, epochs, gradients or training time, a line a method.
+"""Figures: a metric against samples, steps, epochs, gradients or training time, one line per method.
 
-Lines are means over seeds with a 95 % band (see `curves`); runs that diverged are drawn thin up to their end, a
-cross, because a mean without them would hide them. PNG, SVG or PDF by the file's suffix.
+Lines are means over seeds with a 95 % band (see `curves`). A run that diverged is drawn as a thin line that ends in a
+cross, because the mean, which leaves it out, would hide it. PNG, SVG or PDF by the file's suffix.
 """
 
 from __future__ import annotations
@@ -52,15 +52,29 @@ class Drawing(ABC):
 
     @property
     def notes(self) -> list[str]:
-        """What to know before reading it, a line each."""
+        """What to know before reading it, one line each."""
         return []
 
     @abstractmethod
     def figure(self) -> Figure:
-        """Draw it (matplotlib, no display needed). ValueError when there is nothing to draw."""
+        """Draw it (matplotlib, no display needed).
+
+        Raises:
+            ValueError: When there is nothing to draw.
+        """
 
     def save(self, path: Path) -> Path:
-        """Write it as PNG (200 dpi), SVG or PDF by the suffix. ValueError for another suffix."""
+        """Write it as PNG (200 dpi), SVG or PDF, by the suffix.
+
+        Args:
+            path: The file; its folders are made.
+
+        Returns:
+            The same path.
+
+        Raises:
+            ValueError: For another suffix, a file that cannot be written, or when there is nothing to draw.
+        """
         if path.suffix.lower() not in SUFFIXES:
             raise ValueError(f"{path}: a plot is a {', '.join(SUFFIXES)} file")
         figure = self.figure()
@@ -73,7 +87,11 @@ class Drawing(ABC):
         return path
 
     def svg(self) -> str:
-        """As an SVG element for HTML: no background, text in the page's colour, so that it works in the dark."""
+        """As an SVG element for HTML: no background, text in the page's colour, so that it works on dark pages.
+
+        Raises:
+            ValueError: When there is nothing to draw.
+        """
         file = io.StringIO()
         with _style():
             self.figure().savefig(file, format="svg", transparent=True)
@@ -87,7 +105,17 @@ class Drawing(ABC):
 
 @dataclass(frozen=True)
 class Plot(Drawing):
-    """A panel a clock, and a row of panels a value of `panel`."""
+    """A metric over one clock or several: one panel per clock, and one row of panels per value of `panel`.
+
+    Attributes:
+        frame: The runs, with the columns of metric and clocks.
+        metric: `NAME`, `min:NAME` or `max:NAME`, see `curves`.
+        clocks: What is on the x-axes, of `CLOCKS`.
+        hue: An axis, label or dotted configuration key: one line per value. Of two with a comma between the first
+            is the colour, the second the dash.
+        panel: Another one; None: a single row of panels.
+        title: Instead of one made from metric and hue.
+    """
 
     frame: Frame
     metric: Metric
@@ -106,7 +134,7 @@ class Plot(Drawing):
 
     @property
     def wide(self) -> bool:
-        """Not with a single panel a row."""
+        """Unless it has a single panel per row."""
         return len(self.clocks) > 1
 
     @property
@@ -124,12 +152,16 @@ class Plot(Drawing):
         return [runs for part in self._frames() for runs in by_hue(part, self.hue).values()]
 
     def _frames(self) -> list[Frame]:
-        """One a row of panels."""
+        """One frame per row of panels."""
         values = self.frame.values(self.panel) if self.panel else [None]
         return [self.frame.where(**{self.panel: value}) if self.panel else self.frame for value in values]
 
     def figure(self) -> Figure:
-        """Draw it (matplotlib, no display needed). ValueError when there is nothing to draw."""
+        """Draw it (matplotlib, no display needed).
+
+        Raises:
+            ValueError: When no run has a row of the metric, or for an axis that no run has.
+        """
         from matplotlib.figure import Figure
 
         values = self.frame.values(self.panel) if self.panel else [None]
@@ -257,7 +289,7 @@ def _cycle(options: Sequence[Any], i: int) -> Any:
 
 
 def _limits(axes: Axes, lines: Sequence[Curve], known: Quantity, *, log: bool) -> None:
-    """Room for all the means and most of the bands: at n = 2 a band alone would fill the page."""
+    """Room for all the means and most of the bands: at n = 2 a band alone would take up the whole height."""
     drawn = [part for line in lines for part in (line.mean, *(track.y for track in line.lost)) if len(part)]
     if not drawn:
         return

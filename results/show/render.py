@@ -12,19 +12,25 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from batchlab.results.show.sheet import Sheet, Text
+from batchlab.results.show.sheet import Format, Sheet, Text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-FORMATS = ("rich", "markdown", "latex", "csv", "html")
+FORMATS = tuple(map(str, Format))
 
 
 def render(sheet: Sheet, format: str = "rich", *, color: bool = False, width: int | None = None) -> str:
     """A sheet as text.
 
-    format: one of `FORMATS`. color, width: for rich only; without a width nothing is wrapped.
-    Raises ValueError for another format.
+    Args:
+        sheet: What to render.
+        format: One of `FORMATS`.
+        color: Whether to use a terminal's colours; of rich only.
+        width: In characters, of rich only; without one nothing is wrapped.
+
+    Raises:
+        ValueError: For another format.
     """
     if format == "rich":
         from rich.console import Console
@@ -39,7 +45,15 @@ def render(sheet: Sheet, format: str = "rich", *, color: bool = False, width: in
 
 
 def print_sheets(sheets: Iterable[Sheet], format: str = "rich") -> None:
-    """Print sheets to the standard output; rich uses the terminal's colours and width."""
+    """Print sheets to the standard output.
+
+    Args:
+        sheets: In reading order.
+        format: One of `FORMATS`; rich uses the terminal's colours and width.
+
+    Raises:
+        ValueError: For another format.
+    """
     from rich.console import Console
 
     for i, sheet in enumerate(sheets):
@@ -60,7 +74,7 @@ def print_rich(sheet: Sheet, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text as RichText
 
-    plain = not console.is_terminal  # no bold there: a star stands in
+    plain = not console.is_terminal  # no bold there: a star instead
     tones = {"": "", "good": "green", "bad": "red", "dim": "dim"}
     console.print(RichText(sheet.title, "bold"))  # not the table's title: that would be wrapped to a narrow table
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -146,7 +160,7 @@ def latex(sheet: Sheet) -> str:
 
 
 def to_csv(sheet: Sheet) -> str:
-    """The sheet's records: tidy, unrounded, one line a cell; an empty field where there is no number."""
+    """The sheet's records: tidy, unrounded, one line per cell; an empty field where there is no number."""
     file = io.StringIO()
     names = list(dict.fromkeys(name for record in sheet.records for name in record))
     if not names:

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Literal
+
+
+class Format(StrEnum):
+    """What a sheet can be printed as (`render`)."""
+
+    RICH = "rich"
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+    CSV = "csv"
+    HTML = "html"
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One cell: its text, whether it stands out, a smaller line beneath, and a tone."""
+    """One cell.
+
+    Attributes:
+        text: What it says.
+        bold: Whether it stands out.
+        detail: A smaller line beneath.
+        tone: `good`, `bad`, `dim` or none: its colour.
+    """
 
     text: str
     bold: bool = False
@@ -19,7 +37,12 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column's header, from the outermost level in, and its alignment."""
+    """A column.
+
+    Attributes:
+        header: Its titles, from the outermost level to the innermost; neighbours share equal outer ones.
+        align: Of its cells.
+    """
 
     header: tuple[str, ...]
     align: Literal["left", "right"] = "left"
@@ -27,16 +50,23 @@ class Column:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table ready to be rendered (`render.render`)."""
+    """A table ready to be rendered (`render.render`).
+
+    Attributes:
+        title: Above it.
+        columns: Headers and alignment.
+        rows: One cell per column each.
+        notes: Below it: how to read it.
+        records: The same content for machines, one record per cell: what CSV is made of.
+        empty: Said in place of rows where there are none.
+    """
 
     title: str
     columns: list[Column]
     rows: list[list[Text]]
     notes: list[str] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
-    """The same content for machines, one record a cell: what CSV is made of."""
     empty: str = "nothing to show"
-    """Said in place of rows where there are none."""
 
 
 def decimals(spread: float, value: float) -> int:
@@ -53,6 +83,10 @@ def number(value: float, places: int) -> str:
 
     >>> number(91.234, 1), number(0.00000123, 8), number(float("inf"), 2), number(1234567.0, -1), number(4e33, 0)
     ('91.2', '1.23e-06', '∞', '1,234,567', '4.00e+33')
+
+    Args:
+        value: Any, NaN and infinities too.
+        places: Decimal places; none where that is negative.
     """
     if math.isnan(value):
         return "–"
@@ -67,10 +101,15 @@ def number(value: float, places: int) -> str:
 
 
 def uncertain(value: float, spread: float, places: int | None = None) -> str:
-    """`mean ± std`, rounded by the uncertainty: two digits of `spread`. Only `value` where it is NaN.
+    """`mean ± std`, rounded by the uncertainty.
 
     >>> uncertain(91.2345, 0.1234), uncertain(0.5, float("nan")), uncertain(123456.0, 2345.0)
     ('91.23 ± 0.12', '0.5000', '123,456 ± 2,345')
+
+    Args:
+        value: The mean.
+        spread: The uncertainty; where it is NaN only the value is shown.
+        places: Decimal places; None: as many as show two digits of `spread`.
     """
     places = decimals(spread, value) if places is None else places
     text = number(value, places)

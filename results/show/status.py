@@ -27,7 +27,16 @@ LEFT = (State.PENDING, State.INTERRUPTED, State.CRASHED)
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One run's line."""
+    """How one run stands.
+
+    Attributes:
+        run_id: Its identity.
+        state: What it is doing, or how it ended.
+        reason: One line that says why, where there is something to say.
+        labels: What its sweep calls it.
+        overrides: What its sweep changed.
+        progress: What a running run says of itself (`Run.write_progress`).
+    """
 
     run_id: str
     state: State
@@ -35,12 +44,17 @@ class RunStatus:
     labels: dict[str, Any]
     overrides: list[str]
     progress: dict[str, Any]
-    """What a running run says of itself (`Run.write_progress`)."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """How the runs of a store, or of one sweep, stand."""
+    """How the runs of a store, or of one sweep, stand.
+
+    Attributes:
+        runs: The runs, in the sweep's order.
+        sweep: Its name; None: all runs of the store.
+        root: The store's folder.
+    """
 
     runs: list[RunStatus]
     sweep: str | None
@@ -68,7 +82,11 @@ class Status:
         return count(self.total, "run") + (f": {listing(states)}" if states else "")
 
     def sheets(self, every: bool = False) -> list[Sheet]:
-        """The counts, and a line for each run that is not simply done (`every`: for each run)."""
+        """The counts, and one row for each run that is neither done nor pending.
+
+        Args:
+            every: Whether every run has a row.
+        """
         title = f"sweep {self.sweep}" if self.sweep else self.root
         shown = [run for run in self.runs if every or run.state not in (State.DONE, State.PENDING)]
         rows = [
@@ -105,9 +123,14 @@ class Status:
 
 
 def read_status(store: RunStore, sweep: str | None = None) -> Status:
-    """How every run of the store stands (those of its sweeps that never started too), or of one sweep in its order.
+    """How every run of a store stands, or of one sweep.
 
-    Raises ValueError for a sweep that is not there.
+    Args:
+        store: Where the runs are. Those of its sweeps that never started are counted too.
+        sweep: Only the runs of this sweep, in its order.
+
+    Raises:
+        ValueError: For a sweep that is not there.
     """
     entries = _entries(store, sweep)
     chosen = {} if sweep else {run.run_id: run for run in store.runs()}

@@ -17,7 +17,7 @@ WORDS = {
     "diverged": "diverged",
     "failed": "failed",
     "unfinished": "unfinished",
-    "missed": "never there",
+    "missed": "never reached the target",
     "unmeasured": "not measured",
 }
 
@@ -55,7 +55,7 @@ def table_sheet(table: Table) -> Sheet:
 
 
 def _stub(row: Key, before: Key) -> list[Text]:
-    """Row headers; what repeats the line above is left blank."""
+    """Row headers; what repeats the row above is left blank."""
     texts, same = [], True
     for i, value in enumerate(row):
         same = same and i < len(before) - 1 and before[i] == value
@@ -64,7 +64,7 @@ def _stub(row: Key, before: Key) -> list[Text]:
 
 
 def _places(table: Table, metric: Metric) -> int | None:
-    """One number of decimals a metric, so that columns align; None where magnitudes differ too much."""
+    """Decimal places of a metric, the same in every cell so that columns align; None where magnitudes differ a lot."""
     scale = metric.quantity.scale
     shown = [cell.summary for cell in table.cells.values() if cell.metric == metric and cell.values]
     means = [abs(s.mean * scale) for s in shown if math.isfinite(s.mean) and s.mean != 0]
@@ -108,7 +108,7 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
     if sizes:
         notes = [f"mean ± standard deviation over n = {max(sizes)} runs{unless}; brackets: 95 % t interval"]
     if sizes == {1}:
-        notes = ["one run a cell: no spread, no interval, no test; add seeds before believing a difference"]
+        notes = ["one run per cell: no spread, no interval, no test; add seeds before believing a difference"]
     if any(cell.best for cell in table.cells.values()):
         notes.append(
             "bold: the best of its column, and all that a paired t-test at 5 % (each by itself) does not tell apart "

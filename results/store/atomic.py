@@ -13,7 +13,12 @@ def replace(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, put it on disk, then rename it to `path`.
 
     A reader sees the old or the new content whatever happens in between, power loss included. The temporary
-    name holds the process id, so that two writers do not share one.
+    name holds the process id, so that two writers do not share one. What `write` raises is raised, and nothing is left
+    behind.
+
+    Args:
+        path: The file to replace; it need not exist yet, its folder must.
+        write: Is given the temporary file's path and writes it.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -32,7 +37,13 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def replace_json(path: Path, value: Any, *, durable: bool = True) -> None:
-    """Write `value` as JSON to `path`; without fsync when not `durable` (progress, rewritten often)."""
+    """Write `value` as JSON to `path` by `replace`.
+
+    Args:
+        path: The file to replace.
+        value: What `json` can write, and what `plain` makes of the rest.
+        durable: Whether to wait until it is on disk. Not so for progress, which is rewritten often.
+    """
     text = json.dumps(value, indent=1, default=plain) + "\n"
     if durable:
         replace_text(path, text)

@@ -55,14 +55,19 @@ class Recorder:
                 self._open(stream)
 
     def write(self, stream: Stream, row: Mapping[str, Any]) -> None:
-        """Append one row and hand it to the operating system."""
+        """Append one row and hand it to the operating system.
+
+        Args:
+            stream: `metrics`, `steps` or `layers`.
+            row: Column names with numbers, strings, booleans or None.
+        """
         file = self._files.get(stream) or self._open(stream)
         file.write(json.dumps(row, default=plain, separators=(",", ":")).encode() + b"\n")
         file.flush()
         self._counts[stream] += 1
 
     def counts(self) -> dict[str, int]:
-        """Rows per stream, all of them on disk when this returns: what a checkpoint stores for `truncate`."""
+        """Rows per stream, all of them on disk when this returns: what a checkpoint keeps for `truncate`."""
         for file in self._files.values():
             os.fsync(file.fileno())
         return {str(stream): count for stream, count in self._counts.items()}
@@ -70,7 +75,11 @@ class Recorder:
     def truncate(self, counts: Mapping[str, int]) -> None:
         """Drop the rows written after `counts` was taken; `truncate({})` begins the run anew.
 
-        Raises ValueError, and changes nothing, when fewer rows are there than `counts` says.
+        Args:
+            counts: Rows to keep per stream; none of a stream that it does not name.
+
+        Raises:
+            ValueError: When fewer rows are there than `counts` says; nothing has changed then.
         """
         for stream in STREAMS:
             if self._counts[stream] < counts.get(stream, 0):
@@ -85,12 +94,14 @@ class Recorder:
                 self._counts[stream] = keep
 
     def seal(self, axes: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        """Turn every stream that has rows into Parquet and remove its lines.
+        """Turn every stream that has rows into Parquet and remove its lines. Closes the recorder.
 
-        axes: columns that are the same in every row (optimizer, ..., seed, run_id). config: the whole
-        resolved configuration; it goes into the metadata as JSON (`batchlab.config`), with the content of
-        `run.json` at this moment (`batchlab.run`).
-        Killed in the middle, either form of each stream is complete. Closes the recorder.
+        Killed in the middle, either form of each stream is complete.
+
+        Args:
+            axes: Columns that are the same in every row (optimizer, ..., seed, run_id).
+            config: The whole resolved configuration; it goes into the metadata as JSON (`batchlab.config`), with the
+                content of `run.json` at this moment (`batchlab.run`).
         """
         self.close()
         metadata = {
@@ -129,9 +140,13 @@ class Recorder:
 
 
 def read_stream(run: Run, stream: str) -> list[dict[str, Any]]:
-    """Rows of a stream that is not sealed; empty where there are none, without a torn last line.
+    """Rows of a stream that is not sealed.
 
-    Raises ValueError when a line in the middle is not JSON: the disk lost it, not batchlab.
+    Returns:
+        One mapping per row, without a torn last line; empty where nothing was written.
+
+    Raises:
+        ValueError: When a line in the middle is not JSON: the disk lost it, not batchlab.
     """
     path = run.stream(stream)
     try:
@@ -153,7 +168,16 @@ def to_arrow(
 ) -> pa.Table:
     """Rows as an Arrow table, columns in order of first appearance after those of `axes`.
 
-    A column is int64, bool or string where all its values are, and float64 where numbers mix.
+    Args:
+        rows: What was recorded; a column that a row does not have is null there.
+        axes: Columns that have one value in all rows.
+        metadata: Of the table's schema.
+
+    Returns:
+        A table in which a column is int64, bool or string where all its values are, and float64 where numbers mix.
+
+    Raises:
+        ValueError: For a column that mixes numbers with texts or booleans.
     """
     import pyarrow as pa
 

@@ -52,7 +52,13 @@ class RunBusyError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """What `run.json` says of a run: its state, a line of reason where there is one, and the rest."""
+    """What `run.json` says of a run.
+
+    Attributes:
+        state: What it is doing, or how it ended.
+        reason: One line that says why, where there is something to say.
+        info: The rest: versions, hardware, git, times.
+    """
 
     state: State
     reason: str | None = None
@@ -82,22 +88,22 @@ class Run:
 
     @property
     def metrics(self) -> Path:
-        """A row per evaluation, sealed."""
+        """The sealed rows of the evaluations, one per evaluation."""
         return self.folder / "metrics.parquet"
 
     @property
     def steps(self) -> Path:
-        """A row per step, sealed."""
+        """The sealed rows of the steps, one per step."""
         return self.folder / "steps.parquet"
 
     @property
     def layers(self) -> Path:
-        """A row per layer and evaluation, sealed."""
+        """The sealed rows of the layers, one per layer and evaluation."""
         return self.folder / "layers.parquet"
 
     @property
     def log(self) -> Path:
-        """Folder with one log a rank."""
+        """Folder with one log per rank."""
         return self.folder / "log"
 
     @property
@@ -129,7 +135,11 @@ class Run:
         return self.folder / f"{stream}.jsonl"
 
     def create(self) -> Run:
-        """Make the folder. ValueError with the way out when it cannot be written."""
+        """Make the folder.
+
+        Raises:
+            ValueError: With the way out, when it cannot be written.
+        """
         try:
             self.log.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -155,15 +165,19 @@ class Run:
         except (ValueError, KeyError, TypeError, AttributeError):
             return self._damaged("is not the JSON object it should be")
         if state is State.RUNNING and not self.held():
-            return RunState(State.CRASHED, "its process ended without a word; a sweep resumes it", info)
+            return RunState(State.CRASHED, "its process ended without saying why; a sweep resumes it", info)
         reason = info.get("reason")
         return RunState(state, None if reason is None else " ".join(str(reason).split()), info)
 
     def write_state(self, **changes: Any) -> RunState:
-        """Merge `changes` into `run.json`, atomically; a key set to None is removed.
+        """Merge `changes` into `run.json`, atomically. A damaged file is kept as `run.json.damaged` and begun anew.
 
-        `state` takes the members of `State` or their names; `reason` is one line for `batchlab status`.
-        A damaged file is kept as `run.json.damaged` and begun anew.
+        Args:
+            **changes: Keys to write; None removes one. `state` takes the members of `State` or their names, `reason`
+                is one line for `batchlab status`.
+
+        Returns:
+            What the file says now.
         """
         current = self.read_state()
         if current.state is State.DAMAGED:
@@ -210,7 +224,9 @@ class Run:
         The lock belongs to the open file: processes forked inside the block share it, and the run counts as
         alive until the last of them ends. Programs that are executed do not inherit it.
 
-        Raises RunBusyError, which names the holder, when somebody else has it.
+        Raises:
+            RunBusyError: When somebody else has it; it names the holder.
+            ValueError: With the way out, when the folder cannot be written.
         """
         self.create()
         try:
@@ -233,7 +249,13 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class SweepEntry:
-    """A run of a sweep: its identity, what the sweep's author calls it, and the overrides that made it."""
+    """A run of a sweep.
+
+    Attributes:
+        run_id: Its identity.
+        labels: What the sweep's author calls it.
+        overrides: What made it, in Hydra's grammar.
+    """
 
     run_id: str
     labels: dict[str, Any] = field(default_factory=dict)
@@ -256,7 +278,11 @@ class Sweep:
 
 @dataclass(frozen=True)
 class RunStore:
-    """The folder that holds all runs (`--runs`). ValueError when it is a file."""
+    """The folder that holds all runs (`--runs`); it need not exist yet.
+
+    Raises:
+        ValueError: When it is a file.
+    """
 
     root: Path
 
@@ -265,7 +291,11 @@ class RunStore:
             raise ValueError(f"{self.root} is a file: choose a folder with --runs DIR or BATCHLAB_RUNS")
 
     def prepare(self) -> RunStore:
-        """Make the folder and see that it can be written. ValueError with the way out when it cannot."""
+        """Make the folder and see that it can be written.
+
+        Raises:
+            ValueError: With the way out, when it cannot.
+        """
         probe = self.root / f".probe.{os.getpid()}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -295,7 +325,11 @@ class RunStore:
         return [path.stem for path in files]
 
     def sweep(self, name: str) -> Sweep:
-        """Read a sweep's manifest. ValueError, which says what there is, when it is missing or damaged."""
+        """Read a sweep's manifest.
+
+        Raises:
+            ValueError: When it is missing, with the sweeps that there are, or damaged.
+        """
         path = self._manifest(name)
         try:
             content = json.loads(path.read_bytes())
@@ -308,7 +342,18 @@ class RunStore:
             raise ValueError(f"{path} is damaged; run the sweep again (no run is lost)") from error
 
     def write_sweep(self, name: str, entries: list[SweepEntry]) -> Sweep:
-        """Record a sweep, in place of an earlier one of the same name."""
+        """Record a sweep, in place of an earlier one of the same name.
+
+        Args:
+            name: Letters, digits, dot, dash and underscore.
+            entries: Its runs, in order.
+
+        Returns:
+            The sweep as it was recorded.
+
+        Raises:
+            ValueError: For another name, or a folder that cannot be written.
+        """
         path = self._manifest(name)
         sweep = Sweep(name, entries, now())
         try:
@@ -319,7 +364,14 @@ class RunStore:
         return sweep
 
     def select(self, sweep: str | None = None) -> list[tuple[Run, dict[str, Any]]]:
-        """Runs with their labels: those of a sweep in its order, or every run there is."""
+        """Runs with their labels.
+
+        Args:
+            sweep: The runs of this sweep, in its order. None: every run there is, without labels.
+
+        Raises:
+            ValueError: For a sweep that is not there.
+        """
         if sweep is None:
             return [(run, {}) for run in self.runs()]
         return [(self.run(entry.run_id), entry.labels) for entry in self.sweep(sweep).entries]
@@ -333,7 +385,15 @@ class RunStore:
         return content if isinstance(content, dict) else {}
 
     def write_measured(self, paper: str, content: dict[str, Any]) -> None:
-        """Keep what was measured for a paper apart from its runs."""
+        """Keep what was measured for a paper apart from its runs.
+
+        Args:
+            paper: Its name.
+            content: What `json` can write.
+
+        Raises:
+            ValueError: With the way out, when it cannot be written.
+        """
         path = self._measured(paper)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -350,7 +410,11 @@ class RunStore:
 
 
 def check_name(sweep: str) -> None:
-    """ValueError for a name that no sweep can have."""
+    """See that a sweep can have this name.
+
+    Raises:
+        ValueError: When it cannot; it says what a name is.
+    """
     if not re.fullmatch(r"\w[\w.-]*", sweep):
         raise ValueError(f"a sweep's name is letters, digits, dot, dash and underscore; not {sweep!r}")
 

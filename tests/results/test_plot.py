@@ -192,7 +192,7 @@ def test_a_run_without_a_hue_is_left_out_and_named(lab, curve, hue):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"metric": "mean:test_accuracy"}, "one number a run"),
+        ({"metric": "mean:test_accuracy"}, "one number per run"),
         ({"metric": "test_acc"}, "no run has the metric test_acc"),
         ({"metric": "test_accuracy", "x": ["hours"]}, "no x-axis hours: choose samples"),
         ({"metric": "test_accuracy", "hue": "optimiser"}, "no run has the axis optimiser"),

@@ -233,7 +233,7 @@ def test_an_empty_store_says_what_to_do(lab):
 def test_one_seed_says_that_it_is_one(lab, curve):
     grid(lab, curve, {"shb": [0.9], "adam": [0.8]})
     sheet = table_sheet(load_table(lab.store))
-    assert "one run a cell" in sheet.notes[0]
+    assert "one run per cell" in sheet.notes[0]
     assert [row[1].text for row in sheet.rows] == ["80.00", "90.00"]
 
 

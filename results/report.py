@@ -18,13 +18,14 @@ from batchlab.results.compare.metrics import CLOCKS, Metric
 from batchlab.results.compare.table import build_table
 from batchlab.results.papers.reproduction import SCALES, Reproduction, known_papers, reproduce
 from batchlab.results.show.css import CSS
+from batchlab.results.show.drawing import OTHER_FILE, Drawing
 from batchlab.results.show.layers_plot import Layers
-from batchlab.results.show.plot import Drawing, Plot
+from batchlab.results.show.plot import Plot
 from batchlab.results.show.render import render
 from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.show.status import TONES, Status, read_status
 from batchlab.results.show.table_sheet import table_sheet
-from batchlab.results.store.atomic import replace_text
+from batchlab.results.store.atomic import replace_text, writing
 from batchlab.results.store.runs import RunStore, now
 from batchlab.results.words import count
 
@@ -72,11 +73,10 @@ def write_report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
         sections.append(("Other runs" if sections else "Runs", _overview(rest)))
     sections.append(("Where they ran", _environment(load(store, sweep, columns=()))))
     sections.append(("What went wrong", _failures(everything)))
-    try:
+    page = _page(everything, sections)
+    with writing(path, OTHER_FILE):
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(path, _page(everything, sections))
-    except OSError as error:
-        raise ValueError(f"cannot write {path} ({error.strerror}): choose another file with -o") from error
+        replace_text(path, page)
     return path
 
 

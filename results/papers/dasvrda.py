@@ -21,7 +21,8 @@ from batchlab.results.compare.table import Table, build_table
 from batchlab.results.papers.literature import Published, published
 from batchlab.results.papers.minibatch_plot import MiniBatches
 from batchlab.results.papers.reproduction import Reproduction
-from batchlab.results.show.plot import Drawing, Plot
+from batchlab.results.show.drawing import Drawing
+from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.store.runs import State
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from batchlab.results.show.plot import COLORS, DASHES, GREY, INK, Drawing
+from batchlab.results.show.drawing import COLORS, DASHES, GREY, INK, Drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

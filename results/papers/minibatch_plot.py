@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchlab.results.show.plot import COLORS, GREY, INK, Drawing
+from batchlab.results.show.drawing import COLORS, GREY, INK, Drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

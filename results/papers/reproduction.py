@@ -24,7 +24,7 @@ from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.runs import RunStore
 
 if TYPE_CHECKING:
-    from batchlab.results.show.plot import Drawing
+    from batchlab.results.show.drawing import Drawing
 
 SCALES = ("laptop", "gpu", "paper")
 """At which a paper can be reproduced; its sweep is called `PAPER-SCALE`."""

@@ -17,7 +17,7 @@ from batchlab.results.papers import vrgd_toy as toy
 from batchlab.results.papers.literature import published, published_sheet
 from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.papers.vrgd_network import ACCURACY, BASE, CELL, VR
-from batchlab.results.show.plot import Drawing
+from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.store.runs import State
 

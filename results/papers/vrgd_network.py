@@ -22,8 +22,8 @@ from batchlab.results.compare.stats import summarize
 from batchlab.results.compare.table import Table, build_table
 from batchlab.results.compare.tuning import Chosen, tuned
 from batchlab.results.papers.vrgd_plots import Rates
+from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.layers_plot import Layers
-from batchlab.results.show.plot import Drawing
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals
 from batchlab.results.store.runs import State
 

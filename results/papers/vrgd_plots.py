@@ -11,7 +11,7 @@ import numpy as np
 from batchlab.results.compare.curves import curves
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.metrics import Metric
-from batchlab.results.show.plot import COLORS, GREY, INK, Drawing
+from batchlab.results.show.drawing import COLORS, GREY, INK, Drawing
 from batchlab.results.store.runs import State
 
 if TYPE_CHECKING:

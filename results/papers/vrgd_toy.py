@@ -18,7 +18,8 @@ from batchlab.results.compare.metrics import Metric, has_rows
 from batchlab.results.compare.table import Table, build_table
 from batchlab.results.compare.tuning import tuned
 from batchlab.results.papers.vrgd_plots import Weights
-from batchlab.results.show.plot import Drawing, Plot
+from batchlab.results.show.drawing import Drawing
+from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.store.runs import State
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CLOCKS, Metric
+from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.layers_plot import Layers
-from batchlab.results.show.plot import Drawing, Plot
+from batchlab.results.show.plot import Plot
 from batchlab.results.store.runs import RunStore
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from batchlab.results.compare.curves import by_hue, curves
 from batchlab.results.compare.derived import split
-from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
-from batchlab.results.compare.replicates import mixed_keys, mixed_note, repeats_note
 from batchlab.results.compare.stats import Array
-from batchlab.results.show.plot import GREY, INK, Drawing
+from batchlab.results.show.drawing import GREY, INK, FrameDrawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +25,7 @@ NAMES = 40
 
 
 @dataclass(frozen=True)
-class Layers(Drawing):
+class Layers(FrameDrawing):
     """Layers from the input down, one above the other, against samples or steps; colour is the metric.
 
     One column of panels per metric, and one row of them per value of `panel`; means over the runs of a panel that are
@@ -39,6 +38,8 @@ class Layers(Drawing):
         clock: What is on the x-axis, one of `CLOCKS`.
         title: Instead of one made from the metrics.
     """
+
+    together: ClassVar[str] = "panels"
 
     frame: Frame
     metrics: tuple[Metric, ...]
@@ -60,15 +61,9 @@ class Layers(Drawing):
         """Unless it has a single column."""
         return len(self.metrics) > 1
 
-    @property
-    def notes(self) -> list[str]:
-        """Methods that share a panel, repeats, damaged files."""
-        return [*self._mixtures("--hue"), *self.frame.problems]
-
-    def _mixtures(self, options: str = "") -> list[str]:
-        groups = list(by_hue(self.frame, self.panel).values()) if self.panel else [self.frame.runs]
-        mixed = mixed_keys(groups)
-        return [*mixed_note("panels", mixed, options), *repeats_note(groups, mixed)]
+    def groups(self) -> list[list[RunRow]]:
+        """The runs of each panel."""
+        return list(by_hue(self.frame, self.panel).values()) if self.panel else [self.frame.runs]
 
     def figure(self) -> Figure:
         """Draw it (matplotlib, no display needed).
@@ -103,7 +98,7 @@ class Layers(Drawing):
                 bar.ax.tick_params(labelsize=8, colors=INK)
                 bar.outline.set_visible(False)
         figure.suptitle(self.title or self._title(), x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
-        figure.supxlabel("\n".join(self._mixtures()), x=0.01, ha="left", fontsize=7.5, color=GREY)
+        figure.supxlabel("\n".join(self.mixtures()), x=0.01, ha="left", fontsize=7.5, color=GREY)
         return figure
 
     def _title(self) -> str:

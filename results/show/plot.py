@@ -1,19 +1,15 @@
 """Figures: a metric against samples, steps, epochs, gradients or training time, one line per method.
 
 Lines are means over seeds with a 95 % band (see `curves`). A run that diverged is drawn as a thin line that ends in a
-cross, because the mean, which leaves it out, would hide it. PNG, SVG or PDF by the file's suffix.
+cross, because the mean, which leaves it out, would hide it.
 """
 
 from __future__ import annotations
 
-import io
-import re
 import textwrap
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -21,90 +17,19 @@ from batchlab.results.compare.curves import Curve, by_hue, curves
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.quantities import Quantity
-from batchlab.results.compare.replicates import mixed_keys, mixed_note, repeats_note
+from batchlab.results.compare.replicates import mixed_keys
+from batchlab.results.show.drawing import COLORS, DASHES, GREY, INK, FrameDrawing
 from batchlab.results.store.runs import State
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart by colour-blind readers (yellow left out: too faint on white).
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6B6B6B")
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (5, 1.2, 1, 1.2, 1, 1.2)))
-INK = "#24292f"
-GREY = "#6a737d"
 Looks = dict[Any, tuple[str, Any]]
-SUFFIXES = (".png", ".svg", ".pdf")
-
-
-class Drawing(ABC):
-    """A figure to be, for the screen, a file or a page."""
-
-    @property
-    @abstractmethod
-    def drawable(self) -> bool:
-        """Whether there is anything to draw."""
-
-    @property
-    def wide(self) -> bool:
-        """Whether it wants a page's whole width."""
-        return True
-
-    @property
-    def notes(self) -> list[str]:
-        """What to know before reading it, one line each."""
-        return []
-
-    @abstractmethod
-    def figure(self) -> Figure:
-        """Draw it (matplotlib, no display needed).
-
-        Raises:
-            ValueError: When there is nothing to draw.
-        """
-
-    def save(self, path: Path) -> Path:
-        """Write it as PNG (200 dpi), SVG or PDF, by the suffix.
-
-        Args:
-            path: The file; its folders are made.
-
-        Returns:
-            The same path.
-
-        Raises:
-            ValueError: For another suffix, a file that cannot be written, or when there is nothing to draw.
-        """
-        if path.suffix.lower() not in SUFFIXES:
-            raise ValueError(f"{path}: a plot is a {', '.join(SUFFIXES)} file")
-        figure = self.figure()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with _style():
-                figure.savefig(path, dpi=200, facecolor="white")
-        except OSError as error:
-            raise ValueError(f"cannot write {path} ({error.strerror}): choose another file with -o") from error
-        return path
-
-    def svg(self) -> str:
-        """As an SVG element for HTML: no background, text in the page's colour, so that it works on dark pages.
-
-        Raises:
-            ValueError: When there is nothing to draw.
-        """
-        file = io.StringIO()
-        with _style():
-            self.figure().savefig(file, format="svg", transparent=True)
-        text = file.getvalue()
-        text = text[text.index("<svg") :].replace(INK, "currentColor")
-        text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-        head, rest = text.split(">", 1)
-        head = re.sub(r' (width|height)="[^"]*"', "", head)  # the page gives it its size
-        return f"{head} role='img'>{rest}"
 
 
 @dataclass(frozen=True)
-class Plot(Drawing):
+class Plot(FrameDrawing):
     """A metric over one clock or several: one panel per clock, and one row of panels per value of `panel`.
 
     Attributes:
@@ -116,6 +41,8 @@ class Plot(Drawing):
         panel: Another one; None: a single row of panels.
         title: Instead of one made from metric and hue.
     """
+
+    together: ClassVar[str] = "lines"
 
     frame: Frame
     metric: Metric
@@ -137,17 +64,7 @@ class Plot(Drawing):
         """Unless it has a single panel per row."""
         return len(self.clocks) > 1
 
-    @property
-    def notes(self) -> list[str]:
-        """Methods that share a line, repeats, damaged files."""
-        return [*self._mixtures("--hue"), *self.frame.problems]
-
-    def _mixtures(self, options: str = "") -> list[str]:
-        groups = self._groups()
-        mixed = mixed_keys(groups)
-        return [*mixed_note("lines", mixed, options), *repeats_note(groups, mixed)]
-
-    def _groups(self) -> list[list[RunRow]]:
+    def groups(self) -> list[list[RunRow]]:
         """The runs of each line."""
         return [runs for part in self._frames() for runs in by_hue(part, self.hue).values()]
 
@@ -241,14 +158,14 @@ class Plot(Drawing):
             if own:
                 color, dash = looks[hue]
                 handles.append(Line2D([], [], color=color, ls=dash, lw=2, label=f"{hue} ({_counts(own)})"))
-        mean = f"{'geometric mean' if log else 'mean'} over {'runs' if mixed_keys(self._groups()) else 'seeds'}"
+        mean = f"{'geometric mean' if log else 'mean'} over {'runs' if mixed_keys(self.groups()) else 'seeds'}"
         stop = ";\n" if len(self.clocks) == 1 else "; "  # one panel is too narrow for the whole line
         legend = figure.legend(
             handles=handles, loc="outside lower left", ncols=min(len(handles), 2 + len(self.clocks) // 2 * 2),
             frameon=False, fontsize=8.5, labelcolor=INK, handlelength=2.6, columnspacing=1.4, alignment="left",
             title="\n".join([
                 f"{mean}, 95 % t interval (from n = 3 on){stop}thin lines did not finish, × diverged",
-                *(textwrap.fill(note, 90 * len(self.clocks)) for note in self._mixtures()),
+                *(textwrap.fill(note, 90 * len(self.clocks)) for note in self.mixtures()),
             ]),
             title_fontsize=7.5,
         )  # fmt: skip
@@ -306,9 +223,3 @@ def _limits(axes: Axes, lines: Sequence[Curve], known: Quantity, *, log: bool) -
         low, high = min(float(inner.min()), max(low, 0.0)), max(float(inner.max()), min(high, 1.0))
     pad = 0.04 * (high - low or 1.0)
     axes.set_ylim(*(known.scale * float(back(end)) for end in (low - pad, high + pad)))
-
-
-def _style() -> Any:
-    from matplotlib import rc_context
-
-    return rc_context({"svg.fonttype": "none", "svg.hashsalt": "batchlab", "font.family": "sans-serif"})

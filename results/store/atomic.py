@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,23 @@ def replace_json(path: Path, value: Any, *, durable: bool = True) -> None:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         _write(temporary, text)
         os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def writing(path: Path, way_out: str) -> Iterator[None]:
+    """Say in a user's words that something in this block could not be written.
+
+    Args:
+        path: What is written in the block.
+        way_out: What a user can do about it.
+
+    Raises:
+        ValueError: Instead of an OSError of the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"cannot write {path} ({error.strerror}): {way_out}") from error
 
 
 def plain(value: Any) -> Any:

@@ -26,7 +26,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from batchlab.results.store.atomic import replace_json, replace_text
+from batchlab.results.store.atomic import replace_json, replace_text, writing
 
 
 class State(StrEnum):
@@ -43,6 +43,7 @@ class State(StrEnum):
 
 
 WRITABLE = frozenset(State) - {State.CRASHED, State.DAMAGED}
+ELSEWHERE = "choose a folder with --runs DIR or BATCHLAB_RUNS"
 FINISHED = frozenset({State.DONE, State.DIVERGED})  # results; never trained again
 
 
@@ -140,10 +141,8 @@ class Run:
         Raises:
             ValueError: With the way out, when it cannot be written.
         """
-        try:
+        with writing(self.folder, ELSEWHERE):
             self.log.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(_unwritable(self.folder, error)) from error
         return self
 
     def write_config(self, text: str) -> None:
@@ -229,10 +228,8 @@ class Run:
             ValueError: With the way out, when the folder cannot be written.
         """
         self.create()
-        try:
+        with writing(self.folder, ELSEWHERE):
             descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise ValueError(_unwritable(self.folder, error)) from error
         try:
             if not _acquire(descriptor):
                 raise RunBusyError(f"run {self.run_id} is being trained by {_holder(descriptor)}")
@@ -297,12 +294,10 @@ class RunStore:
             ValueError: With the way out, when it cannot.
         """
         probe = self.root / f".probe.{os.getpid()}"
-        try:
+        with writing(self.root, ELSEWHERE):
             self.root.mkdir(parents=True, exist_ok=True)
             probe.touch()
             probe.unlink()
-        except OSError as error:
-            raise ValueError(_unwritable(self.root, error)) from error
         return self
 
     def run(self, run_id: str) -> Run:
@@ -356,11 +351,7 @@ class RunStore:
         """
         path = self._manifest(name)
         sweep = Sweep(name, entries, now())
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_json(path, {"created": sweep.created, "runs": [asdict(entry) for entry in entries]})
-        except OSError as error:
-            raise ValueError(_unwritable(self.root, error)) from error
+        self._write(path, {"created": sweep.created, "runs": [asdict(entry) for entry in entries]})
         return sweep
 
     def select(self, sweep: str | None = None) -> list[tuple[Run, dict[str, Any]]]:
@@ -394,12 +385,12 @@ class RunStore:
         Raises:
             ValueError: With the way out, when it cannot be written.
         """
-        path = self._measured(paper)
-        try:
+        self._write(self._measured(paper), content)
+
+    def _write(self, path: Path, content: dict[str, Any]) -> None:
+        with writing(self.root, ELSEWHERE):
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_json(path, content)
-        except OSError as error:
-            raise ValueError(_unwritable(self.root, error)) from error
 
     def _measured(self, paper: str) -> Path:
         return self.root / ".measured" / f"{paper}.json"
@@ -422,10 +413,6 @@ def check_name(sweep: str) -> None:
 def now() -> str:
     """The time in UTC, to the second, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _unwritable(path: Path, error: OSError) -> str:
-    return f"cannot write to {path} ({error.strerror}): choose a folder with --runs DIR or BATCHLAB_RUNS"
 
 
 def _acquire(descriptor: int, attempts: int = 5) -> bool:

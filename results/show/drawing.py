@@ -1,0 +1,125 @@
+"""What every figure is: something to draw, as a PNG, SVG or PDF file or in a page; and the colours it is drawn in."""
+
+from __future__ import annotations
+
+import io
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.replicates import mixed_keys, mixed_note, repeats_note
+from batchlab.results.store.atomic import writing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by colour-blind readers (yellow left out: too faint on white).
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6B6B6B")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (5, 1.2, 1, 1.2, 1, 1.2)))
+INK = "#24292f"
+GREY = "#6a737d"
+SUFFIXES = (".png", ".svg", ".pdf")
+OTHER_FILE = "choose another file with -o"
+
+
+class Drawing(ABC):
+    """A figure to be, for the screen, a file or a page."""
+
+    @property
+    @abstractmethod
+    def drawable(self) -> bool:
+        """Whether there is anything to draw."""
+
+    @property
+    def wide(self) -> bool:
+        """Whether it wants a page's whole width."""
+        return True
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know before reading it, one line each."""
+        return []
+
+    @abstractmethod
+    def figure(self) -> Figure:
+        """Draw it (matplotlib, no display needed).
+
+        Raises:
+            ValueError: When there is nothing to draw.
+        """
+
+    def save(self, path: Path) -> Path:
+        """Write it as PNG (200 dpi), SVG or PDF, by the suffix.
+
+        Args:
+            path: The file; its folders are made.
+
+        Returns:
+            The same path.
+
+        Raises:
+            ValueError: For another suffix, a file that cannot be written, or when there is nothing to draw.
+        """
+        if path.suffix.lower() not in SUFFIXES:
+            raise ValueError(f"{path}: a plot is a {', '.join(SUFFIXES)} file")
+        figure = self.figure()
+        with writing(path, OTHER_FILE), _style():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path, dpi=200, facecolor="white")
+        return path
+
+    def svg(self) -> str:
+        """As an SVG element for HTML: no background, text in the page's colour, so that it works on dark pages.
+
+        Raises:
+            ValueError: When there is nothing to draw.
+        """
+        file = io.StringIO()
+        with _style():
+            self.figure().savefig(file, format="svg", transparent=True)
+        text = file.getvalue()
+        text = text[text.index("<svg") :].replace(INK, "currentColor")
+        text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+        head, rest = text.split(">", 1)
+        head = re.sub(r' (width|height)="[^"]*"', "", head)  # the page gives it its size
+        return f"{head} role='img'>{rest}"
+
+
+class FrameDrawing(Drawing):
+    """A drawing that puts the runs of a frame together, and says what it mixes by that.
+
+    Attributes:
+        together: What puts them together: lines, panels.
+        frame: The runs.
+    """
+
+    together: ClassVar[str]
+    frame: Frame
+
+    @abstractmethod
+    def groups(self) -> Sequence[Sequence[RunRow]]:
+        """The runs that are put together."""
+
+    @property
+    def notes(self) -> list[str]:
+        """Methods that are mixed, repeats, damaged files."""
+        return [*self.mixtures("--hue"), *self.frame.problems]
+
+    def mixtures(self, options: str = "") -> list[str]:
+        """What to say of methods that are mixed and of repeats, one line each.
+
+        Args:
+            options: Where a user would tell the methods apart; none in the figure itself.
+        """
+        groups = self.groups()
+        mixed = mixed_keys(groups)
+        return [*mixed_note(self.together, mixed, options), *repeats_note(groups, mixed)]
+
+
+def _style() -> Any:
+    from matplotlib import rc_context
+
+    return rc_context({"svg.fonttype": "none", "svg.hashsalt": "batchlab", "font.family": "sans-serif"})

@@ -73,7 +73,7 @@ def saga() -> None:
     A, y = a9a()
     l1, l2 = MIDDLE
     problem = LinearProblem(A, y, "logistic", ElasticNet(l1, l2))
-    optimum = minimum(problem).records[-1].value
+    optimum = minimum(problem).value
     tuned = tune(lambda eta: DASVRDA(problem, step_size=eta), optimum=optimum, passes=60).best
     theory = DASVRDA(problem).solve(passes=100, gap=TARGET, optimum=optimum).records[-1]
     assert tuned.reached is not None
@@ -173,7 +173,7 @@ def backends() -> None:
 
 def batches() -> None:
     problem = LinearProblem(*a9a(), "logistic", ElasticNet(*MIDDLE))
-    optimum = minimum(problem).records[-1].value
+    optimum = minimum(problem).value
     print("     b    eta  passes  iterations  seconds   (DASVRDA, adaptive restart, to 1e-8)")
     for b in (10, 45, 90, 180, 360, 720, 1440):
         best = tune(lambda eta, b=b: DASVRDA(problem, batch_size=b, step_size=eta), optimum=optimum, passes=80).best
@@ -186,7 +186,7 @@ def solvers() -> None:
     A, y = a9a()
     for strengths in ((1e-4, 0.0), MIDDLE, (0.0, 1e-6)):
         problem = LinearProblem(A, y, "logistic", ElasticNet(*strengths))
-        optimum = minimum(problem).records[-1].value
+        optimum = minimum(problem).value
         print(f"l1, l2 = {strengths}: P* = {optimum:.15f}")
         cases: list[tuple[Any, dict[str, Any]]] = [
             (DASVRDA, {"restart": "none"}),

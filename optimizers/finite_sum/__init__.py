@@ -11,14 +11,15 @@ from batchlab.optimizers.finite_sum.dasvrda import DASVRDA
 from batchlab.optimizers.finite_sum.data import unit_rows
 from batchlab.optimizers.finite_sum.fista import FISTA
 from batchlab.optimizers.finite_sum.katyusha import Katyusha
-from batchlab.optimizers.finite_sum.minimum import minimum
+from batchlab.optimizers.finite_sum.minimum import ROUNDING, minimum
 from batchlab.optimizers.finite_sum.module import ModuleProblem
 from batchlab.optimizers.finite_sum.problem import LinearProblem, Problem
 from batchlab.optimizers.finite_sum.regularizer import L1, L2, ElasticNet
+from batchlab.optimizers.finite_sum.result import Progress, Record, Result
 from batchlab.optimizers.finite_sum.saga import SAGA
-from batchlab.optimizers.finite_sum.solver import Progress, Record, Result, Solver
+from batchlab.optimizers.finite_sum.solver import Solver, SolverOptions
 from batchlab.optimizers.finite_sum.svrg import SVRG, AccProxSVRG
-from batchlab.optimizers.finite_sum.tuning import GRID, Trial, Tuning, tune
+from batchlab.optimizers.finite_sum.tuning import GRID, Trial, TunedStep, Tuning, tune, tuned_step
 
 __all__ = [
     "DASVRDA",
@@ -26,6 +27,7 @@ __all__ = [
     "GRID",
     "L1",
     "L2",
+    "ROUNDING",
     "SAGA",
     "SVRG",
     "AccProxSVRG",
@@ -38,9 +40,12 @@ __all__ = [
     "Record",
     "Result",
     "Solver",
+    "SolverOptions",
     "Trial",
+    "TunedStep",
     "Tuning",
     "minimum",
     "tune",
+    "tuned_step",
     "unit_rows",
 ]

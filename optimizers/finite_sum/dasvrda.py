@@ -4,16 +4,20 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from typing_extensions import Unpack, override
+
 from batchlab.optimizers.finite_sum.kernels import Indices
 from batchlab.optimizers.finite_sum.problem import Problem
 from batchlab.optimizers.finite_sum.regularizer import Vector
-from batchlab.optimizers.finite_sum.solver import Solver, State
+from batchlab.optimizers.finite_sum.solver import Solver, SolverOptions, State
 
 
 @dataclass(frozen=True)
 class DASVRDAState(State):
-    start: Vector  # y~ of the coming stage
-    cycle: int = 0  # stages since the last restart, s
+    """Between stages: y~ of the coming one, shape (d,); s, the stages since the last restart; restarts so far."""
+
+    start: Vector
+    cycle: int = 0
     restarts: int = 0
 
 
@@ -40,7 +44,7 @@ class DASVRDA(Solver[Problem, DASVRDAState]):
             <y~_s - x~_s, y~_{s+1} - x~_s> > 0) or ``fixed`` (every ``restart_every`` stages: the method for
             strongly convex problems).
         restart_every: stages between fixed restarts.
-        problem, batch_size, step_size, inner_iterations, seed, x0: see ``Solver``.
+        problem, options: see ``Solver``.
 
     >>> from batchlab.optimizers.finite_sum import L2, LinearProblem
     >>> problem = LinearProblem([[1.0, 0.0], [0.0, 1.0]], [2.0, -2.0], loss="squared", regularizer=L2(0.5))
@@ -55,11 +59,7 @@ class DASVRDA(Solver[Problem, DASVRDAState]):
         *,
         restart: Literal["none", "adaptive", "fixed"] = "adaptive",
         restart_every: int | None = None,
-        batch_size: int | None = None,
-        step_size: float | None = None,
-        inner_iterations: int | None = None,
-        seed: int = 0,
-        x0: Vector | None = None,
+        **options: Unpack[SolverOptions],
     ) -> None:
         if restart not in ("none", "adaptive", "fixed"):
             raise ValueError(f"restart must be none, adaptive or fixed, got {restart!r}")
@@ -68,31 +68,28 @@ class DASVRDA(Solver[Problem, DASVRDAState]):
         if restart_every is not None and restart_every < 1:
             raise ValueError(f"restart_every={restart_every} must be at least 1")
         self.restart, self.restart_every = restart, restart_every
-        super().__init__(
-            problem,
-            batch_size=batch_size,
-            step_size=step_size,
-            inner_iterations=inner_iterations,
-            seed=seed,
-            x0=x0,
-        )
+        super().__init__(problem, **options)
 
     @property
     def gamma(self) -> float:
         """The minimiser of (1 + g (m + 1)/b) / (1 - 1/g)^2 over g > 1."""
         return (3.0 + math.sqrt(9.0 + 8.0 * self.batch_size / (self.inner_iterations + 1))) / 2.0
 
+    @override
     def theoretical_step(self) -> float:
         spread = self.gamma * (self.inner_iterations + 1) / self.batch_size
         return 1.0 / ((1.0 + spread) * self.problem.mean_smoothness)
 
     @property
+    @override
     def restarts(self) -> int:
         return self._place.state.restarts
 
+    @override
     def _initial(self, x: Vector) -> DASVRDAState:
         return DASVRDAState(x, start=x)
 
+    @override
     def _advance(self, state: DASVRDAState, draws: Indices) -> DASVRDAState:
         x, z = self.problem.dasvrda(self.problem.snapshot(state.x), state.start, draws, self.step_size)
         cycle = state.cycle + 1
@@ -107,5 +104,6 @@ class DASVRDA(Solver[Problem, DASVRDAState]):
             return turn > 0.0
         return self.restart_every is not None and cycle % self.restart_every == 0
 
+    @override
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {"restart": self.restart, "restart_every": self.restart_every}

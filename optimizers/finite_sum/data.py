@@ -83,7 +83,7 @@ def as_targets(y: Any, n: int) -> Floats:
         y = _host(y).numpy()
     targets = _floats(np.asarray(y), "y", ": encode labels as numbers")
     if targets.shape != (n,):
-        raise ValueError(f"y must have one number a row of A, shape ({n},); got shape {targets.shape}")
+        raise ValueError(f"y must have one number per row of A, shape ({n},); got shape {targets.shape}")
     if not np.isfinite(targets).all():
         raise ValueError("y has entries that are NaN or infinite")
     return targets

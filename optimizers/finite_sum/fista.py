@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from typing_extensions import override
 
 from batchlab.optimizers.finite_sum.kernels import Floats, Indices
 from batchlab.optimizers.finite_sum.problem import LinearProblem
@@ -13,7 +14,9 @@ from batchlab.optimizers.needs import FiniteSum
 
 @dataclass(frozen=True)
 class FISTAState(State):
-    point: Floats  # y, where the next gradient is taken
+    """Between iterations: y, where the next gradient is taken, shape (d,); the momentum's t; restarts so far."""
+
+    point: Floats
     t: float = 1.0
     restarts: int = 0
 
@@ -27,7 +30,7 @@ class FISTA(Solver[LinearProblem, FISTAState]):
         y  = x+ + (t - 1)/t+ (x+ - x)                if <y_old - x+, x+ - x> > 0: t+ = 1, y = x+
 
     Theory's step: 1/L_F with L_F the Lipschitz constant of grad F, by Lanczos (a few products with A and A^T, not
-    counted as passes). It draws nothing: a batch size other than n is refused.
+    counted as passes). It draws nothing, so it takes neither a batch size nor a seed.
 
     >>> from batchlab.optimizers.finite_sum import L1
     >>> problem = LinearProblem([[1.0, 0.0], [0.0, 1.0]], [2.0, -0.5], loss="squared", regularizer=L1(0.5))
@@ -46,28 +49,36 @@ class FISTA(Solver[LinearProblem, FISTAState]):
     ) -> None:
         super().__init__(problem, step_size=step_size, x0=x0)
 
+    @override
     def _check_problem(self) -> None:
         require_linear(self)
 
+    @override
     def theoretical_step(self) -> float:
         return 1.0 / self.problem.gradient_lipschitz
 
+    @override
     def _default_batch(self, n: int) -> int:
         return n
 
+    @override
     def _gradients(self, stage: int) -> int:
         return self.problem.n
 
+    @override
     def _draw(self, stage: int, shape: tuple[int, int]) -> Indices:
         return np.empty((0, 0), np.int64)
 
     @property
+    @override
     def restarts(self) -> int:
         return self._place.state.restarts
 
+    @override
     def _initial(self, x: Floats) -> FISTAState:
         return FISTAState(x, x)
 
+    @override
     def _advance(self, state: FISTAState, draws: Indices) -> FISTAState:
         gradient = self.problem.gradient(state.point)
         x = self.problem.regularizer.prox(state.point - self.step_size * gradient, self.step_size)

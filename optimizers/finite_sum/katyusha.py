@@ -4,14 +4,17 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import Unpack, override
+
 from batchlab.optimizers.finite_sum.kernels import Floats, Indices
 from batchlab.optimizers.finite_sum.problem import LinearProblem
-from batchlab.optimizers.finite_sum.regularizer import Vector
-from batchlab.optimizers.finite_sum.solver import Solver, State, require_linear
+from batchlab.optimizers.finite_sum.solver import Solver, SolverOptions, State, require_linear
 
 
 @dataclass(frozen=True)
 class KatyushaState(State):
+    """Between stages: the points y and z, shape (d,), and how many stages are done."""
+
     y: Floats
     z: Floats
     stage: int = 0
@@ -32,7 +35,7 @@ class Katyusha(Solver[LinearProblem, KatyushaState]):
 
     Args:
         strong_convexity: sigma; 0.0 takes the method for convex problems.
-        problem, batch_size, step_size, inner_iterations, seed, x0: see ``Solver``.
+        problem, options: see ``Solver``.
 
     >>> from batchlab.optimizers.finite_sum import L2
     >>> problem = LinearProblem([[1.0, 0.0], [0.0, 1.0]], [2.0, -2.0], loss="squared", regularizer=L2(0.5))
@@ -46,36 +49,30 @@ class Katyusha(Solver[LinearProblem, KatyushaState]):
         problem: LinearProblem,
         *,
         strong_convexity: float = 0.0,
-        batch_size: int | None = None,
-        step_size: float | None = None,
-        inner_iterations: int | None = None,
-        seed: int = 0,
-        x0: Vector | None = None,
+        **options: Unpack[SolverOptions],
     ) -> None:
         if not (math.isfinite(strong_convexity) and strong_convexity >= 0.0):
             raise ValueError(f"strong_convexity={strong_convexity} must be a finite number >= 0")
         self.strong_convexity = strong_convexity
-        super().__init__(
-            problem,
-            batch_size=batch_size,
-            step_size=step_size,
-            inner_iterations=inner_iterations,
-            seed=seed,
-            x0=x0,
-        )
+        super().__init__(problem, **options)
 
+    @override
     def _check_problem(self) -> None:
         require_linear(self)
 
+    @override
     def theoretical_step(self) -> float:
         return 1.0 / (3.0 * self.problem.mean_smoothness)
 
+    @override
     def _default_inner(self, n: int) -> int:
         return 2 * n // self.batch_size
 
+    @override
     def _initial(self, x: Floats) -> KatyushaState:
         return KatyushaState(x, x, x)
 
+    @override
     def _advance(self, state: KatyushaState, draws: Indices) -> KatyushaState:
         sigma, growth = self.strong_convexity, 1.0
         tau1 = 2.0 / (state.stage + 4)
@@ -86,5 +83,6 @@ class Katyusha(Solver[LinearProblem, KatyushaState]):
         y, z, mean = self.problem.katyusha(snapshot, state.y, state.z, draws, self.step_size, (tau1, 0.5), growth)
         return KatyushaState(mean, y, z, state.stage + 1)
 
+    @override
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {"strong_convexity": self.strong_convexity}

@@ -30,6 +30,8 @@ class SparseRows(NamedTuple):
 
 
 class DenseRows(NamedTuple):
+    """The rows themselves, shape (n, d)."""
+
     values: Floats
 
 
@@ -114,7 +116,7 @@ BLOCK = 64
 
 @_jit
 def loss_sums(rows: Rows, y: Floats, loss: int, x: Floats, out: Floats) -> None:
-    """out_k = sum of phi(<a_i, x>, y_i) over the k-th BLOCK samples: `losses` with one logarithm a block."""
+    """out_k = sum of phi(<a_i, x>, y_i) over the k-th BLOCK samples: `losses` with one logarithm per block."""
     for k in range(out.size):
         total, product = 0.0, 1.0
         for i in range(k * BLOCK, min((k + 1) * BLOCK, y.size)):
@@ -280,7 +282,7 @@ def saga(
     draws: Indices,
     step: float,
 ) -> Floats:
-    """A pass of SAGA; returns x. Updates the table (`slopes`, one number a sample) and its `mean` gradient."""
+    """A pass of SAGA; returns x. Updates the table (`slopes`, one number per sample) and its `mean` gradient."""
     x, g = x0.copy(), np.empty_like(mean)
     fresh = np.empty(draws.shape[1])
     shrink = 1.0 / (1.0 + step * l2)

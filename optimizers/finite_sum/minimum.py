@@ -10,8 +10,10 @@ import scipy.sparse.linalg
 from batchlab.optimizers.finite_sum.fista import FISTA
 from batchlab.optimizers.finite_sum.kernels import DenseRows, Floats
 from batchlab.optimizers.finite_sum.problem import LinearProblem
-from batchlab.optimizers.finite_sum.solver import Record, Result
+from batchlab.optimizers.finite_sum.result import Record, Result
 
+ROUNDING = 1e-13
+"""Where P* is a `minimum`, nothing but rounding is left of a smaller P(x) - P*."""
 FIRST_STRETCH = 64.0
 """Passes of FISTA before the first Newton steps."""
 LARGEST_SYSTEM = 2_000
@@ -29,7 +31,7 @@ def minimum(problem: LinearProblem, *, tolerance: float = 1e-12, passes: float =
 
     Returns:
         The result, with a record at the end of each stretch and after each of Newton's turns;
-        ``result.records[-1].value`` is P* to within ``result.records[-1].gap``. A Newton step counts as a pass and as
+        ``result.value`` is P* to within ``result.records[-1].gap``. A Newton step counts as a pass and as
         an iteration; ``seconds`` are FISTA's alone.
 
     Raises:

@@ -109,7 +109,7 @@ class ModuleProblem:
         losses = self.component_losses(indices)
         if losses.shape != indices.shape:
             raise ValueError(
-                f"component_losses must return one loss an index, shape {tuple(indices.shape)}; got "
+                f"component_losses must return one loss per index, shape {tuple(indices.shape)}; got "
                 f"{tuple(losses.shape)} (reduction='none'?)"
             )
         return losses

@@ -28,12 +28,19 @@ class Snapshot:
 
 
 class Problem(Protocol):
-    """What SVRG and DASVRDA ask of an objective. Linear models and torch modules both answer."""
+    """What SVRG and DASVRDA ask of an objective. Linear models and torch modules both answer.
+
+    Attributes:
+        n: components.
+        dimension: d, coordinates of x.
+        regularizer: R.
+        gradients_per_draw: component gradients that an index costs in an inner iteration.
+    """
 
     n: int
     dimension: int
     regularizer: ElasticNet
-    gradients_per_draw: int  # component gradients an index costs in an inner iteration
+    gradients_per_draw: int
 
     @property
     def mean_smoothness(self) -> float:
@@ -42,17 +49,26 @@ class Problem(Protocol):
     def settings(self) -> dict[str, Any]:
         """What tells it from other problems, in plain numbers and texts."""
 
-    def start(self) -> Vector: ...
-    def value(self, x: Vector) -> float: ...
+    def start(self) -> Vector:
+        """Where a solver begins, shape (d,): a vector of its own."""
+
+    def value(self, x: Vector) -> float:
+        """P(x)."""
+
     def load(self, x: Vector) -> None:
         """Leave x where the user looks for it (a module's parameters)."""
 
-    def snapshot(self, x: Vector) -> Snapshot: ...
+    def snapshot(self, x: Vector) -> Snapshot:
+        """grad F(x) with what later component gradients need: n component gradients."""
+
     def draw(self, generator: np.random.Generator, shape: tuple[int, int]) -> Indices:
         """Indices i with probability q_i, with replacement."""
 
-    def svrg(self, snapshot: Snapshot, draws: Indices, step: float, momentum: float) -> Vector: ...
-    def dasvrda(self, snapshot: Snapshot, start: Vector, draws: Indices, step: float) -> tuple[Vector, Vector]: ...
+    def svrg(self, snapshot: Snapshot, draws: Indices, step: float, momentum: float) -> Vector:
+        """The last iterate of a stage of SVRG (momentum 0) or AccProxSVRG; draws (m, b)."""
+
+    def dasvrda(self, snapshot: Snapshot, start: Vector, draws: Indices, step: float) -> tuple[Vector, Vector]:
+        """(x, z) after a stage of DASVRDA from `start`; draws (m, b)."""
 
 
 class LinearProblem:

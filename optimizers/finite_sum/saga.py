@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from typing_extensions import override
 
 from batchlab.optimizers.finite_sum.kernels import Floats, Indices
 from batchlab.optimizers.finite_sum.problem import LinearProblem, Snapshot
@@ -11,12 +12,19 @@ from batchlab.optimizers.finite_sum.solver import Solver, State, require_linear
 
 @dataclass(frozen=True)
 class SAGAState(State):
-    slopes: Floats  # (n,): one number a sample is its whole component gradient, slope times a_i
-    mean: Floats  # (d,): the mean of the table's gradients
+    """Between stages: the table, as the slope per sample (the component gradient is slope times a_i), and its mean.
+
+    Attributes:
+        slopes: shape (n,); empty before the first stage.
+        mean: the mean of the table's gradients, shape (d,); empty before the first stage.
+    """
+
+    slopes: Floats
+    mean: Floats
 
 
 class SAGA(Solver[LinearProblem, SAGAState]):
-    r"""SAGA (Defazio, Bach and Lacoste-Julien 2014) with a table of one number a sample.
+    r"""SAGA (Defazio, Bach and Lacoste-Julien 2014) with a table of one number per sample.
 
     An iteration draws b indices I, with replacement, and::
 
@@ -33,25 +41,32 @@ class SAGA(Solver[LinearProblem, SAGAState]):
     [1.0, 0.0]
     """
 
+    @override
     def _check_problem(self) -> None:
         require_linear(self)
 
+    @override
     def theoretical_step(self) -> float:
         return 1.0 / (3.0 * float(self.problem.smoothness.max()))
 
+    @override
     def _default_batch(self, n: int) -> int:
         return 1
 
+    @override
     def _gradients(self, stage: int) -> int:
         filling = self.problem.n if stage == 0 else 0
         return filling + self.inner_iterations * self.batch_size
 
+    @override
     def _draw(self, stage: int, shape: tuple[int, int]) -> Indices:
         return np.random.default_rng([self.seed, stage]).integers(self.problem.n, size=shape)
 
+    @override
     def _initial(self, x: Floats) -> SAGAState:
         return SAGAState(x, np.empty(0), np.empty(0))
 
+    @override
     def _advance(self, state: SAGAState, draws: Indices) -> SAGAState:
         empty = state.slopes.size == 0
         table = self.problem.snapshot(state.x) if empty else Snapshot(state.x, state.mean, state.slopes)

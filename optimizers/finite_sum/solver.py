@@ -5,7 +5,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ import torch
 from batchlab.optimizers.finite_sum.kernels import Indices
 from batchlab.optimizers.finite_sum.problem import LinearProblem, Problem
 from batchlab.optimizers.finite_sum.regularizer import Vector
+from batchlab.optimizers.finite_sum.result import Progress, Record, Result, StopRule
 from batchlab.optimizers.needs import FiniteSum
 
 _P = TypeVar("_P", bound=Problem)
@@ -27,54 +28,21 @@ class State:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Progress:
-    """Counts since the start: stages, component gradients, inner iterations, seconds without evaluation."""
-
-    stage: int = 0
-    gradients: int = 0
-    iterations: int = 0
-    seconds: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Record:
-    """A solver at the end of a stage.
-
-    ``passes`` = ``gradients`` / n; ``seconds`` leaves evaluation and compilation out; ``value`` = P(x); ``gap`` =
-    P(x) - optimum, or the duality gap where no optimum was given but a gap is to be reached, or nan;
-    ``residual`` = norm of the gradient mapping, nan unless a residual is to be reached.
-    """
-
-    stage: int
-    gradients: int
-    passes: float
-    iterations: int
-    seconds: float
-    value: float
-    gap: float
-    residual: float
-    restarts: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Result:
-    """What `Solver.solve` came to. ``reason``: gap, residual, passes, callback or diverged."""
-
-    x: Vector
-    records: list[Record]
-    reason: str
-
-    @property
-    def converged(self) -> bool:
-        return self.reason in ("gap", "residual")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class _Place(Generic[_S]):
     """State and progress together: one assignment moves both, so an interrupt finds a whole stage or none of it."""
 
     state: _S
     progress: Progress
+
+
+class SolverOptions(TypedDict, total=False):
+    """What a solver takes by keyword beside its own arguments; `Solver` says what each does."""
+
+    batch_size: int | None
+    step_size: float | None
+    inner_iterations: int | None
+    seed: int
+    x0: Vector | None
 
 
 class Solver(ABC, Generic[_P, _S]):
@@ -165,6 +133,7 @@ class Solver(ABC, Generic[_P, _S]):
 
     @property
     def progress(self) -> Progress:
+        """How far it is, counted from its start."""
         return self._place.progress
 
     @property
@@ -198,42 +167,45 @@ class Solver(ABC, Generic[_P, _S]):
             optimum: P*, where known.
             residual: stop when ||x - prox_{eta R}(x - eta grad F(x))|| / eta <= residual, at eta = 1/Lbar or, where
                 Lbar is unknown, the step size.
-            every: passes between records (0: one a stage). The stop rules are looked at when a record is made.
+            every: passes between records (0: a record per stage). The stop rules are looked at when a record is made.
             callback: called with each new record, the starting point's included, and with ``x`` loaded into the
                 module where there is one; a true answer stops.
 
         Returns:
             The solution, the records of this call (the first is where it began) and the reason for the stop. A value
             that is not finite stops with the reason ``diverged``.
+
+        Raises:
+            ValueError: a budget below the first stage's cost, a negative gap or residual, or a gap with neither an
+                optimum nor a duality gap.
         """
-        self._check_rules(passes, gap, optimum, residual)
+        if not passes >= self.first_passes:
+            cost = f"{self.first_passes:.2f} passes"
+            raise ValueError(f"passes={passes:g} does not cover the first stage, which costs {cost}")
+        rule = StopRule(gap, optimum, residual)
+        if rule.needs_certificate:
+            if not isinstance(self.problem, LinearProblem):
+                raise ValueError("a module has no duality gap: give optimum=, or stop by residual= or passes=")
+            self.problem.check_certificate()
         try:
-            return self._run(passes, gap, optimum, residual, every, callback)
+            return self._run(passes, rule, every, callback)
         finally:
             self.problem.load(self.x)  # also after an interrupt within a stage
 
-    def _run(
-        self,
-        passes: float,
-        gap: float | None,
-        optimum: float | None,
-        residual: float | None,
-        every: float,
-        callback: Callable[[Record], object] | None,
-    ) -> Result:
+    def _run(self, passes: float, rule: StopRule, every: float, callback: Callable[[Record], object] | None) -> Result:
         n = self.problem.n
-        records = [self._measure(gap, optimum, residual)]
+        records = [self._measure(rule)]
         stop = bool(callback is not None and self.progress.stage == 0 and callback(records[0]))
-        reason = "callback" if stop else self._verdict(records[0], gap, residual)
+        reason = "callback" if stop else rule.verdict(records[0])
         while reason is None:
             last = self.progress.gradients + self._gradients(self.progress.stage) > passes * n
             if not last:
                 self._step()
             since = self.progress.gradients / n - records[-1].passes
             if (last and since > 0.0) or (not last and since >= every):
-                records.append(self._measure(gap, optimum, residual))
+                records.append(self._measure(rule))
                 stop = bool(callback is not None and callback(records[-1]))
-                reason = "callback" if stop else self._verdict(records[-1], gap, residual)
+                reason = "callback" if stop else rule.verdict(records[-1])
             if last and reason is None:
                 reason = "passes"
         return Result(self.x, records, reason)
@@ -259,14 +231,14 @@ class Solver(ABC, Generic[_P, _S]):
         return self.problem.draw(np.random.default_rng([self.seed, stage]), shape)
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _measure(self, gap: float | None, optimum: float | None, residual: float | None) -> Record:
+    def _measure(self, rule: StopRule) -> Record:
         x, progress = self.x, self.progress
         self.problem.load(x)
         value = self.problem.value(x)
         distance = math.nan
-        if optimum is not None:
-            distance = value - optimum
-        elif gap is not None and isinstance(self.problem, LinearProblem):
+        if rule.optimum is not None:
+            distance = value - rule.optimum
+        elif rule.needs_certificate and isinstance(self.problem, LinearProblem):
             distance = self.problem.duality_gap(x)
         return Record(
             progress.stage,
@@ -276,7 +248,7 @@ class Solver(ABC, Generic[_P, _S]):
             progress.seconds,
             value,
             distance,
-            math.nan if residual is None else self._residual(),
+            math.nan if rule.residual is None else self._residual(),
             self.restarts,
         )
 
@@ -287,28 +259,6 @@ class Solver(ABC, Generic[_P, _S]):
             step = self.step_size
         moved = self.x - self.problem.regularizer.prox(self.x - step * self.problem.snapshot(self.x).gradient, step)
         return float((moved @ moved) ** 0.5) / step
-
-    @staticmethod
-    def _verdict(record: Record, gap: float | None, residual: float | None) -> str | None:
-        if not math.isfinite(record.value):
-            return "diverged"
-        if gap is not None and record.gap <= gap:
-            return "gap"
-        if residual is not None and record.residual <= residual:
-            return "residual"
-        return None
-
-    def _check_rules(self, passes: float, gap: float | None, optimum: float | None, residual: float | None) -> None:
-        if not passes >= self.first_passes:
-            cost = f"{self.first_passes:.2f} passes"
-            raise ValueError(f"passes={passes:g} does not cover the first stage, which costs {cost}")
-        for name, value in (("gap", gap), ("residual", residual)):
-            if value is not None and not value >= 0.0:
-                raise ValueError(f"{name}={value} must not be negative")
-        if gap is not None and optimum is None:
-            if not isinstance(self.problem, LinearProblem):
-                raise ValueError("a module has no duality gap: give optimum=, or stop by residual= or passes=")
-            self.problem.check_certificate()
 
     # Resuming
 

@@ -3,10 +3,12 @@
 import math
 from typing import Any
 
+from typing_extensions import Unpack, override
+
 from batchlab.optimizers.finite_sum.kernels import Indices
 from batchlab.optimizers.finite_sum.problem import LinearProblem, Problem
 from batchlab.optimizers.finite_sum.regularizer import Vector
-from batchlab.optimizers.finite_sum.solver import Solver, State, require_linear
+from batchlab.optimizers.finite_sum.solver import Solver, SolverOptions, State, require_linear
 
 
 class SVRG(Solver[Problem, State]):
@@ -29,15 +31,19 @@ class SVRG(Solver[Problem, State]):
     [1.0, 0.0]
     """
 
+    @override
     def theoretical_step(self) -> float:
         return min(1.0, self.batch_size / 10.0) / self.problem.mean_smoothness
 
+    @override
     def _default_inner(self, n: int) -> int:
         return 2 * n // self.batch_size
 
+    @override
     def _initial(self, x: Vector) -> State:
         return State(x)
 
+    @override
     def _advance(self, state: State, draws: Indices) -> State:
         return State(self.problem.svrg(self.problem.snapshot(state.x), draws, self.step_size, 0.0))
 
@@ -54,7 +60,7 @@ class AccProxSVRG(Solver[LinearProblem, State]):
 
     Args:
         strong_convexity: mu > 0; null takes l2. Where l2 = 0 it must be given, as momentum needs it.
-        problem, batch_size, step_size, inner_iterations, seed, x0: see ``Solver``.
+        problem, options: see ``Solver``.
 
     >>> from batchlab.optimizers.finite_sum import L2
     >>> problem = LinearProblem([[1.0, 0.0], [0.0, 1.0]], [2.0, -2.0], loss="squared", regularizer=L2(0.5))
@@ -67,11 +73,7 @@ class AccProxSVRG(Solver[LinearProblem, State]):
         problem: LinearProblem,
         *,
         strong_convexity: float | None = None,
-        batch_size: int | None = None,
-        step_size: float | None = None,
-        inner_iterations: int | None = None,
-        seed: int = 0,
-        x0: Vector | None = None,
+        **options: Unpack[SolverOptions],
     ) -> None:
         mu = problem.regularizer.l2 if strong_convexity is None else strong_convexity
         if not (math.isfinite(mu) and mu > 0.0):
@@ -80,18 +82,13 @@ class AccProxSVRG(Solver[LinearProblem, State]):
                 "strong_convexity=mu (a guess for a problem that is only convex, such as L1 alone)"
             )
         self.strong_convexity = mu
-        super().__init__(
-            problem,
-            batch_size=batch_size,
-            step_size=step_size,
-            inner_iterations=inner_iterations,
-            seed=seed,
-            x0=x0,
-        )
+        super().__init__(problem, **options)
 
+    @override
     def _check_problem(self) -> None:
         require_linear(self)
 
+    @override
     def theoretical_step(self) -> float:
         n, b, smoothness = self.problem.n, self.batch_size, self.problem.mean_smoothness
         if b == n:
@@ -99,13 +96,16 @@ class AccProxSVRG(Solver[LinearProblem, State]):
         variance = (0.1 * b) ** 2 / 64.0 * ((n - 1) / (n - b)) ** 2
         return min(variance * self.strong_convexity / smoothness**2, 0.5 / smoothness)
 
+    @override
     def _initial(self, x: Vector) -> State:
         return State(x)
 
+    @override
     def _advance(self, state: State, draws: Indices) -> State:
         root = math.sqrt(min(1.0, self.strong_convexity * self.step_size))
         beta = (1.0 - root) / (1.0 + root)
         return State(self.problem.svrg(self.problem.snapshot(state.x), draws, self.step_size, beta))
 
+    @override
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {"strong_convexity": self.strong_convexity}

@@ -16,7 +16,7 @@ import torch
 
 from batchlab.datasets import Dataset
 from batchlab.optimizers.clock import Clock
-from batchlab.optimizers.finite_sum import Record, Solver
+from batchlab.optimizers.finite_sum import ROUNDING, Record, Solver
 from batchlab.results.store.record import Recorder
 from batchlab.results.store.runs import State, now
 from batchlab.runner.plan.build import load_dataset
@@ -26,7 +26,7 @@ from batchlab.runner.train.checkpoint import write
 from batchlab.runner.train.facts import facts
 from batchlab.runner.train.outcome import Outcome, settle
 from batchlab.runner.train.rank import Context, Meters
-from batchlab.runner.train.tuned import ROUNDING, choose
+from batchlab.runner.train.tuned import tuned
 
 TELL_SECONDS = 0.2
 """Between two words on the progress: a stage may take less than writing one does."""
@@ -141,17 +141,17 @@ def solve(config: RunConfig, context: Context) -> Outcome:
         return make_solver(config, dataset, step_size, seed)
 
     try:
-        choice = None
+        best = None
         if config.optimizer["step_size"] == TUNED:
-            choice = choose(make, config, passes_of(config, dataset), run.folder.parent)
-            run.write_state(tuning=dataclasses.asdict(choice))
-        solver = make(choice.step_size if choice else None)
+            best = tuned(make, config, passes_of(config, dataset), run.folder.parent)
+            run.write_state(tuning=dataclasses.asdict(best))
+        solver = make(best.step_size if best else None)
     except Told:
         run.write_state(state=State.INTERRUPTED, ended=now())
         return Outcome(State.INTERRUPTED)
     journal = Journal(config, dataset, solver, context)
     journal.restore()
-    known = {"optimum": choice.optimum, "gap": ROUNDING} if choice else {}
+    known = {"optimum": best.optimum, "gap": ROUNDING} if best else {}
     result = solver.solve(passes=journal.budget, every=config.log.evaluate_every, callback=journal, **known)
     progress, meters = solver.progress, Meters.on(torch.device("cpu"))  # solvers compute on the host
     meters.gradients, meters.train_seconds = progress.gradients, progress.seconds

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 import batchlab.optimizers.finite_sum as package
-from batchlab.optimizers.finite_sum import LinearProblem, Solver
+from batchlab.optimizers.finite_sum import ElasticNet, LinearProblem, Solver, SolverOptions
+from batchlab.optimizers.needs import needs_of
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["acc_prox_svrg", "dasvrda", "fista", "katyusha", "saga", "svrg"]
@@ -47,12 +48,15 @@ def test_configuration(name):
     module, _, attribute = settings.pop("_target_").rpartition(".")
     cls = getattr(importlib.import_module(module), attribute)
     assert issubclass(cls, Solver)
-    taken = set(inspect.signature(cls).parameters) | {"l1", "l2", "zero_rows"}
-    left_to_the_runner = {"problem", "batch_size", "seed", "x0"}
-    assert set(settings) == taken - left_to_the_runner
+    taken = set(inspect.signature(cls).parameters)
+    if "options" in taken:
+        taken |= set(SolverOptions.__annotations__)
+    left_to_the_runner = {"problem", "options", "batch_size", "seed", "x0"}
+    assert set(settings) == taken - left_to_the_runner | {"l1", "l2", "zero_rows"}
     A, y = [[1.0, 0.5], [0.2, -1.0], [-1.0, 0.1], [0.3, 1.0]], [1, 0, 0, 1]
-    size = 2 if cls.uses_batches else None
-    result = cls.from_data(A, y, loss="logistic", batch_size=size, seed=0, **settings).solve(passes=200)
-    reference = LinearProblem(A, y, "logistic", package.ElasticNet(settings["l1"], settings["l2"]))
-    assert result.records[-1].value == pytest.approx(reference.value(result.x))
-    assert result.records[-1].value < result.records[0].value
+    net = ElasticNet(settings.pop("l1"), settings.pop("l2"))
+    problem = LinearProblem(A, y, "logistic", net, zero_rows=settings.pop("zero_rows"))
+    draws = {"batch_size": 2, "seed": 0} if needs_of(cls).batches else {}
+    result = cls(problem, **settings, **draws).solve(passes=200)
+    assert result.value == pytest.approx(problem.value(result.x))
+    assert result.value < result.records[0].value

@@ -19,6 +19,7 @@ from batchlab.optimizers.finite_sum import (
     LinearProblem,
     ModuleProblem,
     tune,
+    tuned_step,
     unit_rows,
 )
 
@@ -147,6 +148,8 @@ def test_trials_of_a_tuning_begin_alike():
     net, *_, losses = mlp()
     problem = ModuleProblem(net, losses, 200)
     grid = [0.01, 0.1, 1.0]
+    with pytest.raises(ValueError, match="give optimum="):
+        tuned_step(lambda eta, seed: SVRG(problem, step_size=eta, seed=seed), passes=30, grid=grid)
     tuning = tune(lambda eta: SVRG(problem, step_size=eta), optimum=0.0, gap=0.05, passes=30, grid=grid)
     for trial in tuning.trials:
         fresh, *_, own = mlp()
@@ -190,7 +193,7 @@ def test_errors():
         SVRG(problem)
     with pytest.raises(ValueError, match="no duality gap"):
         SVRG(problem, step_size=0.1).solve(passes=10, gap=1e-3)
-    with pytest.raises(ValueError, match=r"one loss an index, shape \(200,\); got \(\)"):
+    with pytest.raises(ValueError, match=r"one loss per index, shape \(200,\); got \(\)"):
         ModuleProblem(net, lambda i: losses(i).mean(), 200).value(problem.start())
     with pytest.raises(ValueError, match="n=0"):
         ModuleProblem(net, losses, 0)

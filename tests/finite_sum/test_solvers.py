@@ -1,6 +1,7 @@
 """What every solver promises: the minimiser, exact resumption, honest counts, stop rules, clear errors."""
 
 import io
+import json
 import math
 import subprocess
 import sys
@@ -26,8 +27,10 @@ from batchlab.optimizers.finite_sum import (
     ElasticNet,
     Katyusha,
     LinearProblem,
+    TunedStep,
     minimum,
     tune,
+    tuned_step,
     unit_rows,
 )
 
@@ -65,7 +68,7 @@ def make(key, problem, **more):
 @pytest.mark.parametrize("loss", ["logistic", "squared_hinge", "squared"])
 def test_converges_to_the_minimum(key, net, loss, cancer):
     problem = LinearProblem(*cancer, loss, net)
-    optimum = minimum(problem, tolerance=1e-12).records[-1].value
+    optimum = minimum(problem, tolerance=1e-12).value
     result = make(key, problem).solve(passes=3000, gap=1e-10, optimum=optimum, every=20)
     assert result.reason == "gap"
     assert result.records[-1].gap > -1e-12
@@ -125,7 +128,7 @@ def sklearn_logistic(A, y, l1, l2):
 
 @pytest.mark.parametrize(("l1", "l2"), [(0.01, 0.0), (0.0, 0.01), (0.005, 0.01)])
 def test_logistic_agrees_with_sklearn(l1, l2, cancer):
-    mine = DASVRDA.from_data(*cancer, l1=l1, l2=l2).solve(passes=2000, gap=1e-12)
+    mine = DASVRDA(LinearProblem(*cancer, "logistic", ElasticNet(l1, l2))).solve(passes=2000, gap=1e-12)
     np.testing.assert_allclose(mine.x, sklearn_logistic(*cancer, l1, l2), atol=2e-5)
     assert mine.reason == "gap"
 
@@ -133,7 +136,7 @@ def test_logistic_agrees_with_sklearn(l1, l2, cancer):
 def test_squared_agrees_with_sklearn(cancer):
     A, y = cancer
     model = SklearnElasticNet(alpha=0.03, l1_ratio=1 / 3, fit_intercept=False, tol=1e-12, max_iter=100_000).fit(A, y)
-    mine = DASVRDA.from_data(A, y, loss="squared", l1=0.01, l2=0.02).solve(passes=2000, gap=1e-13)
+    mine = DASVRDA(LinearProblem(A, y, "squared", ElasticNet(0.01, 0.02))).solve(passes=2000, gap=1e-13)
     np.testing.assert_allclose(mine.x, model.coef_, atol=1e-6)
 
 
@@ -141,7 +144,7 @@ def test_squared_hinge_agrees_with_sklearn(cancer):
     A, y = cancer
     c = 1 / (2 * 0.05 * len(y))  # LinearSVC's loss is twice ours: ||w||^2/2 + C sum max(0, 1 - y z)^2
     model = LinearSVC(C=c, fit_intercept=False, tol=1e-10, max_iter=100_000, dual=True, random_state=0).fit(A, y)
-    mine = DASVRDA.from_data(A, y, loss="squared_hinge", l2=0.05).solve(passes=2000, gap=1e-13)
+    mine = DASVRDA(LinearProblem(A, y, "squared_hinge", L2(0.05))).solve(passes=2000, gap=1e-13)
     np.testing.assert_allclose(mine.x, model.coef_.ravel(), atol=1e-5)
 
 
@@ -340,7 +343,7 @@ def test_bad_settings(cancer):
         (lambda: DASVRDA(problem).solve(passes=1.0), "does not cover the first stage, which costs 1.97"),
         (lambda: DASVRDA(problem).solve(passes=math.nan), "does not cover"),
         (lambda: DASVRDA(problem).solve(passes=9, gap=-1.0), "gap=-1.0"),
-        (lambda: DASVRDA.from_data(*cancer, l1=-1.0), "l1 must be"),
+        (lambda: ElasticNet(l1=-1.0), "l1 must be"),
         (lambda: minimum(problem, passes=3), "the duality gap is"),
         (lambda: tune(lambda eta: SVRG(problem, step_size=eta), optimum=0.0, passes=9, grid=[]), "empty"),
     ]
@@ -349,14 +352,21 @@ def test_bad_settings(cancer):
             make_it()
 
 
-def test_a_batch_size_means_nothing_to_fista(cancer):
-    with pytest.warns(UserWarning, match="batch_size=10 has no effect"):
-        FISTA.from_data(*cancer, batch_size=10)
+@every_solver
+def test_an_unknown_argument_is_named(key, cancer):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'stepsize'"):
+        make(key, LinearProblem(*cancer, "logistic", L2(0.01)), stepsize=1.0)
+
+
+@pytest.mark.parametrize("option", ["batch_size", "inner_iterations", "seed"])
+def test_fista_takes_nothing_that_it_does_not_use(option, cancer):
+    with pytest.raises(TypeError, match=option):
+        FISTA(LinearProblem(*cancer, "logistic", L2(0.01)), **{option: 10})
 
 
 def test_tuning_takes_the_fewest_passes(cancer):
     problem = LinearProblem(*cancer, "logistic", ElasticNet(0.001, 0.001))
-    optimum = minimum(problem).records[-1].value
+    optimum = minimum(problem).value
     grid = [1e-3, 1.0, 4.0, 1e5]
 
     def solver(eta):
@@ -371,11 +381,41 @@ def test_tuning_takes_the_fewest_passes(cancer):
     assert tuning.best.reached is not None
     assert tuning.best.reached.passes == min(passes)
     assert [trial.step_size for trial in tuning.trials] == grid
+    plain = [trial.summary() for trial in tuning.trials]
+    assert [trial["step_size"] for trial in plain] == grid
+    assert min(trial["passes_to_gap"] or math.inf for trial in plain) == min(passes)
+    assert plain[-1]["passes_to_gap"] is None
+    assert plain[-1]["gap"] > 1.0
     none = tune(solver, optimum=optimum, passes=6, gap=1e-15, grid=grid)
     assert none.best.reached is None
     assert none.best.result.records[-1].gap == min(
         t.result.records[-1].gap for t in none.trials if t.result.reason != "diverged"
     )
+
+
+def test_a_trial_that_diverged_is_told_in_plain_numbers(cancer):
+    problem = LinearProblem(*cancer, "squared", L2(0.01))
+    trial = tune(lambda eta: SVRG(problem, step_size=eta), optimum=0.0, passes=2000, grid=[1e5]).best.summary()
+    assert trial["passes_to_gap"] is trial["gap"] is None
+    assert json.loads(json.dumps(trial, allow_nan=False)) == trial
+
+
+def test_a_tuned_step_is_what_tune_finds_at_the_certified_minimum(cancer):
+    problem = LinearProblem(*cancer, "logistic", ElasticNet(0.001, 0.001))
+    seeds = []
+
+    def solver(eta, seed):
+        seeds.append(seed)
+        return SVRG(problem, step_size=eta, seed=seed)
+
+    found = tuned_step(solver, passes=60, seed=7, gap=1e-6, grid=[1.0, 4.0])
+    assert set(seeds) == {7}
+    optimum = minimum(problem).value
+    expected = tune(lambda eta: SVRG(problem, step_size=eta, seed=7), optimum=optimum, passes=60, gap=1e-6, grid=[1, 4])
+    assert found == TunedStep(
+        expected.best.step_size, optimum, seed=7, gap=1e-6, trials=[trial.summary() for trial in expected.trials]
+    )
+    assert tuned_step(solver, passes=60, optimum=0.0, gap=1e-6, grid=[1.0]).trials[0]["passes_to_gap"] is None
 
 
 def test_importing_the_optimizers_loads_neither_numba_nor_scipy():

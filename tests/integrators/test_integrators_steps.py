@@ -110,7 +110,7 @@ def test_runge_kutta_is_its_formula_for_fifty_steps(name: str, foreach: bool, de
     for _ in range(50):
         first = len(calls) + 1
         assert optimizer.step(closure) == first  # the loss at the point the step starts from
-    assert calls == [True] * 50 * optimizer.gradient_evaluations
+    assert calls == [True] * 50 * optimizer.needs.evaluations
     for parameter, value in zip(parameters, expected, strict=True):
         np.testing.assert_allclose(parameter.detach().numpy(), value, rtol=1e-12, atol=1e-12)
 
@@ -294,7 +294,7 @@ def test_runge_kutta_needs_a_closure_and_survives_its_failure(name: str) -> None
     def closure() -> float:
         nonlocal calls
         calls += 1
-        if calls == optimizer.gradient_evaluations:
+        if calls == optimizer.needs.evaluations:
             raise RuntimeError("out of memory")
         gradient_on([x])
         return 0.0

@@ -3,7 +3,7 @@
     python tests/optimizers/test_contract.py
 
 which writes the missing ones only (delete a file to write it anew). A row says what the optimizer can do; how it is
-driven follows from its own attributes: `uses_moments` and `gradient_evaluations` (see `step`).
+driven follows from what it declares (`needs_of`, see `step`).
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from batchlab.optimizers import (
     VRAdamW,
     VRMomentum,
 )
+from batchlab.optimizers.needs import Closure, Moments, needs_of
 
 GOLDEN = Path(__file__).parent / "golden"
 Loss = Callable[[], Tensor]
@@ -125,11 +126,12 @@ def having(test: Callable[[Row], bool]) -> pytest.MarkDecorator:
 
 
 def uses_moments(row: Row) -> bool:
-    return getattr(row.target, "uses_moments", False)
+    return isinstance(needs_of(row.target), Moments)
 
 
 def evaluations(row: Row) -> int:
-    return getattr(row.target, "gradient_evaluations", 1)
+    needs = needs_of(row.target)
+    return needs.evaluations or 1 if isinstance(needs, Closure) else 1
 
 
 def step(optimizer: Optimizer, loss: Loss) -> None:
@@ -137,20 +139,19 @@ def step(optimizer: Optimizer, loss: Loss) -> None:
 
     The groups' gradients are 1/2 and 3/2 of the exact one: as much noise as signal everywhere, with the right mean.
     """
-    if getattr(optimizer, "uses_moments", False):
-        from batchlab.optimizers.moments import GradientMoments
-
+    needs = needs_of(optimizer)
+    if isinstance(needs, Moments):
         closure(optimizer, loss)()
         params = [p for group in optimizer.param_groups for p in group["params"]]
         exact = [p.grad for p in params]
-        moments = GradientMoments(params, elementwise=True)
+        moments = needs.gather(params)
         for scale in (0.5, 1.5) * 4:
             for p, g in zip(params, exact, strict=True):
                 p.grad = None if g is None else scale * g
             moments.observe(1)
         moments.reduce()
         optimizer.step(moments)
-    elif getattr(optimizer, "gradient_evaluations", 1) > 1:
+    elif isinstance(needs, Closure):
         optimizer.step(closure(optimizer, loss))
     else:
         closure(optimizer, loss)()

@@ -1,1 +1,1 @@
-"""What the rows of many runs say: frames, metrics, tables, statistics, claims."""
+"""What the rows of many runs say: frames, metrics, tables, tuned choices, statistics, claims."""

@@ -1,6 +1,6 @@
 """Curves over seeds: runs brought onto one grid, their mean and its 95 % t interval.
 
-Repeats of a seed are averaged first, on the same grid (see `replicates`). Honest about what is known where: a mean is
+Repeats of a seed are averaged first, on the same grid (see `replicates`). No mean is of fewer runs than the next: it is
 drawn only between the latest first row and the earliest last row of its runs, so that every point of it is over the
 same runs. A running minimum is a step function (its value between two evaluations is that of the earlier one);
 everything else is interpolated linearly, on the logarithm where the axis is logarithmic, and then mean and interval are

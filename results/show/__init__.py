@@ -1,1 +1,1 @@
-"""How it looks: sheets in five formats, plots, status."""
+"""How it looks: sheets in five formats, figures, status."""

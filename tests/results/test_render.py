@@ -111,7 +111,7 @@ def test_an_unknown_format_lists_them():
         render(sheet(), "pdf")
 
 
-def test_show_separates_sheets(capsys):
+def test_printed_sheets_are_separate(capsys):
     print_sheets([sheet(), sheet()], "csv")
     assert capsys.readouterr().out.count("optimizer,mean,std,n") == 2
     print_sheets([sheet()])

@@ -1,10 +1,9 @@
 """Curves over seeds: runs brought onto one grid, their mean and its 95 % t interval.
 
-Repeats of a seed are averaged first, on the same grid (see `replicates`). No mean is of fewer runs than the next: it is
-drawn only between the latest first row and the earliest last row of its runs, so that every point of it is over the
-same runs. A running minimum is a step function (its value between two evaluations is that of the earlier one);
-everything else is interpolated linearly, on the logarithm where the axis is logarithmic, and then mean and interval are
-those of the logarithm too.
+Repeats of a seed are averaged first, on the same grid (see `replicates`). A mean is drawn only between the latest first
+row and the earliest last row of its runs, so that every point of it is over the same runs. A running minimum is a step
+function (its value between two evaluations is that of the earlier one); everything else is interpolated linearly, on
+the logarithm where the axis is logarithmic, and then mean and interval are those of the logarithm too.
 """
 
 from __future__ import annotations

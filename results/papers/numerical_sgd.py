@@ -1,7 +1,7 @@
 """SGD as a numerical integrator of the gradient flow, arXiv 2409.04707.
 
-Labels of the runs: `problem`, `scheme` (a method of published/numerical_sgd.csv) and `curvature`, which with the
-scheme's stability limit says what share of its own limit a learning rate is. Axes: seed. Seeds 0 and 1 choose the
+Labels of the runs: `problem`, its `curvature`, `scheme` (a method of published/numerical_sgd.csv) and `share`, the
+learning rate in shares of the scheme's stability limit over the curvature. Axes: seed. Seeds 0 and 1 choose the
 learning rates by the rule of `compare.tuning`; the others are judged.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from batchlab.results.compare.claims import Claim, Judged, Side, judge, observed
-from batchlab.results.compare.frame import MISSING, Frame, RunRow
+from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import Metric, budgets
 from batchlab.results.compare.table import Table
 from batchlab.results.compare.tuning import READINGS, Study
@@ -62,7 +62,8 @@ NOTES = [
 
 def build(frame: Frame) -> Reproduction:
     """Tables, claims and plots: each scheme at its own learning rate, and over its whole grid."""
-    frame = replace(frame, runs=[_relabelled(run) for run in frame.runs])
+    frame.values("share")  # refuses runs that are not its recipe's
+    frame = replace(frame, runs=[_placed(run) for run in frame.runs])
     studies = [Study(problem, frame.where(problem=problem), LOSS) for problem in frame.values("problem")]
     tables: list[Table | Sheet] = []
     for study in studies:
@@ -214,12 +215,9 @@ def _epoch_times(studies: Sequence[Study]) -> Sheet:
     return Sheet("Training time of an epoch", columns, list(lines.values()), notes, records, "no run is done yet")
 
 
-def _relabelled(run: RunRow) -> RunRow:
-    """The run with the share of its scheme's limit that its learning rate is, and whether its seed tunes."""
-    lr, curvature = run.value("optimizer.lr"), run.value("curvature")
-    limit = _published("stability_limit").get(run.value("scheme"))
-    share = float(f"{float(lr) * curvature / limit:.3g}") if limit and MISSING not in (lr, curvature) else math.nan
-    return replace(run, labels=run.labels | {"share": share, "tuning": str(run.value("seed")) in TUNING})
+def _placed(run: RunRow) -> RunRow:
+    """The run with the label `tuning`: whether its seed chooses learning rates."""
+    return replace(run, labels=run.labels | {"tuning": str(run.value("seed")) in TUNING})
 
 
 @cache

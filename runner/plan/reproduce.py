@@ -1,19 +1,30 @@
 """Reproduce a paper: the grids of conf/reproduce/PAPER.yaml, trained as one sweep, then its tables and claims.
 
-A paper's file names its scales; each has overrides that all runs share, and grids of runs with the labels that its
-tables need:
+A paper's file is a recipe. It names its scales; each has overrides that all runs share, and grids of runs with the
+labels that the paper's tables need:
 
-    laptop:
-      common: [dataset=digits, "seed=range(0,3)"]
+    gpu:
+      common: [dataset=cifar100, train.epochs=30, "seed=range(0,3)"]
       grids:
         - labels: {case: i, schedule: cosine}
           overrides: [lr_schedule=cosine]
 
-`settings` repeat all grids, each with labels, overrides and perhaps further grids of its own:
+A scale states what differs from the one it builds on: its `common` replaces the other's key by key, everything else is
+replaced as a whole. `only` keeps the grids with one of these values of a label:
+
+    paper: {from: gpu, common: [train.epochs=300]}
+    laptop: {from: gpu, common: [dataset=digits], only: {schedule: [constant, cosine]}}
+
+`settings` repeat all grids, each with labels, overrides and perhaps further grids or settings of its own:
 
       settings:
         - labels: {experiment: CNN}
           overrides: [model=cnn_mnist]
+
+`shares: [1/4, 1.1]`, of a setting or grid, are its learning rates in shares of a stability limit, and label each run
+with its `share`: lr = share x limit / curvature, to six digits, where the limit is the published `stability_limit` of
+the label `scheme`, and `curvature` is a label. Rates that were first rounded at another curvature, and then carried
+over, come out the same with `rounded_at`, that curvature.
 
 `prefer: [mnist, digits]` takes the first data set that is at hand for all grids; a grid or setting with `needs: w8a` is
 left out where that one is not, one with `unless: a9a` where that one is. Nothing is downloaded unasked. The runs of one
@@ -24,14 +35,17 @@ optimizers, once for a folder of runs, and what it returns is kept there for the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
 import yaml
 
 from batchlab.datasets import available
+from batchlab.results.papers.literature import published
 from batchlab.results.papers.reproduction import SCALES
 from batchlab.runner.plan.build import build, locate
 from batchlab.runner.plan.config import PACKAGED, Bases, Planned, compose
@@ -50,7 +64,11 @@ class PaperPlan:
     """Dotted path of what its file asks to be measured apart from the runs."""
 
     def measure(self) -> dict[str, Any]:
-        """Call it with every optimizer of the plan, each as a function of (parameters, learning rate)."""
+        """Call the survey with every optimizer of the plan.
+
+        Returns:
+            What the survey returns. It gets, by the optimizers' names, functions of (parameters, learning rate).
+        """
         nodes = {planned.tree["optimizer"]["name"]: planned.tree["optimizer"] for planned in self.plans}
         measured: dict[str, Any] = locate({"name": self.paper, "_target_": self.survey}, "measure")(
             {name: partial(_at_rate, node) for name, node in nodes.items()}
@@ -63,8 +81,18 @@ class PaperPlan:
         return f"{self.paper}-{self.scale}"
 
 
-def papers() -> list[str]:
-    """The papers that can be reproduced."""
+@dataclass(frozen=True)
+class _Grid:
+    """What a grid asks for, with all that stands above it."""
+
+    overrides: list[str] = field(default_factory=list)
+    labels: dict[str, Any] = field(default_factory=dict)
+    shares: list[Any] = field(default_factory=list)
+    rounded_at: float | None = None
+
+
+def recipes() -> list[str]:
+    """The papers that have a recipe, and so can be trained again."""
     return sorted(path.stem for path in (PACKAGED / "reproduce").glob("*.yaml"))
 
 
@@ -82,43 +110,102 @@ def plan(paper: str, scale: str) -> PaperPlan:
     Raises:
         ConfigError: on an unknown paper or scale, or a grid that does not compose.
     """
-    if paper not in papers():
-        raise ConfigError(f"no paper {paper!r} to reproduce; {suggest(paper, papers())}")
+    if paper not in recipes():
+        raise ConfigError(f"no paper {paper!r} to reproduce; {suggest(paper, recipes())}")
     if why := absent(paper, scale):
         raise ConfigError(f"--scale {scale}: {why}")
     content = _content(paper)
-    return PaperPlan(paper, scale, plans_of(content[scale], paper), content.get("measure", ""))
+    return PaperPlan(paper, scale, plans_of(whole(content, scale), paper), content.get("measure", ""))
+
+
+def whole(content: Mapping[str, Any], scale: str) -> dict[str, Any]:
+    """A scale of a recipe with all that it takes over from the scale it builds on.
+
+    Args:
+        content: the recipe.
+        scale: one of its scales that is there.
+    """
+    own = dict(content[scale])
+    if "from" not in own:
+        return own
+    base = whole(content, own.pop("from"))
+    return base | own | {"common": merge(base.get("common", []), own.get("common", []))}
 
 
 def plans_of(chosen: Mapping[str, Any], paper: str) -> list[Planned]:
-    """The runs of one scale's grids; where two grids ask for the same run, the first one's labels stay."""
+    """The runs of one scale's grids, seed by seed; where two grids ask for the same run, the first one's labels stay.
+
+    Args:
+        chosen: the scale, whole.
+        paper: whose it is.
+
+    Raises:
+        ConfigError: naming the grid that does not compose.
+    """
     ready = {entry.name for entry in available() if entry.ready}
     common = list(chosen.get("common", []))
     if "prefer" in chosen:
         common.append(f"dataset={next((name for name in chosen['prefer'] if name in ready), chosen['prefer'][-1])}")
-    runs: dict[str, Planned] = {}
-
-    def wanted(part: Mapping[str, Any]) -> bool:
-        return part.get("needs", "") in ready | {""} and part.get("unless") not in ready
-
-    grids = [
-        (merge(common, setting.get("overrides", [])), setting.get("labels", {}), grid)
-        for setting in filter(wanted, chosen.get("settings", [{}]))
-        for grid in filter(wanted, [*chosen.get("grids", []), *setting.get("grids", [])])
-    ]
+    only = chosen.get("only", {})
     bases: Bases = {}
-    for shared, names, grid in grids:
-        labels = names | grid["labels"]
+    runs: dict[str, Planned] = {}
+    for grid in _grids({**chosen, "overrides": common}, ready):
+        if any(grid.labels.get(key) not in kept for key, kept in only.items()):
+            continue
         try:
-            for planned in compose(merge(shared, grid.get("overrides", [])), labels, bases):
+            for planned in _runs(grid, paper, bases):
                 runs.setdefault(planned.run_id, planned)
         except ConfigError as error:
-            raise ConfigError(f"{paper}, grid {labels}: {error}") from error
+            raise ConfigError(f"{paper}, grid {grid.labels}: {error}") from error
     return sorted(runs.values(), key=lambda planned: int(planned.tree["seed"]))
 
 
+def _grids(
+    part: Mapping[str, Any], ready: AbstractSet[str], above: _Grid | None = None, repeated: Sequence[Any] = ()
+) -> Iterator[_Grid]:
+    """The grids of a scale, or of a setting in it; `repeated` are those of all that stands above it."""
+    if part.get("needs", "") not in {"", *ready} or part.get("unless") in ready:
+        return
+    above = above or _Grid()
+    here = _Grid(
+        merge(above.overrides, part.get("overrides", [])),
+        above.labels | part.get("labels", {}),
+        part.get("shares", above.shares),
+        part.get("rounded_at", above.rounded_at),
+    )
+    repeated = [*repeated, *part.get("grids", [])]
+    if "settings" in part:
+        for setting in part["settings"]:
+            yield from _grids(setting, ready, here, repeated)
+    elif repeated:
+        for grid in repeated:
+            yield from _grids(grid, ready, here)
+    else:
+        yield here
+
+
+def _runs(grid: _Grid, paper: str, bases: Bases) -> Iterator[Planned]:
+    """The runs of a grid, those at a share of a limit labelled with it."""
+    if not grid.shares:
+        yield from compose(grid.overrides, grid.labels, bases)
+        return
+    shares = _shares(grid, paper)
+    rates = ",".join(f"{rate:g}" for rate in shares)
+    for planned in compose(merge(grid.overrides, [f"optimizer.lr={rates}"]), grid.labels, bases):
+        yield replace(planned, labels=planned.labels | {"share": shares[planned.tree["optimizer"]["lr"]]})
+
+
+def _shares(grid: _Grid, paper: str) -> dict[float, float]:
+    """Learning rate, of six digits -> its share of the limit of the grid's scheme."""
+    limits = {row.method: row.value for row in published(paper) if row.metric == "stability_limit"}
+    limit, curvature = limits[grid.labels["scheme"]], grid.labels["curvature"]
+    first = grid.rounded_at or curvature
+    shares = [float(Fraction(str(share))) for share in grid.shares]
+    return {_six_digits(_six_digits(share * limit / first) * first / curvature): share for share in shares}
+
+
 def merge(common: Sequence[str], own: Sequence[str]) -> list[str]:
-    """A grid's overrides after the common ones, which they replace key by key."""
+    """The common overrides without those whose keys are overridden again, then a grid's own."""
     keys = {text.split("=", 1)[0] for text in own}
     return [text for text in common if text.split("=", 1)[0] not in keys] + list(own)
 
@@ -126,6 +213,10 @@ def merge(common: Sequence[str], own: Sequence[str]) -> list[str]:
 def _content(paper: str) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load((PACKAGED / "reproduce" / f"{paper}.yaml").read_text())
     return content
+
+
+def _six_digits(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 def _at_rate(node: Node, parameters: object, lr: float) -> Any:

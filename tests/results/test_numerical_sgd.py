@@ -60,7 +60,7 @@ def train(lab, *, rates=RATES, problems=("net",), seeds=7, lost=(), shares=(0.9,
                         for e, loss in enumerate(losses)
                     ]  # fmt: skip
                     lab.run(run_id, rows, state, optimizer=name, seed=seed, lr=lr)
-                    labels = {"problem": problem, "curvature": CURVATURE, "scheme": SCHEMES[name]}
+                    labels = {"problem": problem, "curvature": CURVATURE, "scheme": SCHEMES[name], "share": share}
                     entries.append(
                         SweepEntry(run_id, labels, [f"optimizer={name}", f"optimizer.lr={lr}", f"seed={seed}"])
                     )
@@ -223,10 +223,18 @@ def test_the_report_shows_it(theory, tmp_path):
 
 
 def test_a_sweep_that_has_not_begun_is_undecided_not_an_error(lab):
-    labels = {"problem": "net", "curvature": 2.0, "scheme": EULER}
+    labels = {"problem": "net", "curvature": 2.0, "scheme": EULER, "share": 0.5}
     lab.store.write_sweep(SWEEP, [SweepEntry("a", labels, ["optimizer=sgd", "optimizer.lr=0.5", "seed=2"])])
     made = conclude(lab.store)
     assert {item.verdict for item in made.claims} == {Verdict.UNDECIDED}
     assert made.save_plots(lab.store.root) == []
     for sheet in made.sheets():
         render(sheet, "markdown")
+
+
+def test_runs_without_shares_are_refused(lab):
+    """Planned before shares were labels: `batchlab reproduce` plans them again, and trains none of them twice."""
+    labels = {"problem": "net", "curvature": 2.0, "scheme": EULER}
+    lab.store.write_sweep(SWEEP, [SweepEntry("a", labels, ["optimizer=sgd", "optimizer.lr=0.5", "seed=2"])])
+    with pytest.raises(ValueError, match="share"):
+        conclude(lab.store)

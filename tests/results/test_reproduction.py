@@ -3,21 +3,25 @@
 import math
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
-import batchlab.conf
 from batchlab.results.compare.claims import Verdict
 from batchlab.results.papers.reproduction import known_papers, reproduce
 from batchlab.results.report import write_report
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.store.runs import SweepEntry
+from batchlab.runner.plan.reproduce import plan
 
-SCALES = yaml.safe_load((Path(next(iter(batchlab.conf.__path__))) / "reproduce" / "sgdm_schedules.yaml").read_text())
-VARIANTS = [(grid["labels"]["case"], grid["labels"]["schedule"]) for grid in SCALES["laptop"]["grids"]]
+
+def variants(scale):
+    """The cases and schedules of a scale's recipe."""
+    plans = plan("sgdm_schedules", scale).plans
+    return list(dict.fromkeys((planned.labels["case"], planned.labels["schedule"]) for planned in plans))
+
+
+VARIANTS = variants("laptop")
 LEVELS = {"i": 1.0, "ii": 0.4, "iii": 0.2, "iv": 0.1}
 EPOCHS, SWEEP = 8, "sgdm_schedules-laptop"
 
@@ -90,8 +94,8 @@ def test_published_numbers_stand_beside_ours_and_say_whose_they_are(made):
 
 
 def test_the_published_scale_has_every_published_row(made):
-    labels = {(f"({grid['labels']['case']})", grid["labels"]["schedule"]) for grid in SCALES["paper"]["grids"]}
-    assert {(row[0].text, row[1].text) for row in made.published[0].rows} <= labels
+    ours = {(f"({case})", schedule) for case, schedule in variants("paper")}
+    assert {(row[0].text, row[1].text) for row in made.published[0].rows} <= ours
 
 
 def test_a_sweep_that_has_not_begun_is_undecided_not_an_error(lab):

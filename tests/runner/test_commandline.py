@@ -95,7 +95,10 @@ BAD = {
     "no room": (["executor.jobs_per_device=0"], "at least 1"),
     "no threads": (["executor.threads=0"], "executor.threads=0 must be at least 1"),
     "no nodes": (["executor=slurm", "executor.nodes=0"], "executor.nodes=0 must be at least 1"),
-    "warm-up beyond the run": (["lr_schedule=warmup_cosine"], "lr_schedule=warmup_cosine: the warm-up of 30 epochs"),
+    "warm-up beyond the run": (
+        ["lr_schedule=warmup_cosine", "lr_schedule.warmup=30"],
+        "lr_schedule=warmup_cosine: the warm-up of 30 epochs",
+    ),
     "one stair": (["lr_schedule=growth", "lr_schedule.every=20"], "lr_schedule=growth: "),
     "unknown launcher": (["executor.launcher=rocket"], "fork or torchrun"),
     "devices": (["executor.devices=999"], "executor.devices=999"),
@@ -168,7 +171,7 @@ def test_ctrl_c_ends_a_reproduction_of_all(
 ) -> None:
     """Not only the paper it falls into."""
     from batchlab.runner import commands
-    from batchlab.runner.plan.reproduce import papers
+    from batchlab.runner.plan.reproduce import recipes
 
     begun: list[str] = []
 
@@ -178,9 +181,9 @@ def test_ctrl_c_ends_a_reproduction_of_all(
 
     monkeypatch.setattr(commands, "execute", execute)
     assert commands.reproduce("all", "laptop", tmp_path, commands.SweepOptions()) == 130
-    assert begun == [f"{papers()[0]}-laptop"]
+    assert begun == [f"{recipes()[0]}-laptop"]
     said = capsys.readouterr().out
-    assert papers()[0] in said
+    assert recipes()[0] in said
     assert max(map(len, said.splitlines())) < 200
 
 
@@ -196,9 +199,10 @@ def test_a_sweep_says_which_run_has_too_large_a_batch(
 def test_what_has_no_effect_is_a_warning() -> None:
     from batchlab.runner.plan.validate import validate
 
-    (late,) = validate([one("lr_schedule=warmup_constant")])
+    (late,) = validate([one("lr_schedule=warmup_constant", "lr_schedule.warmup=30")])
     assert "lr_schedule=warmup_constant: the run ends at 1 epochs, within its warm-up of 30" in late
-    assert validate([one("lr_schedule=warmup_constant", "train.epochs=31")]) == []
+    assert validate([one("lr_schedule=warmup_constant", "lr_schedule.warmup=30", "train.epochs=31")]) == []
+    assert validate([one("lr_schedule=warmup_constant")]) == [], "a tenth of the run, however short"
     adaptive = ("batch_schedule=norm_test", "train.groups=8")  # then nobody knows how many steps there will be
     assert validate([one(*adaptive, "lr_schedule.clock=steps", "lr_schedule.warmup=9")]) == []
     (unused,) = validate([one("train.samples=128", "train.epochs=2")])

@@ -70,10 +70,27 @@ def test_grids_are_shares_of_each_schemes_own_limit(scale: PaperPlan) -> None:
     grids: dict[tuple[str, bool], set[tuple[float, ...]]] = {}
     for (problem, scheme), plans in by_scheme(scale).items():
         unit = LIMITS[scheme] / plans[0].labels["curvature"]
-        shares = tuple(sorted({float(f"{p.tree['optimizer']['lr'] / unit:.3g}") for p in plans}))
+        for p in plans:
+            lr = p.tree["optimizer"]["lr"]
+            assert lr == pytest.approx(p.labels["share"] * unit, rel=1e-5)
+            assert lr == float(f"{lr:.6g}")
+        shares = tuple(sorted({p.labels["share"] for p in plans}))
         grids.setdefault((problem, scheme in momentum), set()).add(shares)
         assert shares[-1] >= (0.9 if scheme not in momentum else 1), "it reaches the limit"
     assert all(len(shares) == 1 for shares in grids.values())
+
+
+def test_rates_are_what_they_were_when_they_stood_in_the_recipe() -> None:
+    """To the last digit, or every run would be another."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for planned in plan("numerical_sgd", "laptop").plans:
+        if planned.tree["seed"] == 0:
+            place = (planned.labels["problem"], planned.tree["optimizer"]["name"])
+            found.setdefault(place, []).append(planned.tree["optimizer"]["lr"])
+    assert found["quadratic", "ab3"] == [0.0192118, 0.0384236, 0.0691624, 0.0845319]
+    assert found["quadratic, 100 dimensions", "shb"] == [0.0181541, 0.0363081, 0.0653545, 0.0798778]
+    assert found["logistic", "nesterov"] == [0.00318317, 0.0127327, 0.0509308, 0.203723, 0.814893]
+    assert found["resnet8", "rk4"] == [0.174063, 0.69625, 2.785, 11.14]
 
 
 def test_curvatures_are_those_of_the_data() -> None:
@@ -100,7 +117,7 @@ def test_all_leaves_out_what_is_absent(tmp_path: Path, monkeypatch: pytest.Monke
     said: list[str] = []
     monkeypatch.setattr(commands.OUT, "print", lambda *texts, **_: said.extend(map(str, texts)))
     monkeypatch.setattr(commands.OUT, "rule", said.append)
-    monkeypatch.setattr("batchlab.runner.plan.reproduce.papers", lambda: ["numerical_sgd", "sgdm_schedules"])
+    monkeypatch.setattr("batchlab.runner.plan.reproduce.recipes", lambda: ["numerical_sgd", "sgdm_schedules"])
     assert commands.reproduce("all", "paper", tmp_path, commands.SweepOptions(dry_run=True)) == 0
     assert said[0].startswith("numerical_sgd is left out at scale paper: the settings")
     with pytest.raises(ConfigError, match="--scale huge"):

@@ -19,7 +19,7 @@ import torch
 import yaml
 
 from batchlab.results.store.runs import Run, RunStore
-from batchlab.runner.launch.executors import executor_for
+from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.launch.executors.local import LocalExecutor
 from batchlab.runner.plan.config import Planned, compose
 from batchlab.runner.plan.schema import RunConfig

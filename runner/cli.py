@@ -12,6 +12,10 @@ from typing import Annotated
 
 import typer
 
+from batchlab.results.papers.scale import Scale
+from batchlab.results.show.sheet import Format
+from batchlab.runner.options import OnError, SweepOptions, TableRequest
+
 app = typer.Typer(
     name="batchlab",
     help="Does this optimizer, learning-rate schedule or batch-size schedule really help?",
@@ -21,6 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+data_app = typer.Typer(invoke_without_command=True)
+app.add_typer(data_app, name="data")
 
 Overrides = Annotated[
     list[str] | None,
@@ -66,14 +73,14 @@ def sweep(
     runs: Runs = RUNS,
     dry_run: DryRun = False,
     retry: Retry = False,
-    on_error: Annotated[str, typer.Option("--on-error", metavar="continue|stop", help="After a failure.")] = "continue",
+    on_error: Annotated[OnError, typer.Option("--on-error", help="After a failure.")] = OnError.CONTINUE,
     jobs_per_device: JobsPerDevice = None,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call the sweep.")] = None,
 ) -> None:
     """Train every combination of the choices; what is done is skipped, what was cut off is resumed."""
     from batchlab.runner import commands
 
-    options = commands.SweepOptions(dry_run, retry, on_error, jobs_per_device)
+    options = SweepOptions(dry_run, retry, on_error, jobs_per_device)
     raise typer.Exit(commands.sweep(overrides or [], runs, options, name))
 
 
@@ -101,13 +108,13 @@ def table(
     baseline: Annotated[
         str | None, typer.Option("--baseline", metavar="AXIS=VALUE", help="Paired test against it, Holm-corrected.")
     ] = None,
-    format: Annotated[str, typer.Option("--format", metavar="rich|markdown|latex|csv|html")] = "rich",
+    format: Annotated[Format, typer.Option("--format", help="Of the table.")] = Format.RICH,
     runs: Runs = RUNS,
 ) -> None:
     """Compare: mean +- std over seeds, n, 95 % interval; diverged and failed runs are counted."""
     from batchlab.runner import commands
 
-    request = commands.TableRequest(rows or [], cols or [], metric or [], where or [], sweep, baseline, format)
+    request = TableRequest(rows or [], cols or [], metric or [], where or [], sweep, baseline, format)
     raise typer.Exit(commands.table(request, runs))
 
 
@@ -135,7 +142,7 @@ def plot(
 @app.command()
 def reproduce(
     paper: Annotated[str, typer.Argument(metavar="PAPER|all", help="sgdm_schedules, adadagrad, ...")],
-    scale: Annotated[str, typer.Option("--scale", metavar="laptop|gpu|paper")] = "laptop",
+    scale: Annotated[Scale, typer.Option("--scale", help="How much is trained.")] = Scale.LAPTOP,
     runs: Runs = RUNS,
     dry_run: DryRun = False,
     retry: Retry = False,
@@ -144,7 +151,7 @@ def reproduce(
     """Run a paper's comparison and put its claims to the test."""
     from batchlab.runner import commands
 
-    options = commands.SweepOptions(dry_run, retry, "continue", jobs_per_device)
+    options = SweepOptions(dry_run, retry, jobs_per_device=jobs_per_device)
     raise typer.Exit(commands.reproduce(paper, scale, runs, options))
 
 
@@ -160,15 +167,29 @@ def report(
     raise typer.Exit(commands.report(output, sweep, runs))
 
 
-@app.command()
-def data(
-    action: Annotated[str, typer.Argument(metavar="list|prepare")] = "list",
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="What to prepare.")] = None,
-) -> None:
+@data_app.callback()
+def data(context: typer.Context) -> None:
     """The data sets: what there is, and download or convert by name."""
+    if context.invoked_subcommand is None:
+        data_list()
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """What there is, and whether it is ready."""
     from batchlab.runner import commands
 
-    raise typer.Exit(commands.data(action, names or []))
+    raise typer.Exit(commands.list_data())
+
+
+@data_app.command("prepare")
+def data_prepare(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="What to download or convert.")],
+) -> None:
+    """Make data sets ready, once."""
+    from batchlab.runner import commands
+
+    raise typer.Exit(commands.prepare_data(names))
 
 
 @app.command()

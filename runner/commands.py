@@ -6,7 +6,6 @@ import hashlib
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from batchlab.results.store.runs import RunStore, check_name
 from batchlab.results.words import count
+from batchlab.runner.options import OnError, SweepOptions, TableRequest
 from batchlab.runner.plan.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -24,33 +24,6 @@ OUT = Console(highlight=False)
 if not OUT.is_terminal:  # into a file or a pipe: nothing is cut to a width
     OUT.width = 10_000
 ERR = Console(stderr=True, highlight=False)
-
-
-@dataclass(frozen=True)
-class SweepOptions:
-    """How to go about a sweep."""
-
-    dry_run: bool = False
-    retry: bool = False
-    on_error: str = "continue"
-    jobs_per_device: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.on_error not in ("continue", "stop"):
-            raise ConfigError(f"--on-error {self.on_error}: choose continue or stop")
-
-
-@dataclass(frozen=True)
-class TableRequest:
-    """What `batchlab table` was asked for."""
-
-    rows: list[str]
-    cols: list[str]
-    metrics: list[str]
-    where: list[str]
-    sweep: str | None
-    baseline: str | None
-    format: str
 
 
 def train(overrides: Sequence[str], runs: Path, *, retry: bool) -> int:
@@ -83,25 +56,17 @@ def execute(
     plans: Sequence[Planned], runs: Path, options: SweepOptions, name: str | None, *, follow: bool = False
 ) -> int:
     """Check all runs, then train what is left of them."""
-    from batchlab.runner.launch.executors import executor_for
-    from batchlab.runner.launch.executors.local import LocalExecutor
+    from batchlab.runner.launch.executors.base import executor_for
 
     executor = executor_for([p.tree for p in plans], options.jobs_per_device)
-    if isinstance(executor, LocalExecutor):
-        executor.check(max(int(p.tree["nproc"]) for p in plans))
     if options.dry_run:
         return _dry_run(plans)
     from batchlab.runner.sweep import SKIPPED, freeze, run_sweep
 
     store = RunStore(runs).prepare()
     if any(store.run(p.run_id).read_state().state not in SKIPPED for p in plans):
-        if isinstance(executor, LocalExecutor):
-            executor.warm_up()  # imports torch on the other core while this process checks the runs
+        executor.warm_up()  # a warm process imports torch on the other core while this process checks the runs
         try:
-            if isinstance(executor, LocalExecutor) and any(p.tree["train"]["device"] == "cuda" for p in plans):
-                from batchlab.runner.launch.worker import check_gpu
-
-                check_gpu()
             _check(plans)
         except BaseException:
             executor.close()
@@ -112,7 +77,7 @@ def execute(
     display = Display(OUT, live=OUT.is_terminal and not follow, follow=follow)
     try:
         outcome = run_sweep(
-            plans, store, executor, display, retry=options.retry, stop_on_error=options.on_error == "stop"
+            plans, store, executor, display, retry=options.retry, stop_on_error=options.on_error is OnError.STOP
         )
     finally:
         display.close()
@@ -185,11 +150,9 @@ def status(name: str | None, runs: Path) -> int:
 def table(request: TableRequest, runs: Path) -> int:
     """Compare runs."""
     from batchlab.results.compare.table import load_table
-    from batchlab.results.show.render import FORMATS, print_sheets
+    from batchlab.results.show.render import print_sheets
     from batchlab.results.show.table_sheet import table_sheet
 
-    if request.format not in FORMATS:
-        raise ConfigError(f"--format {request.format}: choose {', '.join(FORMATS)}")
     made = load_table(
         RunStore(runs),
         rows=request.rows or ["optimizer"],
@@ -218,9 +181,9 @@ def plot(
 
 def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions) -> int:
     """Train a paper's comparison, print its tables and claims, save its plots."""
-    from batchlab.runner.plan.reproduce import absent, papers, plan
+    from batchlab.runner.plan.reproduce import absent, plan, recipes
 
-    chosen = papers() if paper == "all" else [paper]
+    chosen = recipes() if paper == "all" else [paper]
     if paper == "all":
         left_out = {name: why for name in chosen if (why := absent(name, scale))}
         chosen = [name for name in chosen if name not in left_out] or chosen  # if none is left, the first says why
@@ -257,20 +220,21 @@ def report(output: Path, sweep: str | None, runs: Path) -> int:
     return 0
 
 
-def data(action: str, names: Sequence[str]) -> int:
-    """List the data sets, or make some ready."""
-    from batchlab.datasets import available, data_root, prepare
+def prepare_data(names: Sequence[str]) -> int:
+    """Make data sets ready: download or convert them."""
+    from batchlab.datasets import prepare
 
-    if action == "prepare":
-        if not names:
-            raise ConfigError("batchlab data prepare NAME...: name at least one data set (`batchlab data list`)")
-        for name in names:
-            path = prepare(name)
-            OUT.print(f"{name}: {path if path is not None else 'generated when used'}", soft_wrap=True)
-        return 0
-    if action != "list":
-        raise ConfigError(f"batchlab data {action}: there are list and prepare")
+    for name in names:
+        path = prepare(name)
+        OUT.print(f"{name}: {path if path is not None else 'generated when used'}", soft_wrap=True)
+    return 0
+
+
+def list_data() -> int:
+    """List the data sets."""
     from rich.table import Table
+
+    from batchlab.datasets import available, data_root
 
     listing = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("data set", "train", "test", "shape", "classes", "state", "source"):

@@ -13,7 +13,7 @@ from typing import Protocol
 import yaml
 
 from batchlab.results.store.runs import FINISHED, Run, RunState, RunStore, State, SweepEntry
-from batchlab.runner.launch.executors import Executor
+from batchlab.runner.launch.executors.base import Executor
 from batchlab.runner.launch.process import BUSY, STOP_GRACE
 from batchlab.runner.plan.config import Planned
 

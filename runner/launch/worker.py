@@ -33,7 +33,7 @@ def rank_main(path: str) -> str:
     context = Context(run, rank, world, _device(config))
     signal.signal(signal.SIGTERM, lambda *_: context.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; a terminal sends Ctrl-C to everyone
-    torch.set_num_threads(int(config.executor["threads"]))
+    torch.set_num_threads(int(config.executor.get("threads", 1)))
     if world > 1:
         dist.init_process_group("nccl" if context.device.type == "cuda" else "gloo")
     work = train
@@ -45,15 +45,9 @@ def rank_main(path: str) -> str:
         if world > 1:
             dist.destroy_process_group()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on all is written: there is nothing to finish
-    if context.stopping or outcome.state == "interrupted":
+    if context.stopping or not outcome.over:
         sys.exit(INTERRUPTED)  # to return would be to wait for an agent that waits for this process to end
     return outcome.state
-
-
-def check_gpu() -> None:
-    """Raise ConfigError where `train.device=cuda` cannot be had."""
-    if not torch.cuda.is_available():
-        raise ConfigError("train.device=cuda: no GPU can be used here; set train.device=cpu or auto")
 
 
 def _device(config: RunConfig) -> torch.device:
@@ -62,7 +56,8 @@ def _device(config: RunConfig) -> torch.device:
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cpu":
         return torch.device("cpu")
-    check_gpu()
+    if not torch.cuda.is_available():
+        raise ConfigError("train.device=cuda: no GPU can be used here; set train.device=cpu or auto")
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     torch.cuda.set_device(device)
     return device

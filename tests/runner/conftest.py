@@ -13,8 +13,7 @@ from batchlab.runner.launch.executors.local import LocalExecutor
 @pytest.fixture(scope="session")
 def fleet() -> Iterator[Fleet]:
     """Shared by the whole session: the warm process takes seconds to import torch."""
-    node = {"name": "local", "devices": "auto", "jobs_per_device": 1, "threads": 1, "launcher": "fork"}
-    executor = LocalExecutor(node, 1, on_cpu=True)
+    executor = LocalExecutor()
     executor.warm_up()
     yield Fleet(executor)
     executor.close()

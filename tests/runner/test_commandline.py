@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.runs import RunStore, State
 from batchlab.runner import cli
+from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.config import compose
 
 COMMANDS = {
@@ -145,7 +146,6 @@ def test_bad_requests(
     "arguments",
     [
         ["train", "--runs", "{file}"],
-        ["sweep", "--on-error", "explode"],
         ["sweep", "--name", "a/b", "seed=1,2"],
         ["sweep", "--name", "a/b", "--dry-run"],
         ["status", "nosuch"],
@@ -166,6 +166,22 @@ def test_bad_options(
     assert not (tmp_path / "runs").exists(), "no trace"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "offered"),
+    [
+        (["sweep", "--on-error", "explode"], ["continue", "stop"]),
+        (["table", "--format", "word"], ["rich", "markdown", "latex", "csv", "html"]),
+        (["reproduce", "vrgd", "--scale", "huge"], ["laptop", "gpu", "paper"]),
+    ],
+)
+def test_a_choice_that_there_is_not_lists_those_that_are(arguments: list[str], offered: list[str]) -> None:
+    done = CliRunner().invoke(cli.app, arguments)
+    assert done.exit_code == 2
+    assert all(f"'{choice}'" in done.output for choice in offered)
+    listed = CliRunner().invoke(cli.app, [arguments[0], "--help"]).output.replace("\n", "")
+    assert "|".join(offered[:2]) in listed
+
+
 def test_ctrl_c_ends_a_reproduction_of_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,7 +196,7 @@ def test_ctrl_c_ends_a_reproduction_of_all(
         return 130
 
     monkeypatch.setattr(commands, "execute", execute)
-    assert commands.reproduce("all", "laptop", tmp_path, commands.SweepOptions()) == 130
+    assert commands.reproduce("all", "laptop", tmp_path, SweepOptions()) == 130
     assert begun == [f"{recipes()[0]}-laptop"]
     said = capsys.readouterr().out
     assert recipes()[0] in said

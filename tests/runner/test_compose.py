@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from batchlab.runner.plan.config import axes, compose, hydra_session, resolve
+from batchlab.runner.plan.config import PACKAGED, axes, compose, hydra_session, resolve
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 
 GROUPS = {
@@ -26,7 +26,6 @@ PLAIN = {
     "optimizer.lr": ["1e-2", "1", "0.5"],
     "train.epochs": ["3", "2.5"],
     "train.samples": ["null", "100"],
-    "log.full_gradient_norm": ["true"],
     "+note": ["hello", "[1,2]"],
     "+dataset.extra.deep": ["1"],
     "train.micro_batch": ["7"],
@@ -41,6 +40,9 @@ def in_full(overrides: list[str]) -> dict[str, Any]:
     tree = OmegaConf.to_container(config, resolve=True)
     assert isinstance(tree, dict)
     tree.pop("experiment", None)
+    tree["measure"] = {
+        name: yaml.safe_load((PACKAGED / "measure" / f"{name}.yaml").read_text()) for name in tree["measure"]
+    }
     return {str(k): v for k, v in tree.items()}
 
 
@@ -89,7 +91,55 @@ def test_every_choice_of_every_axis_composes() -> None:
         picked = {axis: names[i % len(names)] for axis, names in offered.items()}
         needed = {"npz": ["dataset.file=some"], "libsvm": ["dataset.path=some"]}.get(picked["dataset"], [])
         (planned,) = compose([*(f"{axis}={name}" for axis, name in picked.items()), *needed])
+        measured = picked.pop("measure")
+        assert list(planned.tree["measure"]) == [measured]
         assert {axis: planned.tree[axis]["name"] for axis in picked} == picked
+
+
+MEASURED = {
+    "": ["scores"],
+    "+measure=gsnr": ["scores", "gsnr"],
+    "+measure=[gsnr,scores,parameters]": ["scores", "gsnr", "parameters"],
+    "measure=[gsnr]": ["gsnr"],
+    "measure=train_accuracy": ["train_accuracy"],
+    "~measure=scores": [],
+    "measure=[]": [],
+    "log.gsnr=true": ["scores", "gsnr"],
+    "experiment=vrgd_toy": ["scores", "parameters"],
+    "experiment=vrgd_toy log.parameters=false +measure=gsnr": ["scores", "gsnr"],
+}
+
+
+@pytest.mark.parametrize("overrides", MEASURED)
+def test_what_is_measured_is_a_list_of_choices(overrides: str) -> None:
+    (planned,) = compose(overrides.split())
+    assert list(planned.tree["measure"]) == MEASURED[overrides]
+    assert not planned.tree["log"].keys() & {"gsnr", "parameters"}
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("measure=score", "did you mean scores?"),
+        ("+measure=[gsnr,nothing]", "measure has no choice 'nothing'"),
+        ("~measure=gsnr", "gsnr is not measured; measured are scores"),
+        ("~measure", "nothing is not measured"),
+        ("measure=[1]", "measure takes names"),
+        ("measure.scores.split=train", "there is no key measure.scores.split"),
+        ("log.gsnr=7", "it is now .measure=gsnr"),
+        ("log.gsmr=true", "there is no key log.gsmr"),
+    ],
+)
+def test_a_measure_that_there_is_not(override: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        compose([override])
+
+
+def test_a_sweep_over_measures() -> None:
+    assert [list(p.tree["measure"]) for p in compose(["measure=[scores],[scores,gsnr]"])] == [
+        ["scores"],
+        ["scores", "gsnr"],
+    ]
 
 
 def test_interpolations() -> None:

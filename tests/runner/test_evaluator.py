@@ -11,10 +11,10 @@ from runs import context, frozen, one, rows
 from torch import Tensor, nn
 
 from batchlab.datasets import Batches
+from batchlab.runner.measures import FullGradientNorm, PaperGradientNorm, ReestimatedBatchNorm, probe
 from batchlab.runner.plan.schema import RunConfig
-from batchlab.runner.train import evaluate
 from batchlab.runner.train.loop import train
-from batchlab.runner.train.session import PAPER_NORM_STREAM, Session
+from batchlab.runner.train.session import Session
 
 AUGMENTED = ("model=resnet8", "model.width=4", "dataset.pad=1", "dataset.rotate=15.0", "train.precision=float64")
 
@@ -22,7 +22,7 @@ AUGMENTED = ("model=resnet8", "model.width=4", "dataset.pad=1", "dataset.rotate=
 @pytest.fixture(scope="module")
 def session() -> Session:
     """A few steps into training, so that BatchNorm's statistics are not those it was born with."""
-    config = RunConfig.of(one(*AUGMENTED, "log.full_gradient_norm_paper=true", "train.micro_batch=100").tree)
+    config = RunConfig.of(one(*AUGMENTED, "+measure=full_gradient_norm_paper", "train.micro_batch=100").tree)
     session = Session.build(config, torch.device("cpu"), 0, 1)
     for _ in range(3):
         session.gradient(session.batches.take(64))
@@ -45,14 +45,14 @@ def test_full_gradient_norm_is_that_of_one_batch_of_everything(session: Session)
     loss = nn.functional.cross_entropy(session.model(x), torch.from_numpy(data.y_train))
     by_hand = float(gradient(session.model, loss).norm())
     session.model.train()
-    assert session.evaluator.full_gradient_norm() == pytest.approx(by_hand, rel=1e-10)
+    assert FullGradientNorm().measure(session.probe)["full_gradient_norm"] == pytest.approx(by_hand, rel=1e-10)
 
 
 @pytest.mark.parametrize("size", [8, 100, 333, 5000])
 def test_the_papers_procedure(session: Session, size: int) -> None:
     """G = sum over one augmented pass, in train mode, of b / n times the gradient of a batch's mean loss; b is the
     loader's size, for a partial last batch too."""
-    stream = {"seed": 0, "stream": PAPER_NORM_STREAM, "device": "cpu", "dtype": torch.float64}
+    stream = {"seed": 0, "stream": PaperGradientNorm.STREAM, "device": "cpu", "dtype": torch.float64}
     batches = Batches(session.dataset, **stream, micro_batch=None)
     session.model.train()
     kept = [b.clone() for b in session.model.buffers()]
@@ -65,14 +65,16 @@ def test_the_papers_procedure(session: Session, size: int) -> None:
         seen += batch.size
     for buffer, before in zip(session.model.buffers(), kept, strict=True):
         buffer.copy_(before)
-    augmented = Batches(session.dataset, **stream, micro_batch=None)
-    assert session.evaluator.full_gradient_norm_paper(augmented, size) == pytest.approx(float(total.norm()), rel=1e-10)
+    whole = PaperGradientNorm()
+    whole._batches = Batches(session.dataset, **stream, micro_batch=None)
+    measured = whole.measure(session.probe.look(session.clock, size))
+    assert measured["full_gradient_norm_paper"] == pytest.approx(float(total.norm()), rel=1e-10)
     assert all(torch.equal(a, b) for a, b in zip(session.model.buffers(), kept, strict=True))
 
 
-EVERYTHING = tuple(
-    f"log.{key}=true"
-    for key in ("full_gradient_norm", "full_gradient_norm_paper", "train_accuracy", "batchnorm_reestimated", "steps")
+EVERYTHING = (
+    "measure=[scores,full_gradient_norm,full_gradient_norm_paper,train_accuracy,batchnorm_reestimated]",
+    "log.steps=true",
 )
 
 
@@ -110,8 +112,8 @@ class Dropping(nn.Module):
 
 
 def test_dropout_and_unused_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "Dropping", Dropping, raising=False)
-    target = ["model._target_=batchlab.runner.train.evaluate.Dropping", "~model.hidden"]
+    monkeypatch.setattr(probe, "Dropping", Dropping, raising=False)
+    target = ["model._target_=batchlab.runner.measures.probe.Dropping", "~model.hidden"]
     plain, config = frozen(tmp_path, *target, "train.epochs=2")
     train(config, context(plain))
     measured, config = frozen(tmp_path, *target, "train.epochs=2", *EVERYTHING)
@@ -122,7 +124,7 @@ def test_dropout_and_unused_parameters(tmp_path: Path, monkeypatch: pytest.Monke
 def test_reestimated_statistics_are_the_training_sets(session: Session) -> None:
     """With one batch of everything, what eval mode sees is exactly what train mode saw."""
     before = [b.clone() for b in session.model.buffers()]
-    accuracy = session.evaluator.reestimated_accuracy()
+    accuracy = ReestimatedBatchNorm().measure(session.probe)["test_accuracy_reestimated"]
     assert 0 <= accuracy <= 1
     assert all(torch.equal(a, b) for a, b in zip(session.model.buffers(), before, strict=True))
-    assert accuracy != session.evaluator.score("test")["test_accuracy"]
+    assert accuracy != session.probe.score("test")["accuracy"]

@@ -14,7 +14,7 @@ from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.plan.validate import validate
 from batchlab.runner.train.loop import train
 
-NOISE = ("optimizer=vr_momentum", "train.groups=8", "log.gsnr=true", "train.epochs=2")
+NOISE = ("optimizer=vr_momentum", "train.groups=8", "+measure=gsnr", "train.epochs=2")
 TOY = ("dataset=linear_regression", "model=linear", "model.bias=false", "train.loss=mse")
 
 
@@ -37,7 +37,7 @@ def test_layers_are_seen_at_the_first_step_after_each_evaluation(tmp_path: Path)
 def test_a_small_models_parameters_are_columns(tmp_path: Path) -> None:
     sizes = ("dataset.samples=512", "dataset.test_samples=8", "dataset.features=3", "batch_schedule.size=256")
     run, config = frozen(
-        tmp_path, *TOY, *sizes, "optimizer=vr_sgd", "train.groups=8", "log.parameters=true", "log.evaluate_every=0.5"
+        tmp_path, *TOY, *sizes, "optimizer=vr_sgd", "train.groups=8", "+measure=parameters", "log.evaluate_every=0.5"
     )
     train(config, context(run))
     start, first, second = rows(run)
@@ -54,13 +54,13 @@ def test_a_small_models_parameters_are_columns(tmp_path: Path) -> None:
 
 
 def test_only_a_small_models() -> None:
-    with pytest.raises(ConfigError, match=r"log\.parameters=true with model=mlp: 1,\d\d\d parameters"):
-        validate([one("log.parameters=true")])
+    with pytest.raises(ConfigError, match=r"measure=parameters with .*model=mlp: a model of 1,\d\d\d parameters"):
+        validate([one("+measure=parameters")])
 
 
 def test_without_moments_there_is_no_ratio(tmp_path: Path) -> None:
     sizes = ("dataset.samples=64", "dataset.test_samples=8", "batch_schedule.size=64")
-    run, config = frozen(tmp_path, *TOY, *sizes, "optimizer=sgd", "log.parameters=true")
+    run, config = frozen(tmp_path, *TOY, *sizes, "optimizer=sgd", "+measure=parameters")
     train(config, context(run))
     assert not [name for name in pq.read_schema(run.metrics).names if name.startswith("gsnr_")]
 

@@ -15,6 +15,7 @@ from batchlab.results.papers.reproduction import reproduce
 from batchlab.results.store.runs import RunStore
 from batchlab.runner import commands
 from batchlab.runner.display import title
+from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.reproduce import PaperPlan, absent, plan
 from batchlab.runner.plan.schema import ConfigError
@@ -118,10 +119,10 @@ def test_all_leaves_out_what_is_absent(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(commands.OUT, "print", lambda *texts, **_: said.extend(map(str, texts)))
     monkeypatch.setattr(commands.OUT, "rule", said.append)
     monkeypatch.setattr("batchlab.runner.plan.reproduce.recipes", lambda: ["numerical_sgd", "sgdm_schedules"])
-    assert commands.reproduce("all", "paper", tmp_path, commands.SweepOptions(dry_run=True)) == 0
+    assert commands.reproduce("all", "paper", tmp_path, SweepOptions(dry_run=True)) == 0
     assert said[0].startswith("numerical_sgd is left out at scale paper: the settings")
     with pytest.raises(ConfigError, match="--scale huge"):
-        commands.reproduce("all", "huge", tmp_path, commands.SweepOptions(dry_run=True))
+        commands.reproduce("all", "huge", tmp_path, SweepOptions(dry_run=True))
 
 
 def test_orders_and_limits_are_measured_on_the_optimizers_of_the_plan(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.train import loop
 from batchlab.runner.train.session import Session
 
-EXACT = ("log.full_gradient_norm=true", "log.full_gradient_norm_paper=true", "log.evaluate_every=0.4")
+EXACT = ("+measure=[full_gradient_norm,full_gradient_norm_paper]", "log.evaluate_every=0.4")
 """Rows that hang on every bit of the parameters, the order of the data and the augmentation."""
 
 

@@ -11,7 +11,7 @@ import pytest
 from runs import Fleet, Watcher, frozen, one, rows
 
 from batchlab.results.store.runs import RunStore, State
-from batchlab.runner.launch.executors import executor_for
+from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.sweep import freeze, run_sweep
 
@@ -20,8 +20,8 @@ LOCAL = ("executor=slurm", "executor.cluster=local")
 
 @pytest.mark.slow
 def test_trains_what_the_local_executor_trains(tmp_path: Path, fleet: Fleet) -> None:
-    planned = one(*LOCAL, "log.full_gradient_norm=true")
-    here = one("log.full_gradient_norm=true")
+    planned = one(*LOCAL, "+measure=full_gradient_norm")
+    here = one("+measure=full_gradient_norm")
     assert planned.run_id == here.run_id, "where a run is trained is no part of what it is"
     store = RunStore(tmp_path / "slurm").prepare()
     freeze(store, "s", [planned])
@@ -40,7 +40,7 @@ sys.exit(Job()(sys.argv[1]))
 
 @pytest.mark.slow
 def test_two_nodes_train_one_run(tmp_path: Path, fleet: Fleet) -> None:
-    run, _ = frozen(tmp_path / "nodes", "nproc=2", "log.full_gradient_norm=true")
+    run, _ = frozen(tmp_path / "nodes", "nproc=2", "+measure=full_gradient_norm")
     job = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_NODELIST": "localhost"}
     job |= {"SLURM_NTASKS": "2", "SLURM_LOCALID": "0", "SUBMITIT_EXECUTOR": "slurm"}
     nodes = [
@@ -52,7 +52,7 @@ def test_two_nodes_train_one_run(tmp_path: Path, fleet: Fleet) -> None:
     ]
     assert [node.wait(120) for node in nodes] == [0, 0]
     assert run.read_state().state is State.DONE
-    assert rows(run) == rows(fleet.train(tmp_path / "one", one("nproc=2", "log.full_gradient_norm=true")))
+    assert rows(run) == rows(fleet.train(tmp_path / "one", one("nproc=2", "+measure=full_gradient_norm")))
 
 
 def test_requests_that_cannot_be() -> None:

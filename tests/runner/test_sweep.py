@@ -114,9 +114,9 @@ def test_a_damaged_configuration_fails_one_run(tmp_path: Path, fleet: Fleet) -> 
 
 def test_two_sweeps_at_once_train_every_run_once(tmp_path: Path, fleet: Fleet) -> None:
     plans = compose([*TINY[:3], "train.device=cpu", "seed=range(0,4)", "train.epochs=4"])
-    node = {"name": "local", "devices": 1, "jobs_per_device": 1, "threads": 1, "launcher": "fork"}
-    other = LocalExecutor(node, 1, on_cpu=True)
+    other = LocalExecutor(devices=1)
     watchers = [Watcher(), Watcher()]
+    other.check([p.tree for p in plans])
     other.warm_up()
 
     reports: list[Report] = []
@@ -140,8 +140,7 @@ def test_two_sweeps_at_once_train_every_run_once(tmp_path: Path, fleet: Fleet) -
 
 def test_a_killed_warm_process_is_replaced(tmp_path: Path) -> None:
     plans = [one("train.epochs=3000"), one("seed=1")]
-    node = {"name": "local", "devices": 1, "jobs_per_device": 1, "threads": 1, "launcher": "fork"}
-    executor = LocalExecutor(node, 1, on_cpu=True)
+    executor = LocalExecutor(devices=1)
     run = RunStore(tmp_path).run(plans[0].run_id)
     killed: list[int] = []
 
@@ -162,15 +161,14 @@ def test_a_killed_warm_process_is_replaced(tmp_path: Path) -> None:
 
 
 def test_no_warm_process_no_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    node = {"name": "local", "devices": 1, "jobs_per_device": 1, "threads": 1, "launcher": "fork"}
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(OSError, match="ended with code 1 while it started"):
-        Fleet(LocalExecutor(node, 1, on_cpu=True)).sweep(tmp_path, [one()], slots=1)
+        Fleet(LocalExecutor(devices=1)).sweep(tmp_path, [one()], slots=1)
 
 
 @pytest.mark.slow
 def test_torchrun_gives_the_numbers_of_fork(tmp_path: Path, fleet: Fleet) -> None:
-    planned = one("log.full_gradient_norm=true")
+    planned = one("+measure=full_gradient_norm")
     forked = fleet.train(tmp_path / "fork", planned)
     monkey = fleet.executor.launcher
     try:

@@ -14,10 +14,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from batchlab.results.axes import CHOICES
 from batchlab.results.store.runs import Run
-from batchlab.runner.launch.executors import Ended
+from batchlab.runner.launch.executors.base import Ended, Executor
+from batchlab.runner.launch.launch import LAUNCHERS
 from batchlab.runner.launch.process import STOP_GRACE
-from batchlab.runner.plan.schema import ConfigError, Node
+from batchlab.runner.plan.schema import ConfigError, Node, check_choice, check_least
 
 
 def visible_gpus() -> list[str]:
@@ -57,35 +59,33 @@ class Slots:
             self.load[device] -= 1
 
 
-class LocalExecutor:
+class LocalExecutor(Executor):
     """Runs on this machine's GPUs, or on its cores where there is none.
 
     Args:
-        node: the `executor` block.
+        devices: how many to use; "auto" is every GPU, or every core where there is none.
         jobs_per_device: runs that share a device.
-        on_cpu: leave the GPUs alone: every run asks for train.device=cpu.
-        preload: modules that the warm process imports beyond what every run needs.
+        threads: CPU threads per rank.
+        launcher: "fork", torchrun's elastic agent in the warm process, or "torchrun", the command itself.
 
     Raises:
-        ConfigError: when `executor.devices` asks for more than there is.
+        ConfigError: a value that makes no sense.
     """
 
-    def __init__(self, node: Node, jobs_per_device: int, on_cpu: bool, preload: Sequence[str] = ()) -> None:
-        gpus = [] if on_cpu else visible_gpus()
-        threads = int(node["threads"])
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        devices = gpus or [f"core{i}" for i in range(max(1, cores // threads))]
-        wanted = node["devices"]
-        if wanted != "auto":
-            if not isinstance(wanted, int) or not 1 <= wanted <= len(devices):
-                kind = "GPUs" if gpus else f"cores at executor.threads={threads}"
-                raise ConfigError(f"executor.devices={wanted}: there are {len(devices)} {kind} here")
-            devices = devices[:wanted]
-        self.preload = preload
-        self.gpus = bool(gpus)
-        self.slots = Slots(devices, jobs_per_device)
-        self.launcher = str(node["launcher"])
-        self.threads = threads
+    def __init__(
+        self, *, devices: int | str = "auto", jobs_per_device: int = 1, threads: int = 1, launcher: str = "fork"
+    ) -> None:
+        check_choice("executor.launcher", launcher, list(LAUNCHERS))
+        check_least("executor.threads", threads, 1)
+        check_least("executor.jobs_per_device", jobs_per_device, 1)
+        if devices != "auto":
+            if not isinstance(devices, int):
+                raise ConfigError(f"executor.devices={devices}: auto, or how many")
+            check_least("executor.devices", devices, 1)
+        self.wanted, self.jobs_per_device, self.threads, self.launcher = devices, jobs_per_device, threads, launcher
+        self.gpus = False
+        self.preload: list[str] = []
+        self.slots = Slots([], jobs_per_device)
         self.running: dict[str, tuple[Run, list[str]]] = {}
         self.events: queue.Queue[dict[str, Any]] = queue.Queue()
         self.server: subprocess.Popen[bytes] | None = None
@@ -96,14 +96,37 @@ class LocalExecutor:
         """How many devices runs are placed on."""
         return len(self.slots.load)
 
-    def check(self, nproc: int) -> None:
-        """Raise ConfigError when a run of `nproc` ranks could never start."""
-        if nproc > self.devices:
-            kind = "GPUs" if self.gpus else f"CPU slots (cores / executor.threads={self.threads})"
-            raise ConfigError(f"nproc={nproc}: this machine has {self.devices} {kind}; lower nproc")
+    @property
+    def kind(self) -> str:
+        """What the devices are, for messages."""
+        return "GPUs" if self.gpus else f"CPU slots (cores / executor.threads={self.threads})"
+
+    def check(self, trees: Sequence[Node]) -> None:
+        """Find the devices; the GPUs are left alone where every run asks for train.device=cpu.
+
+        Raises:
+            ConfigError: when `executor.devices` asks for more than there is, or a run for more ranks.
+        """
+        wanted = {tree["train"]["device"] for tree in trees}
+        gpus = [] if wanted == {"cpu"} else visible_gpus()
+        if "cuda" in wanted and not gpus:
+            raise ConfigError("train.device=cuda: no GPU can be used here; set train.device=cpu or auto")
+        self.gpus = bool(gpus)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        devices = gpus or [f"core{i}" for i in range(max(1, cores // self.threads))]
+        if isinstance(self.wanted, int):
+            if self.wanted > len(devices):
+                raise ConfigError(f"executor.devices={self.wanted}: there are {len(devices)} {self.kind} here")
+            devices = devices[: self.wanted]
+        self.slots = Slots(devices, self.jobs_per_device)
+        targets = {str(tree[axis].get("_target_", "")) for tree in trees for axis in CHOICES}
+        self.preload = sorted({target.rpartition(".")[0] for target in targets} - {""})
+        most = max((int(tree["nproc"]) for tree in trees), default=1)
+        if most > self.devices:
+            raise ConfigError(f"nproc={most}: this machine has {self.devices} {self.kind}; lower nproc")
 
     def warm_up(self) -> None:
-        """Start the warm process now, so that it imports torch while this one does other things."""
+        """Start the warm process, which imports torch while this one does other things. Runs are forked from it."""
         if self.server is not None:
             return
         self.ready = False

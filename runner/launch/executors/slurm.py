@@ -1,19 +1,21 @@
-"""A Slurm cluster through submitit: one job a run, torchrun across its nodes. The work is the frozen config.yaml, as on
-one machine.
+"""A Slurm cluster through submitit: one job per run, torchrun across its nodes.
+
+The work is the frozen config.yaml, as on one machine.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from batchlab.results.store.runs import Run
-from batchlab.runner.launch.executors import Ended
+from batchlab.runner.launch.executors.base import Ended, Executor
 from batchlab.runner.launch.launch import Launch, run_job, torchrun
-from batchlab.runner.plan.schema import ConfigError, Node, RunConfig
+from batchlab.runner.plan.schema import ConfigError, Node, RunConfig, check_choice, check_least
 
 
 class Job:
@@ -50,46 +52,67 @@ class Job:
         return DelayedSubmission(Job(), folder)
 
 
-class SlurmExecutor:
+class SlurmExecutor(Executor):
     """Submits runs, at most `max_parallel` at a time, and asks the queue how they are.
 
+    Args:
+        partition: of the cluster; None leaves it to Slurm.
+        nodes: of a run; its ranks are split over them.
+        timeout_min: minutes that a job may take.
+        cpus_per_task: cores that a node lends to a run.
+        mem_gb: memory per node; None leaves it to Slurm.
+        threads: CPU threads per rank.
+        max_parallel: jobs in the queue at a time.
+        cluster: "slurm", or "local": submitit's subprocesses on this machine.
+
     Raises:
-        ConfigError: when submitit is not installed, or `cluster` is unknown.
+        ConfigError: when submitit is not installed, or a value makes no sense.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(
+        self,
+        *,
+        partition: str | None = None,
+        nodes: int = 1,
+        timeout_min: int = 240,
+        cpus_per_task: int = 8,
+        mem_gb: float | None = None,
+        threads: int = 1,
+        max_parallel: int = 64,
+        cluster: str = "slurm",
+    ) -> None:
         try:
             import submitit
         except ImportError as error:
             raise ConfigError("executor=slurm needs submitit: pip install 'batchlab[slurm]'") from error
-        self.node = node
-        if node["cluster"] not in ("slurm", "local"):
-            raise ConfigError(f"executor.cluster={node['cluster']}: choose slurm or local")
+        counts = {"nodes": nodes, "timeout_min": timeout_min, "cpus_per_task": cpus_per_task}
+        for key, value in (counts | {"threads": threads, "max_parallel": max_parallel}).items():
+            check_least(f"executor.{key}", value, 1)
+        check_choice("executor.cluster", cluster, ("slurm", "local"))
         self.submitit = submitit
+        self.nodes, self.cluster, self.max_parallel = nodes, cluster, max_parallel
+        self.options: dict[str, Any] = counts | {"tasks_per_node": 1}
+        if mem_gb is not None:
+            self.options["mem_gb"] = mem_gb
+        if cluster == "slurm" and partition is not None:
+            self.options["slurm_partition"] = partition
         self.jobs: dict[str, tuple[Run, Any]] = {}
+
+    def check(self, trees: Sequence[Node]) -> None:
+        """Ranks must divide over the nodes."""
+        for nproc in {int(tree["nproc"]) for tree in trees}:
+            if nproc % self.nodes:
+                raise ConfigError(f"nproc={nproc} ranks do not divide over executor.nodes={self.nodes}")
 
     def room(self, nproc: int) -> bool:
         """Is the queue's share not used up?"""
-        return len(self.jobs) < int(self.node["max_parallel"])
+        return len(self.jobs) < self.max_parallel
 
     def start(self, run: Run, nproc: int) -> None:
         """Submit one job."""
-        executor = self.submitit.AutoExecutor(folder=run.log / "slurm", cluster=self.node["cluster"])
-        nodes = int(self.node["nodes"])
-        options: dict[str, Any] = {
-            "name": f"batchlab-{run.run_id}",
-            "timeout_min": int(self.node["timeout_min"]),
-            "nodes": nodes,
-            "tasks_per_node": 1,
-            "cpus_per_task": int(self.node["cpus_per_task"]),
-        }
-        if self.node["mem_gb"] is not None:
-            options["mem_gb"] = float(self.node["mem_gb"])
-        if self.node["cluster"] == "slurm":
-            options["gpus_per_node"] = -(-nproc // nodes)
-            if self.node["partition"] is not None:
-                options["slurm_partition"] = self.node["partition"]
-        executor.update_parameters(**options)
+        executor = self.submitit.AutoExecutor(folder=run.log / "slurm", cluster=self.cluster)
+        gpus = {"gpus_per_node": -(-nproc // self.nodes)} if self.cluster == "slurm" else {}
+        executor.update_parameters(name=f"batchlab-{run.run_id}", **self.options, **gpus)
         self.jobs[run.run_id] = (run, executor.submit(Job(), str(run.folder)))
 
     def wait(self, seconds: float) -> list[Ended]:

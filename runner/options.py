@@ -1,0 +1,38 @@
+"""What a command was asked for, parsed. Standard library only: `--help` and completion list the choices from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from batchlab.results.show.sheet import Format
+
+
+class OnError(StrEnum):
+    """What a sweep does after a failure."""
+
+    CONTINUE = "continue"
+    STOP = "stop"
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """How to go about a sweep."""
+
+    dry_run: bool = False
+    retry: bool = False
+    on_error: OnError = OnError.CONTINUE
+    jobs_per_device: int | None = None
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """What `batchlab table` was asked for."""
+
+    rows: list[str]
+    cols: list[str]
+    metrics: list[str]
+    where: list[str]
+    sweep: str | None
+    baseline: str | None
+    format: Format

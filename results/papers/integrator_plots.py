@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from batchlab.results.papers.panels import LEGEND, dress, head
 from batchlab.results.show.drawing import COLORS, DASHES, GREY, INK, Drawing
 
 if TYPE_CHECKING:
@@ -17,23 +18,25 @@ if TYPE_CHECKING:
 
 MARKERS = "osD^vP*Xh"
 FILL = "#8fb3d1"
-RATES = "Train loss at the end over each scheme's learning rates (×: learnt nothing, or a run was lost)"
+TITLE = "Train loss at the end over each scheme's learning rates (×: learnt nothing, or a run was lost)"
 
 
 @dataclass(frozen=True)
 class Integrators(Drawing):
     """How closely each scheme follows the flow, and how long its steps may be: measured, and in theory.
 
-    The errors are distances from the exact flow at time 1 after that many steps; the limits are the largest
-    learning rate x curvature at which a quadratic still converges.
+    Attributes:
+        steps: Into how many steps the time from 0 to 1 is cut.
+        errors: Scheme -> its distance from the exact flow at time 1, for each of `steps`. The legend gives the slope
+            against the step length.
+        limits: Scheme -> the largest learning rate x curvature at which a quadratic still converges.
+        theory: Scheme -> that limit by the formula, where it is known.
     """
 
     steps: Sequence[int]
     errors: Mapping[str, Sequence[float]]
-    """scheme -> its error at each of `steps`; the legend gives its slope against the step length."""
     limits: Mapping[str, float]
     theory: Mapping[str, float]
-    """scheme -> limit of the formula, where it is known."""
 
     @property
     def drawable(self) -> bool:
@@ -41,7 +44,11 @@ class Integrators(Drawing):
         return bool(self.errors and self.limits)
 
     def figure(self) -> Figure:
-        """Errors on the left, limits on the right."""
+        """Draw errors on the left, limits on the right.
+
+        Raises:
+            ValueError: The schemes were not measured.
+        """
         from matplotlib.figure import Figure
 
         if not self.drawable:
@@ -50,8 +57,8 @@ class Integrators(Drawing):
         left, right = figure.subplots(1, 2)
         self._errors(left)
         self._limits(right)
-        for axes in (left, right):
-            _dress(axes)
+        dress(left, "Order of accuracy")
+        dress(right, "Stability limit")
         return figure
 
     def _errors(self, axes: Axes) -> None:
@@ -64,8 +71,7 @@ class Integrators(Drawing):
         axes.minorticks_off()
         axes.set_xlabel("step length")
         axes.set_ylabel("distance from the exact flow at time 1")
-        axes.set_title("Order of accuracy", loc="left", fontsize=10, color=INK)
-        legend = axes.legend(title="slope", loc="upper left", bbox_to_anchor=(1, 1), **_PLAIN)
+        legend = axes.legend(title="slope", loc="upper left", bbox_to_anchor=(1, 1), **LEGEND)
         legend.get_title().set_color(GREY)
 
     def _limits(self, axes: Axes) -> None:
@@ -82,18 +88,20 @@ class Integrators(Drawing):
         axes.invert_yaxis()
         axes.set_xlim(0, max(self.limits.values()) * 1.18)
         axes.set_xlabel("largest stable learning rate × curvature")
-        axes.set_title("Stability limit", loc="left", fontsize=10, color=INK)
-        axes.legend(loc="lower right", **_PLAIN)
+        axes.legend(loc="lower right", **LEGEND)
 
 
 @dataclass(frozen=True)
-class Rates(Drawing):
-    """The loss at the end against the learning rate in shares of the scheme's own limit, a panel a problem."""
+class LossByShare(Drawing):
+    """The loss at the end against the learning rate in shares of the scheme's own limit, one panel per problem.
+
+    Attributes:
+        losses: Problem -> scheme -> share -> loss; infinite where some run did not finish.
+        ceiling: Problem -> loss above which nothing was learnt; what lies above is drawn as a cross on the edge.
+    """
 
     losses: Mapping[str, Mapping[str, Mapping[float, float]]]
-    """problem -> scheme -> share -> loss; not finite: some run did not finish."""
     ceiling: Mapping[str, float]
-    """problem -> loss above which nothing was learnt; what lies above is drawn as a cross on the edge."""
 
     @property
     def drawable(self) -> bool:
@@ -101,7 +109,11 @@ class Rates(Drawing):
         return any(math.isfinite(loss) for losses in self.losses.values() for _, _, loss in _points(losses))
 
     def figure(self) -> Figure:
-        """A panel a problem."""
+        """Draw one panel per problem.
+
+        Raises:
+            ValueError: No run has a loss.
+        """
         from matplotlib.figure import Figure
 
         if not self.drawable:
@@ -112,12 +124,11 @@ class Rates(Drawing):
         for axes, (problem, losses) in zip(panels, self.losses.items(), strict=True):
             self._panel(axes, problem, losses, schemes)
             axes.set_xlabel("learning rate, in shares of the scheme's own limit")
-            axes.set_title(problem, loc="left", fontsize=10, color=INK)
-            _dress(axes)
+            dress(axes, problem)
         panels[0].set_ylabel("train loss at the end")
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower left", ncols=3, **_PLAIN)
-        figure.suptitle(RATES, x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
+        figure.legend(handles, labels, loc="outside lower left", ncols=3, **LEGEND)
+        head(figure, TITLE)
         return figure
 
     def _panel(
@@ -154,27 +165,14 @@ class Rates(Drawing):
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
-    """Of the least-squares line through log(y) against log(x): the order of accuracy."""
+    """Slope of the least-squares line through log(y) against log(x), both (points,): the order of accuracy."""
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
 def share_text(share: float) -> str:
-    """`0.25`, `1/64`."""
+    """A share for people: `0.25`, `1/64`."""
     return f"{share:.3g}" if share >= 0.1 else f"1/{round(1 / share)}"
 
 
 def _points(losses: Mapping[str, Mapping[float, float]]) -> list[tuple[str, float, float]]:
     return [(scheme, share, loss) for scheme, own in losses.items() for share, loss in own.items()]
-
-
-def _dress(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(INK)
-    axes.tick_params(which="both", colors=INK, labelsize=8)
-    axes.grid(True, which="major", color="#8c959f", alpha=0.25, lw=0.6)
-    axes.set_axisbelow(True)
-    axes.xaxis.label.set(color=INK, fontsize=9)
-    axes.yaxis.label.set(color=INK, fontsize=9)
-
-
-_PLAIN = {"frameon": False, "fontsize": 8.5, "labelcolor": INK}

@@ -36,7 +36,7 @@ class Published:
 TEXTS = tuple(name for name in Published.__slots__ if name != "value")
 
 
-def papers() -> list[str]:
+def published_papers() -> list[str]:
     """Names of the papers that have published numbers here."""
     return sorted(path.stem for path in FOLDER.glob("*.csv"))
 
@@ -44,8 +44,8 @@ def papers() -> list[str]:
 def published(paper: str) -> list[Published]:
     """The published numbers of a paper. ValueError, which lists the papers, for one that is not there."""
     path = FOLDER / f"{paper}.csv"
-    if paper not in papers():
-        raise ValueError(f"no published numbers of {paper}; there is {', '.join(papers())}")
+    if paper not in published_papers():
+        raise ValueError(f"no published numbers of {paper}; there is {', '.join(published_papers())}")
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return [Published(**{name: row[name] for name in TEXTS}, value=float(row["value"])) for row in rows]

@@ -20,7 +20,7 @@ from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import Metric, budgets
 from batchlab.results.compare.table import Table
 from batchlab.results.compare.tuning import READINGS, Study
-from batchlab.results.papers.integrator_plots import Integrators, Rates, share_text, slope
+from batchlab.results.papers.integrator_plots import Integrators, LossByShare, share_text, slope
 from batchlab.results.papers.literature import published
 from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.show.plot import Plot
@@ -77,7 +77,7 @@ def build(frame: Frame) -> Reproduction:
         [*tables, _epoch_times(studies)],
         [*_of_the_schemes(frame.measured), *judge(frame, [claim for study in studies for claim in claims(study)])],
         [
-            Rates({s.problem: s.final for s in studies}, {s.problem: s.start for s in studies}),
+            LossByShare({s.problem: s.final for s in studies}, {s.problem: s.start for s in studies}),
             Plot(chosen, LOSS, READINGS, "scheme", "problem", "Train loss, each scheme at its rate for equal epochs"),
             Integrators(
                 frame.measured.get("steps", []),

@@ -64,7 +64,7 @@ class Reproduction:
 def known_papers() -> list[str]:
     """The papers that can be reproduced: a module here and numbers in `published/`, under one name."""
     found = {module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])}
-    return [paper for paper in literature.papers() if paper in found]
+    return [paper for paper in literature.published_papers() if paper in found]
 
 
 def build(paper: str, frame: Frame) -> Reproduction:

@@ -21,7 +21,7 @@ from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.stats import summarize
 from batchlab.results.compare.table import Table, build_table
 from batchlab.results.compare.tuning import Chosen, tuned
-from batchlab.results.papers.vrgd_plots import Rates
+from batchlab.results.papers.vrgd_plots import MetricByRate
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.layers_plot import Layers
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals
@@ -283,6 +283,6 @@ def plots(network: Frame) -> list[Drawing]:
     best, _ = tuned(network, ACCURACY, "lr", CELL)
     layers = best.where(pair="Momentum", variant=VR).stream("layers")
     return [
-        Rates(network, ACCURACY, title),
+        MetricByRate(network, ACCURACY, title),
         Layers(layers, seen, "batch", title="VR-Momentum: the multiplier r in each layer"),
     ]

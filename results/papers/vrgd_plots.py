@@ -11,7 +11,8 @@ import numpy as np
 from batchlab.results.compare.curves import curves
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.metrics import Metric
-from batchlab.results.show.drawing import COLORS, GREY, INK, Drawing
+from batchlab.results.papers.panels import LEGEND, dress, head
+from batchlab.results.show.drawing import COLORS, GREY, Drawing
 from batchlab.results.store.runs import State
 
 if TYPE_CHECKING:
@@ -24,10 +25,15 @@ WINDOW = 10
 
 @dataclass(frozen=True)
 class Weights(Drawing):
-    """Each weight against the steps, a column a method; below it the signal-to-noise ratio of its gradient."""
+    """Each weight against the steps, one column per method; below it the signal-to-noise ratio of its gradient.
+
+    Attributes:
+        frame: Runs with the label `method` and the columns w1, gsnr_w1, ...
+        weights: Which weights, counted from 1.
+        title: Over the whole figure.
+    """
 
     frame: Frame
-    """With the label `method` and the columns w1, gsnr_w1, ..."""
     weights: Sequence[int]
     title: str = ""
 
@@ -37,7 +43,11 @@ class Weights(Drawing):
         return {f"w{i}" for i in self.weights} <= self.frame.names
 
     def figure(self) -> Figure:
-        """Means over the runs that are done."""
+        """Draw means over the runs that are done.
+
+        Raises:
+            ValueError: The weights were not recorded.
+        """
         from matplotlib import colormaps
         from matplotlib.figure import Figure
         from matplotlib.lines import Line2D
@@ -53,20 +63,19 @@ class Weights(Drawing):
             for i, shade in zip(self.weights, shades, strict=True):
                 self._line(panels[0, j], part, f"w{i}", shade, log=False)
                 self._line(panels[1, j], part, f"gsnr_w{i}", shade, log=True)
-            panels[0, j].set_title(str(method), loc="left", fontsize=9.5, color=INK)
-            panels[1, j].set_xlabel("steps", fontsize=9, color=INK)
+            dress(panels[0, j], str(method))
+            dress(panels[1, j])
+            panels[1, j].set_xlabel("steps")
             if not panels[1, j].lines:
                 panels[1, j].text(
                     0.5, 0.5, "not measured", ha="center", color=GREY, fontsize=8, transform=panels[1, j].transAxes
                 )
         panels[1, 0].set_yscale("log")
-        panels[0, 0].set_ylabel("weight", fontsize=9, color=INK)
-        panels[1, 0].set_ylabel(f"signal-to-noise ratio\n(geometric mean of {WINDOW} steps)", fontsize=9, color=INK)
-        for axes in panels.flat:
-            _dress(axes)
+        panels[0, 0].set_ylabel("weight")
+        panels[1, 0].set_ylabel(f"signal-to-noise ratio\n(geometric mean of {WINDOW} steps)")
         handles = [Line2D([], [], color=c, lw=2, label=f"w{i}") for i, c in zip(self.weights, shades, strict=True)]
-        figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=8.5, labelcolor=INK)
-        figure.suptitle(self.title, x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
+        figure.legend(handles=handles, loc="outside right center", **LEGEND)
+        head(figure, self.title)
         return figure
 
     def _line(self, axes: Axes, part: Frame, name: str, shade: Any, *, log: bool) -> None:
@@ -82,11 +91,16 @@ class Weights(Drawing):
 
 
 @dataclass(frozen=True)
-class Rates(Drawing):
-    """A metric against the learning rate: a row a pair, a column a batch size, a line a variant; a dot a run."""
+class MetricByRate(Drawing):
+    """A metric against the learning rate: one row per pair, one column per batch size, one line per variant.
+
+    Attributes:
+        frame: Runs with the labels `pair`, `batch`, `variant` and `lr`.
+        metric: What is drawn: a dot for each run, and a line through the means.
+        title: Over the whole figure.
+    """
 
     frame: Frame
-    """With the labels `pair`, `batch`, `variant` and `lr`."""
     metric: Metric
     title: str = ""
 
@@ -96,7 +110,11 @@ class Rates(Drawing):
         return self.metric.name in self.frame.names and bool(self.frame.runs)
 
     def figure(self) -> Figure:
-        """Lines are means over the seeds that are done; a cross on the axis is a run that diverged."""
+        """Draw means over the seeds that are done; a cross on the axis is a run that diverged.
+
+        Raises:
+            ValueError: No run has measured the metric.
+        """
         from matplotlib.figure import Figure
         from matplotlib.lines import Line2D
 
@@ -115,19 +133,17 @@ class Rates(Drawing):
                 rates = sorted({run.value("lr") for run in part.runs})
                 axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
                 axes.minorticks_off()
-                if i == 0:
-                    axes.set_title(f"batch {batch}", loc="left", fontsize=9.5, color=INK)
                 if i == len(pairs) - 1:
-                    axes.set_xlabel("learning rate", fontsize=9, color=INK)
+                    axes.set_xlabel("learning rate")
                 if j == 0:
-                    axes.set_ylabel(f"{pair}\n{self.metric.title}", fontsize=9, color=INK)
-                _dress(axes)
+                    axes.set_ylabel(f"{pair}\n{self.metric.title}")
+                dress(axes, "" if i else f"batch {batch}")
         handles = [
             Line2D([], [], color=COLORS[k], marker=MARKERS[k], ms=4, lw=1.7, label=str(variant))
             for k, variant in enumerate(variants)
         ]
-        figure.legend(handles=handles, loc="outside lower left", ncols=4, frameon=False, fontsize=8.5, labelcolor=INK)
-        figure.suptitle(self.title, x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
+        figure.legend(handles=handles, loc="outside lower left", ncols=4, **LEGEND)
+        head(figure, self.title)
         return figure
 
     def _line(self, axes: Axes, part: Frame, k: int) -> None:
@@ -143,10 +159,3 @@ class Rates(Drawing):
         if lost.any():
             height = np.full(int(lost.sum()), 0.02 * (k + 1))
             axes.plot(rates[lost], height, "x", color=color, transform=axes.get_xaxis_transform(), zorder=4)
-
-
-def _dress(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(INK)
-    axes.tick_params(colors=INK, labelsize=8)
-    axes.grid(True, which="major", color="#8c959f", alpha=0.25, lw=0.6)

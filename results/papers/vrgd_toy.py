@@ -31,8 +31,8 @@ HALF_WAY = 60.0
 NEAR = 0.5
 """A weight has converged when it is from then on within half the distance between two of w* = 1, ..., 10."""
 WEIGHTS = range(1, 11)
-LR, GAMMA, GROUPS = 0.2, 0.1, 64
-"""Of the ablations and of the figures; the paper's learning rate and k are unknown."""
+LR, GAMMA, K = 0.2, 0.1, 64
+"""Of the ablations and of the figures; the paper's learning rate and k, the groups of a batch, are unknown."""
 UPPERS = {"one": "upper clip 1", "inverse": "upper clip 1/γ", "none": "no upper clip"}
 SGD = "SGD"
 VR = {upper: f"VR-SGD, {said}" for upper, said in UPPERS.items()}
@@ -59,7 +59,7 @@ def tables(frame: Frame) -> list[Table | Sheet]:
     made: list[Table | Sheet] = [build_table(main, rows=["lr", "method"], metrics=losses, title=title)]
     best, _ = tuned(main.where(method=[SGD, *VR.values()]), LOSS, "lr", ["method"])
     made.append(_order({f"{LR:g}": settled(main.where(lr=LR)), "best": settled(best)}))
-    for part, key, rest in ((gamma, "gamma", f"k {GROUPS}"), (groups, "k", f"gamma {GAMMA}")):
+    for part, key, rest in ((gamma, "gamma", f"k {K}"), (groups, "k", f"gamma {GAMMA}")):
         title = f"Linear regression: VR-SGD by {key} (lr {LR}, {rest})"
         made.append(build_table(part, rows=[key], cols=["upper"], metrics=losses[1:], title=title))
     return made
@@ -116,7 +116,7 @@ def _ablation(text: str, key: str, good: list[float], others: list[float], upper
 def plots(frame: Frame) -> list[Drawing]:
     """The loss over the steps, and the weights with their GSNR."""
     main = compared(frame).where(lr=LR)
-    title = f"Linear regression at lr {LR}, k {GROUPS}"
+    title = f"Linear regression at lr {LR}, k {K}"
     shown = main.where(method=[SGD, VR["one"], VR["inverse"]])
     lines = main.select(lambda run: not run.value("method").endswith(UPPERS["none"]))  # they cover those of 1/γ
     return [
@@ -127,7 +127,7 @@ def plots(frame: Frame) -> list[Drawing]:
 
 def compared(frame: Frame) -> Frame:
     """SGD, VR-SGD and the control at every learning rate, labelled `method` and `lr`."""
-    main = frame.select(lambda run: run.value("optimizer") == "sgd" or _at(run, GAMMA, GROUPS))
+    main = frame.select(lambda run: run.value("optimizer") == "sgd" or _at(run, GAMMA, K))
     return known_by(main, lambda run: {"method": _method(run), "lr": run.value("optimizer.lr")})
 
 
@@ -147,7 +147,7 @@ def ablations(frame: Frame) -> tuple[Frame, Frame]:
         return {"upper": UPPERS[run.value("optimizer.upper")], "gamma": gamma, "k": groups}
 
     named = known_by(part, labels)
-    return _complete(named.where(k=GROUPS), "gamma"), _complete(named.where(gamma=GAMMA), "k")
+    return _complete(named.where(k=K), "gamma"), _complete(named.where(gamma=GAMMA), "k")
 
 
 def _complete(frame: Frame, key: str) -> Frame:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from batchlab.results.papers.integrator_plots import Integrators, Rates, share_text, slope
+from batchlab.results.papers.integrator_plots import Integrators, LossByShare, share_text, slope
 
 STEPS = [40, 80, 160]
 INTEGRATORS = Integrators(
@@ -40,7 +40,7 @@ def test_not_measured():
 
 def test_what_learnt_nothing_or_was_lost_is_a_cross_on_the_edge():
     losses = {"a": {0.25: 0.1, 1.0: 0.01, 4.0: 9.0}, "b": {1 / 64: 0.5, 1.0: math.inf}, "c": {1.0: math.inf}}
-    rates = Rates({"quadratic": losses, "other": {"a": {2.0: 0.3}}}, {"quadratic": 1.0, "other": 1.0})
+    rates = LossByShare({"quadratic": losses, "other": {"a": {2.0: 0.3}}}, {"quadratic": 1.0, "other": 1.0})
     first, second = rates.figure().axes
     drawn = {line.get_label(): line for line in first.lines if not line.get_label().startswith("_")}
     assert list(drawn) == ["a", "b", "c"]
@@ -56,14 +56,14 @@ def test_what_learnt_nothing_or_was_lost_is_a_cross_on_the_edge():
 
 
 def test_the_panels_fill_the_figure():
-    rates = Rates({"p": {"a": {1.0: 0.1, 2.0: math.inf}, "b": {1.0: 0.1}}}, {"p": 1.0})
+    rates = LossByShare({"p": {"a": {1.0: 0.1, 2.0: math.inf}, "b": {1.0: 0.1}}}, {"p": 1.0})
     figure = rates.figure()
     figure.draw_without_rendering()
     assert figure.axes[0].get_position().width > 0.7
 
 
 def test_no_runs():
-    rates = Rates({"p": {"a": {1.0: math.inf}}}, {})
+    rates = LossByShare({"p": {"a": {1.0: math.inf}}}, {})
     assert not rates.drawable
     with pytest.raises(ValueError, match="batchlab status"):
         rates.figure()

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
+from typing_extensions import override
 
 from batchlab.optimizers.dense import NON_NEGATIVE, DenseOptimizer, parts
 
@@ -79,6 +80,7 @@ class AdaGradNorm(DenseOptimizer):
         """The first parameter, on whose device v is; the first group may be empty."""
         return next((p for group in self.param_groups for p in group["params"]), torch.empty(0))
 
+    @override
     def update(self, group: dict[str, Any]) -> None:
         if group is self.param_groups[0]:
             self._observe()  # all groups' gradients, before any group moves

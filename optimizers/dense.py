@@ -9,6 +9,7 @@ from typing import Any, ClassVar, overload
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from typing_extensions import override
 
 LossClosure = Callable[[], float]
 
@@ -32,6 +33,7 @@ class DenseOptimizer(Optimizer):
 
     limits: ClassVar[Mapping[str, tuple[float, float]]]
 
+    @override
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
         group = self.param_groups[-1]
@@ -58,7 +60,18 @@ class DenseOptimizer(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: LossClosure | None = None) -> float | None:
-        """One step. `closure`, if given, evaluates loss and gradients first, and its loss is returned."""
+        """One step.
+
+        Args:
+            closure: evaluates the loss and its gradients; without one the gradients are there already.
+
+        Returns:
+            The closure's loss at the point that the step starts from.
+        """
+        return self.take(closure)
+
+    def take(self, closure: LossClosure | None) -> float | None:
+        """What `step` does, without gradients being recorded. Here: `closure` once, then `update` of each group."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from typing_extensions import override
 
 from batchlab.optimizers.dense import check_range, split
 from batchlab.optimizers.moments import GradientMoments
@@ -25,8 +26,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 class GSNR(Optimizer):
     r"""Scale each gradient coordinate by its signal-to-noise ratio, then let `base` take the step.
 
-    From the mean gradients g_1, ..., g_k of the k groups of a batch, element-wise, per layer (parameter
-    tensor):
+    From the mean gradients g_1, ..., g_k of the k groups of a batch, element-wise, per layer (parameter tensor):
 
         gbar   = (1/k) sum_d g_d
         sigma2 = max((1/k) sum_d g_d^2 - gbar^2, 0)
@@ -76,12 +76,11 @@ class GSNR(Optimizer):
         foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
 
     Raises:
-        ValueError: an option out of its range; a step without moments, from fewer than `minimum_groups`
-        groups, or with
-            a parameter the moments do not know.
+        ValueError: an option out of its range; a step without moments, from fewer than `minimum_groups` groups, or
+            with a parameter the moments do not know.
 
     Warns:
-        once, at the first step from fewer than 8 groups.
+        UserWarning: once, at the first step from fewer than 8 groups.
 
     >>> w = torch.nn.Parameter(torch.zeros(2))
     >>> moments = GradientMoments([w], elementwise=True)
@@ -138,6 +137,7 @@ class GSNR(Optimizer):
     def _share(self) -> None:
         self.param_groups, self.state = self.base.param_groups, self.base.state
 
+    @override
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         if not any(param_group is group for group in self.base.param_groups):
             self.base.add_param_group(param_group)
@@ -146,6 +146,7 @@ class GSNR(Optimizer):
 
     # -- the step ----------------------------------------------------------------------------------------
 
+    @override
     @torch.no_grad()
     def step(self, moments: GradientMoments | None = None) -> None:  # type: ignore[override]
         """One step from the moments of a batch, after `moments.reduce()`.
@@ -248,10 +249,11 @@ class GSNR(Optimizer):
     # -- what can be seen of it, after a step ------------------------------------------------------------
 
     def multipliers(self) -> list[Tensor]:
-        """What each gradient coordinate was multiplied by in the last step, aligned with the parameters
-        stepped.
+        """What the last step multiplied each gradient coordinate by.
 
-        r, or p^ with beta3. Without beta3 these are this object's buffers, overwritten by the next step.
+        Returns:
+            A tensor per parameter stepped, of its shape: r, or p^ with beta3. Without beta3 these are this object's
+            buffers, overwritten by the next step.
         """
         layers = [self._layers[p] for p in self._stepped]
         return [
@@ -268,13 +270,13 @@ class GSNR(Optimizer):
 
     @torch.no_grad()
     def gsnr_summary(self) -> list[dict[str, float | int | str]]:
-        """A row for each layer of the last step. Waits for the device, which `step` itself never does for
-        this.
+        """What the last step did to each layer. Waits for the device, which `step` itself never does for this.
 
-        Keys: `layer`, the parameter's name where the groups have names, else its place in the groups; `size`,
-        its coordinates; `gsnr`, mean of r before normalisation and clip; then of r after them: `mean`, the
-        quantiles `q05`, `q25`, `q50`, `q75`, `q95`, and the shares of coordinates at the lower and at the
-        upper clip, `clipped_low` and `clipped_high`. r is that of the step alone, also with beta3.
+        Returns:
+            A row per layer: `layer`, the parameter's name where the groups have names, else its place in the groups;
+            `size`, its coordinates; `gsnr`, mean of r before normalisation and clip; then of r after them: `mean`, the
+            quantiles `q05`, `q25`, `q50`, `q75`, `q95`, and the shares of coordinates at the lower and at the upper
+            clip, `clipped_low` and `clipped_high`. r is that of the step alone, also with beta3.
         """
         rows: list[dict[str, float | int | str]] = []
         names = [name for group in self.param_groups for name in group.get("param_names", group["params"])]
@@ -296,10 +298,12 @@ class GSNR(Optimizer):
 
     # -- copies and checkpoints --------------------------------------------------------------------------
 
+    @override
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles; torch's knows of defaults, groups and state only."""
         return {**super().__getstate__(), **{name: getattr(self, name) for name in self._own}}
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         """The base's, with the running means of r under `gsnr`, numbered as the parameters are."""
         parameters = [p for group in self.param_groups for p in group["params"]]
@@ -307,6 +311,7 @@ class GSNR(Optimizer):
         means = {i: {"average": layer.average, "steps": layer.steps} for i, layer in kept.items()}
         return {**self.base.state_dict(), "gsnr": means if self.beta3 is not None else {}}
 
+    @override
     @torch.no_grad()
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what `state_dict` gave, onto the devices of the parameters.

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
+from typing_extensions import override
 
 from batchlab.optimizers.dense import FRACTION, NON_NEGATIVE
 from batchlab.optimizers.trust import TrustRatioOptimizer, norms, trust_ratio
@@ -32,17 +33,11 @@ class LAMB(TrustRatioOptimizer):
     norm, and |w| is not bounded, as some implementations do.
 
     Args:
-        params: parameters or groups. Shapes are free; real and dense.
         lr: learning rate, at least 0.
         beta1, beta2: decay of the first and of the second moment, each in [0, 1).
         eps: at least 0.
         weight_decay: lambda, at least 0.
-        exclude: which parameters have neither trust ratio nor weight decay: None: those of at most one
-            dimension (biases, normalisation weights); True: all of the group; False: none.
-        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
-
-    Raises:
-        ValueError: hyper-parameters out of range, complex parameters, sparse gradients.
+        params, exclude, foreach: see `TrustRatioOptimizer`, which also says what is refused.
 
     >>> w = torch.nn.Parameter(torch.tensor([[3.0, 4.0]]))
     >>> w.grad = torch.tensor([[0.0, 2.0]])
@@ -66,17 +61,10 @@ class LAMB(TrustRatioOptimizer):
         exclude: bool | None = None,
         foreach: bool | None = None,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "beta1": beta1,
-            "beta2": beta2,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "exclude": exclude,
-            "foreach": foreach,
-        }
-        super().__init__(params, defaults)
+        own = {"lr": lr, "beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, exclude, foreach, **own)
 
+    @override
     def move(self, x: list[Tensor], group: dict[str, Any], trusted: bool, step: int) -> None:
         g = [self.dense_gradient(p) for p in x]
         for p in x:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
+from typing_extensions import override
 
 from batchlab.optimizers.dense import FRACTION, NON_NEGATIVE
 from batchlab.optimizers.trust import TrustRatioOptimizer, norms, trust_ratio
@@ -32,17 +33,11 @@ class LARS(TrustRatioOptimizer):
     LARS multiply the whole momentum by the current lr. At a constant lr the two are the same.
 
     Args:
-        params: parameters or groups. Shapes are free; real and dense.
         lr: learning rate, at least 0.
         momentum: mu, in [0, 1).
         weight_decay: beta, at least 0.
         trust_coefficient: eta, at least 0.
-        exclude: which parameters have neither trust ratio nor weight decay: None: those of at most one
-            dimension (biases, normalisation weights); True: all of the group; False: none.
-        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
-
-    Raises:
-        ValueError: hyper-parameters out of range, complex parameters, sparse gradients.
+        params, exclude, foreach: see `TrustRatioOptimizer`, which also says what is refused.
 
     >>> w = torch.nn.Parameter(torch.tensor([[3.0, 4.0]]))
     >>> w.grad = torch.tensor([[0.0, 2.0]])
@@ -63,16 +58,10 @@ class LARS(TrustRatioOptimizer):
         exclude: bool | None = None,
         foreach: bool | None = None,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "weight_decay": weight_decay,
-            "trust_coefficient": trust_coefficient,
-            "exclude": exclude,
-            "foreach": foreach,
-        }
-        super().__init__(params, defaults)
+        own = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust_coefficient": trust_coefficient}
+        super().__init__(params, exclude, foreach, **own)
 
+    @override
     def move(self, x: list[Tensor], group: dict[str, Any], trusted: bool, step: int) -> None:
         g = [self.dense_gradient(p) for p in x]
         m = [self._momentum(p) for p in x]

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch.optim.optimizer import ParamsT
+from typing_extensions import override
 
 from batchlab.optimizers.dense import check_range
 
@@ -57,15 +58,10 @@ class NSHB(torch.optim.SGD):
         fused: bool | None = None,
     ) -> None:
         super().__init__(
-            params,
-            lr=lr,
-            momentum=momentum,
-            dampening=momentum,
-            weight_decay=weight_decay,
-            foreach=foreach,
-            fused=fused,
-        )
+            params, lr, momentum, momentum, weight_decay, foreach=foreach, fused=fused
+        )  # dampening is momentum
 
+    @override
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
         group = self.param_groups[-1]

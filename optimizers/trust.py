@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
+from typing_extensions import override
 
 from batchlab.optimizers.dense import DenseOptimizer, parts
 
@@ -14,11 +16,21 @@ from batchlab.optimizers.dense import DenseOptimizer, parts
 class TrustRatioOptimizer(DenseOptimizer):
     """An optimizer that scales each layer's step, a layer being one parameter tensor, by its norm.
 
-    The group key `exclude` says which parameters take the plain step, with neither trust ratio nor weight
-    decay: None those of at most one dimension (biases, normalisation weights), True the whole group, False
-    none of it.
+    Args:
+        params: parameters or groups. Shapes are free; real and dense.
+        exclude: which parameters take the plain step, with neither trust ratio nor weight decay: None those of at
+            most one dimension (biases, normalisation weights), True the whole group, False none of it.
+        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
+        defaults: the optimizer's other hyper-parameters.
+
+    Raises:
+        ValueError: hyper-parameters out of range, complex parameters, sparse gradients.
     """
 
+    def __init__(self, params: ParamsT, exclude: bool | None, foreach: bool | None, **defaults: float) -> None:
+        super().__init__(params, {**defaults, "exclude": exclude, "foreach": foreach})
+
+    @override
     def update(self, group: dict[str, Any]) -> None:
         alike: dict[tuple[bool, int], list[Tensor]] = {}
         for p in group["params"]:

@@ -1,8 +1,12 @@
-"""The variance-reduced optimizers of arXiv 2309.13681 by their names: `GSNR` around a base optimizer each."""
+"""The variance-reduced optimizers of arXiv 2309.13681 by their names: `GSNR` around a base optimizer each.
+
+All take `params` (parameters or groups, real and dense), `lr` (at least 0) and, by keyword, `Options`; what each says
+of its arguments is what it adds to these.
+"""
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import ClassVar, TypedDict
 
 from torch.optim import SGD, Adam, AdamW
 from torch.optim.optimizer import ParamsT
@@ -14,7 +18,7 @@ from batchlab.optimizers.lars import LARS
 
 
 class Options(TypedDict, total=False):
-    """What all of them take for `GSNR`, by keyword; its docstring says what each does."""
+    """What all of them take for `GSNR`, by keyword; its docstring says what each does. The base has `foreach` too."""
 
     gamma: float
     upper: Upper
@@ -22,6 +26,16 @@ class Options(TypedDict, total=False):
     eps: float
     minimum_groups: int
     control: bool
+    foreach: bool | None
+
+
+class AdamOptions(Options, total=False):
+    """`Options`, and what `VRAdam` takes beside."""
+
+    beta1: float
+    beta2: float
+    beta3: float | None
+    epsilon: float
 
 
 class VRSGD(GSNR):
@@ -30,12 +44,9 @@ class VRSGD(GSNR):
     Source: arXiv 2309.13681, Algorithm 1; `GSNR` defines r and lists the deviations.
 
     Args:
-        params: parameters or groups, real and dense.
-        lr: learning rate, at least 0.
         weight_decay: coupled, not scaled by r.
-        beta3: decay of a running mean of r, None for none (the algorithm has none).
-        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
-        options: see `Options` and `GSNR`.
+        beta3: of a running mean of r, None for none (the algorithm has none).
+        params, lr, options: see `Options` and `GSNR`.
 
     >>> import torch
     >>> from batchlab.optimizers.moments import GradientMoments
@@ -57,11 +68,10 @@ class VRSGD(GSNR):
         lr: float = 0.1,
         weight_decay: float = 0.0,
         beta3: float | None = None,
-        foreach: bool | None = None,
         **options: Unpack[Options],
     ) -> None:
-        base = SGD(params, lr=lr, weight_decay=weight_decay, foreach=foreach)
-        super().__init__(base, beta3=beta3, foreach=foreach, **options)
+        base = SGD(params, lr=lr, weight_decay=weight_decay, foreach=options.get("foreach"))
+        super().__init__(base, beta3=beta3, **options)
 
 
 class VRMomentum(GSNR):
@@ -73,13 +83,10 @@ class VRMomentum(GSNR):
     without dampening. `GSNR` defines r and lists the deviations.
 
     Args:
-        params: parameters or groups, real and dense.
-        lr: learning rate, at least 0.
         momentum: at least 0.
         weight_decay: coupled, not scaled by r.
-        beta3: decay of a running mean of r, None for none.
-        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
-        options: see `Options` and `GSNR`.
+        beta3: of a running mean of r, None for none.
+        params, lr, options: see `Options` and `GSNR`.
     """
 
     def __init__(
@@ -89,11 +96,10 @@ class VRMomentum(GSNR):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         beta3: float | None = None,
-        foreach: bool | None = None,
         **options: Unpack[Options],
     ) -> None:
-        base = SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, foreach=foreach)
-        super().__init__(base, beta3=beta3, foreach=foreach, **options)
+        base = SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, foreach=options.get("foreach"))
+        super().__init__(base, beta3=beta3, **options)
 
 
 class VRAdam(GSNR):
@@ -103,15 +109,15 @@ class VRAdam(GSNR):
     `torch.optim.Adam` from p^ gbar in place of the gradient; beta1 = beta3 = 0.9, beta2 = 0.999.
 
     Args:
-        params: parameters or groups, real and dense.
-        lr: learning rate, at least 0.
         beta1, beta2: of Adam's moments, each in [0, 1).
         beta3: of the running mean of r, in [0, 1); None scales by r itself.
         epsilon: Adam's, added to the root of the second moment. (`eps` is that of the ratio.)
         weight_decay: coupled as in Adam, added to p^ gbar.
-        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
-        options: see `Options` and `GSNR`.
+        params, lr, options: see `Options` and `GSNR`.
     """
+
+    adam: ClassVar[type[Adam]] = Adam
+    """The base optimizer's class."""
 
     def __init__(
         self,
@@ -122,41 +128,27 @@ class VRAdam(GSNR):
         beta3: float | None = 0.9,
         epsilon: float = 1e-8,
         weight_decay: float = 0.0,
-        foreach: bool | None = None,
         **options: Unpack[Options],
     ) -> None:
-        base = Adam(params, lr=lr, betas=(beta1, beta2), eps=epsilon, weight_decay=weight_decay, foreach=foreach)
-        super().__init__(base, beta3=beta3, foreach=foreach, **options)
+        betas, foreach = (beta1, beta2), options.get("foreach")
+        base = self.adam(params, lr=lr, betas=betas, eps=epsilon, weight_decay=weight_decay, foreach=foreach)
+        super().__init__(base, beta3=beta3, **options)
 
 
-class VRAdamW(GSNR):
+class VRAdamW(VRAdam):
     """As `VRAdam`, a reconstruction, with the decoupled weight decay of `torch.optim.AdamW`, which r does not touch.
 
     Args:
-        params: parameters or groups, real and dense.
-        lr: learning rate, at least 0.
-        beta1, beta2: of Adam's moments, each in [0, 1).
-        beta3: of the running mean of r, in [0, 1); None scales by r itself.
-        epsilon: Adam's, added to the root of the second moment. (`eps` is that of the ratio.)
         weight_decay: decoupled: x <- x - lr weight_decay x.
-        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
-        options: see `Options` and `GSNR`.
+        params, lr, options: see `VRAdam`.
     """
 
+    adam = AdamW
+
     def __init__(
-        self,
-        params: ParamsT,
-        lr: float = 1e-3,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        beta3: float | None = 0.9,
-        epsilon: float = 1e-8,
-        weight_decay: float = 0.01,
-        foreach: bool | None = None,
-        **options: Unpack[Options],
+        self, params: ParamsT, lr: float = 1e-3, weight_decay: float = 0.01, **options: Unpack[AdamOptions]
     ) -> None:
-        base = AdamW(params, lr=lr, betas=(beta1, beta2), eps=epsilon, weight_decay=weight_decay, foreach=foreach)
-        super().__init__(base, beta3=beta3, foreach=foreach, **options)
+        super().__init__(params, lr, weight_decay=weight_decay, **options)
 
 
 class VRLARS(GSNR):
@@ -165,16 +157,11 @@ class VRLARS(GSNR):
     Source: arXiv 2309.13681, which feeds r gbar to the base optimizer; `LARS` and `GSNR` list the deviations.
 
     Args:
-        params: parameters or groups, real and dense.
-        lr: learning rate, at least 0.
-        momentum: in [0, 1).
+        momentum, trust_coefficient: as in `LARS`.
         weight_decay: as in `LARS`, not scaled by r.
-        trust_coefficient: eta of the trust ratio, at least 0.
-        exclude: which parameters have neither trust ratio nor weight decay (None: at most one dimension). r scales
-            these too.
-        beta3: decay of a running mean of r, None for none.
-        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
-        options: see `Options` and `GSNR`.
+        exclude: as in `LARS`; r scales the excluded parameters too.
+        beta3: of a running mean of r, None for none.
+        params, lr, options: see `Options` and `GSNR`.
     """
 
     def __init__(
@@ -186,30 +173,24 @@ class VRLARS(GSNR):
         trust_coefficient: float = 1e-3,
         exclude: bool | None = None,
         beta3: float | None = None,
-        foreach: bool | None = None,
         **options: Unpack[Options],
     ) -> None:
-        base = LARS(params, lr, momentum, weight_decay, trust_coefficient, exclude, foreach)
-        super().__init__(base, beta3=beta3, foreach=foreach, **options)
+        base = LARS(params, lr, momentum, weight_decay, trust_coefficient, exclude, options.get("foreach"))
+        super().__init__(base, beta3=beta3, **options)
 
 
 class VRLAMB(GSNR):
     """`LAMB` on the gradient p^ gbar, p^ the running mean of the signal-to-noise ratio: a reconstruction.
 
-    The paper's box is in an appendix that was not available. Ours: p and p^ as in `GSNR`, then LAMB's moments and trust
-    ratio from p^ gbar in place of the gradient; beta1 = beta3 = 0.9, beta2 = 0.999.
+    As with `VRAdam` the paper's box was not available. Ours: p and p^ as in `GSNR`, then LAMB's moments and trust ratio
+    from p^ gbar in place of the gradient; beta1 = beta3 = 0.9, beta2 = 0.999.
 
     Args:
-        params: parameters or groups, real and dense.
-        lr: learning rate, at least 0.
-        beta1, beta2: of LAMB's moments, each in [0, 1).
+        beta1, beta2, epsilon: LAMB's, its epsilon being called `eps` there. (Here `eps` is that of the ratio.)
         beta3: of the running mean of r, in [0, 1); None scales by r itself.
-        epsilon: LAMB's, added to the root of the second moment. (`eps` is that of the ratio.)
-        weight_decay: as in `LAMB`, not scaled by r.
-        exclude: which parameters have neither trust ratio nor weight decay (None: at most one dimension). p^ scales
-            these too.
-        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
-        options: see `Options` and `GSNR`.
+        weight_decay: as in `LAMB`, not scaled by p^.
+        exclude: as in `LAMB`; p^ scales the excluded parameters too.
+        params, lr, options: see `Options` and `GSNR`.
     """
 
     def __init__(
@@ -222,8 +203,7 @@ class VRLAMB(GSNR):
         epsilon: float = 1e-6,
         weight_decay: float = 0.01,
         exclude: bool | None = None,
-        foreach: bool | None = None,
         **options: Unpack[Options],
     ) -> None:
-        base = LAMB(params, lr, beta1, beta2, epsilon, weight_decay, exclude, foreach)
-        super().__init__(base, beta3=beta3, foreach=foreach, **options)
+        base = LAMB(params, lr, beta1, beta2, epsilon, weight_decay, exclude, options.get("foreach"))
+        super().__init__(base, beta3=beta3, **options)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
+from typing_extensions import override
 
 from batchlab.optimizers.batch.schedules import BatchSchedule, check_batch
 from batchlab.optimizers.moments import Estimator, GradientMoments
@@ -82,20 +83,25 @@ class AdaptiveBatch(BatchSchedule):
         """Moments that measure what this test needs, with this estimator.
 
         Args:
+            params: real parameters on one device.
             elementwise: for VRGD: also the second moments by coordinate, at every step, tested or not.
+            process_group: the ranks to reduce over; None is the default group.
         """
         return replace(self.needs, elementwise=elementwise).gather(params, process_group)
 
     @property
+    @override
     def listening(self) -> bool:
         """Whether the coming step will be tested."""
         cap = self._cap()
         return (cap is None or self.value < cap) and self._updates % self.interval == 0
 
+    @override
     def planned(self, clock: Clock) -> int:
         self._training_set = clock.epoch_size
         return self.value
 
+    @override
     def update(self, moments: GradientMoments) -> None:
         """Test the step just reduced, and let `moments` measure the coming step only if it will be tested.
 
@@ -132,6 +138,7 @@ class AdaptiveBatch(BatchSchedule):
         self._updates += 1
         moments.measuring = self.listening
 
+    @override
     def record(self) -> dict[str, float]:
         """Of the last step: `batch` (of the next), and where it was tested `statistic`, `threshold`, `groups`.
 
@@ -139,9 +146,11 @@ class AdaptiveBatch(BatchSchedule):
         """
         return dict(self._record)
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         return {"value": self.value, "updates": self._updates}
 
+    @override
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave.
 
@@ -184,6 +193,7 @@ class NormTest(AdaptiveBatch):
         super().__post_init__()
         _check_share("eta", self.eta)
 
+    @override
     def statistic(self, moments: GradientMoments) -> float:
         return _ratio(moments.variance(), self.eta**2 * moments.norm_squared())
 
@@ -207,6 +217,7 @@ class InnerProductTest(AdaptiveBatch):
         super().__post_init__()
         _check_positive("theta", self.theta)
 
+    @override
     def statistic(self, moments: GradientMoments) -> float:
         return _ratio(moments.inner_product_variance(), self.theta**2 * moments.norm_squared() ** 2)
 
@@ -230,6 +241,7 @@ class AugmentedInnerProductTest(InnerProductTest):
         super().__post_init__()
         _check_positive("nu", self.nu)
 
+    @override
     def statistic(self, moments: GradientMoments) -> float:
         orthogonal = _ratio(moments.orthogonal_variance(), self.nu**2 * moments.norm_squared())
         along = super().statistic(moments)
@@ -257,6 +269,7 @@ class CoordinateTest(AdaptiveBatch):
         super().__post_init__()
         _check_share("eta", self.eta)
 
+    @override
     def statistic(self, moments: GradientMoments) -> float:
         return moments.worst_coordinate() / self.eta**2
 

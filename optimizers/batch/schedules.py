@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from typing_extensions import override
+
 from batchlab.optimizers.clock import Clock, Unit, check_every, check_unit, next_stair, stair
 
 if TYPE_CHECKING:
@@ -98,9 +100,11 @@ class Constant(BatchSchedule):
         check_batch("size", size)
         self.samples = size
 
+    @override
     def planned(self, clock: Clock) -> int:
         return self.samples
 
+    @override
     def changes(self, clock: Clock) -> tuple[Unit, float]:
         return "samples", math.inf
 
@@ -129,10 +133,12 @@ class _Stairs(BatchSchedule):
         if self.maximum is not None and self.maximum < self.initial:
             raise ValueError(f"maximum={self.maximum} is below initial={self.initial}")
 
+    @override
     def planned(self, clock: Clock) -> int:
         size = self._on_stair(stair(clock.time(self.clock), self._length(clock)), clock)
         return size if self.maximum is None else min(size, self.maximum)
 
+    @override
     def changes(self, clock: Clock) -> tuple[Unit, float]:
         return self.clock, next_stair(clock.time(self.clock), self._length(clock))
 
@@ -155,7 +161,7 @@ class Exponential(_Stairs):
     Published: 8 doubled every 30 of 300 epochs, 8 ... 4,096. A size that is not whole is rounded up.
 
     Args:
-        factor: growth of one stair (delta in the paper).
+        factor: growth per stair (delta in the paper).
         every: None = a tenth of the budget, as published.
     """
 
@@ -167,6 +173,7 @@ class Exponential(_Stairs):
         if not self.factor > 0:
             raise ValueError(f"factor={self.factor} must be positive")
 
+    @override
     def _on_stair(self, j: int, clock: Clock) -> int:
         return _ceil(self.initial * _power(self.factor, j), clock)
 
@@ -193,6 +200,7 @@ class ExponentialCapped(_Stairs):
         if not self.factor > 1:
             raise ValueError(f"factor={self.factor} must be above 1")
 
+    @override
     def _on_stair(self, j: int, clock: Clock) -> int:
         b0, top = self.initial, clock.epoch_size if self.maximum is None else self.maximum
         stairs = clock.total(self.clock) / self._length(clock)
@@ -213,7 +221,7 @@ class LinearRamp(_Stairs):
     it steps there is unknown to us.
 
     Args:
-        increment: samples added on every stair.
+        increment: samples added per stair.
         every: None = equal shares of the budget, such that the last is at `maximum`.
     """
 
@@ -224,10 +232,12 @@ class LinearRamp(_Stairs):
         super().__post_init__()
         check_batch("increment", self.increment)
 
+    @override
     def _shares(self, clock: Clock) -> int:
         top = clock.epoch_size if self.maximum is None else self.maximum
         return 1 + max(0, -((self.initial - top) // self.increment))
 
+    @override
     def _on_stair(self, j: int, clock: Clock) -> int:
         return self.initial + self.increment * j
 
@@ -250,9 +260,11 @@ class Stagewise(BatchSchedule):
         for size in self.sizes:
             check_batch("sizes", size)
 
+    @override
     def planned(self, clock: Clock) -> int:
         return self.sizes[self._stage(clock)]
 
+    @override
     def changes(self, clock: Clock) -> tuple[Unit, float]:
         stages = len(self.sizes)
         return "samples", -((-(self._stage(clock) + 1) * clock.total_samples) // stages)

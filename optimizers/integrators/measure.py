@@ -21,8 +21,7 @@ Make = Callable[[list[Tensor], float], Optimizer]  # (parameters, learning rate)
 
 
 class CoshFlow:
-    """The gradient flow of f(x) = sum_i cosh((Q x)_i), Q a rotation: smooth, coupled, and solved in closed
-    form.
+    """The gradient flow of f(x) = sum_i cosh((Q x)_i), Q a rotation: smooth, coupled, solved in closed form.
 
     In y = Q x each coordinate follows y' = -sinh(y), so tanh(y / 2) = tanh(y_0 / 2) exp(-t), also for t < 0.
     """
@@ -33,6 +32,7 @@ class CoshFlow:
         self.start = torch.tensor([1.0, -0.6], dtype=torch.float64)  # y at t = 0
 
     def loss(self, x: Tensor) -> Tensor:
+        """f(x), shape (), of x of shape (2,)."""
         return torch.cosh(self.rotation @ x).sum()
 
     def exact(self, time: float) -> Tensor:
@@ -41,6 +41,7 @@ class CoshFlow:
         return self.rotation.T @ y
 
     def gradient(self, time: float) -> Tensor:
+        """grad f along the flow at `time`, shape (2,), float64."""
         return self.rotation.T @ torch.sinh(self.rotation @ self.exact(time))
 
 
@@ -54,6 +55,9 @@ def flow_error(make: Make, eta: float, *, steps: int, strides: Sequence[float] =
         steps: number of steps.
         primed: give a multistep scheme the exact values of the flow as its history, so that its starting
             steps, of lower order, do not set the error.
+
+    Returns:
+        The Euclidean distance.
     """
     flow = CoshFlow()
     x = flow.exact(0.0).requires_grad_()
@@ -80,7 +84,7 @@ def order_of_accuracy(etas: Sequence[float], errors: Sequence[float]) -> float:
 def stability_limit(make: Make, *, upper: float = 8.0, resolution: float = 1e-3, steps: int = 2000) -> float:
     """The smallest lr * curvature at which `make`'s optimizer no longer converges on a quadratic.
 
-    By repeated section of (0, upper): 32 curvatures are iterated at once, one to a coordinate, at learning
+    By repeated section of (0, upper): 32 curvatures are iterated at once, one per coordinate, at learning
     rate 1, and the search goes on between the last that shrinks and the first that grows.
 
     Args:
@@ -89,6 +93,9 @@ def stability_limit(make: Make, *, upper: float = 8.0, resolution: float = 1e-3,
         resolution: width of the last interval.
         steps: iterations that tell growth from decay; close to the limit the two differ by exp(resolution *
             steps).
+
+    Returns:
+        The limit, to half of `resolution`.
     """
     low, high = 0.0, upper
     while high - low > resolution:

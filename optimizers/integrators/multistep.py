@@ -1,7 +1,7 @@
-"""Multistep integrators of the gradient flow: one gradient a step, higher order from the past ones.
+"""Multistep integrators of the gradient flow: one gradient per step, higher order from the past ones.
 
 Gradient descent is Euler's method for x' = -grad f(x), the learning rate h being the step in time. The
-schemes here keep what past steps have seen and reach order 2 to 4 at the cost of one gradient a step.
+schemes here keep what past steps have seen and reach order 2 to 4 at the cost of one gradient per step.
 
 The learning rate may change between steps: the coefficients are those of the *variable-step* scheme,
 functions of the past step lengths, so that the order of accuracy holds under any schedule (with constant
@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
+from typing_extensions import override
 
 from batchlab.optimizers.dense import NON_NEGATIVE, DenseOptimizer, parts
 
@@ -45,9 +46,30 @@ class Multistep(DenseOptimizer):
     State of a parameter: `history`, at most `memory` tensors shaped like it, and `steps`, the learning rates
     of the steps they belong to, both newest first. Both travel in `state_dict`, so a resumed run continues
     bit for bit.
+
+    Args:
+        params: parameters or groups. Shapes are free; real and dense.
+        lr: h, the learning rate, at least 0.
+        weight_decay: coupled: adds weight_decay * x to the gradient, so the flow is that of f + weight_decay
+            |x|^2 / 2.
+        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
+        own: the scheme's other hyper-parameters.
+
+    Raises:
+        ValueError: hyper-parameters out of range, complex parameters, sparse gradients.
     """
 
     limits: ClassVar = dict.fromkeys(("lr", "weight_decay"), NON_NEGATIVE)
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-2,
+        weight_decay: float = 0.0,
+        foreach: bool | None = None,
+        **own: int,
+    ) -> None:
+        super().__init__(params, {"lr": lr, **own, "weight_decay": weight_decay, "foreach": foreach})
 
     @property
     @abstractmethod
@@ -92,6 +114,7 @@ class Multistep(DenseOptimizer):
             history = [instant[i].clone() for instant in reversed(remembered)]
             self.state[parameter].update(history=history, steps=[h] * len(history))
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As torch's; ValueError where the state is a scheme's of another order, whose history means another thing."""
         for group in state_dict["param_groups"]:
@@ -100,6 +123,7 @@ class Multistep(DenseOptimizer):
                 raise ValueError(f"this state is of {whose}: load it into the optimizer that it was saved from")
         super().load_state_dict(state_dict)
 
+    @override
     def update(self, group: dict[str, Any]) -> None:
         if (h := float(group["lr"])) > 0:
             for steps, parameters in self._by_history(group["params"], h).items():
@@ -151,15 +175,8 @@ class AdamsBashforth(Multistep):
     by the norm of its coefficients: 1.6, 2.4 and 3.7 times that of SGD in a single step, though their sum stays 1.
 
     Args:
-        params: parameters or groups. Shapes are free; real and dense.
-        lr: h, the learning rate, at least 0.
         order: 2, 3 or 4; order - 1 gradients per parameter are kept.
-        weight_decay: coupled: adds weight_decay * x to the gradient, so the flow is that of f + weight_decay
-            |x|^2 / 2.
-        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
-
-    Raises:
-        ValueError: hyper-parameters out of range, complex parameters, sparse gradients.
+        params, lr, weight_decay, foreach: see `Multistep`, which also says what is refused.
 
     >>> x = torch.nn.Parameter(torch.tensor([1.0]))
     >>> optimizer = AdamsBashforth([x], lr=0.1, order=2)
@@ -174,27 +191,24 @@ class AdamsBashforth(Multistep):
     orders: ClassVar[tuple[int, ...]] = (2, 3, 4)
 
     def __init__(
-        self,
-        params: ParamsT,
-        lr: float = 1e-2,
-        order: int = 2,
-        weight_decay: float = 0.0,
-        foreach: bool | None = None,
+        self, params: ParamsT, lr: float = 1e-2, order: int = 2, weight_decay: float = 0.0, foreach: bool | None = None
     ) -> None:
         if order not in self.orders:
             raise ValueError(f"order must be 2, 3 or 4, not {order}; order 1 is torch.optim.SGD")
-        defaults = {"lr": lr, "order": order, "weight_decay": weight_decay, "foreach": foreach}
-        super().__init__(params, defaults)
+        super().__init__(params, lr, weight_decay, foreach, order=order)
 
     @property
+    @override
     def memory(self) -> int:
         return int(self.defaults["order"]) - 1
 
+    @override
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         if (order := param_group.get("order", self.defaults["order"])) != self.defaults["order"]:
             raise ValueError(f"a group of order {order} in a scheme of order {self.defaults['order']}: build another")
         super().add_param_group(param_group)
 
+    @override
     def advance(
         self, x: list[Tensor], g: list[Tensor], past: list[list[Tensor]], h: float, steps: tuple[float, ...]
     ) -> list[Tensor]:
@@ -206,6 +220,7 @@ class AdamsBashforth(Multistep):
         torch._foreach_copy_(past[-1], g)
         return past[-1]
 
+    @override
     def records(self, instants: list[list[Tensor]], now: list[Tensor], h: list[float]) -> list[list[Tensor]]:
         return instants
 
@@ -230,15 +245,7 @@ class Taylor(Multistep):
 
     Deviations: the formula itself (see above); gradients are those of mini-batches.
 
-    Args:
-        params: parameters or groups. Shapes are free; real and dense.
-        lr: h, the learning rate, at least 0.
-        weight_decay: coupled: adds weight_decay * x to the gradient, so the flow is that of f + weight_decay
-            |x|^2 / 2.
-        foreach: all tensors of a group at a time (True), one at a time (False), or by device (None).
-
-    Raises:
-        ValueError: hyper-parameters out of range, complex parameters, sparse gradients.
+    Arguments: see `Multistep`, which also says what is refused.
 
     >>> x = torch.nn.Parameter(torch.tensor([1.0]))
     >>> optimizer = Taylor([x], lr=0.1)
@@ -253,12 +260,14 @@ class Taylor(Multistep):
     def __init__(
         self, params: ParamsT, lr: float = 1e-2, weight_decay: float = 0.0, foreach: bool | None = None
     ) -> None:
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "foreach": foreach})
+        super().__init__(params, lr, weight_decay, foreach)
 
     @property
+    @override
     def memory(self) -> int:
         return 2
 
+    @override
     def advance(
         self, x: list[Tensor], g: list[Tensor], past: list[list[Tensor]], h: float, steps: tuple[float, ...]
     ) -> list[Tensor]:
@@ -273,6 +282,7 @@ class Taylor(Multistep):
         torch._foreach_add_(x, velocity, alpha=h)
         return velocity
 
+    @override
     def records(self, instants: list[list[Tensor]], now: list[Tensor], h: list[float]) -> list[list[Tensor]]:
         points = [*instants, now]
         return [

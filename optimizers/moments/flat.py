@@ -30,7 +30,7 @@ class Layout:
             if parameter.device != self.device:
                 raise ValueError(
                     f"parameters on {self.device} and on {parameter.device}: the moments of a model are kept in "
-                    "one buffer; move the parameters to one device, or use one GradientMoments a device"
+                    "one buffer; move the parameters to one device, or use one GradientMoments per device"
                 )
             if parameter.is_complex():
                 raise ValueError("complex parameters: pass torch.view_as_real(parameter) instead")
@@ -46,6 +46,7 @@ class Layout:
         return views
 
     def zeros(self, length: int) -> Tensor:
+        """Zeros of shape (length,), on the parameters' device, in the type that sums are kept in."""
         return torch.zeros(length, dtype=self.dtype, device=self.device)
 
 
@@ -91,6 +92,7 @@ class Sums:
         return row
 
     def clear(self) -> None:
+        """Forget the step; the memory stays."""
         self.memory.zero_()
         self.scatter.zero_()
 

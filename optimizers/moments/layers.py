@@ -20,6 +20,7 @@ from typing import TypeAlias
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from batchlab.optimizers.moments.flat import exact, square_sum
 
@@ -48,7 +49,7 @@ class Call(ABC):
 
     @abstractmethod
     def blocks(self, samples: slice) -> Sequence[Tensor]:
-        """Gradients of these samples, for each parameter (c, *shape)."""
+        """Gradients of these c samples, per parameter a tensor (c, *shape)."""
 
     def norms_and_sums(self, chunk: int) -> tuple[Tensor, Sequence[Tensor]] | None:
         """Squared norms (b,) and the sums of the gradients, where there is something cheaper than blocks."""
@@ -68,11 +69,13 @@ class LinearCall(Call):
         self.d = d.reshape(len(d), -1, d.shape[-1])
         self.bytes = d.element_size() * (layer.weight.numel() + self.x[0].numel() + self.d[0].numel())
 
+    @override
     def blocks(self, samples: slice) -> list[Tensor]:
         x, d = self.x[samples], self.d[samples]
         give = {"weight": lambda: d.transpose(1, 2) @ x, "bias": lambda: d.sum(1)}
         return [give[name]() for name in self.params]
 
+    @override
     def norms_and_sums(self, chunk: int) -> tuple[Tensor, list[Tensor]] | None:
         positions, wide, high = self.x.shape[1], self.x.shape[2], self.d.shape[2]
         if positions > 1 and positions * positions * (wide + high) > BLOCK_COST * wide * high:
@@ -88,6 +91,7 @@ class LinearCall(Call):
                 sums.append(rows.sum(0))
         return torch.stack(norms).sum(0), sums
 
+    @override
     def squares(self) -> list[Tensor] | None:
         if self.x.shape[1] > 1:
             return None
@@ -116,6 +120,7 @@ class ConvCall(Call):
         )[1]
         return gradient
 
+    @override
     def blocks(self, samples: slice) -> list[Tensor]:
         """The batch's own kernel with the samples as groups of channels: one pass gives all gradients apart."""
         x, d = self.x[samples], self.d[samples]
@@ -134,6 +139,7 @@ class ConvCall(Call):
             blocks.append(apart.view(c, *weight.shape))
         return blocks
 
+    @override
     def norms_and_sums(self, chunk: int) -> tuple[Tensor, list[Tensor]] | None:
         positions, patch, out = math.prod(self.d.shape[2:]), self.weight[0].numel(), len(self.weight)
         grams = positions * positions * (patch + out) + PATCH_COST * positions * patch
@@ -170,11 +176,13 @@ class EmbeddingCall(Call):
         self.d = d if layer.padding_idx is None else d * (self.x != layer.padding_idx).unsqueeze(2)
         self.bytes = d.element_size() * layer.weight.numel()
 
+    @override
     def blocks(self, samples: slice) -> list[Tensor]:
         x, d = self.x[samples], self.d[samples]
         block = d.new_zeros(len(x), *self.layer.weight.shape)
         return [block.scatter_add_(1, x.unsqueeze(2).expand_as(d), d)]
 
+    @override
     def norms_and_sums(self, chunk: int) -> tuple[Tensor, list[Tensor]]:
         rows, _, owner = self._rows()
         squares = square_sum(rows)
@@ -182,6 +190,7 @@ class EmbeddingCall(Call):
         total = self.d.new_zeros(self.layer.weight.shape).index_add_(0, self.x.flatten(), self.d.flatten(0, 1))
         return norms, [total]
 
+    @override
     def squares(self) -> list[Tensor]:
         rows, row, _ = self._rows()
         return [rows.new_zeros(self.layer.weight.shape).index_add_(0, row, rows.square())]
@@ -210,6 +219,7 @@ class ExpandedCall(Call):
         self.params, self.gradients = params, gradients
         self.bytes = sum(g[0].numel() * g.element_size() for g in gradients)
 
+    @override
     def blocks(self, samples: slice) -> list[Tensor]:
         return [gradient[samples] for gradient in self.gradients]
 
@@ -227,4 +237,5 @@ def outer_norms(x: Tensor, d: Tensor, chunk: int) -> Tensor:
 
 
 def slices(length: int, chunk: int) -> list[slice]:
+    """0, ..., length - 1 in slices of `chunk`, the last perhaps shorter."""
     return [slice(start, min(start + chunk, length)) for start in range(0, length, chunk)]

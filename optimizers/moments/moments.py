@@ -30,7 +30,7 @@ class GradientMoments:
     :math:`(k - 1) \|\mathrm{Var}\|_1`. Groups of one sample make it the exact sample variance.
 
     Args:
-        params: the parameters (real, on one device; use one GradientMoments a device otherwise).
+        params: the parameters (real, on one device; use one GradientMoments per device otherwise).
         estimator: ``"groups"``: a group is a micro-batch of a rank. ``"per_sample"``: a group is a sample;
             needs `backward`, and a model that does not mix the samples of a batch. ``"ddp_norm"``: groups,
             but as published, :math:`\frac1k \sum_j \|g_j - g\|^2` (arXiv 2412.21124; weights :math:`n_j / b`
@@ -40,7 +40,7 @@ class GradientMoments:
             more copies of the parameters).
         coordinates: the same, but only in steps that are `measuring`: enough for `coordinate_variance`.
         inner_products: also keep what :math:`\langle g_j, g \rangle` needs: each group's gradient (one more
-            copy of the parameters a group of this rank); with ``"per_sample"`` the data instead, for a second,
+            copy of the parameters per group of this rank); with ``"per_sample"`` the data instead, for a second,
             forward-mode pass in `reduce`.
         process_group: the ranks to reduce over; ``None`` is the default group where ``torch.distributed`` is
             initialised.
@@ -102,7 +102,8 @@ class GradientMoments:
             model: gives ``model(x)``; its trainable parameters are those of this object. Not wrapped in
                 DistributedDataParallel: `reduce` is what adds up over the ranks.
             criterion: ``criterion(output, y)`` gives the losses of the samples, shape (n,).
-            x, y: the n samples and their targets, samples first.
+            x: the n samples, samples first.
+            y: their targets, samples first.
 
         Returns:
             The sum of the samples' losses, detached, shape ().
@@ -135,9 +136,13 @@ class GradientMoments:
 
     @torch.no_grad()
     def observe(self, samples: int) -> None:
-        """Take ``.grad``, the MEAN gradient of a group of `samples` samples, into the sums, and clear it.
+        """Take ``.grad``, the MEAN gradient of a group of samples, into the sums, and clear it.
 
-        A parameter without a gradient counts as zero.
+        Args:
+            samples: in the group. A parameter without a gradient counts as zero.
+
+        Raises:
+            ValueError: an empty group; a group of several under ``"per_sample"``; a step already reduced.
         """
         if samples < 1:
             raise ValueError(f"a group of {samples} samples has no mean gradient: skip it")

@@ -5,7 +5,7 @@ hook on its output takes the output's gradient: from that and the layer's input 
 per-sample gradients in place of the batch's own. Where a parameter is used several times (a layer applied
 twice, tied weights) the uses wait for each other, so that the cross terms of ||sum of uses||^2 are there.
 Layers that we do not know go through `torch.func.vmap`; a parameter that the model uses outside its layer, or a
-layer whose input is not one row a sample, sends the whole model through it. All of it works on chunks of
+layer whose input is not one row per sample, sends the whole model through it. All of it works on chunks of
 samples, in bounded memory.
 """
 
@@ -121,7 +121,7 @@ class PerSample:
             )
 
     def _probe(self, model: nn.Module, plan: Plan, x: Tensor) -> None:
-        """Look at one sample alone: an input with as many rows as samples now and then has a row a sample."""
+        """Look at one sample alone: an input with as many rows as samples now and then has a row per sample."""
         run = Pass(1, plan.row_inputs, self.chunk_bytes, self.index, [], None, probing=True)
         devices = [x.device] if x.device.type == "cuda" else []
         with torch.no_grad(), torch.random.fork_rng(devices), _patched(self._units(model, plan), run):
@@ -157,7 +157,7 @@ class Pass:
             self.norms = torch.zeros(samples, dtype=exact(device), device=device)
 
     def rows(self, unit: Unit, inputs: Sequence[Any]) -> list[bool]:
-        """Which of a unit's inputs have one row a sample: those that also had it when there was one sample."""
+        """Which of a unit's inputs have one row per sample: those that also had it when there was one sample."""
         key = (unit.name, self._calls[unit.name])
         self._calls[unit.name] += 1
         now = [isinstance(t, Tensor) and t.dim() > 0 and len(t) == self.samples for t in inputs]
@@ -165,7 +165,7 @@ class Pass:
             self._row_inputs[key] = now
         rows = [a and b for a, b in zip(now, self._row_inputs.get(key, now), strict=True)]
         if not any(rows):
-            raise NotSampleWise(f"{unit.name} is applied to something that has not one row a sample")
+            raise NotSampleWise(f"{unit.name} is applied to something that has not one row per sample")
         return rows
 
     def expect(self, unit: Unit) -> None:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+from typing_extensions import override
 
 from batchlab.optimizers.moments.layers import Call, ConvCall, EmbeddingCall, ExpandedCall, LinearCall
 
@@ -211,6 +212,7 @@ class ReplayCall(Call):
     gradients: dict[int, Tensor] = field(default_factory=dict)  # of the outputs, by their place
 
     @property
+    @override
     def ready(self) -> bool:
         return bool(self.gradients)
 
@@ -220,6 +222,7 @@ class ReplayCall(Call):
         self.bytes = sum(p.numel() * p.element_size() for p in self.unit.params.values())
         self.bytes += sum(t[0].numel() * t.element_size() for t in moving)
 
+    @override
     def blocks(self, samples: slice) -> list[Tensor]:
         params = {name: p.detach() for name, p in self.unit.params.items()}
         moving = [t[samples] for t, row in zip(self.inputs, self.rows, strict=True) if row]
@@ -262,7 +265,7 @@ def _replayed(run: Pass, unit: Unit, forward: Apply, *args: Any, **kwargs: Any) 
     leaves, output_spec = tree_flatten(output)
     floats = [k for k, t in enumerate(leaves) if isinstance(t, Tensor) and t.is_floating_point()]
     if any(leaves[k].dim() == 0 or len(leaves[k]) != run.samples for k in floats):
-        raise NotSampleWise(f"{unit.name} gives something that has not one row a sample")
+        raise NotSampleWise(f"{unit.name} gives something that has not one row per sample")
     if not torch.is_grad_enabled():
         return output
     run.expect(unit)

@@ -14,7 +14,7 @@ SHAPES = [(3, 5), (7,), (), (2, 3, 2, 2)]
 
 
 def fill(gradients: np.ndarray, sizes: list[int], **options: object) -> tuple[GradientMoments, list[torch.Tensor]]:
-    """The moments of groups of `sizes` samples; `gradients` holds one row a sample."""
+    """The moments of groups of `sizes` samples; `gradients` holds one row per sample."""
     params = [torch.zeros(shape, dtype=torch.float64, requires_grad=True) for shape in SHAPES]
     moments = GradientMoments(params, **options)
     start = 0

@@ -171,7 +171,7 @@ def build(name: str, dtype: torch.dtype) -> tuple[nn.Module, Tensor, Tensor]:
 
 
 def brute_force(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """One row a sample: b separate backward passes, in float64."""
+    """One row per sample: b separate backward passes, in float64."""
     rows = []
     params = [p for p in model.parameters() if p.requires_grad]
     for i in range(len(x)):

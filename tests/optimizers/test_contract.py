@@ -210,9 +210,8 @@ def test_descends_rosenbrocks_valley(row: Row) -> None:
 
 def paths(row: Row) -> list[dict[str, bool]]:
     """The implementations that an optimizer offers."""
-    parameters = inspect.signature(row.target).parameters
-    offered = [{"foreach": False}, {"foreach": True}] if "foreach" in parameters else []
-    return [*offered, {"fused": True}] if "fused" in parameters else offered
+    offered = [{"foreach": False}, {"foreach": True}] if "foreach" in row.make(start()).defaults else []
+    return [*offered, {"fused": True}] if "fused" in inspect.signature(row.target).parameters else offered
 
 
 @having(lambda row: len(paths(row)) > 1)

@@ -46,7 +46,11 @@ OTHER_PUBLISHED_SAMPLES = 10_000_000
 
 
 def build(frame: Frame) -> Reproduction:
-    """The paper's columns, its claims, and how the batch grew."""
+    """The paper's columns, its claims, and how the batch grew.
+
+    Args:
+        frame: Runs with the labels above, in any state; their stream `steps` has the batch of every step.
+    """
     steps = frame.stream("steps")
     outcomes = numbers(
         (run, {key: run.value(key) for key in (*STRATUM, "test", "setting", "role")}, values)
@@ -68,7 +72,9 @@ def build(frame: Frame) -> Reproduction:
 def claims(frame: Frame, margin: float) -> list[Claim]:
     """What the paper is about, made measurable. Its own tables are unknown to us, so each is a reconstruction.
 
-    frame: the runs that are planned, whatever became of them; margin: the noise of an accuracy.
+    Args:
+        frame: The runs that are planned, whatever became of them.
+        margin: The noise of an accuracy, a fraction.
     """
     optimizers = dict.fromkeys(run.value("optimizer") for run in frame.runs)
     return [
@@ -135,8 +141,10 @@ def _outcomes(frame: Frame, steps: Frame) -> Iterator[tuple[RunRow, Mapping[str,
 def tail_loss(samples: NDArray[np.float64], losses: NDArray[np.float64]) -> float:
     """Mean training loss over the last fifth of the samples.
 
-    Both (rows,): a row's loss is the mean over the samples since the row before it. A row counts where it ends
-    within the last fifth.
+    Args:
+        samples: Samples seen at each row, ascending, (rows,).
+        losses: Mean loss over the samples since the row before, (rows,). A row counts where it ends within the last
+            fifth.
     """
     spent = np.diff(samples, prepend=0.0)
     last = samples > (1 - TAIL) * samples[-1]
@@ -144,7 +152,7 @@ def tail_loss(samples: NDArray[np.float64], losses: NDArray[np.float64]) -> floa
 
 
 def _table(outcomes: Frame) -> Sheet:
-    """One block for each experiment and optimizer, in which the best is told; a line a method, so no intervals."""
+    """One block for each experiment and optimizer, in which the best is told; one line per method, so no intervals."""
     axes = (*STRATUM, "test", "setting")
     blocks = dict.fromkeys(tuple(map(run.value, STRATUM)) for run in outcomes.runs)
     metrics = [metric for metric in COLUMNS if metric.name in outcomes.names]
@@ -268,7 +276,7 @@ def _follow_up() -> Sheet:
 
 def _notes(frame: Frame, margin: float) -> list[str]:
     notes = [
-        "claims are averaged over the experiments of an optimizer, one difference a seed; the table shows each",
+        "claims are averaged over the experiments of an optimizer, one difference per seed; the table shows each",
         "the paper's result tables are unknown to us: its claims are reconstructed from what it is about",
         f"accuracies are the same to {100 * margin:g} points: about two standard errors of an accuracy of 92 % on the "
         "test set, fixed before any run",

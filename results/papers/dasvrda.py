@@ -35,7 +35,7 @@ CLAIMED = "(1e-4, 1e-6)"
 """The regulariser of the mini-batch claim."""
 OURS = "DASVRDA"
 RIVALS = (("SVRG", "Katyusha"), ("AccProxSVRG, μ 1e-6",), ("AccProxSVRG, μ 1e-4",))
-"""That the paper names too; a claim for each group, as the two μ are one method."""
+"""Those that the paper names too; one claim per group, as the two μ are one method."""
 ALONE = "SAGA, b 1"
 """A method with a batch of its own, shown beside the others at sqrt(n)."""
 MOST_PASSES = {"a9a": 14.0}
@@ -74,17 +74,21 @@ NOTES = [
 
 @dataclass(frozen=True, slots=True)
 class Bounded(Metric):
-    """Passes to a target; a run that never got there counts as its budget, which is a bound. None is `missed`."""
+    """Passes to a target; a run that never got there counts as its budget, which is a bound. No run is `missed`."""
 
     def measure(self, frame: Frame) -> Measured:
-        """One number a run of the frame."""
+        """One number per run of the frame, in passes."""
         measured = Metric.measure(self, frame)
         bounds = [float(run.value("train.epochs")) if run.config else math.nan for run in frame.runs]
         return Measured(np.where(measured.missed, bounds, measured.values), np.zeros_like(measured.missed))
 
 
 def build(frame: Frame) -> Reproduction:
-    """Passes to three gaps, the mini-batch table, the claims, and gaps against passes and seconds."""
+    """Passes to three gaps, the mini-batch table, the claims, and gaps against passes and seconds.
+
+    Args:
+        frame: Runs with the labels above, in any state.
+    """
     frame = replace(frame, runs=[_placed(run) for run in frame.runs])
     data = list(dict.fromkeys(run.value("data") for run in frame.runs))
     tables: list[Table | Sheet] = []
@@ -109,7 +113,11 @@ def build(frame: Frame) -> Reproduction:
 
 
 def claims(data: Iterable[str]) -> list[Claim]:
-    """What is claimed on each data set, as passes to a gap of 1e-8."""
+    """What is claimed on each data set, as passes to a gap of 1e-8.
+
+    Args:
+        data: The values of the label `data`.
+    """
     passes, bounded = Metric("gap", "passes", "<=", 1e-8), Bounded("gap", "passes", "<=", 1e-8)
     found = []
     for name in data:

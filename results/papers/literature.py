@@ -16,18 +16,31 @@ CERTAINTIES = ("read", "digitised", "reconstructed", "checked")
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One published number."""
+    """One published number.
+
+    Attributes:
+        paper: Which paper, as its number on arXiv or its authors.
+        table_or_figure: Where in it; `unknown` where the number is sure but its place is not, `reference` for our own
+            calculation.
+        certainty: How sure it is, of `CERTAINTIES`.
+        dataset: What it was measured on; may be empty, as may model, unit and note.
+        model: The network.
+        method: The optimizer or schedule.
+        setting: What else sets it apart: a batch size, a regulariser.
+        metric: In the grammar of `metrics` where it is one of ours.
+        value: The number, in `unit`.
+        unit: `%`, or none.
+        note: What to know before comparing it.
+    """
 
     paper: str
     table_or_figure: str
-    """`unknown` where the number is sure but its place is not; `reference` for our own calculation."""
     certainty: str
     dataset: str
     model: str
     method: str
     setting: str
     metric: str
-    """In the grammar of `metrics` where it is one of ours."""
     value: float
     unit: str
     note: str
@@ -42,7 +55,11 @@ def published_papers() -> list[str]:
 
 
 def published(paper: str) -> list[Published]:
-    """The published numbers of a paper. ValueError, which lists the papers, for one that is not there."""
+    """The published numbers of a paper, in the order of its file.
+
+    Raises:
+        ValueError: For a paper without any, with those that have some.
+    """
     path = FOLDER / f"{paper}.csv"
     if paper not in published_papers():
         raise ValueError(f"no published numbers of {paper}; there is {', '.join(published_papers())}")
@@ -52,7 +69,13 @@ def published(paper: str) -> list[Published]:
 
 
 def published_sheet(title: str, numbers: Iterable[Published], notes: Iterable[str] = ()) -> Sheet:
-    """Published numbers as they were printed: a line a method and setting, a column a metric."""
+    """Published numbers as they were printed: one line per method and setting, one column per metric.
+
+    Args:
+        title: Over the table.
+        numbers: In the order of their lines.
+        notes: Beneath it, before those of the numbers themselves.
+    """
     chosen = list(numbers)
     metrics = list(dict.fromkeys(number.metric for number in chosen))
     lines: dict[tuple[str, str, str, str], dict[str, Published]] = {}

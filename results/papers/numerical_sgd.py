@@ -53,15 +53,22 @@ NOTES = [
     "1, which count in nothing else. Grids step by factors of about 2 (quadratic) and 4: what is close here may stand "
     "the other way round on a finer grid",
     "equal epochs is the paper's own reading: in them Heun's scheme evaluates 2 and RK4 4 times as many gradients; for "
-    "the other schemes equal gradient evaluations are equal epochs. Equal time is the clock on the "
-    "wall, read at evaluations: measured on a busy machine it says little",
+    "the other schemes equal gradient evaluations are equal epochs. Equal time is training time, read at evaluations: "
+    "measured on a busy machine it says little",
     "a margin of -0.1 makes `no worse` of `better`: a loss up to 10 % higher is allowed. The train loss is the mean "
     "over the mini-batches since the last evaluation, as they were trained on",
 ]
 
 
 def build(frame: Frame) -> Reproduction:
-    """Tables, claims and plots: each scheme at its own learning rate, and over its whole grid."""
+    """Tables, claims and plots: each scheme at its own learning rate, and over its whole grid.
+
+    Args:
+        frame: Runs with the labels above, in any state; `measured` has what was measured of the schemes themselves.
+
+    Raises:
+        ValueError: The runs have no label `share`: they are not of its recipe.
+    """
     frame.values("share")  # refuses runs that are not its recipe's
     frame = replace(frame, runs=[_placed(run) for run in frame.runs])
     studies = [Study(problem, frame.where(problem=problem), LOSS) for problem in frame.values("problem")]
@@ -114,7 +121,7 @@ def claims(study: Study) -> list[Claim]:
     text = "higher order alone does not converge in fewer steps: SGD is no worse than"
     found += said(f"{text} the multistep schemes", EULER, MULTISTEP, "epochs", "seconds", margin=NO_WORSE)
     found += said(f"{text} Heun and RK4", EULER, RUNGE_KUTTA, "epochs", margin=NO_WORSE)
-    text = "several gradients a step do not pay: SGD is no worse than Heun and RK4"
+    text = "several gradients per step do not pay: SGD is no worse than Heun and RK4"
     return found + said(text, EULER, RUNGE_KUTTA, "gradients", "seconds", margin=NO_WORSE)
 
 

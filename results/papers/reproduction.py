@@ -32,21 +32,29 @@ SCALES = ("laptop", "gpu", "paper")
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What was measured of a paper's comparison, and what it says about the paper's claims."""
+    """What was measured of a paper's comparison, and what it says about the paper's claims.
+
+    Attributes:
+        paper: The module's name in `papers`.
+        title: What it compares.
+        reference: The paper: authors, title, arXiv number.
+        tables: Our results.
+        claims: The paper's claims, each with its verdict.
+        plots: Figures, in the order in which they are saved.
+        published: The paper's numbers.
+        notes: How to read it: what differs from the paper, what is unknown.
+        problems: Damaged files, one line each.
+    """
 
     paper: str
-    """The module's name in `papers`."""
     title: str
     reference: str
-    """The paper: authors, title, arXiv number."""
     tables: Sequence[Table | Sheet] = ()
     claims: list[Judged] = field(default_factory=list)
     plots: Sequence[Drawing] = ()
     published: list[Sheet] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """How to read it: what differs from the paper, what is unknown."""
     problems: list[str] = field(default_factory=list)
-    """Damaged files, a line each."""
 
     def sheets(self) -> list[Sheet]:
         """All there is to print, in reading order: our tables, the published numbers, the claims."""
@@ -56,7 +64,15 @@ class Reproduction:
         return [*tables, *self.published, claims]
 
     def save_plots(self, folder: Path, suffix: str = ".png") -> list[Path]:
-        """Write every plot that has something to draw as `PAPER-N.SUFFIX`; returns the files."""
+        """Write every plot that has something to draw.
+
+        Args:
+            folder: Where to.
+            suffix: Of PNG, SVG or PDF files.
+
+        Returns:
+            The files, `PAPER-1.png` and so on.
+        """
         drawable = [plot for plot in self.plots if plot.drawable]
         return [plot.save(folder / f"{self.paper}-{i}{suffix}") for i, plot in enumerate(drawable, 1)]
 
@@ -68,7 +84,15 @@ def known_papers() -> list[str]:
 
 
 def build(paper: str, frame: Frame) -> Reproduction:
-    """The reproduction of a paper from a frame with its labels. ValueError for a paper that is not there."""
+    """The reproduction of a paper from loaded runs.
+
+    Args:
+        paper: Its name.
+        frame: Runs with the labels of its module, in any state.
+
+    Raises:
+        ValueError: For a paper that is not there, or runs without its labels.
+    """
     if paper not in known_papers():
         raise ValueError(f"no paper {paper}: choose {', '.join(known_papers())}")
     module = importlib.import_module(f"{__package__}.{paper}")
@@ -77,5 +101,9 @@ def build(paper: str, frame: Frame) -> Reproduction:
 
 
 def reproduce(store: RunStore, paper: str, sweep: str) -> Reproduction:
-    """The reproduction of a paper from the runs of a sweep: what `batchlab reproduce` prints when they are done."""
+    """The reproduction of a paper from the runs of a sweep: what `batchlab reproduce` prints when they are done.
+
+    Raises:
+        ValueError: For a paper or a sweep that is not there, or runs without the paper's labels.
+    """
     return build(paper, replace(load(store, sweep), measured=store.measured(paper)))

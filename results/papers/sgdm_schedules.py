@@ -40,7 +40,11 @@ NOTES = [
 
 
 def build(frame: Frame) -> Reproduction:
-    """Tables, claims and plots of the four cases, and the sibling papers' numbers."""
+    """Tables, claims and plots of the four cases, and the sibling papers' numbers.
+
+    Args:
+        frame: Runs with the labels above, in any state.
+    """
     measured = [metric for metric in (NORM, PAPER_NORM) if metric.name in frame.names]
     metrics = [*measured, Metric("test_accuracy"), Metric("train_loss")]
     metrics = [metric for metric in metrics if metric.name in frame.names]
@@ -93,7 +97,7 @@ def _within(frame: Frame, clock: str) -> Metric:
 
 
 def _beside(frame: Frame) -> Sheet:
-    """The sibling paper's numbers (SGD without momentum) and ours, a line a case and schedule."""
+    """The sibling paper's numbers (SGD without momentum) and ours, one line per case and schedule."""
     theirs: dict[tuple[str, str, str], float] = {}
     numbers = [row for row in published("sgdm_schedules") if row.paper.startswith("Umeda")]
     for row in numbers:

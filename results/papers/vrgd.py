@@ -23,11 +23,15 @@ from batchlab.results.store.runs import State
 
 REFERENCE = "VRGD (arXiv 2309.13681)"
 TITLE = "Gradients scaled by their signal-to-noise ratio"
-FAMILIES = "Holm: the toy's speed, its order, its gamma, its k, and the network are a family each"
+FAMILIES = "Holm: the toy's speed, its order, its gamma, its k, and the network are corrected apart, each as a family"
 
 
 def build(frame: Frame) -> Reproduction:
-    """Tables, claims and figures of the toy and of the network, and Table 5 beside ours."""
+    """Tables, claims and figures of the toy and of the network, and Table 5 beside ours.
+
+    Args:
+        frame: Runs with the labels above, in any state.
+    """
     linear, deep = frame.where(part="toy"), network.labelled(frame)
     tables: list[Table | Sheet] = []
     judged: list[Judged] = []

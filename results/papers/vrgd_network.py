@@ -48,7 +48,7 @@ NOTES = [
     "among coordinates: where the two differ, VR is not only a smaller step. Adam, and LARS and LAMB but for weight "
     "decay, do not feel a common factor of the gradient: their VR forms step further than their controls, and a "
     "difference may be that step's length",
-    "network: base and VR see the same 8 micro-batches a step, and BatchNorm takes its statistics from these on both "
+    "network: base and VR see the same 8 micro-batches per step, and BatchNorm takes its statistics from these on both "
     "sides. An epoch's last batch is what is left, on both sides",
     "VR-Adam and VR-LAMB are reconstructions: the paper's appendix was not available. Its learning rates, weight "
     "decay, warm-up and k are unknown too",
@@ -61,7 +61,11 @@ LAPTOP = (
 
 
 def claims(network: Frame) -> list[Judged]:
-    """The verdicts, one family of Holm's."""
+    """The verdicts, corrected together by Holm's procedure.
+
+    Args:
+        network: Runs as of `labelled`.
+    """
     best, _ = tuned(network, ACCURACY, "lr", CELL)
     return judge(_judged_on(network, best), _asked(network))
 
@@ -151,9 +155,11 @@ def _gain_of(metric: Metric) -> str:
 
 
 def _gains(best: Frame, rival: str, metric: Metric) -> Iterator[tuple[RunRow, dict[str, Any], float]]:
-    """VR's lead over the rival for each pair, batch size and seed, each at its best rate: (run, labels, lead).
+    """VR's lead over the rival for each pair, batch size and seed, each at its best rate.
 
-    The run has the state of whichever of the two is not done.
+    Yields:
+        A run (of the two the one that is not done, where there is such), its labels, and the lead; NaN where either is
+        not done.
     """
     if metric.name not in best.names:
         return
@@ -173,7 +179,11 @@ def _gains(best: Frame, rival: str, metric: Metric) -> Iterator[tuple[RunRow, di
 
 
 def tables(network: Frame) -> list[Table | Sheet]:
-    """Accuracies, VR's lead, the learning rates that were chosen, and the mean multiplier."""
+    """Accuracies, VR's lead, the learning rates that were chosen, and the mean multiplier.
+
+    Args:
+        network: Runs as of `labelled`.
+    """
     best, choices = tuned(network, ACCURACY, "lr", CELL)
     made: list[Table | Sheet] = [
         build_table(

@@ -50,7 +50,11 @@ NOTES = [
 
 
 def tables(frame: Frame) -> list[Table | Sheet]:
-    """Loss by learning rate, the order of the weights, and the ablations; `frame` has the toy's runs alone."""
+    """Loss by learning rate, the order of the weights, and the ablations.
+
+    Args:
+        frame: The toy's runs alone.
+    """
     if LOSS.name not in frame.names:
         return []
     main, (gamma, groups) = compared(frame), ablations(frame)
@@ -66,7 +70,11 @@ def tables(frame: Frame) -> list[Table | Sheet]:
 
 
 def claims(frame: Frame) -> list[Judged]:
-    """The verdicts; speed, order and ablations are a family of Holm's each."""
+    """The verdicts; speed, order and each ablation are corrected apart, by Holm's procedure.
+
+    Args:
+        frame: The toy's runs alone.
+    """
     main, (gamma, groups) = compared(frame), ablations(frame)
     first, last = {"weight": [5, 6]}, {"weight": [1, 10]}
     between = {"weight": [w for w in WEIGHTS if w not in (1, 5, 6, 10)]}
@@ -132,7 +140,11 @@ def compared(frame: Frame) -> Frame:
 
 
 def ablations(frame: Frame) -> tuple[Frame, Frame]:
-    """VR-SGD over gamma and over k, labelled `upper`, `gamma` and `k`; of seeds that every setting has."""
+    """VR-SGD over gamma and over k, labelled `upper`, `gamma` and `k`; of seeds that every setting has.
+
+    Returns:
+        The runs over gamma at k = `K`, and those over k at gamma = `GAMMA`.
+    """
     part = frame.select(
         lambda run: (
             run.value("optimizer") == "vr_sgd"
@@ -159,7 +171,14 @@ def _complete(frame: Frame, key: str) -> Frame:
 
 
 def race(main: Frame) -> Frame:
-    """Steps until VR-SGD's loss is SGD's of its last step, at the same learning rate and each at its best."""
+    """Steps until VR-SGD's loss is SGD's of its last step, at the same learning rate and each at its best.
+
+    Args:
+        main: Runs as of `compared`.
+
+    Returns:
+        VR-SGD's runs with the column `steps` and the labels `method`, `reading` (which of the two) and `lr`.
+    """
     if not {LOSS.name, STEPS.name} <= main.names:
         return numbers(())
     loss, _ = main.column(LOSS.name)
@@ -189,7 +208,14 @@ def race(main: Frame) -> Frame:
 
 
 def settled(main: Frame) -> Frame:
-    """For each run and weight the step from which on it is near its target, labelled `method` and `weight`."""
+    """For each run and weight the step from which on it is near its target.
+
+    Args:
+        main: Runs as of `compared`.
+
+    Returns:
+        The runs, once per weight, with the column `steps` and the labels `method` and `weight`.
+    """
     if not {STEPS.name, *(f"w{i}" for i in WEIGHTS)} <= main.names:
         return numbers(())
     steps, _ = main.column(STEPS.name)
@@ -208,7 +234,7 @@ def settled(main: Frame) -> Frame:
 
 
 def _order(readings: Mapping[str, Frame]) -> Sheet:
-    """The mean step at which each weight converges, a line a learning rate and method."""
+    """The mean step at which each weight converges, one line per learning rate and method."""
     columns = [Column(("lr",)), Column(("method",)), *(Column((f"w{i}",), "right") for i in WEIGHTS)]
     rows, records = [], []
     for lr, found in readings.items():

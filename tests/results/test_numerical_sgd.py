@@ -84,7 +84,7 @@ def verdicts(made, problem="quadratic"):
 TAYLOR_WINS = "the Taylor multi-step scheme improves on SGD"
 MORE_ACCURATE = "the Taylor multi-step scheme is more accurate than SGD on the test set"
 FEWER_STEPS = "higher order alone does not converge in fewer steps: SGD is no worse than"
-PAYS = "several gradients a step do not pay: SGD is no worse than Heun and RK4"
+PAYS = "several gradients per step do not pay: SGD is no worse than Heun and RK4"
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """What optimizers are compared on: readers, checks and device-resident batches.
 
 The names below are loaded when first used, so that `import batchlab.datasets` and its catalogue (`available`,
-`prepare`) import neither torch nor scikit-learn. The readers are modules of their own: `batchlab.datasets.mnist.mnist`.
+`prepare`) import neither torch nor scikit-learn. The readers stand in `batchlab.datasets.sets`.
 """
 
 from importlib import import_module

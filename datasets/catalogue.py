@@ -1,8 +1,8 @@
 """Which data sets there are, and whether they are ready.
 
-A published data set NAME is two files: `conf/dataset/NAME.yaml`, which makes it a choice, and `datasets/NAME.py`, which
-declares an `ENTRY` and the reader. Nothing else lists it. These modules are imported to see what they declare, so that
-at module level none of them may import torch, scikit-learn, SciPy or torchvision.
+A published data set NAME is two files: `datasets/sets/NAME.py`, which declares an `ENTRY` and the reader, and
+`conf/dataset/NAME.yaml`, which makes it a choice. Nothing else lists it. These modules are imported to see what they
+declare, so that at module level none of them may import torch, scikit-learn, SciPy or torchvision.
 """
 
 from __future__ import annotations
@@ -10,22 +10,20 @@ from __future__ import annotations
 import difflib
 import zipfile
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import iter_modules
 
 import numpy as np
 
+from batchlab.datasets import sets
 from batchlab.datasets.entry import SOURCES, Entry
 from batchlab.datasets.files import data_root, read_npz
-
-FOLDER = Path(__file__).resolve().parents[1] / "conf" / "dataset"
-PACKAGE = "batchlab.datasets"
 
 
 def entries() -> dict[str, Entry]:
     """What the published data sets declare, by name: first what needs no download, each kind by name."""
-    modules = [f"{PACKAGE}.{path.stem}" for path in sorted(FOLDER.glob("*.yaml"))]
-    declared = [getattr(import_module(module), "ENTRY", None) for module in modules if find_spec(module)]
+    modules = sorted(f"{sets.__name__}.{module.name}" for module in iter_modules(sets.__path__))
+    declared = [getattr(import_module(module), "ENTRY", None) for module in modules]
     found = [entry for entry in declared if entry is not None]  # npz and libsvm read whatever the user has
     return {entry.name: entry for entry in sorted(found, key=lambda entry: list(SOURCES).index(entry.kind))}
 

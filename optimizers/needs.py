@@ -26,7 +26,7 @@ from batchlab.optimizers.moments import Estimator, GradientMoments
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-__all__ = ["Closure", "FiniteSum", "Moments", "Needs", "Nothing", "SummarisesLayers", "needs_of", "union"]
+__all__ = ["Closure", "FiniteSum", "Moments", "Needs", "Nothing", "SummarisesLayers", "ignore", "needs_of", "union"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,10 @@ class SummarisesLayers(Protocol):
         """A row per layer of the last step; `layer` is its name."""
 
 
+def ignore(self: object, moments: GradientMoments) -> None:
+    """Learn from the gradient of the step just taken: the `update` of those who do not listen."""
+
+
 def needs_of(thing: object) -> Needs:
     """What an optimizer, a batch schedule or a solver needs: an instance, or a class that declares it.
 
@@ -122,10 +126,8 @@ def needs_of(thing: object) -> Needs:
 
 def _undeclared(thing: object, name: str) -> Needs:
     """What the methods themselves say: torch's habit of `step(closure)`, or an error for what nobody could guess."""
-    from batchlab.optimizers.batch import BatchSchedule
-
     kind = thing if isinstance(thing, type) else type(thing)
-    if issubclass(kind, BatchSchedule) and kind.update is not BatchSchedule.update:
+    if hasattr(kind, "planned") and getattr(kind, "update", ignore) is not ignore:  # a batch schedule
         raise ValueError(
             f'{name} has an update(moments) that nobody would call: declare needs = "moments" (or Moments(...) of '
             "batchlab.optimizers.needs)"

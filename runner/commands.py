@@ -46,10 +46,13 @@ def sweep(overrides: Sequence[str], runs: Path, options: SweepOptions, name: str
     if name is not None:
         check_name(name)
     plans = compose(overrides)
-    if name is None:  # the same request has the same name
-        digest = hashlib.sha256(" ".join(p.run_id for p in plans).encode()).hexdigest()
-        name = f"sweep-{digest[:6]}"
-    return execute(plans, runs, options, name)
+    return execute(plans, runs, options, name or name_of(plans))
+
+
+def name_of(plans: Sequence[Planned]) -> str:
+    """What a sweep without a name is called: the same request has the same name."""
+    digest = hashlib.sha256(" ".join(p.run_id for p in plans).encode()).hexdigest()
+    return f"sweep-{digest[:6]}"
 
 
 def execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -147,6 +148,9 @@ def _settle(run: Run, code: int) -> RunState:
 def _stop_signals() -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM instead of dying of them."""
     asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be caught
+        yield asked
+        return
     before = {s: signal.signal(s, lambda signum, _: asked.append(signum)) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked

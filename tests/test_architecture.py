@@ -15,6 +15,45 @@ ROOMS = ("optimizers", "datasets", "results", "runner")
 ALLOWED = {room: {room} for room in ROOMS} | {"runner": set(ROOMS)}
 
 
+WINGS = {
+    "results": ("axes", "words", "store", "compare", "show", "papers", "report"),
+    "runner": (
+        *("options", "models", "measures", "plan", "train", "launch"),
+        *("sweep", "display", "commands", "cli", "notebook"),
+    ),
+    "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),
+    "datasets": ("files", "dataset", "augment", "resident", "batches", "entry", "originals", "bundled", "sets"),
+}
+"""From the ground up: a wing, or a file that stands beside them, imports only what is listed before it. Of optimizers
+and datasets only what others stand on is listed; what is not listed may import all of it."""
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the rooms by its name."""
+    files = [file for room in ROOMS for file in (ROOT / room).rglob("*.py")]
+    return {
+        ".".join(["batchlab", *f.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__"): f for f in files
+    }
+
+
+def arrows() -> dict[str, set[str]]:
+    """module -> the modules of the rooms that it imports, those that it names for its types included."""
+    known = modules()
+
+    def real(name: str) -> str | None:  # `from package.module import thing` names the module
+        while name and name not in known:
+            name = name.rpartition(".")[0]
+        return name or None
+
+    found = {}
+    for module, file in known.items():
+        tails = {name for name in imported(file) if name.startswith("batchlab.")}
+        heads = {name for name in tails if any(other.startswith(f"{name}.") for other in tails)}
+        targets = {real(name) for name in tails if name in known or name not in heads}
+        found[module] = {t for t in targets if t and t != module and t.count(".") > 0}
+    return found
+
+
 def imported(file: Path) -> set[str]:
     """Absolute module names that a file imports anywhere, inside functions too."""
     package = ["batchlab", *file.relative_to(ROOT).parent.parts]
@@ -27,6 +66,36 @@ def imported(file: Path) -> set[str]:
             stem = ".".join([*base, *([node.module] if node.module else [])])
             names |= {stem} | {f"{stem}.{alias.name}" for alias in node.names}
     return names
+
+
+def test_no_arrow_points_upwards() -> None:
+    for module, targets in arrows().items():
+        _, room, *rest = module.split(".")
+        order = WINGS[room]
+        here = order.index(rest[0]) if rest and rest[0] in order else len(order)
+        for target in targets:
+            _, other, *inner = target.split(".")
+            if other != room or not inner or inner[0] not in order or (rest and inner[0] == rest[0]):
+                continue
+            assert order.index(inner[0]) < here, f"{module} imports {target}, which stands above it"
+
+
+def test_no_circle() -> None:
+    graph = arrows()
+    packages = {module for module, file in modules().items() if file.name == "__init__.py"}
+    left = {module: targets - packages for module, targets in graph.items() if module not in packages}
+    while free := [module for module, targets in left.items() if not targets & left.keys()]:
+        for module in free:
+            del left[module]
+    assert not left, f"these import each other: {sorted(left)}"
+
+
+def test_every_wing_is_listed() -> None:
+    for room in ("results", "runner"):
+        there = {
+            path.stem for path in (ROOT / room).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+        }
+        assert there - {"__init__"} == set(WINGS[room])
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -6,15 +6,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from typing_extensions import override
 
 from batchlab.optimizers.clock import Clock, Unit, check_every, check_unit, next_stair, stair
-
-if TYPE_CHECKING:
-    from batchlab.optimizers.moments import GradientMoments
-    from batchlab.optimizers.needs import Moments
+from batchlab.optimizers.needs import Moments, ignore
 
 __all__ = [
     "BatchSchedule",
@@ -63,8 +60,7 @@ class BatchSchedule(ABC):
         """The earliest time after `clock` at which the size may be another, and the clock it is told on."""
         return "steps", clock.steps + 1
 
-    def update(self, moments: GradientMoments) -> None:  # noqa: B027 - most schedules do not listen
-        """Learn from the gradient of the step just taken."""
+    update = ignore
 
     @property
     def listening(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -16,14 +16,29 @@ from typing_extensions import override
 
 from batchlab.optimizers.moments.layers import Call, ConvCall, EmbeddingCall, ExpandedCall, LinearCall
 
-if TYPE_CHECKING:
-    from batchlab.optimizers.moments.per_sample import Pass
-
 Apply = Callable[..., Any]  # (run, unit, forward, *args, **kwargs) -> what forward(*args, **kwargs) gives
 
 
 class NotSampleWise(Exception):
     """A layer cannot be treated by itself."""
+
+
+class Pass(Protocol):
+    """What a unit tells of its uses in one forward and backward pass (`per_sample.Pass` keeps it)."""
+
+    samples: int
+
+    def rows(self, unit: Unit, inputs: Sequence[Any]) -> list[bool]:
+        """Which of the inputs have one row per sample; NotSampleWise where none has."""
+
+    def expect(self, unit: Unit) -> None:
+        """A use whose gradient will come."""
+
+    def arrived(self, unit: Unit, call: Call) -> None:
+        """The gradient of one use."""
+
+    def later(self, unit: Unit, call: Call) -> None:
+        """A use that is ready only when the backward pass is over."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-import batchlab.datasets
-from batchlab.datasets import available, catalogue, prepare
+from batchlab.datasets import available, prepare, sets
 from batchlab.datasets.catalogue import entries
 from batchlab.datasets.files import write_npz
 from batchlab.runner.plan.build import load_dataset, locate
@@ -101,7 +100,7 @@ def test_configurations_lead_to_the_catalogues_sets(name, tmp_path):
 
 
 def test_every_published_set_is_one_module_and_one_yaml():
-    files = Path(batchlab.datasets.__path__[0]).glob("*.py")
+    files = Path(sets.__path__[0]).glob("*.py")
     trees = {file.stem: ast.parse(file.read_text()) for file in files}
     declaring = {
         stem
@@ -115,7 +114,7 @@ def test_every_published_set_is_one_module_and_one_yaml():
         assert config["name"] == name
         assert "root" in config
         reader = locate(config, "dataset")
-        assert (reader.__module__, reader.__name__) == (f"batchlab.datasets.{name}", name)
+        assert (reader.__module__, reader.__name__) == (f"batchlab.datasets.sets.{name}", name)
         assert name not in ENTRIES or ENTRIES[name].name == name
 
 
@@ -131,7 +130,7 @@ def test_a_readers_address_is_part_of_a_runs_identity():
 STRIPES = """
 import numpy as np
 from batchlab.datasets.entry import Entry
-from batchlab.datasets.npz import read_images
+from batchlab.datasets.sets.npz import read_images
 
 def make(entry, root):
     x, y = np.eye(4, dtype=np.uint8)[:, None, :, None], np.arange(4) % 2
@@ -145,28 +144,23 @@ def stripes(root=None, **keys):
 
 
 def test_a_new_set_is_two_files(tmp_path, monkeypatch):
-    module, conf, root = (tmp_path / part for part in ("datasets", "conf", "data"))
-    for folder in (module, conf):
-        folder.mkdir()
-    (module / "stripes.py").write_text(STRIPES)
-    for name in ("digits", "npz"):
-        (conf / f"{name}.yaml").write_text((CONF / f"{name}.yaml").read_text())
-    target = "_target_: batchlab.datasets.stripes.stripes"
-    (conf / "stripes.yaml").write_text(f"name: stripes\n{target}\nroot: {root}\npad: 2\n")
-    (conf / "a_choice_without_a_module.yaml").write_text(f"name: a_choice_without_a_module\n{target}\n")
-    monkeypatch.setattr(batchlab.datasets, "__path__", [*batchlab.datasets.__path__, str(module)])
-    monkeypatch.setattr(catalogue, "FOLDER", conf)
+    folder, root = tmp_path / "sets", tmp_path / "data"
+    folder.mkdir()
+    (folder / "stripes.py").write_text(STRIPES)
+    node = yaml.safe_load(f"name: stripes\n_target_: batchlab.datasets.sets.stripes.stripes\nroot: {root}\npad: 2\n")
+    before = {entry.name for entry in available(root)}
+    monkeypatch.setattr(sets, "__path__", [*sets.__path__, str(folder)])
     importlib.invalidate_caches()
     try:
-        assert [entry.name for entry in available(root)] == ["digits", "stripes"]
+        assert {entry.name for entry in available(root)} - before == {"stripes"}
         assert prepare("stripes", root) == root / "stripes.npz"
-        dataset = load_dataset(yaml.safe_load((conf / "stripes.yaml").read_text()))
+        dataset = load_dataset(node)
         assert (dataset.name, dataset.n, dataset.preprocessing.pad) == ("stripes", 4, 2)
         with pytest.raises(ValueError, match=r"did you mean stripes\?"):
             prepare("stripe", root)
     finally:
-        sys.modules.pop("batchlab.datasets.stripes", None)
-        vars(batchlab.datasets).pop("stripes", None)
+        sys.modules.pop("batchlab.datasets.sets.stripes", None)
+        vars(sets).pop("stripes", None)
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10", "cifar100", "digits"])

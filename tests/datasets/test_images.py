@@ -5,10 +5,10 @@ import pytest
 from sklearn.datasets import load_digits
 
 from batchlab.datasets import Preprocessing
-from batchlab.datasets.cifar10 import cifar10
-from batchlab.datasets.digits import digits
 from batchlab.datasets.files import write_npz
-from batchlab.datasets.npz import npz
+from batchlab.datasets.sets.cifar10 import cifar10
+from batchlab.datasets.sets.digits import digits
+from batchlab.datasets.sets.npz import npz
 
 RNG = np.random.default_rng(0)
 

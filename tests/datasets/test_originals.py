@@ -20,8 +20,8 @@ import pytest
 import torchvision.datasets as published
 
 from batchlab.datasets import available, prepare
-from batchlab.datasets.cifar10 import cifar10
 from batchlab.datasets.files import read_npz
+from batchlab.datasets.sets.cifar10 import cifar10
 
 RNG = np.random.default_rng(0)
 BATCH_NAMES = [f"data_batch_{k}" for k in range(1, 6)] + ["test_batch"]

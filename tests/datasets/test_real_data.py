@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from batchlab.datasets import Batches, data_root, evaluation_batches
-from batchlab.datasets.cifar10 import ENTRY, make
 from batchlab.datasets.files import read_npz
+from batchlab.datasets.sets.cifar10 import ENTRY, make
 from batchlab.runner.plan.build import load_dataset
 
 CONF = Path(__file__).parents[2] / "conf" / "dataset"

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
-from batchlab.datasets import libsvm as libsvm_module
-from batchlab.datasets.a9a import a9a
-from batchlab.datasets.breast_cancer import breast_cancer
-from batchlab.datasets.libsvm import libsvm
-from batchlab.datasets.linear_regression import linear_regression
-from batchlab.datasets.w8a import w8a
+from batchlab.datasets.sets import libsvm as libsvm_module
+from batchlab.datasets.sets.a9a import a9a
+from batchlab.datasets.sets.breast_cancer import breast_cancer
+from batchlab.datasets.sets.libsvm import libsvm
+from batchlab.datasets.sets.linear_regression import linear_regression
+from batchlab.datasets.sets.w8a import w8a
 
 TEXT = "+1 1:0.5 3:-2  # a comment\n-1 2:1\n+1 \n"
 

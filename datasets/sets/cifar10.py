@@ -11,8 +11,8 @@ import numpy as np
 from batchlab.datasets.dataset import Dataset
 from batchlab.datasets.entry import Entry
 from batchlab.datasets.files import Arrays
-from batchlab.datasets.npz import Keys, read_images
 from batchlab.datasets.originals import check, download, retrieve
+from batchlab.datasets.sets.npz import Keys, read_images
 
 
 def make(entry: Entry, root: Path) -> Arrays:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from batchlab.datasets.dataset import Dataset
 from batchlab.datasets.entry import Entry
-from batchlab.datasets.libsvm import read_collected
+from batchlab.datasets.sets.libsvm import read_collected
 
 ENTRY = Entry("a9a", 32_561, 16_281, (123,), 2, "libsvm", "libsvm/a9a")
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from batchlab.datasets.dataset import Dataset
 from batchlab.datasets.entry import Entry
 from batchlab.datasets.files import KEYS, Arrays
-from batchlab.datasets.npz import Keys, read_images
 from batchlab.datasets.originals import check, download, retrieve
+from batchlab.datasets.sets.npz import Keys, read_images
 
 
 def make(entry: Entry, root: Path) -> Arrays:

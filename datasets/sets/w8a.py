@@ -6,7 +6,7 @@ from pathlib import Path
 
 from batchlab.datasets.dataset import Dataset
 from batchlab.datasets.entry import Entry
-from batchlab.datasets.libsvm import read_collected
+from batchlab.datasets.sets.libsvm import read_collected
 
 ENTRY = Entry("w8a", 49_749, 0, (300,), 2, "libsvm", "libsvm/w8a")
 

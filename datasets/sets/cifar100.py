@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Unpack
 
-from batchlab.datasets.cifar10 import make
 from batchlab.datasets.dataset import Dataset
 from batchlab.datasets.entry import Entry
-from batchlab.datasets.npz import Keys, read_images
+from batchlab.datasets.sets.cifar10 import make
+from batchlab.datasets.sets.npz import Keys, read_images
 
 ENTRY = Entry("cifar100", 50_000, 10_000, (3, 32, 32), 100, "published", "cifar-100-python", make)
 

@@ -1,7 +1,7 @@
 """What counts as a replicate: runs of one method that differ in their seed.
 
 A run of the same seed that differs from another only in what cannot change a number (the sweep again with
-`log.train_accuracy=true`) is its repeat, no evidence of its own: repeats are averaged before anything is counted,
+`+measure=train_accuracy`) is its repeat, no evidence of its own: repeats are averaged before anything is counted,
 as `claims` does. Whatever else differs between runs that are put together mixes methods, and is named.
 """
 

@@ -53,7 +53,7 @@ class Weights(Drawing):
         from matplotlib.lines import Line2D
 
         if not self.drawable:
-            raise ValueError("the weights were not recorded: train with log.parameters=true")
+            raise ValueError("the weights were not recorded: train with +measure=parameters")
         methods = self.frame.values("method")
         figure = Figure(figsize=(3.7 * len(methods) + 0.9, 5.6), layout="constrained")
         panels = figure.subplots(2, len(methods), sharex=True, sharey="row", squeeze=False)

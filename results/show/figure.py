@@ -28,7 +28,7 @@ def load_figure(
     Args:
         store: The runs.
         metric: `NAME`, or `min:NAME` and `max:NAME` for the running extreme. A metric of layers (`mean`,
-            `clipped_low`, ...: runs with `log.gsnr=true` write them) is drawn layer by layer, in a panel for each
+            `clipped_low`, ...: runs with `+measure=gsnr` write them) is drawn layer by layer, in a panel for each
             value of `hue`.
         x: Clocks (samples, steps, epochs, passes, gradients, seconds), one panel for each.
         hue: An axis, label or dotted configuration key: one line for each of its values.

@@ -78,7 +78,7 @@ class Layers(FrameDrawing):
         frames = [parts.where(**{self.panel: value}) if self.panel else parts for value in values if parts]
         grids = [[_grid(part, metric, self.clock) for metric in self.metrics] for part in frames]
         if not any(len(grid.x) for row in grids for grid in row):
-            raise ValueError("no run that is done has rows of its layers: train with log.gsnr=true")
+            raise ValueError("no run that is done has rows of its layers: train with +measure=gsnr")
         tallest = max(len(grid.layers) for row in grids for grid in row)
         height = min(max(1.6, 0.55 + 0.145 * tallest), 7.0)
         figure = Figure(figsize=(4.1 * len(self.metrics) + 1.6, height * len(values) + 0.9), layout="constrained")

@@ -85,13 +85,13 @@ class SlurmExecutor(Executor):
             import submitit
         except ImportError as error:
             raise ConfigError("executor=slurm needs submitit: pip install 'batchlab[slurm]'") from error
-        counts = {"nodes": nodes, "timeout_min": timeout_min, "cpus_per_task": cpus_per_task}
-        for key, value in (counts | {"threads": threads, "max_parallel": max_parallel}).items():
+        job: dict[str, Any] = {"nodes": nodes, "timeout_min": timeout_min, "cpus_per_task": cpus_per_task}
+        for key, value in (job | {"threads": threads, "max_parallel": max_parallel}).items():
             check_least(f"executor.{key}", value, 1)
         check_choice("executor.cluster", cluster, ("slurm", "local"))
         self.submitit = submitit
         self.nodes, self.cluster, self.max_parallel = nodes, cluster, max_parallel
-        self.options: dict[str, Any] = counts | {"tasks_per_node": 1}
+        self.options = job | {"tasks_per_node": 1}
         if mem_gb is not None:
             self.options["mem_gb"] = mem_gb
         if cluster == "slurm" and partition is not None:

@@ -39,7 +39,7 @@ class Closure:
     """`step(closure)`; each call of the closure evaluates the same mini-batch at the parameters as they are.
 
     Attributes:
-        evaluations: calls of a step; None where their number is not fixed (`torch.optim.LBFGS`).
+        evaluations: calls per step; None where their number is not fixed (`torch.optim.LBFGS`).
     """
 
     evaluations: int | None = None
@@ -67,6 +67,9 @@ class Moments:
         Args:
             params: real parameters on one device.
             process_group: the ranks to reduce over; None is the default group.
+
+        Returns:
+            Moments without a group yet, estimated by "groups" where the estimator was left open.
         """
         return GradientMoments(
             params,
@@ -119,19 +122,27 @@ def needs_of(thing: object) -> Needs:
         declared = Moments()
     if declared is not None and not isinstance(declared, Nothing | Closure | Moments | FiniteSum):
         raise ValueError(f"{name}.needs={declared!r}: declare Closure(), Moments() or FiniteSum() of optimizers.needs")
-    if declared is None:
-        return _undeclared(thing, name)
-    return declared
-
-
-def _undeclared(thing: object, name: str) -> Needs:
-    """What the methods themselves say: torch's habit of `step(closure)`, or an error for what nobody could guess."""
     kind = thing if isinstance(thing, type) else type(thing)
-    if hasattr(kind, "planned") and getattr(kind, "update", ignore) is not ignore:  # a batch schedule
+    if hasattr(kind, "planned"):  # a batch schedule
+        _check_schedule(declared, getattr(kind, "update", ignore) is not ignore, name)
+    return _undeclared(kind, name) if declared is None else declared
+
+
+def _check_schedule(declared: Needs | None, listens: bool, name: str) -> None:
+    """ValueError for a batch schedule whose `update` nobody would call, or that has none to be called."""
+    if isinstance(declared, Closure | FiniteSum):
+        raise ValueError(f"{name}.needs={declared!r}: a batch schedule can be given Moments(...) and nothing else")
+    if listens and not isinstance(declared, Moments):
         raise ValueError(
             f'{name} has an update(moments) that nobody would call: declare needs = "moments" (or Moments(...) of '
             "batchlab.optimizers.needs)"
         )
+    if isinstance(declared, Moments) and not listens:
+        raise ValueError(f"{name} declares needs, but has no update(moments) to be given them: write it, or drop needs")
+
+
+def _undeclared(kind: type, name: str) -> Needs:
+    """What the methods themselves say: torch's habit of `step(closure)`, or an error for what nobody could guess."""
     step = getattr(kind, "step", None)
     required = [p.name for p in _parameters(step) if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
     if required == ["closure"]:

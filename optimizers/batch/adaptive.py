@@ -7,7 +7,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 from typing_extensions import override
@@ -48,7 +48,6 @@ class AdaptiveBatch(BatchSchedule):
         value: samples of the coming batch.
     """
 
-    deterministic: ClassVar[bool] = False
     needs = Moments()
 
     initial: int = 64
@@ -165,7 +164,27 @@ class AdaptiveBatch(BatchSchedule):
 
 
 @dataclass(kw_only=True, eq=False)
-class NormTest(AdaptiveBatch):
+class RelativeTest(AdaptiveBatch):
+    """A test against a tolerance `eta` of the standard error of the mean gradient, relative to it.
+
+    Args:
+        eta: the standard error that is tolerated, in (0, 1); smaller grows faster.
+        initial, maximum, interval, estimator: as in `AdaptiveBatch`.
+    """
+
+    eta: float = 0.5
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.eta < 1:
+            raise ValueError(
+                f"eta={self.eta} must be in (0, 1): the standard error tolerated, relative to the gradient"
+            )
+
+
+@dataclass(kw_only=True, eq=False)
+class NormTest(RelativeTest):
     r"""Norm test: :math:`T = \|\mathrm{Var}_i(g_i)\|_1 / (\eta^2 \|g\|^2)`.
 
     Args:
@@ -186,12 +205,6 @@ class NormTest(AdaptiveBatch):
         >>> batch_size.value, round(batch_size.record()["statistic"], 6)
         (2, 2.0)
     """
-
-    eta: float = 0.5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_share("eta", self.eta)
 
     @override
     def statistic(self, moments: GradientMoments) -> float:
@@ -249,7 +262,7 @@ class AugmentedInnerProductTest(InnerProductTest):
 
 
 @dataclass(kw_only=True, eq=False)
-class CoordinateTest(AdaptiveBatch):
+class CoordinateTest(RelativeTest):
     r"""Coordinate-wise norm test: :math:`T = \max_j \mathrm{Var}_i(g_{ij}) / (\eta^2 g_j^2)`.
 
     The condition, :math:`\mathrm{Var}_i(g_{ij}) \le \eta^2 b\, g_j^2` for all j, is that of AdAdaGrad's theory;
@@ -263,12 +276,6 @@ class CoordinateTest(AdaptiveBatch):
 
     needs = Moments(coordinates=True)
 
-    eta: float = 0.5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_share("eta", self.eta)
-
     @override
     def statistic(self, moments: GradientMoments) -> float:
         return moments.worst_coordinate() / self.eta**2
@@ -277,11 +284,6 @@ class CoordinateTest(AdaptiveBatch):
 def _check_positive(name: str, value: float) -> None:
     if not value > 0:
         raise ValueError(f"{name}={value} must be positive")
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise ValueError(f"{name}={value} must be in (0, 1): the standard error tolerated, relative to the gradient")
 
 
 def _ratio(noise: float, signal: float) -> float:

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from typing_extensions import override
 
@@ -28,14 +28,17 @@ class BatchSchedule(ABC):
     """The global batch size of every step.
 
     A subclass gives `planned`, and `changes` where it can, which lets `total_steps` count a long run at once.
-    One that listens to the gradient sets `deterministic = False` and `needs = "moments"` (or `Moments(...)`, see
-    `batchlab.optimizers.needs`), and gives `update`, `record` and the state.
+    One that listens to the gradient sets `needs = "moments"` (or `Moments(...)`, see `batchlab.optimizers.needs`), and
+    gives `update`, `record` and the state.
     """
 
-    deterministic: ClassVar[bool] = True
-    """Whether the clock alone determines the size, so that the number of steps is known in advance."""
     needs: Moments | Literal["moments"] | None = None
     """What `update` is given after each step; None for a schedule that does not listen."""
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the clock alone determines the size, so that the number of steps is known in advance."""
+        return self.needs is None
 
     def size(self, clock: Clock) -> int:
         """Samples in the coming global batch, at most the training set.

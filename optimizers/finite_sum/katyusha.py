@@ -45,11 +45,7 @@ class Katyusha(Solver[LinearProblem, KatyushaState]):
     """
 
     def __init__(
-        self,
-        problem: LinearProblem,
-        *,
-        strong_convexity: float = 0.0,
-        **options: Unpack[SolverOptions],
+        self, problem: LinearProblem, *, strong_convexity: float = 0.0, **options: Unpack[SolverOptions]
     ) -> None:
         if not (math.isfinite(strong_convexity) and strong_convexity >= 0.0):
             raise ValueError(f"strong_convexity={strong_convexity} must be a finite number >= 0")

@@ -69,11 +69,7 @@ class AccProxSVRG(Solver[LinearProblem, State]):
     """
 
     def __init__(
-        self,
-        problem: LinearProblem,
-        *,
-        strong_convexity: float | None = None,
-        **options: Unpack[SolverOptions],
+        self, problem: LinearProblem, *, strong_convexity: float | None = None, **options: Unpack[SolverOptions]
     ) -> None:
         mu = problem.regularizer.l2 if strong_convexity is None else strong_convexity
         if not (math.isfinite(mu) and mu > 0.0):

@@ -129,7 +129,6 @@ class EverySecond(BatchSchedule):
 
 
 class Adaptive(Constant):
-    deterministic = False
     needs = "moments"
 
 

@@ -119,7 +119,8 @@ class LocalExecutor(Executor):
                 raise ConfigError(f"executor.devices={self.wanted}: there are {len(devices)} {self.kind} here")
             devices = devices[: self.wanted]
         self.slots = Slots(devices, self.jobs_per_device)
-        targets = {str(tree[axis].get("_target_", "")) for tree in trees for axis in CHOICES}
+        nodes = [node for tree in trees for node in (*(tree[axis] for axis in CHOICES), *tree["measure"].values())]
+        targets = {str(node.get("_target_", "")) for node in nodes}
         self.preload = sorted({target.rpartition(".")[0] for target in targets} - {""})
         most = max((int(tree["nproc"]) for tree in trees), default=1)
         if most > self.devices:

@@ -1,0 +1,247 @@
+"""A user's own optimizer, schedule, solver and measure from a foreign module: declared, checked, driven, written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from runs import Fleet, context, one, rows
+from sklearn.metrics import f1_score
+
+from batchlab.results.compare.table import load_table
+from batchlab.results.show.table_sheet import table_sheet
+from batchlab.results.store.runs import Run, RunStore
+from batchlab.runner.launch.executors.local import LocalExecutor
+from batchlab.runner.plan.config import compose
+from batchlab.runner.plan.schema import ConfigError, RunConfig
+from batchlab.runner.plan.validate import validate
+from batchlab.runner.train.loop import train
+from batchlab.runner.train.solve import solve
+
+MINE = '''
+import torch
+from pathlib import Path
+from sklearn.metrics import f1_score
+from batchlab.optimizers import VRMomentum
+from batchlab.optimizers.batch import BatchSchedule
+from batchlab.optimizers.finite_sum import SVRG
+from batchlab.optimizers.needs import Closure, Moments
+from batchlab.runner.measures import Measure, Quantity
+
+HEARD = []
+
+class Listens(BatchSchedule):
+    deterministic = False
+    needs = "moments"
+    def planned(self, clock):
+        return 32
+    def update(self, moments):
+        HEARD.append((moments.groups, moments.variance() > 0))
+
+class Deaf(Listens):
+    needs = None
+
+class Mine(VRMomentum):
+    pass
+
+class SignalSGD(torch.optim.Optimizer):
+    """Steps along the mean gradient where the squared signal exceeds the noise of the mean."""
+    needs = Moments(elementwise=True, groups=3)
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+    @torch.no_grad()
+    def step(self, moments):
+        for p, g, square in zip(moments.params, moments.means(), moments.second_moments()):
+            noise = (square - g**2) / moments.groups
+            p.sub_(torch.where(g**2 > noise, g, torch.zeros_like(g)), alpha=self.param_groups[0]["lr"])
+
+class Midpoint(torch.optim.Optimizer):
+    needs = Closure(2)
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+    @torch.no_grad()
+    def step(self, closure):
+        (group,) = self.param_groups
+        with torch.enable_grad():
+            loss = closure()
+        start = [p.clone() for p in group["params"]]
+        for p in group["params"]:
+            p.sub_(p.grad, alpha=group["lr"] / 2)
+        with torch.enable_grad():
+            closure()
+        for p, before in zip(group["params"], start):
+            p.copy_(before - group["lr"] * p.grad)
+        return loss
+
+class Undeclared(SignalSGD):
+    needs = None
+
+class Halved(SVRG):
+    def theoretical_step(self):
+        return super().theoretical_step() / 2
+
+class MacroF1(Measure):
+    quantities = {"macro_f1": Quantity("up", "macro F1", "%", 100)}
+    def measure(self, probe):
+        outputs, targets = probe.predictions("test")
+        return {"macro_f1": f1_score(targets, outputs.argmax(1), average="macro")}
+
+class SecondLoss(Measure):
+    def measure(self, probe):
+        return {"samples": 0.0}
+
+class NormPerLayer(Measure):
+    stream = "layers"
+    when = "trained"
+    def measure(self, probe):
+        return [{"layer": name, "norm": float(p.detach().norm())} for name, p in probe.model.named_parameters()]
+'''
+YAML = {
+    "batch_schedule": {"listens": "Listens", "deaf": "Deaf"},
+    "optimizer": {
+        "mine": "Mine",
+        "signal": "SignalSGD",
+        "midpoint": "Midpoint",
+        "undeclared": "Undeclared",
+        "vr_mine": "torch.optim.SGD",
+        "halved": "Halved",
+        "lbfgs": "torch.optim.LBFGS",
+    },
+    "measure": {"macro_f1": "MacroF1", "second": "SecondLoss", "norms": "NormPerLayer"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _beside_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with ./conf and a module of the user's own, which is where the user stands."""
+    (tmp_path / "foreign_things.py").write_text(MINE)
+    for axis, choices in YAML.items():
+        folder = tmp_path / "conf" / axis
+        folder.mkdir(parents=True)
+        for name, target in choices.items():
+            path = target if "." in target else f"foreign_things.{target}"
+            more = "" if axis != "optimizer" else "l2: 0.01\nstep_size: null\n" if name == "halved" else "lr: 0.1\n"
+            (folder / f"{name}.yaml").write_text(f"name: {name}\n_target_: {path}\n{more}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def trained(tmp_path: Path, *overrides: str, work: Any = train) -> Run:
+    """A run of the overrides, checked as a sweep checks it, trained in this process."""
+    import yaml
+
+    planned = one(*overrides)
+    validate([planned])
+    run = RunStore(tmp_path / "runs").run(planned.run_id)
+    run.write_config(yaml.safe_dump(planned.tree, sort_keys=False))
+    assert work(RunConfig.load(run.config), context(run)).state == "done"
+    return run
+
+
+def test_a_schedule_that_listens_is_told_after_every_step(tmp_path: Path) -> None:
+    import foreign_things
+
+    foreign_things.HEARD.clear()
+    run = trained(tmp_path, "batch_schedule=listens", "train.groups=4")
+    assert len(foreign_things.HEARD) == rows(run)[-1]["steps"] == -(-1442 // 32)
+    assert set(foreign_things.HEARD) <= {(4, True), (2, True)}, "groups of each batch; 1442 = 45 x 32 + 2"
+
+
+def test_a_schedule_that_nobody_would_tell_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r'batch_schedule=deaf: Deaf has an update.*needs = "moments"'):
+        validate([one("batch_schedule=deaf")])
+
+
+def test_a_listening_schedule_needs_groups() -> None:
+    with pytest.raises(ConfigError, match=r"batch_schedule=listens measures noise between groups.*train\.groups=8"):
+        validate([one("batch_schedule=listens")])
+
+
+def test_a_name_decides_nothing(tmp_path: Path) -> None:
+    """VR under a name of one's own summarises its layers; plain SGD under a vr_ name is refused with the way out."""
+    run = trained(tmp_path, "optimizer=mine", "+measure=gsnr", "train.groups=8")
+    assert pq.read_table(run.layers).num_rows > 0
+    with pytest.raises(ConfigError, match=r"measure=gsnr with optimizer=vr_mine.*SGD has no gsnr_summary"):
+        validate([one("optimizer=vr_mine", "+measure=gsnr", "train.groups=8")])
+
+
+def test_own_optimizers_are_driven_as_they_declare(tmp_path: Path) -> None:
+    run = trained(tmp_path, "optimizer=signal", "train.groups=4")
+    assert rows(run)[-1]["train_loss"] < rows(run)[0]["test_loss"]
+    with pytest.raises(ConfigError, match=r"optimizer=signal measures noise .* 3 at least: set train\.groups=8"):
+        validate([one("optimizer=signal", "train.groups=2")])
+    run = trained(tmp_path, "optimizer=midpoint")
+    assert rows(run)[-1]["gradients"] == 2 * 1442, "two evaluations per step"
+    with pytest.raises(ConfigError, match=r"optimizer=undeclared: Undeclared\.step needs moments: declare"):
+        validate([one("optimizer=undeclared")])
+
+
+def test_torchs_own_closures_are_counted(tmp_path: Path) -> None:
+    run = trained(tmp_path, "optimizer=lbfgs", "batch_schedule.size=1442")
+    assert rows(run)[-1]["gradients"] > 5 * 1442, "20 iterations a step, each an evaluation of the same batch"
+    assert rows(run)[-1]["steps"] == 1
+
+
+def test_an_own_solver_is_one(tmp_path: Path) -> None:
+    data = ("dataset=breast_cancer", "model=logistic", "train.epochs=10", "batch_schedule.size=21")
+    run = trained(tmp_path, "optimizer=halved", *data, work=solve)
+    theirs = trained(tmp_path, "optimizer=svrg", "optimizer.l1=0.0", "optimizer.l2=0.01", *data, work=solve)
+    assert rows(run)[-1]["lr"] == pytest.approx(rows(theirs)[-1]["lr"] / 2)
+    assert rows(run)[-1]["objective"] < rows(run)[0]["objective"]
+
+
+def test_an_own_measure_is_a_column_that_tables_know(tmp_path: Path) -> None:
+    runs = [trained(tmp_path, "+measure=macro_f1", f"seed={seed}", "optimizer.lr=0.1") for seed in (0, 1, 2)]
+    worse = [trained(tmp_path, "+measure=macro_f1", f"seed={seed}", "optimizer.lr=0.001") for seed in (0, 1, 2)]
+    row = rows(runs[0])[-1]
+    assert 0.5 < row["macro_f1"] < 1
+    assert abs(row["macro_f1"] - row["test_accuracy"]) < 0.1
+    store = RunStore(tmp_path / "runs")
+    sheet = table_sheet(load_table(store, rows=["optimizer.lr"], metrics=["macro_f1"]))
+    (low, first), (high, second) = sheet.rows
+    assert (low.text, high.text) == ("0.001", "0.1")
+    assert (first.bold, second.bold) == (False, True), "more is better, as the measure declares"
+    assert float(second.text.split(" ")[0]) > 1, "in %"
+    assert worse[0].run_id != runs[0].run_id
+
+
+def test_predictions_are_those_of_one_pass_on_any_number_of_ranks(tmp_path: Path) -> None:
+    fleet = Fleet(LocalExecutor(devices=2))  # started here, where the module is
+    try:
+        alone, two = (
+            fleet.train(tmp_path / "runs", one("+measure=macro_f1", "train.precision=float64", f"nproc={n}"))
+            for n in (1, 2)
+        )
+    finally:
+        fleet.executor.close()
+    mine, theirs = ([row["macro_f1"] for row in rows(run)] for run in (alone, two))
+    np.testing.assert_allclose(mine, theirs, rtol=1e-9)
+
+
+def test_columns_that_are_there_are_not_overwritten() -> None:
+    config = RunConfig.of(one("+measure=second").tree)
+    with pytest.raises(ConfigError, match="SecondLoss gives the column samples, which is there"):
+        train(config, context(Run(Path("runs") / "x").create()))
+
+
+def test_rows_of_ones_own_go_to_layers(tmp_path: Path) -> None:
+    run = trained(tmp_path, "measure=norms", "train.epochs=2")
+    layers = pq.read_table(run.layers).to_pylist()
+    assert [row["samples"] for row in layers] == [1442] * 4 + [2884] * 4
+    assert "test_loss" not in rows(run)[-1], "scores were not asked for"
+
+
+def test_the_f1_of_the_docs_is_scikit_learns() -> None:
+    assert f1_score([0, 1, 1], [0, 1, 0], average="macro") == pytest.approx(2 / 3)
+
+
+def test_what_cannot_be_a_measure() -> None:
+    Path("conf/measure/none.yaml").write_text("name: none\n_target_: torch.nn.Identity\n")
+    with pytest.raises(ConfigError, match=r"measure=none: torch\.nn\.Identity makes no Measure"):
+        validate([one("+measure=none")])
+    Path("conf/measure/empty.yaml").write_text("")
+    with pytest.raises(ConfigError, match="measure=empty: the file is empty"):
+        compose(["measure=empty"])

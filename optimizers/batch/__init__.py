@@ -7,15 +7,8 @@ from batchlab.optimizers.batch.adaptive import (
     InnerProductTest,
     NormTest,
 )
-from batchlab.optimizers.batch.schedules import (
-    BatchSchedule,
-    Constant,
-    Exponential,
-    ExponentialCapped,
-    LinearRamp,
-    Stagewise,
-    total_steps,
-)
+from batchlab.optimizers.batch.base import BatchSchedule, total_steps
+from batchlab.optimizers.batch.schedules import Constant, Exponential, ExponentialCapped, LinearRamp, Stagewise
 
 __all__ = [
     "AdaptiveBatch",

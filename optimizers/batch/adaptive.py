@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from typing_extensions import override
 
-from batchlab.optimizers.batch.schedules import BatchSchedule, check_batch
+from batchlab.optimizers.batch.base import BatchSchedule, check_batch
 from batchlab.optimizers.moments import Estimator, GradientMoments
 from batchlab.optimizers.needs import Moments
 

@@ -1,91 +1,18 @@
-"""Batch-size schedules that are known in advance, and the base class of those that are not."""
+"""Batch-size schedules that are known in advance."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field
 
 from typing_extensions import override
 
+from batchlab.optimizers.batch.base import BatchSchedule, check_batch
 from batchlab.optimizers.clock import Clock, Unit, check_every, check_unit, next_stair, stair
-from batchlab.optimizers.needs import Moments, ignore
 
-__all__ = [
-    "BatchSchedule",
-    "Constant",
-    "Exponential",
-    "ExponentialCapped",
-    "LinearRamp",
-    "Stagewise",
-    "total_steps",
-]
-
-
-class BatchSchedule(ABC):
-    """The global batch size of every step.
-
-    A subclass gives `planned`, and `changes` where it can, which lets `total_steps` count a long run at once.
-    One that listens to the gradient sets `needs = "moments"` (or `Moments(...)`, see `batchlab.optimizers.needs`), and
-    gives `update`, `record` and the state.
-    """
-
-    needs: Moments | Literal["moments"] | None = None
-    """What `update` is given after each step; None for a schedule that does not listen."""
-
-    @property
-    def deterministic(self) -> bool:
-        """Whether the clock alone determines the size, so that the number of steps is known in advance."""
-        return self.needs is None
-
-    def size(self, clock: Clock) -> int:
-        """Samples in the coming global batch, at most the training set.
-
-        (The end of an epoch may still cut the batch shorter: the loader does that.)
-
-        Raises:
-            ValueError: the very first batch is larger than the training set: a mistake rather than growth.
-        """
-        planned = self.planned(clock)
-        if clock.steps == 0 and planned > clock.epoch_size:
-            raise ValueError(
-                f"a first batch of {planned} is larger than the training set of {clock.epoch_size} samples: lower it"
-            )
-        return min(planned, clock.epoch_size)
-
-    @abstractmethod
-    def planned(self, clock: Clock) -> int:
-        """The size before it is limited to the training set."""
-
-    def changes(self, clock: Clock) -> tuple[Unit, float]:
-        """The earliest time after `clock` at which the size may be another, and the clock it is told on."""
-        return "steps", clock.steps + 1
-
-    update = ignore
-
-    @property
-    def listening(self) -> bool:
-        """Whether the coming step's moments will be looked at; if not, they need not be measured."""
-        return self.needs is not None
-
-    def record(self) -> dict[str, float]:
-        """What to log about the last step."""
-        return {}
-
-    def state_dict(self) -> dict[str, Any]:
-        """State to checkpoint."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
-        """Take back what `state_dict` gave."""
-
-
-def check_batch(name: str, size: int | None) -> None:
-    """Raise ValueError unless `size` is None or a positive whole number."""
-    if size is not None and (not isinstance(size, int) or size < 1):
-        raise ValueError(f"{name}={size} must be a whole number of samples, at least 1")
+__all__ = ["Constant", "Exponential", "ExponentialCapped", "LinearRamp", "Stagewise"]
 
 
 class Constant(BatchSchedule):
@@ -181,13 +108,17 @@ class Exponential(_Stairs):
 class ExponentialCapped(_Stairs):
     """b_j = ceil(min(a delta^j + (b_0 - a), b_max)), with a such that the last stair of the run is at b_max.
 
-    a = (b_max - b_0) / (delta^(k - 1) - 1) on k stairs; 8 to 1,024 in ten: 8 10 14 22 38 70 134 261 516 1024
-    (arXiv 2508.03105, authors' code).
+    a = (b_max - b_0) / (delta^(k - 1) - 1) on k stairs (arXiv 2508.03105, authors' code).
 
     Args:
         factor: delta, the growth of the increments from stair to stair.
         every: None = a tenth of the budget, as published.
         maximum: b_max; None = the training set.
+
+    Example:
+        >>> schedule = ExponentialCapped(initial=8, maximum=1024)
+        >>> [schedule.size(Clock(50_000 * epoch, 0, 50_000, 15_000_000)) for epoch in range(0, 300, 30)]
+        [8, 10, 14, 22, 38, 70, 134, 261, 516, 1024]
     """
 
     initial: int = 8
@@ -271,53 +202,6 @@ class Stagewise(BatchSchedule):
     def _stage(self, clock: Clock) -> int:
         stages = len(self.sizes)
         return min(clock.samples * stages // clock.total_samples, stages - 1)
-
-
-def total_steps(schedule: BatchSchedule, epoch_size: int, total_samples: int) -> int | None:
-    """The steps that a budget takes, epochs' partial batches included; None where the gradient decides.
-
-    The run is simulated, but whole stretches of one batch size are counted at once, so that 300 epochs of
-    single samples cost no more than 300 epochs of full batches.
-
-    Args:
-        schedule: gives the sizes.
-        epoch_size: samples in the training set.
-        total_samples: the budget; the last batch is cut to it.
-
-    Example:
-        >>> total_steps(Constant(size=128), 50_000, 300 * 50_000)
-        117300
-    """
-    if not schedule.deterministic:
-        return None
-    clock = Clock(0, 0, epoch_size, total_samples, None)
-    while clock.samples < total_samples:
-        size = schedule.size(clock)
-        unit, until = schedule.changes(clock)
-        clock = _advance(clock, size, unit, until)
-    return clock.steps
-
-
-def _advance(clock: Clock, size: int, unit: Unit, until: float) -> Clock:
-    """The clock after steps of one size.
-
-    Over whole epochs where `until` lies beyond them; else to whichever comes first, the end of this epoch or
-    the first step at or after `until`.
-    """
-    n, place = clock.epoch_size, clock.samples % clock.epoch_size
-    samples_left = steps_left = clock.total_samples - clock.samples
-    if unit == "steps":
-        steps_left = math.ceil(until) - clock.steps
-    else:
-        limit = until if unit == "samples" else until * n
-        samples_left = math.ceil(min(limit, clock.total_samples)) - clock.samples
-    per_epoch = -(-n // size)
-    epochs = 0 if place else min(samples_left // n, steps_left // per_epoch)
-    if epochs > 0:
-        return replace(clock, samples=clock.samples + epochs * n, steps=clock.steps + epochs * per_epoch)
-    end = min(n - place, clock.total_samples - clock.samples)
-    steps = max(1, min(-(-min(end, samples_left) // size), steps_left))
-    return replace(clock, samples=clock.samples + min(steps * size, end), steps=clock.steps + steps)
 
 
 def _power(base: float, exponent: float) -> float:

@@ -1,16 +1,24 @@
-"""The examples in the docstrings of the schedules and of NSHB and AdaGrad-Norm run."""
+"""The examples in the docstrings of the room run (those of the finite-sum solvers in their own test)."""
 
 import doctest
-from types import ModuleType
+import importlib
+from pathlib import Path
 
 import pytest
 
-from batchlab.optimizers import adagrad_norm, clock, lr, nshb
-from batchlab.optimizers.batch import schedules
+import batchlab.optimizers
+
+ROOM = Path(next(iter(batchlab.optimizers.__path__)))
+FILES = [file for file in sorted(ROOM.rglob("*.py")) if ">>>" in file.read_text() and file.parent.name != "finite_sum"]
 
 
-@pytest.mark.parametrize("module", [adagrad_norm, clock, lr, nshb, schedules], ids=lambda m: m.__name__)
-def test_examples(module: ModuleType) -> None:
-    results = doctest.testmod(module)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_examples(file: Path) -> None:
+    name = ".".join(["batchlab.optimizers", *file.relative_to(ROOM).with_suffix("").parts])
+    results = doctest.testmod(importlib.import_module(name))
     assert results.attempted > 0
     assert results.failed == 0
+
+
+def test_the_examples_are_found() -> None:
+    assert {"gsnr", "lamb", "lars", "moments", "multistep", "needs", "nshb", "schedules"} < {f.stem for f in FILES}

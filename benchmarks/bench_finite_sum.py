@@ -219,7 +219,7 @@ def synthetic(n: int, d: int, per_row: int) -> tuple[Any, Any]:
 
 
 def cost() -> None:
-    print("microseconds an inner iteration, b = 100")
+    print("microseconds per inner iteration, b = 100")
     for d in (100, 1_000, 10_000, 100_000):
         shown = []
         for per_row in (5, 20, 80):

@@ -8,7 +8,7 @@ from typing_extensions import override
 from batchlab.optimizers.finite_sum.kernels import Floats, Indices
 from batchlab.optimizers.finite_sum.problem import LinearProblem
 from batchlab.optimizers.finite_sum.regularizer import Vector
-from batchlab.optimizers.finite_sum.solver import Solver, State, require_linear
+from batchlab.optimizers.finite_sum.solver import Solver, State
 from batchlab.optimizers.needs import FiniteSum
 
 
@@ -39,6 +39,7 @@ class FISTA(Solver[LinearProblem, FISTAState]):
     """
 
     needs = FiniteSum(batches=False)
+    linear_only = True
 
     def __init__(
         self,
@@ -48,10 +49,6 @@ class FISTA(Solver[LinearProblem, FISTAState]):
         x0: Vector | None = None,
     ) -> None:
         super().__init__(problem, step_size=step_size, x0=x0)
-
-    @override
-    def _check_problem(self) -> None:
-        require_linear(self)
 
     @override
     def theoretical_step(self) -> float:

@@ -8,7 +8,7 @@ from typing_extensions import Unpack, override
 
 from batchlab.optimizers.finite_sum.kernels import Floats, Indices
 from batchlab.optimizers.finite_sum.problem import LinearProblem
-from batchlab.optimizers.finite_sum.solver import Solver, SolverOptions, State, require_linear
+from batchlab.optimizers.finite_sum.solver import Solver, SolverOptions, State
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Katyusha(Solver[LinearProblem, KatyushaState]):
     [1.0, -1.0]
     """
 
+    linear_only = True
+
     def __init__(
         self, problem: LinearProblem, *, strong_convexity: float = 0.0, **options: Unpack[SolverOptions]
     ) -> None:
@@ -51,10 +53,6 @@ class Katyusha(Solver[LinearProblem, KatyushaState]):
             raise ValueError(f"strong_convexity={strong_convexity} must be a finite number >= 0")
         self.strong_convexity = strong_convexity
         super().__init__(problem, **options)
-
-    @override
-    def _check_problem(self) -> None:
-        require_linear(self)
 
     @override
     def theoretical_step(self) -> float:

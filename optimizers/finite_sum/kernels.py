@@ -3,6 +3,16 @@
 Every kernel is a pure loop over arrays: indices are drawn outside, so a stage is a function of its arguments and
 a test can feed the same draws to a transcription. An inner iteration costs O(non-zeros of the batch) + O(d).
 All kernels live in one file because Numba's on-disk cache looks at the date of the calling file only.
+
+Arguments that many kernels share:
+
+- rows, y, loss: the data, n rows of d features, targets of shape (n,), and one of the codes below;
+- l1, l2: strengths of the elastic net;
+- snapshot, slopes, full: a point (d,), the derivatives of the component losses there (n,), and grad F there (d,);
+- draws: indices, shape (m, b), a row per inner iteration;
+- weights: 1/(n q_i), shape (n,), or empty where sampling is uniform;
+- step: eta;
+- out: where the result is written.
 """
 
 import math

@@ -29,6 +29,11 @@ def minimum(problem: LinearProblem, *, tolerance: float = 1e-12, passes: float =
     coordinates that are not zero: once these are the minimiser's it is there in a few steps, where FISTA alone takes
     thousands of passes.
 
+    Args:
+        problem: with a regulariser, without which there is no duality gap.
+        tolerance: of the duality gap.
+        passes: budget, Newton steps included.
+
     Returns:
         The result, with a record at the end of each stretch and after each of Newton's turns;
         ``result.value`` is P* to within ``result.records[-1].gap``. A Newton step counts as a pass and as

@@ -211,9 +211,19 @@ class LinearProblem:
         return np.where((p <= 0.0) | (p >= 1.0), 0.0, entropy)
 
     def evaluate(self, x: Floats, A: Any, y: Any) -> tuple[float, float]:
-        """(mean loss, share of right labels) on other data, without the regulariser.
+        """Loss and accuracy on other data.
 
-        The share is nan for ``squared``; a margin of exactly 0 counts as the lesser class.
+        Args:
+            x: a point, shape (d,).
+            A: (n', d) design matrix, as the problem's own.
+            y: (n',) targets, of the problem's classes.
+
+        Returns:
+            The mean loss, without the regulariser, and the share of right labels: nan for ``squared``; a margin of
+            exactly 0 counts as the lesser class.
+
+        Raises:
+            ValueError: another number of features, or targets that do not fit.
         """
         rows, (n, d) = as_rows(A)
         if d != self.dimension:

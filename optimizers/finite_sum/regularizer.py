@@ -34,7 +34,12 @@ class ElasticNet:
         return float(self.l1 * abs(x).sum() + 0.5 * self.l2 * (x @ x))
 
     def prox(self, x: Vector, step: float) -> Vector:
-        """argmin_u R(u) + ||u - x||^2 / (2 step): soft threshold at step l1, then divide by 1 + step l2."""
+        """argmin_u R(u) + ||u - x||^2 / (2 step): soft threshold at step l1, then divide by 1 + step l2.
+
+        Args:
+            x: shape (d,); left as it is.
+            step: above 0.
+        """
         threshold = step * self.l1
         return (x - x.clip(-threshold, threshold)) / (1.0 + step * self.l2)
 

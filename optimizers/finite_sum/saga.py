@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from batchlab.optimizers.finite_sum.kernels import Floats, Indices
 from batchlab.optimizers.finite_sum.problem import LinearProblem, Snapshot
-from batchlab.optimizers.finite_sum.solver import Solver, State, require_linear
+from batchlab.optimizers.finite_sum.solver import Solver, State
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,7 @@ class SAGA(Solver[LinearProblem, SAGAState]):
     [1.0, 0.0]
     """
 
-    @override
-    def _check_problem(self) -> None:
-        require_linear(self)
+    linear_only = True
 
     @override
     def theoretical_step(self) -> float:

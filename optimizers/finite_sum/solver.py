@@ -61,6 +61,8 @@ class Solver(ABC, Generic[_P, _S]):
     """
 
     needs: ClassVar[FiniteSum] = FiniteSum()
+    linear_only: ClassVar[bool] = False
+    """Whether it works on a `LinearProblem` alone."""
 
     def __init__(
         self,
@@ -72,8 +74,10 @@ class Solver(ABC, Generic[_P, _S]):
         seed: int = 0,
         x0: Vector | None = None,
     ) -> None:
+        if self.linear_only and not isinstance(problem, LinearProblem):
+            name = type(self).__name__
+            raise ValueError(f"{name} works on a LinearProblem; SVRG and DASVRDA also take a ModuleProblem")
         self.problem = problem
-        self._check_problem()
         for name, count in (("batch_size", batch_size), ("inner_iterations", inner_iterations), ("seed", seed)):
             if not (count is None or isinstance(count, int | np.integer)):
                 raise ValueError(f"{name}={count!r} must be a whole number")
@@ -109,9 +113,6 @@ class Solver(ABC, Generic[_P, _S]):
     @abstractmethod
     def _advance(self, state: _S, draws: Indices) -> _S:
         """The state after a stage with these draws (m, b); a pure function."""
-
-    def _check_problem(self) -> None:
-        """ValueError for a problem the method cannot take."""
 
     def _default_batch(self, n: int) -> int:
         return max(1, round(math.sqrt(n)))
@@ -299,10 +300,3 @@ def _copy_like(values: Any, other: Vector) -> Vector:
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu().numpy()
     return np.array(values, dtype=np.float64)
-
-
-def require_linear(solver: Solver[Any, Any]) -> None:
-    """ValueError unless the solver's problem is a linear model."""
-    if not isinstance(solver.problem, LinearProblem):
-        name = type(solver).__name__
-        raise ValueError(f"{name} works on a LinearProblem; SVRG and DASVRDA also take a ModuleProblem")

@@ -8,7 +8,7 @@ from typing_extensions import Unpack, override
 from batchlab.optimizers.finite_sum.kernels import Indices
 from batchlab.optimizers.finite_sum.problem import LinearProblem, Problem
 from batchlab.optimizers.finite_sum.regularizer import Vector
-from batchlab.optimizers.finite_sum.solver import Solver, SolverOptions, State, require_linear
+from batchlab.optimizers.finite_sum.solver import Solver, SolverOptions, State
 
 
 class SVRG(Solver[Problem, State]):
@@ -68,6 +68,8 @@ class AccProxSVRG(Solver[LinearProblem, State]):
     [1.0, -1.0]
     """
 
+    linear_only = True
+
     def __init__(
         self, problem: LinearProblem, *, strong_convexity: float | None = None, **options: Unpack[SolverOptions]
     ) -> None:
@@ -79,10 +81,6 @@ class AccProxSVRG(Solver[LinearProblem, State]):
             )
         self.strong_convexity = mu
         super().__init__(problem, **options)
-
-    @override
-    def _check_problem(self) -> None:
-        require_linear(self)
 
     @override
     def theoretical_step(self) -> float:

@@ -234,7 +234,7 @@ def test_counts(cancer):
 def test_no_stage_crosses_the_budget(cancer):
     problem = LinearProblem(*cancer)
     for passes in (4.0, 5.9, 6.0):
-        solver = DASVRDA(problem, batch_size=problem.n, inner_iterations=1)  # exactly two passes a stage
+        solver = DASVRDA(problem, batch_size=problem.n, inner_iterations=1)  # exactly two passes per stage
         assert solver.solve(passes=passes).records[-1].passes == 2 * (passes // 2)
 
 

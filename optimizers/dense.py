@@ -81,19 +81,35 @@ class DenseOptimizer(Optimizer):
         return loss
 
     def update(self, group: dict[str, Any]) -> None:
-        """Move the parameters of `group` that have a gradient."""
+        """Move the parameters of a group that have a gradient.
+
+        Args:
+            group: one of `param_groups`.
+        """
         raise NotImplementedError
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
-    """ValueError unless low <= value < high."""
+    """See that a hyper-parameter lies in [low, high).
+
+    Raises:
+        ValueError: naming it, where it does not.
+    """
     if not low <= float(value) < high:
         bound = f"at least {low:g}" if high == math.inf else f"in [{low:g}, {high:g})"
         raise ValueError(f"{name} must be {bound}, not {value}")
 
 
 def split(tensors: list[Tensor], foreach: bool | None) -> list[list[int]]:
-    """The places in `tensors` that one call of an update takes, all of one device and dtype."""
+    """What one call of an update takes, all of one device and dtype.
+
+    Args:
+        tensors: the parameters of a group.
+        foreach: all at a time (True), one at a time (False), or by device (None).
+
+    Returns:
+        Places in `tensors`, a list per call.
+    """
     if foreach is False:
         return [[i] for i in range(len(tensors))]
     done: list[list[int]] = []
@@ -111,6 +127,6 @@ def split(tensors: list[Tensor], foreach: bool | None) -> list[list[int]]:
 
 
 def parts(tensors: list[Tensor], foreach: bool | None) -> Iterator[list[Tensor]]:
-    """`tensors` in the lists that one call of an update takes."""
+    """As `split`, the tensors themselves."""
     for places in split(tensors, foreach):
         yield [tensors[i] for i in places]

@@ -261,7 +261,11 @@ class GSNR(Optimizer):
         ]
 
     def mean_multiplier(self) -> float:
-        """Mean of `multipliers()` over all coordinates of all layers. Waits for the device."""
+        """Mean of `multipliers()` over all coordinates of all layers. Waits for the device.
+
+        Raises:
+            ValueError: no step was taken yet.
+        """
         multipliers = self.multipliers()
         if not multipliers:
             raise ValueError("no step was taken yet: call step(moments) first")

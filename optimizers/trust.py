@@ -43,10 +43,13 @@ class TrustRatioOptimizer(DenseOptimizer):
 
     @abstractmethod
     def move(self, x: list[Tensor], group: dict[str, Any], trusted: bool, step: int) -> None:
-        """Step the parameters `x` by their gradients.
+        """Step parameters by their gradients.
 
-        All of `x` are of one device and dtype, `trusted` or excluded alike, and have taken `step` steps
-        before this.
+        Args:
+            x: the parameters, all of one device and dtype.
+            group: their group.
+            trusted: whether they have a trust ratio and weight decay, or are excluded.
+            step: steps that they have taken before this one.
         """
 
 
@@ -56,5 +59,14 @@ def norms(tensors: list[Tensor]) -> Tensor:
 
 
 def trust_ratio(weights: Tensor, steps: Tensor, coefficient: float = 1.0) -> Tensor:
-    """coefficient weights / steps, shapes (n,), and 1 where a norm is 0: a layer at zero could never leave it else."""
+    """The factor of each layer's step.
+
+    Args:
+        weights: norms of n layers, shape (n,).
+        steps: norms of their steps, shape (n,).
+        coefficient: factor of all ratios.
+
+    Returns:
+        coefficient weights / steps, shape (n,), and 1 where a norm is 0: a layer at zero could never leave it else.
+    """
     return torch.where((weights > 0) & (steps > 0), weights * coefficient / steps, 1.0)

@@ -75,7 +75,15 @@ def flow_error(make: Make, eta: float, *, steps: int, strides: Sequence[float] =
 
 
 def order_of_accuracy(etas: Sequence[float], errors: Sequence[float]) -> float:
-    """Slope p of the least-squares line through log(error) against log(eta): error ~ eta^p."""
+    """The p of error ~ eta^p.
+
+    Args:
+        etas: lengths of the steps, two at least.
+        errors: the error at each.
+
+    Returns:
+        The slope of the least-squares line through log(error) against log(eta).
+    """
     x = torch.tensor(etas, dtype=torch.float64).log()
     y = torch.tensor(errors, dtype=torch.float64).log()
     return float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())

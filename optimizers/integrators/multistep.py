@@ -80,10 +80,18 @@ class Multistep(DenseOptimizer):
     def advance(
         self, x: list[Tensor], g: list[Tensor], past: list[list[Tensor]], h: float, steps: tuple[float, ...]
     ) -> list[Tensor]:
-        """Move `x` by a step of length `h` along the gradients `g` and return what to remember of it.
+        """Take a step.
 
-        `past[j]` is aligned with `x` and belongs to the step of length `steps[j]`, newest first. When the
-        history is full its oldest tensors, `past[-1]`, are free to be overwritten and returned.
+        Args:
+            x: the parameters, moved in place.
+            g: their gradients, aligned with `x`.
+            past: what was remembered, newest first, each aligned with `x`. When the history is full its oldest tensors,
+                `past[-1]`, are free to be overwritten and returned.
+            h: the length of the step.
+            steps: the lengths of the past steps, aligned with `past`.
+
+        Returns:
+            What to remember of this step, aligned with `x`.
         """
 
     @abstractmethod

@@ -183,6 +183,9 @@ class GradientMoments:
         gradient. The gradients are valid until `reset`, and may be changed in place, by clipping or by an optimizer:
         they are views of this object's memory, or copies where a statistic per coordinate needs the mean later.
         (Inner products need the mean first: they take a second all-reduce, of one number.)
+
+        Raises:
+            ValueError: nothing was observed, where there are no other ranks; or the step is already reduced.
         """
         sums, (rank, world) = self._open(), self._ranks()
         counts = torch.zeros_like(sums.scatter).repeat(3)
@@ -249,6 +252,9 @@ class GradientMoments:
         r"""Variance of :math:`\langle g_i, g \rangle` over samples i. Needs ``inner_products=True``.
 
         Estimated like `variance`, :math:`\frac{1}{k-1} \sum_j n_j (\langle g_j, g\rangle - \|g\|^2)^2`.
+
+        Raises:
+            ValueError: they were not kept.
         """
         if not self.inner_products:
             raise ValueError("inner products are not kept: build GradientMoments(..., inner_products=True)")

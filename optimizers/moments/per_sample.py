@@ -61,7 +61,14 @@ class PerSample:
         sums: Sequence[Tensor],
         squares: Sequence[Tensor] | None,
     ) -> tuple[Tensor, Tensor, list[bool]]:
-        """Forward and backward; `sums` gain the samples' gradients, `squares` (where wanted) their squares.
+        """Forward and backward of one micro-batch.
+
+        Args:
+            model: whose trainable parameters are those of this object.
+            losses_of: the samples' losses (n,), of the model's output.
+            x: the n samples.
+            sums: per parameter, gain the samples' gradients.
+            squares: per parameter, gain the squares of these; None where they are not wanted.
 
         Returns:
             The losses (n,), the samples' squared gradient norms (n,), and which parameters had a gradient.
@@ -157,7 +164,11 @@ class Pass:
             self.norms = torch.zeros(samples, dtype=exact(device), device=device)
 
     def rows(self, unit: Unit, inputs: Sequence[Any]) -> list[bool]:
-        """Which of a unit's inputs have one row per sample: those that also had it when there was one sample."""
+        """Which of a unit's inputs have one row per sample: those that also had it when there was one sample.
+
+        Raises:
+            NotSampleWise: none of them.
+        """
         key = (unit.name, self._calls[unit.name])
         self._calls[unit.name] += 1
         now = [isinstance(t, Tensor) and t.dim() > 0 and len(t) == self.samples for t in inputs]

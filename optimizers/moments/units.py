@@ -29,7 +29,11 @@ class Pass(Protocol):
     samples: int
 
     def rows(self, unit: Unit, inputs: Sequence[Any]) -> list[bool]:
-        """Which of the inputs have one row per sample; NotSampleWise where none has."""
+        """Which of the inputs have one row per sample.
+
+        Raises:
+            NotSampleWise: none of them.
+        """
 
     def expect(self, unit: Unit) -> None:
         """A use whose gradient will come."""
@@ -52,7 +56,12 @@ class Unit:
 
 
 def units_of(model: nn.Module, wanted: set[int]) -> Iterator[Unit]:
-    """The units of a model: known layers, and the smallest modules that hold the other `wanted` parameters."""
+    """The units of a model: known layers, and the smallest modules that hold the other parameters.
+
+    Args:
+        model: to be divided.
+        wanted: ids of the parameters whose gradients are wanted.
+    """
     seen: set[int] = set()
 
     def visit(module: nn.Module, name: str) -> Iterator[Unit]:

@@ -34,7 +34,7 @@ format: setup  ## put the style right
 	$(BIN)/ruff format .
 
 types: setup  ## static types
-	$(BIN)/mypy -p batchlab.optimizers -p batchlab.datasets -p batchlab.results -p batchlab.runner
+	$(BIN)/mypy -m batchlab -p batchlab.optimizers -p batchlab.datasets -p batchlab.results -p batchlab.runner
 
 test: setup  ## the tests that take seconds each
 	$(BIN)/pytest -q -n $(JOBS) --dist worksteal

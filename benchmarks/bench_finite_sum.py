@@ -228,7 +228,7 @@ def cost() -> None:
             draws = problem.draw(np.random.default_rng(0), (200, 100))
             problem.dasvrda(point, point.x, draws[:1], 0.1)
             seconds = medians(5, run=lambda p=problem, s=point, i=draws: p.dasvrda(s, s.x, i, 0.1))["run"]
-            shown.append(f"{per_row} a row: {1e6 * seconds / 200:7.1f}")
+            shown.append(f"{per_row} per row: {1e6 * seconds / 200:7.1f}")
         print(f"d {d:7,}  " + "  ".join(shown))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,10 @@ from batchlab.runner.train.rank import Context
 
 TINY = ("dataset=digits", "model=mlp", "model.hidden=[16]", "train.epochs=1", "train.device=cpu")
 """Overrides of a run that trains in a tenth of a second."""
+HANGS = 400.0
+"""Seconds after which a process is taken to hang."""
+PATIENT = "import batchlab.runner.launch.process as process; process.STOP_GRACE = 10_000\n"
+"""As sitecustomize.py: nobody is killed for being slow, so that a test sees who waits for whom and not for how long."""
 
 
 def one(*overrides: str) -> Planned:
@@ -49,6 +54,15 @@ def rows(run: Run, *, times: bool = False) -> list[dict[str, Any]]:
 
     table = pq.read_table(run.metrics).to_pylist()
     return table if times else [{k: v for k, v in r.items() if not k.endswith("_seconds")} for r in table]
+
+
+def wait_until(condition: Callable[[], object], meanwhile: Callable[[], object] = lambda: None) -> None:
+    """Until it holds; the limit is there for what hangs, and tells nothing of how fast it should be."""
+    deadline = time.monotonic() + HANGS
+    while not condition():
+        assert time.monotonic() < deadline, "this would never have come"
+        time.sleep(0.05)
+        meanwhile()
 
 
 @dataclass

@@ -6,13 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from runs import Fleet, Watcher, context, frozen, one, rows
+from runs import Fleet, Watcher, context, frozen, one, rows, wait_until
 
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.runs import Run, RunStore, State
@@ -277,17 +276,10 @@ def test_a_killed_parent_leaves_no_orphan(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "batchlab.runner.cli", "train", *overrides, "--runs", str(tmp_path)]
     command[1:3] = ["-c", "from batchlab.runner.cli import main; main()"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    run = None
-    while run is None or len(read_stream(run, "metrics")) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-        run = next(iter(RunStore(tmp_path).runs()), None)
+    wait_until(lambda: any(len(read_stream(run, "metrics")) > 1 for run in RunStore(tmp_path).runs()))
+    (run,) = RunStore(tmp_path).runs()
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 15
-    while ranks_of(run) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not ranks_of(run)
+    wait_until(lambda: not ranks_of(run))
     assert run.read_state().state is State.INTERRUPTED
     assert run.checkpoint.exists()

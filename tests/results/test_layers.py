@@ -72,7 +72,7 @@ def test_nothing_to_draw(lab, curve):
     lab.run("a", curve([0.1]))
     frame = load(lab.store)
     assert not Layers(frame.stream("layers"), (Metric("mean"),)).drawable
-    with pytest.raises(ValueError, match=r"log\.gsnr=true"):
+    with pytest.raises(ValueError, match=r"measure=gsnr"):
         Layers(frame.stream("layers"), (Metric("mean"),)).figure()
     with pytest.raises(ValueError, match="no run has the metric mean"):
         load_figure(lab.store, metric="mean").figure()
@@ -80,7 +80,7 @@ def test_nothing_to_draw(lab, curve):
 
 def test_only_runs_that_are_done(lab, curve):
     with_layers(lab, curve, "a", 0.5, "interrupted")
-    with pytest.raises(ValueError, match=r"log\.gsnr=true"):
+    with pytest.raises(ValueError, match=r"measure=gsnr"):
         load_figure(lab.store, metric="mean").figure()
 
 

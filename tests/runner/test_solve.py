@@ -17,6 +17,7 @@ from batchlab.optimizers.finite_sum import (
     DASVRDA,
     FISTA,
     GRID,
+    ROUNDING,
     SAGA,
     SVRG,
     AccProxSVRG,
@@ -170,13 +171,13 @@ def test_a_run_that_knows_the_optimum_ends_at_rounding(tmp_path: Path) -> None:
     assert work(run, config, stop_after=5) == "interrupted"
     assert work(run, config) == "done"
     gaps = [row["gap"] for row in rows(run)]
-    assert gaps[-1] <= tuned.ROUNDING < min(gaps[:-1])
+    assert gaps[-1] <= ROUNDING < min(gaps[:-1])
     assert rows(run)[-1]["epoch"] < 400
 
 
 def test_it_is_found_once_for_all_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    for name in ("tune", "minimum"):
+    for name in ("tuned_step", "minimum"):
         original = getattr(tuned, name)
         monkeypatch.setattr(tuned, name, lambda *a, _n=name, _f=original, **k: calls.append(_n) or _f(*a, **k))
     choices = []
@@ -188,17 +189,17 @@ def test_it_is_found_once_for_all_seeds(tmp_path: Path, monkeypatch: pytest.Monk
         choices.append(run.read_state().info["tuning"])
         return list(calls)
 
-    assert choose("optimizer=dasvrda", "seed=0") == ["minimum", "tune"]
+    assert choose("optimizer=dasvrda", "seed=0") == ["minimum", "tuned_step"]
     assert choose("optimizer=dasvrda", "seed=1") == []
     assert choices[0] == choices[1]
-    assert choose("optimizer=dasvrda", "batch_schedule.size=10") == ["tune"], "the same problem, another method"
-    assert choose("optimizer=svrg") == ["tune"]
-    assert choose("optimizer=svrg", "train.epochs=40") == ["tune"], "another budget of the trials"
-    assert choose("optimizer=svrg", "optimizer.l2=0.001") == ["minimum", "tune"]
-    assert choose("optimizer=svrg", "dataset.unit_rows=true") == ["minimum", "tune"]
+    assert choose("optimizer=dasvrda", "batch_schedule.size=10") == ["tuned_step"], "the same problem, another method"
+    assert choose("optimizer=svrg") == ["tuned_step"]
+    assert choose("optimizer=svrg", "train.epochs=40") == ["tuned_step"], "another budget of the trials"
+    assert choose("optimizer=svrg", "optimizer.l2=0.001") == ["minimum", "tuned_step"]
+    assert choose("optimizer=svrg", "dataset.unit_rows=true") == ["minimum", "tuned_step"]
     for file in (tmp_path / ".tuned").iterdir():
         file.write_text("{torn")
-    assert choose("optimizer=dasvrda", "seed=2") == ["minimum", "tune"]
+    assert choose("optimizer=dasvrda", "seed=2") == ["minimum", "tuned_step"]
     assert choices[-1] == choices[0]
 
 

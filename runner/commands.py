@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from batchlab.results.store.runs import RunStore, check_name
+from batchlab.results.store.runs import FINISHED, RunStore, check_name
 from batchlab.results.words import count
 from batchlab.runner.options import OnError, SweepOptions, TableRequest
 from batchlab.runner.plan.schema import ConfigError
@@ -64,10 +64,10 @@ def execute(
     executor = executor_for([p.tree for p in plans], options.jobs_per_device)
     if options.dry_run:
         return _dry_run(plans)
-    from batchlab.runner.sweep import SKIPPED, freeze, run_sweep
+    from batchlab.runner.sweep import freeze, run_sweep
 
     store = RunStore(runs).prepare()
-    if any(store.run(p.run_id).read_state().state not in SKIPPED for p in plans):
+    if any(store.run(p.run_id).read_state().state not in FINISHED for p in plans):
         executor.warm_up()  # a warm process imports torch on the other core while this process checks the runs
         try:
             _check(plans)

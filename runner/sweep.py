@@ -19,7 +19,6 @@ from batchlab.runner.launch.process import BUSY, STOP_GRACE
 from batchlab.runner.plan.config import Planned
 
 POLL_SECONDS = 0.1
-SKIPPED = FINISHED
 ENDED_WELL = FINISHED | {State.RUNNING}
 """What makes a sweep a success; a run that another process is training is that process's affair."""
 
@@ -63,7 +62,7 @@ def freeze(store: RunStore, name: str, plans: Sequence[Planned]) -> None:
     """Write the sweep's manifest, and the configuration of every run that has none."""
     for planned in plans:
         run = store.run(planned.run_id)
-        if run.read_state().state not in SKIPPED | {State.RUNNING, State.DAMAGED}:
+        if run.read_state().state not in FINISHED | {State.RUNNING, State.DAMAGED}:
             run.write_config(yaml.safe_dump(planned.tree, sort_keys=False))
     store.write_sweep(name, [SweepEntry(p.run_id, p.labels, list(p.overrides)) for p in plans])
 
@@ -88,7 +87,7 @@ def run_sweep(
     for planned in plans:
         before = store.run(planned.run_id).read_state()
         state = before.state
-        if state in SKIPPED:
+        if state in FINISHED:
             report.skipped += 1
             report.states[state] += 1
         elif state is State.FAILED and not retry:

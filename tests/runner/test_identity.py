@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from batchlab.results.axes import NEUTRAL, within
 from batchlab.runner.plan.config import compose
 from batchlab.runner.plan.identity import run_id
+from batchlab.runner.plan.legacy import SWITCHES, upgraded
 from batchlab.runner.plan.overrides import dotted
+from batchlab.runner.plan.schema import RunConfig
 
 KEYS = st.text("abcdefgh_", min_size=1, max_size=5)
 LEAVES = (
@@ -105,3 +107,52 @@ def test_every_other_key_matters() -> None:
 def test_frozen_identity() -> None:
     """Identities on disk must not change from version to version: if this fails, runs of today are orphaned."""
     assert run_id({"b": 1, "a": {"x": 0.1, "y": [1, None, True, "s"]}}) == "6247ebf0a551"
+
+
+FROZEN = {
+    "": ["4c9f08b3aa6e"],
+    "optimizer=adam,sgd lr_schedule=cosine seed=0,1": ["b75fb3046339", "7a1f12a04ffc", "42338c2cc2a4", "1e29efef8932"],
+    "log.full_gradient_norm=true log.gsnr=true optimizer=vr_momentum train.groups=8": ["b2627ff0a3ce"],
+    "log.train_accuracy=true": ["28f5c8abbda2"],
+    "experiment=vrgd_toy optimizer=vr_sgd": ["60704b3d342d"],
+    "experiment=vrgd_cifar10": ["07dd3dfd730c"],
+    "dataset=mnist model=cnn_mnist": ["70838a317960"],
+    "dataset=breast_cancer model=logistic optimizer=dasvrda": ["3e5a4ec76e55"],
+    "log.parameters=true log.batchnorm_reestimated=true": ["7615d08a64f7"],
+    "dataset=cifar100 model=resnet18 batch_schedule=norm_test": ["4db15d4fca40"],
+}
+"""Identities that batchlab 0.1 gave, when what is measured was said in the `log` block."""
+
+
+@pytest.mark.parametrize("overrides", FROZEN)
+def test_identities_of_0_1(overrides: str) -> None:
+    assert [planned.run_id for planned in compose(overrides.split())] == FROZEN[overrides]
+
+
+def old(tree: dict[str, Any], *switches: str) -> dict[str, Any]:
+    """The configuration as 0.1 froze it."""
+    log = tree["log"] | {name: name in switches for name in SWITCHES}
+    return {key: value for key, value in tree.items() if key != "measure"} | {"log": log}
+
+
+def test_a_frozen_file_of_0_1_is_the_same_run() -> None:
+    (now,) = compose(["+measure=[gsnr,train_accuracy]"])
+    before = old(now.tree, "gsnr", "train_accuracy")
+    assert run_id(before) == now.run_id
+    today = upgraded(before)
+    assert run_id(today) == now.run_id
+    assert set(today["measure"]) == set(now.tree["measure"])
+    config = RunConfig.of(today)
+    assert (config.log, config.measure.keys()) == (RunConfig.of(now.tree).log, now.tree["measure"].keys())
+    assert upgraded(today) is today
+
+
+def test_measures_of_ones_own_and_their_keys_matter() -> None:
+    (plain,), (none,) = compose([]), compose(["measure=[]"])
+    own = copy.deepcopy(plain.tree)
+    own["measure"]["mine"] = {"name": "mine", "_target_": "my.Measure"}
+    changed = copy.deepcopy(own)
+    changed["measure"]["mine"]["bins"] = 3
+    shuffled = own | {"measure": dict(reversed(own["measure"].items()))}
+    assert len({run_id(tree) for tree in (plain.tree, none.tree, own, changed)}) == 4
+    assert run_id(shuffled) == run_id(own)

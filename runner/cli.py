@@ -73,7 +73,7 @@ def sweep(
     runs: Runs = RUNS,
     dry_run: DryRun = False,
     retry: Retry = False,
-    on_error: Annotated[OnError, typer.Option("--on-error", help="After a failure.")] = OnError.CONTINUE,
+    on_error: Annotated[OnError, typer.Option("--on-error", help="What to do after a failure.")] = OnError.CONTINUE,
     jobs_per_device: JobsPerDevice = None,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call the sweep.")] = None,
 ) -> None:
@@ -108,7 +108,7 @@ def table(
     baseline: Annotated[
         str | None, typer.Option("--baseline", metavar="AXIS=VALUE", help="Paired test against it, Holm-corrected.")
     ] = None,
-    format: Annotated[Format, typer.Option("--format", help="Of the table.")] = Format.RICH,
+    format: Annotated[Format, typer.Option("--format", help="How to write the table.")] = Format.RICH,
     runs: Runs = RUNS,
 ) -> None:
     """Compare: mean +- std over seeds, n, 95 % interval; diverged and failed runs are counted."""
@@ -125,7 +125,7 @@ def plot(
         str,
         typer.Option("--x", metavar="samples|steps|seconds", help="Against what; also epochs, passes or gradients."),
     ] = "samples",
-    hue: Annotated[str | None, typer.Option("--hue", metavar="AXIS", help="One line a value of it.")] = None,
+    hue: Annotated[str | None, typer.Option("--hue", metavar="AXIS", help="One line per value of it.")] = None,
     where: Where = None,
     sweep: Sweep = None,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help=".png, .svg or .pdf")] = Path(
@@ -215,7 +215,7 @@ def main() -> None:
     try:
         app([a for a in arguments if a != "--traceback"])
     except (KeyboardInterrupt, BrokenPipeError) as error:
-        if isinstance(error, BrokenPipeError):  # the reader of a pipe has had enough
+        if isinstance(error, BrokenPipeError):  # whoever read the pipe has closed it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(130 if isinstance(error, KeyboardInterrupt) else 0)
     except Exception as error:

@@ -27,7 +27,7 @@ ERR = Console(stderr=True, highlight=False)
 
 
 def train(overrides: Sequence[str], runs: Path, *, retry: bool) -> int:
-    """One run, its rows on the screen as they come."""
+    """Train one run and print its rows as they arrive."""
     from batchlab.runner.plan.config import compose
 
     plans = compose(overrides)
@@ -40,7 +40,7 @@ def train(overrides: Sequence[str], runs: Path, *, retry: bool) -> int:
 
 
 def sweep(overrides: Sequence[str], runs: Path, options: SweepOptions, name: str | None) -> int:
-    """The grid of the overrides."""
+    """Train every combination of the overrides."""
     from batchlab.runner.plan.config import compose
 
     if name is not None:
@@ -58,7 +58,21 @@ def name_of(plans: Sequence[Planned]) -> str:
 def execute(
     plans: Sequence[Planned], runs: Path, options: SweepOptions, name: str | None, *, follow: bool = False
 ) -> int:
-    """Check all runs, then train what is left of them."""
+    """Check all runs, then train what is left of them.
+
+    Args:
+        plans: the runs.
+        runs: the folder that holds all runs.
+        options: how to go about it.
+        name: of the sweep, whose manifest is written; None for a run alone.
+        follow: print every row of metrics as it arrives.
+
+    Returns:
+        The exit code: 0 done, 1 some run failed, 130 interrupted.
+
+    Raises:
+        ConfigError: a run that cannot work; nothing was started then.
+    """
     from batchlab.runner.launch.executors.base import executor_for
 
     executor = executor_for([p.tree for p in plans], options.jobs_per_device)
@@ -122,7 +136,7 @@ def _dry_run(plans: Sequence[Planned]) -> int:
 
 
 def show(overrides: Sequence[str], axes: bool) -> int:
-    """The configuration as YAML, or the axes."""
+    """Print the configuration as YAML, or what each axis offers."""
     from batchlab.runner.plan.config import axes as offered
     from batchlab.runner.plan.config import compose
 
@@ -141,7 +155,7 @@ def show(overrides: Sequence[str], axes: bool) -> int:
 
 
 def status(name: str | None, runs: Path) -> int:
-    """How every run stands; neither torch nor pandas is imported."""
+    """Print the state of every run; neither torch nor pandas is imported."""
     from batchlab.results.show.render import print_sheets
     from batchlab.results.show.status import read_status
 
@@ -151,7 +165,7 @@ def status(name: str | None, runs: Path) -> int:
 
 
 def table(request: TableRequest, runs: Path) -> int:
-    """Compare runs."""
+    """Print a table that compares runs."""
     from batchlab.results.compare.table import load_table
     from batchlab.results.show.render import print_sheets
     from batchlab.results.show.table_sheet import table_sheet

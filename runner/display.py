@@ -40,7 +40,7 @@ def duration(seconds: float) -> str:
 
 
 def values(row: dict[str, Any]) -> str:
-    """The figures of a row that tell how a run goes."""
+    """Epoch, losses, accuracy and gap of a row of metrics, as far as it has them."""
     parts = []
     for key in SHOWN:
         value = row.get(key)
@@ -79,8 +79,8 @@ class Display:
     screen: Live | None = None
 
     def begin(self, total: int, done: int, left: int) -> None:
-        """Say what is to come."""
-        alone = total - done - left  # failed before, damaged, or another process's: a note said which
+        """Print how many runs are done already, left alone, and to be trained."""
+        alone = total - done - left  # failed before, damaged, or another process's: a note names each
         parts = [f"{n:,} {what}" for n, what in ((done, "done already"), (alone, "left alone")) if n]
         self.console.print(f"{count(total, 'run')}: {', '.join([*parts, f'{left:,} to go'])}", highlight=False)
         self.total = left
@@ -89,13 +89,13 @@ class Display:
             self.screen.start()
 
     def started(self, planned: Planned, run: Run, resumed: bool) -> None:
-        """A run starts, or goes on."""
+        """Show a run that starts, or goes on from its checkpoint."""
         self.active[run.run_id] = Active(planned, run, time.monotonic())
         if not self.live:
             self.line(f"{run.run_id}  {'resumed' if resumed else 'started'}  {title(planned)}")
 
     def tick(self) -> None:
-        """Read how far the running ones are."""
+        """Read the progress of the runs that are being trained."""
         now = time.monotonic()
         if not (self.live or self.follow) or now - self.drawn < 0.25:
             return
@@ -114,7 +114,7 @@ class Display:
                 self._print_new(active.run, rows)
 
     def ended(self, planned: Planned, run: Run, state: RunState) -> None:
-        """A run has ended: one line stays on the screen."""
+        """Print one line about a run that has ended; it stays on the screen."""
         active = self.active.pop(run.run_id)
         if self.follow and run.metrics.exists():  # the last rows were sealed since the tick before
             import pyarrow.parquet as pq
@@ -133,11 +133,11 @@ class Display:
         self.rows[run.run_id] = max(len(rows), self.rows.get(run.run_id, 0))  # none, once they are sealed
 
     def note(self, text: str) -> None:
-        """A line of its own."""
+        """Print a note in a line of its own."""
         self.line(text, State.INTERRUPTED)
 
     def line(self, text: str, state: State | None = None) -> None:
-        """Above the live block, or as it is."""
+        """Print a line, above the live block where there is one."""
         colour = "" if state is None else COLOURS.get(state, "red")
         self.console.print(Text(text, style=colour), soft_wrap=True)
 
@@ -155,7 +155,7 @@ class Display:
         table.add_column(no_wrap=True)
         for active in list(self.active.values()):
             bar = ProgressBar(total=1.0, completed=active.done, width=20 if wide else 8)
-            last = active.last if wide else active.last.rpartition("  ")[2]  # the figure that tells most
+            last = active.last if wide else active.last.rpartition("  ")[2]  # the last figure alone
             table.add_row(active.run.run_id, bar, title(active.planned), last)
         return Group(table, Text(self.summary(), style="bold"))
 

@@ -20,14 +20,14 @@ from batchlab.runner.plan.config import Planned
 
 POLL_SECONDS = 0.1
 ENDED_WELL = FINISHED | {State.RUNNING}
-"""What makes a sweep a success; a run that another process is training is that process's affair."""
+"""States that do not make a sweep fail; a run that another process is training is left to that process."""
 
 
 class Observer(Protocol):
     """Watches a sweep."""
 
     def begin(self, total: int, done: int, left: int) -> None:
-        """How many runs the sweep has, are done already, and will be started."""
+        """The sweep begins: of `total` runs, `done` are done already and `left` will be started."""
 
     def started(self, planned: Planned, run: Run, resumed: bool) -> None:
         """A run starts."""
@@ -79,8 +79,15 @@ def run_sweep(
     """Train what is left to train; blocks until all has ended, or until Ctrl-C has stopped it.
 
     Args:
+        plans: the runs, in the order in which they are started; each has its frozen config.yaml.
+        store: where they are kept.
+        executor: what starts them.
+        observer: who is told what happens.
         retry: start failed runs again (from their checkpoint, where they have one).
         stop_on_error: after the first failure start nothing more and interrupt what runs.
+
+    Returns:
+        How many runs are in which state.
     """
     report = Report()
     left: list[Planned] = []
@@ -132,7 +139,7 @@ def run_sweep(
 
 
 def _settle(run: Run, code: int) -> RunState:
-    """The state of a run whose process has ended; one that ended without a word is said to have crashed."""
+    """The state of a run whose process has ended; one that wrote no state itself has crashed."""
     if code == BUSY:
         return RunState(State.RUNNING, "another process is training it: left alone")
     deadline = time.monotonic() + STOP_GRACE
@@ -145,7 +152,7 @@ def _settle(run: Run, code: int) -> RunState:
 
 @contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of them."""
+    """Collect SIGINT and SIGTERM instead of ending at once."""
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # only there can signals be caught
         yield asked

@@ -78,7 +78,7 @@ def _train_and_settle(run: Run, launch: Launch) -> int:
 
 
 class LaunchFailure(Exception):
-    """A rank failed first: its reason in a line, and its traceback."""
+    """The first failure of a rank: its reason in one line, and its traceback."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(reason)
@@ -104,7 +104,12 @@ class LaunchFailure(Exception):
 
 
 def elastic(run: Run, config: RunConfig) -> None:
-    """torchrun's elastic agent in this process, ranks forked from it."""
+    """Start torchrun's elastic agent in this process, which forks the ranks.
+
+    Raises:
+        Interrupted: the run was told to stop.
+        LaunchFailure: a rank failed.
+    """
     from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -137,7 +142,19 @@ def elastic(run: Run, config: RunConfig) -> None:
 def torchrun(
     run: Run, config: RunConfig, *, meet: tuple[str, ...] = ("--standalone",), nodes: int = 1, node: int = 0
 ) -> None:
-    """The torchrun command on one of `nodes` nodes; `meet` are its arguments that say how they meet."""
+    """Start the torchrun command on one node.
+
+    Args:
+        run: what is to be trained.
+        config: its configuration.
+        meet: the command's arguments that say how the nodes meet.
+        nodes: how many nodes the run's ranks are split over.
+        node: the number of this one.
+
+    Raises:
+        Interrupted: the run was told to stop.
+        LaunchFailure: a rank failed.
+    """
     error_file = run.log / f"error{node or ''}.json"
     output = run.log / f"torchrun{node or ''}.log"
     error_file.unlink(missing_ok=True)

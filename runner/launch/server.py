@@ -1,6 +1,6 @@
 """A warm process that forks runs: torch is imported once, CUDA is never touched here.
 
-It reads one JSON command a line on stdin and writes one JSON event a line on stdout:
+It reads one JSON command per line on stdin and writes one JSON event per line on stdout:
 
     {"start": "runs/ab12", "launcher": "fork", "env": {..}}   {"started": "runs/ab12", "pid": 7}
                                                               and later {"ended": "runs/ab12", "code": 0}
@@ -41,7 +41,7 @@ class Server:
         signal.set_wakeup_fd(self.wake_write, warn_on_full_buffer=False)
 
     def serve(self) -> None:
-        """Until the input ends; then stop what runs, and return."""
+        """Obey commands until the input ends; then stop what runs, and return."""
         selector = selectors.DefaultSelector()
         selector.register(self.commands, selectors.EVENT_READ)
         selector.register(self.wake_read, selectors.EVENT_READ)
@@ -62,14 +62,14 @@ class Server:
                     self.obey(json.loads(line))
 
     def obey(self, command: dict[str, Any]) -> None:
-        """One command."""
+        """Carry out one command."""
         if "start" in command:
             self.fork(command["start"], command["launcher"], command["env"])
         elif "stop" in command:
             self.stop(pid for pid, path in self.children.items() if path == command["stop"])
 
     def fork(self, path: str, launcher: str, environment: dict[str, str]) -> None:
-        """A child that runs one job and exits."""
+        """Fork a child that runs one job and exits."""
         server = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -101,13 +101,13 @@ class Server:
             self.tell({"ended": path, "code": os.waitstatus_to_exitcode(status)})
 
     def stop(self, pids: Iterable[int]) -> None:
-        """SIGTERM to these children."""
+        """Send SIGTERM to these children, once to each."""
         for pid in set(pids) - self.told:
             self.told.add(pid)
             os.kill(pid, signal.SIGTERM)
 
     def stop_all(self) -> None:
-        """SIGTERM, a grace for checkpoints, SIGKILL."""
+        """Send SIGTERM to all, wait until their checkpoints are written, send SIGKILL to those that are left."""
         self.stop(self.children)
         deadline = time.monotonic() + STOP_GRACE
         while self.children and time.monotonic() < deadline:
@@ -117,7 +117,7 @@ class Server:
             os.kill(pid, signal.SIGKILL)
 
     def tell(self, event: dict[str, Any]) -> None:
-        """One line to the parent; a parent that is gone is noticed at its input's end."""
+        """Write one event to the parent; that a parent is gone shows where the input ends."""
         try:
             os.write(self.events, json.dumps(event).encode() + b"\n")
         except BrokenPipeError:

@@ -20,7 +20,7 @@ class ReestimatedBatchNorm(Measure):
 
     @torch.no_grad()
     def measure(self, probe: Probe) -> dict[str, float]:
-        """Column `test_accuracy_reestimated` (a share); NaN where there are no labels to be accurate about."""
+        """Column `test_accuracy_reestimated` (a share); NaN for a data set without labels."""
         clone = copy.deepcopy(probe.model).eval()
         for module in clone.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):

@@ -16,7 +16,8 @@ from batchlab.runner.measures.probe import Probe, mode
 class FullGradientNorm(Measure):
     """`full_gradient_norm`: of the training loss's gradient; exact weights, fixed batches, not augmented, eval mode.
 
-    Not where a run begins: a start can be flat, and would be the least of the run without anything trained.
+    It is not measured before the first step: some starting points are flat, and `min:full_gradient_norm` would be
+    theirs.
     """
 
     when = "trained"
@@ -61,11 +62,11 @@ class PaperGradientNorm(Measure):
         return {"full_gradient_norm_paper": norm}
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream stands."""
+        """The stream's position."""
         return self._batches.state_dict() if self._batches is not None else dict(self._saved or {})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue the stream from a position."""
         self._batches, self._saved = None, dict(state)
 
 

@@ -8,17 +8,21 @@ from batchlab.runner.measures.probe import Probe
 
 
 class LayerGSNR(Measure):
-    """A row per layer of layers.parquet, as the optimizer tells it (see `GSNR.gsnr_summary`).
+    """A row per layer in layers.parquet, as the optimizer's `gsnr_summary` gives it (see `GSNR`).
 
-    Of the first step after each evaluation: the last step before it may be an epoch's remainder, a few samples whose
-    noise says nothing of the batches that train.
+    It is taken of the first step after each evaluation. The last step before one may be an epoch's remainder: a few
+    samples, whose noise is not that of a whole batch.
     """
 
     when = "step"
     stream = "layers"
 
     def check(self, subject: Subject) -> None:
-        """Refuse optimizers that have nothing to tell."""
+        """Refuse optimizers without a `gsnr_summary`.
+
+        Raises:
+            ValueError: the run's optimizer has none.
+        """
         if not isinstance(subject.optimizer, SummarisesLayers):
             raise ValueError(
                 f"{type(subject.optimizer).__name__} has no gsnr_summary(): only the vr_ optimizers, and others built "

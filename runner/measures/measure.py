@@ -77,8 +77,11 @@ class Measure(ABC):
     def check(self, subject: Subject) -> None:  # noqa: B027 - most measures take anything
         """See that this run can be measured, before any run starts.
 
+        Args:
+            subject: the run's model, optimizer and data set.
+
         Raises:
-            ValueError: it cannot; the message says what would do.
+            ValueError: it cannot; the message names the way out.
         """
 
     def state_dict(self) -> dict[str, Any]:

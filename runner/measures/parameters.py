@@ -23,7 +23,11 @@ class Parameters(Measure):
     """
 
     def check(self, subject: Subject) -> None:
-        """Refuse models of more than 64 parameters."""
+        """Refuse models of more than 64 parameters.
+
+        Raises:
+            ValueError: the run's model has more.
+        """
         count = sum(p.numel() for p in subject.model.parameters())
         if count > MOST:
             raise ValueError(

@@ -56,7 +56,12 @@ class Probe:
     _known: dict[tuple[str, str], object] = field(default_factory=dict, repr=False)
 
     def look(self, clock: Clock, batch_size: int) -> Probe:
-        """Begin a new moment: what was computed of an earlier one is forgotten."""
+        """Begin a new moment: what was computed at an earlier one is forgotten.
+
+        Args:
+            clock: samples and steps so far.
+            batch_size: the schedule's, in samples.
+        """
         self.clock, self.batch_size = clock, batch_size
         self._known.clear()
         return self
@@ -114,7 +119,7 @@ class Probe:
     def predictions(self, split: Split) -> tuple[Tensor, Tensor]:
         """The model's outputs and the targets of a whole split, in stored order, the same on every rank.
 
-        Computed once per evaluation, whoever asks.
+        Computed once per evaluation, however many measures ask.
 
         Returns:
             outputs (n, classes) in eval mode, and targets (n,), both on the CPU.
@@ -139,7 +144,11 @@ class Probe:
         """Euclidean norm, over all parameters and ranks, of the gradient of a weighted sum of losses.
 
         Args:
-            weighted: (inputs, targets, weight of each of these losses); the model's mode is the caller's affair.
+            weighted: (inputs (n, *shape), targets (n,), weight of each of these n losses). The model stays in the mode
+                that it is in.
+
+        Returns:
+            The norm, the same on every rank.
         """
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         total = [torch.zeros_like(p) for p in parameters]
@@ -155,7 +164,7 @@ class Probe:
 
 @contextmanager
 def mode(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """The model in train or eval mode for a while."""
+    """Put the model into train or eval mode within the block."""
     before = model.training
     model.train(training)
     try:

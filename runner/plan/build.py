@@ -42,7 +42,12 @@ def arguments(node: Node) -> dict[str, Any]:
 
 
 def check_arguments(node: Node, axis: str, *given: str) -> None:
-    """See that the target takes the node's keys; `given` names what the runner itself will pass.
+    """See that the target takes the node's keys.
+
+    Args:
+        node: a choice's `_target_` and its keyword arguments.
+        axis: what it is a choice of, for messages.
+        *given: names of what the runner itself will pass.
 
     Raises:
         ConfigError: naming the override that the target does not take, or the one it misses.
@@ -59,6 +64,12 @@ def check_arguments(node: Node, axis: str, *given: str) -> None:
 
 def build(node: Node, axis: str, *args: Any, **given: Any) -> Any:
     """Call the target with `args`, `given` and the node's own keys.
+
+    Args:
+        node: a choice's `_target_` and its keyword arguments.
+        axis: what it is a choice of, for messages.
+        *args: what the runner passes by place.
+        **given: what the runner passes by name.
 
     Raises:
         ConfigError: with the axis in front, when the target refuses its arguments.

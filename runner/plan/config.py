@@ -40,7 +40,7 @@ SINGLE = (*CHOICES, "executor", "experiment")
 
 @dataclass(frozen=True)
 class Planned:
-    """One run of a sweep before it starts: its identity, its whole configuration, and what set it apart."""
+    """One run of a sweep before it starts: its identity, its whole configuration, and what sets it apart."""
 
     run_id: str
     tree: dict[str, Any]
@@ -90,7 +90,10 @@ def compose(
 ) -> list[Planned]:
     """All runs that the overrides ask for, without repeats, in the order of the grid.
 
-    bases: kept from one call to the next where many are made at a time, for Hydra takes 0.1 s to compose one.
+    Args:
+        overrides: in Hydra's grammar.
+        labels: what the runs are called beside their axes; kept with each run.
+        bases: kept from one call to the next where many are made at a time, for Hydra takes 0.1 s to compose one.
 
     Raises:
         ConfigError: one line that names the override to change. Nothing has been started then.

@@ -83,7 +83,7 @@ class PaperPlan:
 
 @dataclass(frozen=True)
 class _Grid:
-    """What a grid asks for, with all that stands above it."""
+    """What a grid asks for, with all that the settings and the scale around it ask for."""
 
     overrides: list[str] = field(default_factory=list)
     labels: dict[str, Any] = field(default_factory=dict)
@@ -163,7 +163,7 @@ def plans_of(chosen: Mapping[str, Any], paper: str) -> list[Planned]:
 def _grids(
     part: Mapping[str, Any], ready: AbstractSet[str], above: _Grid | None = None, repeated: Sequence[Any] = ()
 ) -> Iterator[_Grid]:
-    """The grids of a scale, or of a setting in it; `repeated` are those of all that stands above it."""
+    """The grids of a scale, or of a setting in it; `repeated` are the grids of the settings around it."""
     if part.get("needs", "") not in {"", *ready} or part.get("unless") in ready:
         return
     above = above or _Grid()

@@ -27,7 +27,7 @@ MODEL = {"bias": False, "zero_init": True}
 
 
 def check(config: RunConfig) -> None:
-    """Refuse the settings that no solver can have, or not this one, and warn of what it does not look at.
+    """Refuse the settings that no solver can have, or not this one, and warn of those that have no effect.
 
     No data is needed for that: the solver is made on two samples.
 
@@ -62,7 +62,7 @@ def check(config: RunConfig) -> None:
                 warnings.warn(f"{block}.{field.name}={value} has no effect: {name}", stacklevel=2)
     more = [measure for measure in config.measure if measure != "scores"]
     if more:
-        rows = "and its rows hold what a solver can tell"
+        rows = "and its rows have the columns of a solver"
         warnings.warn(f"measure={','.join(more)} has no effect: {name}, {rows}", stacklevel=2)
     if config.train.device == "cuda":
         warnings.warn(
@@ -71,7 +71,7 @@ def check(config: RunConfig) -> None:
 
 
 def check_model(config: RunConfig, keys: Sequence[str]) -> None:
-    """Warn of the model's keys among those that were asked for, where the solver does otherwise."""
+    """Warn of those among the model's keys that were asked for and have no effect on a solver."""
     for key, value in config.model.items():
         if f"model.{key}" in keys and value != MODEL.get(key):
             warnings.warn(
@@ -103,7 +103,7 @@ def check_data(config: RunConfig, dataset: Dataset) -> None:
 
 
 def passes_of(config: RunConfig, dataset: Dataset) -> float:
-    """The budget in passes."""
+    """The budget in passes over the training set."""
     samples = config.train.samples
     return config.train.epochs if samples is None else samples / dataset.n
 
@@ -127,7 +127,13 @@ def validate(config: RunConfig, dataset: Dataset) -> None:
 def make_solver(
     config: RunConfig, dataset: Dataset, step_size: float | None = None, seed: int | None = None
 ) -> Solver[Any, Any]:
-    """The solver on its problem, at its starting point; the run's own step size and seed unless given.
+    """The solver on its problem, at its starting point.
+
+    Args:
+        config: the run's.
+        dataset: the run's.
+        step_size: in place of the configuration's.
+        seed: in place of the run's.
 
     Raises:
         ConfigError: what the solver or the problem refuses.

@@ -33,10 +33,14 @@ Built = TypeVar("Built")
 
 
 def validate(plans: Sequence[Planned], *, data_at_hand: bool = True) -> list[str]:
-    """Check every run; returns warnings, each once.
+    """Check every run.
 
     Args:
+        plans: the runs.
         data_at_hand: the data sets can be loaded. Without them (a dry run) what depends on their size is not checked.
+
+    Returns:
+        Warnings, each once.
 
     Raises:
         ConfigError: the first thing that cannot work, and the override to change.
@@ -140,7 +144,7 @@ def _effects(config: RunConfig, rates: LRSchedule, clock: Clock, keys: Sequence[
 
 @contextmanager
 def _blaming(node: Node, axis: str) -> Iterator[None]:
-    """What a choice says of this data set and budget, with its override in front."""
+    """Put the axis and its choice in front of what a choice refuses about this data set and budget."""
     try:
         yield
     except ValueError as error:
@@ -230,7 +234,7 @@ def _schedule(kind: Any, node: Node, axis: str) -> Any:
 
 
 def _made(kind: type[Built], made: object, node: Node, axis: str) -> Built:
-    """What a `_target_` made, if it is what its axis needs."""
+    """What a `_target_` made, or ConfigError where that is not what its axis needs."""
     if not isinstance(made, kind):
         raise ConfigError(f"{axis}={node['name']}: {node['_target_']} makes no {kind.__name__}")
     return made

@@ -13,19 +13,27 @@ from typing import Protocol
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from typing_extensions import override
 
 from batchlab.datasets import Batch
 from batchlab.optimizers.moments import GradientMoments
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
-"""criterion(output, target) -> one loss a sample, shape (n,)."""
+"""criterion(output, target) -> one loss per sample, shape (n,)."""
 
 
 class Gradient(Protocol):
     """Leaves the mean gradient of a global batch in `.grad`, the same on every rank."""
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Returns the summed loss over this rank's samples, detached, a scalar on the device."""
+        """Evaluate the gradient at the parameters as they are.
+
+        Args:
+            batch: this rank's share, in micro-batches, of a global batch.
+
+        Returns:
+            The summed loss over this rank's samples, detached, a scalar on the device.
+        """
 
 
 def criterion_for(loss: str, label_smoothing: float) -> Criterion:
@@ -46,13 +54,13 @@ def criterion_for(loss: str, label_smoothing: float) -> Criterion:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """The forward pass's precision."""
+    """The context of a forward pass in `train.precision`; evaluations use it too."""
     if precision == "bfloat16":
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
 
 
-class SummedGradient:
+class SummedGradient(Gradient):
     """Each sample's loss weighs 1/b; autograd sums gradients over micro-batches, one all-reduce over ranks."""
 
     def __init__(self, model: nn.Module, criterion: Criterion, precision: str) -> None:
@@ -63,6 +71,7 @@ class SummedGradient:
         self.device, self.dtype = self.parameters[0].device, self.parameters[0].dtype
         self.sizes = [*(p.numel() for p in self.parameters), len(self.parameters)]
 
+    @override
     def __call__(self, batch: Batch) -> Tensor:
         for p in self.parameters:
             p.grad = None
@@ -91,7 +100,7 @@ class SummedGradient:
             p.grad = None if i in unreached else gradient.copy_(total.view_as(p))  # in the strides of p, see below
 
 
-class ObservedGradient:
+class ObservedGradient(Gradient):
     """The same gradient, its noise measured group by group in a GradientMoments."""
 
     def __init__(self, model: nn.Module, criterion: Criterion, precision: str, moments: GradientMoments) -> None:
@@ -102,6 +111,7 @@ class ObservedGradient:
         self.device = next(model.parameters()).device
         self.dtype = next(model.parameters()).dtype
 
+    @override
     def __call__(self, batch: Batch) -> Tensor:
         self.moments.reset()
         total = torch.zeros((), dtype=torch.float64, device=self.device)

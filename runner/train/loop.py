@@ -24,13 +24,23 @@ from batchlab.runner.train.session import Session
 from batchlab.runner.train.writer import Writer
 
 CONSENT_EVERY = 8
-"""Steps between two questions to all ranks: has anyone been told to stop, has anyone's loss left the numbers?"""
+"""Steps from one check over all ranks to the next: was any told to stop, has any a loss that is not finite?"""
 
 
 def train(config: RunConfig, context: Context) -> Outcome:
-    """Train until the budget of samples is spent, the loss leaves the numbers, or the run is told to stop.
+    """Train until the budget of samples is spent, the loss is not finite, or the run is told to stop.
 
     Only rank 0 writes: rows, the outcome, its facts. A checkpoint in the run's folder is continued from, bit for bit.
+
+    Args:
+        config: what is to be trained.
+        context: this rank's place in the run.
+
+    Returns:
+        How the run ended, the same on every rank.
+
+    Raises:
+        ConfigError: the checkpoint is damaged, or a choice refuses its arguments.
     """
     session = Session.build(config, context.device, context.rank, context.world_size)
     meters = Meters.on(context.device)
@@ -65,7 +75,7 @@ def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, contex
         loss = step(session, meters, batch)
         session.advance(batch.size)
         if session.moments is not None:
-            session.batch_schedule.update(session.moments)  # one that does not listen lets it pass
+            session.batch_schedule.update(session.moments)  # without effect where it does not listen
             session.set_measuring()
         writer.step(lr, batch.size, loss)
 
@@ -80,7 +90,7 @@ def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, contex
         if diverged:
             return Outcome(State.DIVERGED, f"the training loss was not finite by step {session.clock.steps}")
         lost = [key for key, value in row.items() if key.endswith("_loss") and not math.isfinite(value)]
-        if lost and session.clock.samples >= session.clock.total_samples:  # what the last steps did, no step has seen
+        if lost and session.clock.samples >= session.clock.total_samples:  # only here do the last steps show
             return Outcome(State.DIVERGED, f"{listing(lost)} not finite at the end")
         if stopping or saver.due():
             with meters.paused():
@@ -91,7 +101,16 @@ def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, contex
 
 
 def step(session: Session, meters: Meters, batch: Batch) -> Tensor:
-    """One update of the parameters; returns the summed loss of this rank's samples before it, on the device."""
+    """Update the parameters once.
+
+    Args:
+        session: whose parameters they are.
+        meters: the loss, samples and component gradients are added here.
+        batch: this rank's share of the global batch.
+
+    Returns:
+        The summed loss of this rank's samples before the update, a scalar on the device.
+    """
     optimizer = session.optimizer
     if isinstance(session.needs, Closure):
         losses: list[Tensor] = []
@@ -116,7 +135,15 @@ def step(session: Session, meters: Meters, batch: Batch) -> Tensor:
 
 
 def consent(context: Context, loss: Tensor) -> tuple[bool, bool]:
-    """What all ranks agree on: (somebody was told to stop, somebody's loss is not finite)."""
+    """Let all ranks agree.
+
+    Args:
+        context: this rank's place, and whether it was told to stop.
+        loss: this rank's summed loss, a scalar.
+
+    Returns:
+        Whether any rank was told to stop, and whether any rank's loss is not finite.
+    """
     flags = torch.stack([torch.tensor(float(context.stopping), device=loss.device), (~loss.isfinite()).float()])
     if context.world_size > 1:
         dist.all_reduce(flags)

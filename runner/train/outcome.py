@@ -1,4 +1,4 @@
-"""How a run ends: one way for those that train and those that solve."""
+"""How a run ends, the same for models that are trained and problems that are solved."""
 
 from __future__ import annotations
 

@@ -63,7 +63,17 @@ class Session:
 
     @classmethod
     def build(cls, config: RunConfig, device: torch.device, rank: int, world_size: int) -> Session:
-        """From scratch, at sample 0; the model's weights are a function of the seed alone."""
+        """From scratch, at sample 0; the model's weights are a function of the seed alone.
+
+        Args:
+            config: what is to be trained.
+            device: of this rank.
+            rank: its number.
+            world_size: how many ranks there are.
+
+        Raises:
+            ConfigError: a choice refuses its arguments, or the data.
+        """
         options = config.train
         dtype = DTYPES[options.precision]
         dataset = load_dataset(config.dataset)
@@ -140,14 +150,20 @@ class Session:
 
     @property
     def groups(self) -> int:
-        """Micro-batches that a step is cut into on every rank, at least: what the gradient's noise is seen by."""
+        """Fewest micro-batches that a step is cut into on every rank; the gradient's noise is measured between them."""
         world = max(1, self.config.nproc)
         return -(-self.config.train.groups // world)
 
     def take(self, size: int) -> Batch:
         """The next batch of `size` samples, or what is left of the epoch or of the budget.
 
-        An optimizer that needs several groups takes a remainder too small for them into the batch before it.
+        Where an optimizer needs several groups, a remainder too small for them is added to the batch before it.
+
+        Args:
+            size: samples of the global batch, over all ranks.
+
+        Returns:
+            This rank's share, in micro-batches.
         """
         left = self.clock.total_samples - self.clock.samples
         rest = min(self.batches.n - self.batches.position, left)
@@ -163,7 +179,7 @@ class Session:
         return self.base_lrs[0] * factor
 
     def set_measuring(self) -> None:
-        """Tell the moments whether anyone will look at the coming step: the optimizer always does, if at all."""
+        """Tell the moments whether the coming step's noise is wanted, by the optimizer or by the batch schedule."""
         assert self.moments is not None
         self.moments.measuring = isinstance(self.needs, Moments) or self.batch_schedule.listening
 

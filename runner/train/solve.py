@@ -29,7 +29,7 @@ from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.tuned import tuned
 
 TELL_SECONDS = 0.2
-"""Between two words on the progress: a stage may take less than writing one does."""
+"""Least time from one write of the progress to the next: a stage may take less time than a write."""
 
 
 class Told(Exception):
@@ -37,7 +37,7 @@ class Told(Exception):
 
 
 class Journal:
-    """Writes a row for each record, keeps the checkpoint, and hears when the run is told to stop."""
+    """Writes a row for each record, keeps the checkpoint, and stops the solver when the run is told to stop."""
 
     def __init__(self, config: RunConfig, dataset: Dataset, solver: Solver[Any, Any], context: Context) -> None:
         self.config = config
@@ -85,13 +85,13 @@ class Journal:
         self.saved = time.monotonic()
 
     def tell(self, passes: float) -> None:
-        """How far the run is, for `status` and the display."""
+        """Write how far the run is, in passes, for `status` and the display."""
         self.context.run.write_progress(samples=passes, total=self.budget, unit="passes")
         self.told = time.monotonic()
 
-    @np.errstate(over="ignore", invalid="ignore")  # a run that diverges says so in its rows
+    @np.errstate(over="ignore", invalid="ignore")  # a run that diverges shows it in its rows
     def __call__(self, record: Record) -> bool:
-        """A row; true when the run is to stop."""
+        """Write a row; true when the run is to stop."""
         began = time.perf_counter()
         x = self.solver.x
         row: dict[str, Any] = {
@@ -128,9 +128,19 @@ class Journal:
 
 
 def solve(config: RunConfig, context: Context) -> Outcome:
-    """Run the solver until its passes are spent, its value leaves the numbers, or it is told to stop.
+    """Run the solver until its passes are spent, its objective is not finite, or it is told to stop.
 
     Where P* is known, also until nothing but rounding is left of the gap.
+
+    Args:
+        config: what is to be solved.
+        context: the run; a solver has one process.
+
+    Returns:
+        How the run ended.
+
+    Raises:
+        ConfigError: what the solver or the problem refuses, or a damaged checkpoint.
     """
     run, dataset = context.run, load_dataset(config.dataset)
     validate(config, dataset)

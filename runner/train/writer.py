@@ -17,7 +17,7 @@ from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
 
 PROGRESS_SECONDS = 0.25
-"""Least time between two notes of progress for the live display."""
+"""Least time from one write of the progress, which the live display reads, to the next."""
 
 
 class Writer:
@@ -46,7 +46,13 @@ class Writer:
         return self._marks() > self.marks or clock.samples >= clock.total_samples
 
     def step(self, lr: float, batch_size: int, loss: Tensor) -> None:
-        """A row for the step just taken, and a note of progress."""
+        """Write a row for the step just taken, where rows per step are wanted, and the progress.
+
+        Args:
+            lr: the rate that it was taken with.
+            batch_size: samples of its global batch.
+            loss: summed over this rank's samples, a scalar on the device.
+        """
         clock = self.session.clock
         if self.steps_wanted:
             total = loss.clone()
@@ -74,9 +80,17 @@ class Writer:
             self.context.run.write_progress(samples=clock.samples, total=clock.total_samples)
 
     def evaluate(self, lr: float, batch_size: int) -> dict[str, float]:
-        """A row of metrics, the same on every rank but for the times.
+        """Measure, and write a row of metrics.
 
-        `batch_size` is the schedule's, which an epoch's last batch may have fallen short of.
+        Args:
+            lr: the rate of the last step.
+            batch_size: the schedule's, in samples; an epoch's last batch may have been smaller.
+
+        Returns:
+            The row, the same on every rank except for the times.
+
+        Raises:
+            ConfigError: two measures give a column of the same name.
         """
         session, clock = self.session, self.session.clock
         self.marks = self._marks()

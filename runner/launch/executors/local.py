@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from typing_extensions import override
+
 from batchlab.results.axes import CHOICES
 from batchlab.results.store.runs import Run
 from batchlab.runner.launch.executors.base import Ended, Executor
@@ -153,12 +155,12 @@ class LocalExecutor(Executor):
     def _tell(self, command: dict[str, Any]) -> None:
         assert self.server is not None
         assert self.server.stdin is not None
-        with suppress(BrokenPipeError):  # it is gone: `wait` will hear so and report its runs
+        with suppress(BrokenPipeError):  # it is gone: `wait` finds that out and reports its runs
             self.server.stdin.write(json.dumps(command).encode() + b"\n")
             self.server.stdin.flush()
 
+    @override
     def room(self, nproc: int) -> bool:
-        """Could a run of `nproc` ranks start now?"""
         return len(self.slots.free()) >= nproc
 
     def start(self, run: Run, nproc: int) -> None:
@@ -173,7 +175,7 @@ class LocalExecutor(Executor):
         """Runs that have ended, after `seconds` at most.
 
         Raises:
-            OSError: the warm process could not even start; what it said stands on stderr.
+            OSError: the warm process could not even start; its own error stands on stderr.
         """
         ended: list[Ended] = []
         deadline = time.monotonic() + seconds
@@ -199,7 +201,7 @@ class LocalExecutor(Executor):
                 return ended
 
     def stop(self) -> None:
-        """SIGTERM to every run: checkpoint and end."""
+        """Send SIGTERM to every run, which then writes its checkpoint and ends."""
         for folder in self.running:
             self._tell({"stop": folder})
 

@@ -99,17 +99,21 @@ class SlurmExecutor(Executor):
         self.jobs: dict[str, tuple[Run, Any]] = {}
 
     def check(self, trees: Sequence[Node]) -> None:
-        """Ranks must divide over the nodes."""
+        """See that every run's ranks divide over the nodes.
+
+        Raises:
+            ConfigError: they do not.
+        """
         for nproc in {int(tree["nproc"]) for tree in trees}:
             if nproc % self.nodes:
                 raise ConfigError(f"nproc={nproc} ranks do not divide over executor.nodes={self.nodes}")
 
     def room(self, nproc: int) -> bool:
-        """Is the queue's share not used up?"""
+        """Are fewer than `max_parallel` jobs in the queue?"""
         return len(self.jobs) < self.max_parallel
 
     def start(self, run: Run, nproc: int) -> None:
-        """Submit one job."""
+        """Submit the run as one job."""
         executor = self.submitit.AutoExecutor(folder=run.log / "slurm", cluster=self.cluster)
         gpus = {"gpus_per_node": -(-nproc // self.nodes)} if self.cluster == "slurm" else {}
         executor.update_parameters(name=f"batchlab-{run.run_id}", **self.options, **gpus)

@@ -8,20 +8,23 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from runs import Fleet, context, one, rows
+from runs import Fleet, Watcher, context, one, rows
 from sklearn.metrics import f1_score
 
 from batchlab.results.compare.table import load_table
 from batchlab.results.show.table_sheet import table_sheet
-from batchlab.results.store.runs import Run, RunStore
+from batchlab.results.store.runs import Run, RunStore, State
+from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.launch.executors.local import LocalExecutor
 from batchlab.runner.plan.config import compose
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.plan.validate import validate
+from batchlab.runner.sweep import freeze, run_sweep
 from batchlab.runner.train.loop import train
 from batchlab.runner.train.solve import solve
 
 MINE = '''
+import subprocess, sys
 import torch
 from pathlib import Path
 from sklearn.metrics import f1_score
@@ -29,7 +32,9 @@ from batchlab.optimizers import VRMomentum
 from batchlab.optimizers.batch import BatchSchedule
 from batchlab.optimizers.finite_sum import SVRG
 from batchlab.optimizers.needs import Closure, Moments
+from batchlab.runner.launch.executors.base import Ended, Executor
 from batchlab.runner.measures import Measure, Quantity
+from batchlab.runner.plan.schema import ConfigError
 
 HEARD = []
 
@@ -46,6 +51,33 @@ class Deaf(Listens):
 
 class Mine(VRMomentum):
     pass
+
+class InLine(Executor):
+    """One run after the other, in a process each."""
+    def __init__(self, *, note="", threads=1):
+        self.note, self.left = note, []
+    def check(self, trees):
+        if any(tree["nproc"] > 1 for tree in trees):
+            raise ConfigError("executor=inline takes runs of one rank: set nproc=1")
+    def room(self, nproc):
+        return not self.left
+    def start(self, run, nproc):
+        self.left.append(run)
+    def wait(self, seconds):
+        done, self.left = self.left, []
+        return [Ended(run, subprocess.run([sys.executable, "-c", JOB, str(run.folder)]).returncode) for run in done]
+    def stop(self):
+        pass
+    def close(self, *, kill=False):
+        pass
+
+JOB = """
+import sys
+from pathlib import Path
+from batchlab.results.store.runs import Run
+from batchlab.runner.launch.launch import run_job, torchrun
+sys.exit(run_job(Run(Path(sys.argv[1])), torchrun))
+"""
 
 class SignalSGD(torch.optim.Optimizer):
     """Steps along the mean gradient where the squared signal exceeds the noise of the mean."""
@@ -110,6 +142,7 @@ YAML = {
         "halved": "Halved",
         "lbfgs": "torch.optim.LBFGS",
     },
+    "executor": {"inline": "InLine", "nothing": "Mine"},
     "measure": {"macro_f1": "MacroF1", "second": "SecondLoss", "norms": "NormPerLayer"},
 }
 
@@ -245,3 +278,26 @@ def test_what_cannot_be_a_measure() -> None:
     Path("conf/measure/empty.yaml").write_text("")
     with pytest.raises(ConfigError, match="measure=empty: the file is empty"):
         compose(["measure=empty"])
+
+
+@pytest.mark.slow
+def test_an_executor_of_ones_own(tmp_path: Path) -> None:
+    plans = [one("executor=inline", f"seed={seed}") for seed in (0, 1)]
+    store, watcher = RunStore(tmp_path / "runs").prepare(), Watcher()
+    freeze(store, "mine", plans)
+    report = run_sweep(plans, store, executor_for([p.tree for p in plans]), watcher)
+    assert (report.exit_code, report.states[State.DONE], watcher.most) == (0, 2, 1)
+    assert plans[0].run_id == one().run_id, "where a run is trained is no part of what it is"
+
+
+def test_executors_check_what_they_are_given() -> None:
+    with pytest.raises(ConfigError, match="takes runs of one rank"):
+        executor_for([one("executor=inline", "nproc=2").tree])
+    with pytest.raises(ConfigError, match="--jobs-per-device: executor=inline has no devices to share"):
+        executor_for([one("executor=inline").tree], 3)
+    with pytest.raises(ConfigError, match=r"executor=nothing: .*params"):
+        executor_for([one("executor=nothing").tree])
+    with pytest.raises(ConfigError, match=r"executor\.launcher=rocket: choose fork or torchrun"):
+        executor_for([one("executor.launcher=rocket").tree])
+    with pytest.raises(ConfigError, match=r"executor\.threads=0 must be at least 1"):
+        executor_for([one("executor.threads=0").tree])

@@ -18,7 +18,7 @@ from batchlab.results.store.runs import Run, RunStore, State
 from batchlab.runner.plan.build import is_solver
 from batchlab.runner.plan.config import axes
 from batchlab.runner.plan.schema import ConfigError
-from batchlab.runner.train import loop
+from batchlab.runner.train import checkpoint, loop
 from batchlab.runner.train.session import Session
 
 EXACT = ("+measure=[full_gradient_norm,full_gradient_norm_paper]", "log.evaluate_every=0.4")
@@ -283,3 +283,27 @@ def test_a_killed_parent_leaves_no_orphan(tmp_path: Path) -> None:
     wait_until(lambda: not ranks_of(run))
     assert run.read_state().state is State.INTERRUPTED
     assert run.checkpoint.exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.write(path, {"samples": 1})
+    with pytest.raises(Exception, match="pickle"):
+        checkpoint.write(path, {"samples": 2, "bad": lambda: None})
+    assert torch.load(path) == {"samples": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_checkpoint_of_0_1_goes_on(tmp_path: Path) -> None:
+    """It kept the state of the one measure that has any under a name of its own."""
+    overrides = (*EXACT, "dataset.pad=1", "train.epochs=3")
+    whole, config = frozen(tmp_path / "whole", *overrides)
+    assert train(whole, config) == "done"
+    run, config = frozen(tmp_path / "cut", *overrides)
+    assert train(run, config, stop_after=15) == "interrupted"
+    state = torch.load(run.checkpoint, weights_only=True)
+    assert state["measures"]["full_gradient_norm_paper"]["epoch"] > 0
+    state["augmented"] = state.pop("measures")["full_gradient_norm_paper"]
+    torch.save(state, run.checkpoint)
+    assert train(run, config) == "done"
+    assert rows(run) == rows(whole)

@@ -31,7 +31,7 @@ def shell(script: str, folder: Path) -> str:
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_plain_loop_runs() -> None:
-    (block,) = blocks("python")
+    block, _ = blocks("python")
     space: dict[str, object] = {}
     exec(compile(block, "README.md", "exec"), space)
     assert space["step"] == 2
@@ -42,6 +42,17 @@ def test_the_two_commands_make_the_table(tmp_path: Path) -> None:
     printed = shell(blocks("bash")[0], tmp_path)
     rows = [line.split() for line in printed.splitlines() if line.strip().startswith(("shb", "nshb"))]
     assert sorted(row[0] for row in rows) == ["nshb", "shb"]
+
+
+@pytest.mark.slow
+def test_the_lines_from_python_sweep_compare_and_read(tmp_path: Path) -> None:
+    _, block = blocks("python")
+    shown = "print(table)\nprint(sorted(set(frame['optimizer.lr'])), len(frame))\n"
+    (tmp_path / "notebook.py").write_text(block + shown)
+    printed = shell("python notebook.py", tmp_path)
+    rows = [line.split() for line in printed.splitlines() if line.strip().startswith(("shb", "nshb"))]
+    assert sorted(row[0] for row in rows) == ["nshb", "shb"]
+    assert printed.splitlines()[-1] == "[0.1] 9", "3 seeds, each evaluated where it begins and after 2 epochs"
 
 
 def test_an_optimizer_of_ones_own_is_one_yaml_file(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUNS ?= runs
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-# One thread a process: two runs on two cores are faster than two threads for one run.
+# One thread per process: two runs on two cores are faster than two threads for one run.
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 

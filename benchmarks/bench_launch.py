@@ -59,7 +59,7 @@ def command(*arguments: str) -> None:
 
 
 def main() -> None:
-    """Print a line a figure."""
+    """Print a line per figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     repeats = parser.parse_args().repeats

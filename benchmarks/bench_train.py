@@ -124,7 +124,7 @@ def usual(config: RunConfig) -> Callable[[], float]:
 
 
 def main() -> None:
-    """Print a line a case."""
+    """Print a line per case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
     repeats = parser.parse_args().repeats

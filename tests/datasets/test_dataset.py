@@ -1,4 +1,4 @@
-"""What a Dataset accepts, and how it says no."""
+"""What a Dataset accepts, and what it refuses with which error."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A test on real data is skipped by the files that it needs itself, and says so."""
+"""A test on real data is skipped where the files that it needs itself are missing, with the reason."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Two real gloo processes and a lone one, on the same groups: the same path, and one all-reduce a step."""
+"""Two real gloo processes and a lone one, on the same groups: the same path, and one all-reduce per step."""
 
 import os
 import runpy

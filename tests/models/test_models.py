@@ -99,7 +99,7 @@ def test_published_parameter_counts(name: str, shape: tuple[int, ...], classes: 
 @pytest.mark.parametrize("depth", [8, 20, 32, 56])
 @pytest.mark.parametrize("shortcut", ["A", "B", "every_stage"])
 def test_cifar_resnets_have_the_parameters_of_their_layers(depth: int, shortcut: str) -> None:
-    """Weights of each convolution, and two a channel for the norm after it, added up stage by stage."""
+    """Weights of each convolution, and two per channel for the norm after it, added up stage by stage."""
 
     def conv_and_norm(channels: int, filters: int, kernel: int) -> int:
         return channels * filters * kernel**2 + 2 * filters

@@ -1,4 +1,4 @@
-"""The same numbers whether groups are ranks or micro-batches: real gloo processes, one all-reduce a step."""
+"""The same numbers whether groups are ranks or micro-batches: real gloo processes, one all-reduce per step."""
 
 import multiprocessing
 import tempfile

@@ -33,7 +33,7 @@ def configured(name: str, **overrides: Any) -> LRSchedule:
 
 
 def at(*, epoch: float = 0.0, step: int | None = None) -> Clock:
-    """A clock in the published setting: batch 128, 391 steps an epoch."""
+    """A clock in the published setting: batch 128, 391 steps per epoch."""
     step = math.floor(epoch) * 391 if step is None else step
     return Clock(round(epoch * N), step, N, EPOCHS * N, STEPS)
 

@@ -120,7 +120,7 @@ def test_sealed_parquet_stands_alone(run):
 
 
 def test_a_sealed_run_can_be_taken_up_again(run):
-    """Killed between sealing and saying so: the resume finds its rows."""
+    """Killed after its rows were sealed and before its state was written: the resume finds the rows."""
     with Recorder(run) as recorder:
         for row in rows(5):
             recorder.write("metrics", row)

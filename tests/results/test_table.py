@@ -238,7 +238,7 @@ def test_one_seed_says_that_it_is_one(lab, curve):
 
 
 def test_a_spread_of_rounding_shows_no_more_digits(lab, curve):
-    """The mean of equal numbers can be an ulp beside them."""
+    """The mean of equal numbers can differ from them by an ulp."""
     for seed in range(3):
         lab.run(f"a{seed}", curve([11.970332606492429], "passes"), seed=seed)
         lab.run(f"b{seed}", curve([9.975277 * (1 + seed * 2e-16)], "passes"), optimizer="adam", seed=seed)

@@ -13,7 +13,7 @@ LOSS = Metric("train_loss")
 
 
 def fill(lab, method, rate, seed, losses, *, state="done", gradients=1, pace=1.0):
-    """A run with a row an epoch of 100 samples."""
+    """A run with a row per epoch of 100 samples."""
     rows = [
         {
             "samples": 100 * e, "steps": e, "epoch": float(e), "gradients": 100 * gradients * e,
@@ -53,7 +53,7 @@ def test_the_least_median_over_the_tuning_seeds_whatever_the_others_say(lab):
 
 
 def test_each_reading_has_its_own_choice(lab):
-    """Two gradients a step: at equal gradients a run counts up to its half, where the large rate is ahead."""
+    """Two gradients per step: at equal gradients a run counts up to its half, where the large rate is ahead."""
     for seed in range(3):
         fill(lab, "sgd", 0.1, seed, [1.0, 0.9, 0.8, 0.7])
         fill(lab, "heun", 0.1, seed, [1.0, 0.9, 0.2, 0.1], gradients=2, pace=4.0)

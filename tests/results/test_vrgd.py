@@ -158,7 +158,7 @@ GRID = {"low": 0.1, "middle": 0.3, "high": 0.9}
 
 
 def network(book, gain, control=0.03, *, seeds=3, batches=(32, 256, 1442), dataset="digits", states=(), best="middle"):
-    """Accuracy: 0.9 for the base at batch 32, 0.1 less a size; VR has `gain[batch]` more, its control `control` less.
+    """Accuracy: 0.9 for the base at batch 32, 0.1 less per size; VR has `gain[batch]` more, its control `control` less.
 
     The best learning rate is `best`, for all; each step away from it costs 0.05.
     """

@@ -57,7 +57,7 @@ def rows(run: Run, *, times: bool = False) -> list[dict[str, Any]]:
 
 
 def wait_until(condition: Callable[[], object], meanwhile: Callable[[], object] = lambda: None) -> None:
-    """Until it holds; the limit is there for what hangs, and tells nothing of how fast it should be."""
+    """Wait until it holds; the limit only ends what hangs, and asks for no speed."""
     deadline = time.monotonic() + HANGS
     while not condition():
         assert time.monotonic() < deadline, "this would never have come"

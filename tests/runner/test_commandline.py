@@ -35,7 +35,7 @@ COMMANDS = {
 
 
 def test_the_command_line_is_frozen() -> None:
-    """Add to it as the design does; take nothing away without a word in the change log."""
+    """Add to it as the design does; remove nothing without an entry in the change log."""
     group = typer.main.get_command(cli.app)
     found = dict(group.commands)  # type: ignore[attr-defined]
     assert found.keys() == COMMANDS.keys()
@@ -185,7 +185,7 @@ def test_a_choice_that_there_is_not_lists_those_that_are(arguments: list[str], o
 def test_ctrl_c_ends_a_reproduction_of_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Not only the paper it falls into."""
+    """All papers, not only the one that is being trained."""
     from batchlab.runner import commands
     from batchlab.runner.plan.reproduce import recipes
 

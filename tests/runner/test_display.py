@@ -1,4 +1,4 @@
-"""What a sweep says of itself: how many runs are left, and how it ended."""
+"""What a sweep prints: how many runs are left, and how it ended."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ AUGMENTED = ("model=resnet8", "model.width=4", "dataset.pad=1", "dataset.rotate=
 
 @pytest.fixture(scope="module")
 def session() -> Session:
-    """A few steps into training, so that BatchNorm's statistics are not those it was born with."""
+    """A few steps into training, so that BatchNorm's statistics are not the initial ones."""
     config = RunConfig.of(one(*AUGMENTED, "+measure=full_gradient_norm_paper", "train.micro_batch=100").tree)
     session = Session.build(config, torch.device("cpu"), 0, 1)
     for _ in range(3):

@@ -149,7 +149,7 @@ YAML = {
 
 @pytest.fixture(autouse=True)
 def _beside_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder with ./conf and a module of the user's own, which is where the user stands."""
+    """The current folder has a conf folder and a module of the user's own."""
     (tmp_path / "foreign_things.py").write_text(MINE)
     for axis, choices in YAML.items():
         folder = tmp_path / "conf" / axis

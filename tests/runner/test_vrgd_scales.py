@@ -51,7 +51,7 @@ def test_both_sides_have_the_same_choices(scale: str) -> None:
 
 
 def test_the_network_is_the_recipes() -> None:
-    """Read: 182 epochs, projection in every stage, standardised images, L2 on kernels alone, decay 0.997 a step."""
+    """Read: 182 epochs, projection in every stage, standardised images, L2 on kernels alone, decay 0.997 per step."""
     tree = planned_at("paper")[0].tree
     assert (tree["train"]["epochs"], tree["train"]["decay"], tree["optimizer"]["weight_decay"]) == (
         182,

@@ -1,10 +1,11 @@
 """Looking at results while they come, without fooling oneself: group-sequential levels, alone and in a family.
 
 A plan names its looks (so many seeds each) before the first run. At each look a test's nominal p must fall below a
-level that is smaller than alpha, so that over all looks together a true null is rejected with probability alpha at most.
-How alpha is spent over the looks is a function of the share of the seeds that are there: the power family alpha t^rho
-(Kim and DeMets, 1987; rho = 2 by default) or the one that resembles O'Brien and Fleming's (Lan and DeMets, 1983). Several hypotheses share alpha by the group-sequential Holm procedure (Ye, Li, Liu and Yao, 2013): of m that are
-left each has alpha/m, and what is rejected passes its share on.
+level that is smaller than alpha, so that over all looks together a true null is rejected with probability alpha at
+most. How alpha is spent is a function of the share of the seeds that are there: the power family alpha t^rho (Kim and
+DeMets, 1987; rho = 2 by default) or the one that resembles O'Brien and Fleming's (Lan and DeMets, 1983). Several
+hypotheses share alpha by the group-sequential Holm procedure (Ye, Li, Liu and Yao, 2013): of m that are left each has
+alpha/m, and what is rejected passes its share on.
 
 Levels are computed for a two-sided test of a normal mean and applied to nominal p-values, here of paired t-tests (the
 significance-level approach); simulations in the tests show what rates that gives.

@@ -66,6 +66,16 @@ def test_numbers_that_follow_from_others():
             assert row.value == pytest.approx((top / 0.1) ** (1 / 9), abs=1e-4)
 
 
+def test_a_learning_rate_is_said_only_where_it_is_certain():
+    """0.1 is of SGD, NSHB and SHB; the adaptive optimizers' rates are unknown, and Adam at 0.1 would not train."""
+    rows = [row for row in published("sgdm_schedules") if row.paper.startswith("Kamo") and row.dataset == "CIFAR-100"]
+    said = {row.method: row.note for row in rows if row.metric == "test_accuracy"}
+    assert "lr 0.1" in said["NSHB"]
+    for name in ("Adam", "AdamW", "RMSprop"):
+        assert "lr 0.1" not in said[name]
+        assert "lr unknown" in said[name]
+
+
 def test_an_unknown_paper_lists_the_known():
     with pytest.raises(ValueError, match="adadagrad, dasvrda"):
         published("attention")

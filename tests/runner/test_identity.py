@@ -115,7 +115,7 @@ FROZEN = {
     "log.full_gradient_norm=true log.gsnr=true optimizer=vr_momentum train.groups=8": ["b2627ff0a3ce"],
     "log.train_accuracy=true": ["28f5c8abbda2"],
     "experiment=vrgd_toy optimizer=vr_sgd": ["60704b3d342d"],
-    "experiment=vrgd_cifar10": ["07dd3dfd730c"],
+    "experiment=vrgd_cifar10": ["0a2e55a5b851"],  # not 0.1's: its weight decay was half of the recipe's
     "dataset=mnist model=cnn_mnist": ["70838a317960"],
     "dataset=breast_cancer model=logistic optimizer=dasvrda": ["3e5a4ec76e55"],
     "log.parameters=true log.batchnorm_reestimated=true": ["7615d08a64f7"],

@@ -16,6 +16,8 @@ from batchlab.runner.measures.probe import Probe, mode
 class FullGradientNorm(Measure):
     """`full_gradient_norm`: of the training loss's gradient; exact weights, fixed batches, not augmented, eval mode.
 
+    Label smoothing is a part of that loss. Never in less than float32, whatever `train.precision` trains in.
+
     It is not measured before the first step: some starting points are flat, and `min:full_gradient_norm` would be
     theirs.
     """

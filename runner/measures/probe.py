@@ -31,6 +31,7 @@ class Probe:
         model: as it is; not compiled, not wrapped.
         dataset: with both splits.
         criterion: (outputs (n, classes), targets (n,)) -> losses (n,), the loss that trains.
+        evaluation: the same without label smoothing, which is a way to train and no part of what is evaluated.
         forward: (model, inputs) -> outputs in the run's precision.
         stream: number -> the run's training data, augmented, in an order of its own; 0 is the one that trains.
         optimizer: the run's; its groups and state are not to be changed.
@@ -44,6 +45,7 @@ class Probe:
     model: nn.Module
     dataset: Dataset
     criterion: Callable[[Tensor, Tensor], Tensor]
+    evaluation: Callable[[Tensor, Tensor], Tensor]
     forward: Callable[[nn.Module, Tensor], Tensor]
     stream: Callable[[int], Batches]
     optimizer: Optimizer
@@ -85,7 +87,7 @@ class Probe:
 
     @torch.no_grad()
     def score(self, split: Split, model: nn.Module | None = None) -> dict[str, float]:
-        """Mean loss and, for labels, accuracy (a share) in eval mode.
+        """Mean loss, without label smoothing, and, for labels, accuracy (a share) in eval mode.
 
         Args:
             split: "train" or "test".
@@ -101,7 +103,7 @@ class Probe:
         with mode(seen, training=False):
             for x, y in self.batches(split):
                 output = self.forward(seen, x)
-                sums[0] += self.criterion(output, y).double().sum()
+                sums[0] += self.evaluation(output, y).double().sum()
                 if self.dataset.classes is not None:
                     sums[1] += (output.argmax(1) == y).sum()
                 sums[2] += len(y)
@@ -141,7 +143,9 @@ class Probe:
         return self._known["predictions", split]  # type: ignore[return-value]
 
     def gradient_norm(self, weighted: Iterator[tuple[Tensor, Tensor, float]]) -> float:
-        """Euclidean norm, over all parameters and ranks, of the gradient of a weighted sum of losses.
+        """Euclidean norm, over all parameters and ranks, of the gradient of a weighted sum of the losses that train.
+
+        In `dtype`, not under autocast: at train.precision=bfloat16 it is that of float32.
 
         Args:
             weighted: (inputs (n, *shape), targets (n,), weight of each of these n losses). The model stays in the mode
@@ -153,7 +157,7 @@ class Probe:
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         total = [torch.zeros_like(p) for p in parameters]
         for x, y, weight in weighted:
-            loss = self.criterion(self.forward(self.model, x), y).sum() * weight
+            loss = self.criterion(self.model(x), y).sum() * weight
             torch._foreach_add_(total, torch.autograd.grad(loss, parameters, materialize_grads=True))
         if dist.is_initialized():
             flat = torch.cat([t.reshape(-1) for t in total])

@@ -134,6 +134,7 @@ class Session:
                 model=model,
                 dataset=dataset,
                 criterion=criterion,
+                evaluation=criterion_for(options.loss, label_smoothing=0.0),
                 forward=forward_eval,
                 stream=batches,
                 optimizer=optimizer,

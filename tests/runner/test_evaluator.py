@@ -10,7 +10,7 @@ import torch
 from runs import context, frozen, one, rows
 from torch import Tensor, nn
 
-from batchlab.datasets import Batches
+from batchlab.datasets import Batches, evaluation_batches
 from batchlab.runner.measures import FullGradientNorm, PaperGradientNorm, ReestimatedBatchNorm, probe
 from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.train.loop import train
@@ -46,6 +46,35 @@ def test_full_gradient_norm_is_that_of_one_batch_of_everything(session: Session)
     by_hand = float(gradient(session.model, loss).norm())
     session.model.train()
     assert FullGradientNorm().measure(session.probe)["full_gradient_norm"] == pytest.approx(by_hand, rel=1e-10)
+
+
+@pytest.mark.parametrize("name", ["full_gradient_norm", "full_gradient_norm_paper"])
+def test_gradient_norms_are_of_float32_where_training_is_in_bfloat16(name: str) -> None:
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        config = RunConfig.of(one(*AUGMENTED[:-1], f"+measure={name}", f"train.precision={precision}").tree)
+        session = Session.build(config, torch.device("cpu"), 0, 1)
+        found[precision] = session.measures[name].measure(session.probe.look(session.clock, 64))[name]  # type: ignore[call-overload]
+    assert found["bfloat16"] == found["float32"]
+
+
+def test_what_is_evaluated_is_not_smoothed(tmp_path: Path) -> None:
+    """The plain cross entropy of the model as it is; the training loss is the smoothed one."""
+    run, config = frozen(tmp_path, "train.label_smoothing=0.3", "measure=[scores,train_accuracy]", "train.epochs=2")
+    sessions = []
+    with pytest.MonkeyPatch.context() as patch:
+        build = Session.build
+        patch.setattr(Session, "build", lambda *args: sessions.append(build(*args)) or sessions[-1])
+        train(config, context(run))
+    (session,) = sessions
+    session.model.eval()
+    smoothed = {}
+    for split, column in (("test", "test_loss"), ("train", "train_eval_loss")):
+        ((x, y),) = evaluation_batches(session.dataset, split, device="cpu", batch=10_000)  # type: ignore[arg-type]
+        output = session.model(x)
+        assert rows(run)[-1][column] == pytest.approx(float(nn.functional.cross_entropy(output, y)), rel=1e-6)
+        smoothed[split] = float(nn.functional.cross_entropy(output, y, label_smoothing=0.3))
+    assert rows(run)[-1]["train_loss"] == pytest.approx(smoothed["train"], rel=0.2), "what trains is smoothed"
 
 
 @pytest.mark.parametrize("size", [8, 100, 333, 5000])

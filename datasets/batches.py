@@ -247,7 +247,7 @@ def evaluation_batches(
 
     Args:
         dataset: where the samples come from.
-        split: `"train"` or `"test"`.
+        split: `"train"`, `"validation"` or `"test"`.
         device: where the batches appear.
         batch: samples of this rank in each (inputs, targets) but the last.
         rank: of this process, 0 to world_size - 1.

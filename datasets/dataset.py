@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-Split: TypeAlias = Literal["train", "test"]
+Split: TypeAlias = Literal["train", "validation", "test"]
 Features: TypeAlias = "NDArray[Any] | csr_array[Any]"
 
 
@@ -72,7 +72,7 @@ class Preprocessing:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A training and a test split, checked on construction.
+    """A training and a test split, and a validation split where there is one; checked on construction.
 
     Args:
         name: as tables show it.
@@ -82,6 +82,8 @@ class Dataset:
         y_test: like `y_train`.
         classes: number of classes; `None` for regression.
         preprocessing: applied by `Batches` and `evaluation_batches`.
+        x_validation: like `x_train`, of which `with_validation` takes it; `None` without.
+        y_validation: like `y_train`; `None` without.
 
     Raises:
         ValueError: naming what is wrong.
@@ -94,17 +96,22 @@ class Dataset:
     y_test: NDArray[Any]
     classes: int | None
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    x_validation: Features | None = None
+    y_validation: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
-        self._check("train", self.x_train, self.y_train)
-        self._check("test", self.x_test, self.y_test)
-        if self.x_train.shape[0] == 0:
-            raise ValueError(f"{self.name}: x_train has no samples")
-        if self.x_train.shape[1:] != self.x_test.shape[1:]:
-            raise ValueError(
-                f"{self.name}: x_train holds samples of shape {self.x_train.shape[1:]}, "
-                f"x_test of shape {self.x_test.shape[1:]}; they must agree"
-            )
+        if (self.x_validation is None) != (self.y_validation is None):
+            raise ValueError(f"{self.name}: x_validation and y_validation go together: give both, or neither")
+        for split in self.splits:
+            x, y = self.split(split)
+            self._check(split, x, y)
+            if split != "test" and x.shape[0] == 0:
+                raise ValueError(f"{self.name}: x_{split} has no samples")
+            if self.x_train.shape[1:] != x.shape[1:]:
+                raise ValueError(
+                    f"{self.name}: x_train holds samples of shape {self.x_train.shape[1:]}, "
+                    f"x_{split} of shape {x.shape[1:]}; they must agree"
+                )
         channels, pre = self.shape[0], self.preprocessing
         if not self.is_image and pre != Preprocessing(white=pre.white):
             raise ValueError(
@@ -164,7 +171,7 @@ class Dataset:
 
     @property
     def n(self) -> int:
-        """Samples of the training set: the length of an epoch."""
+        """Samples of the training set, without those set apart for validation: the length of an epoch."""
         return int(self.x_train.shape[0])
 
     @property
@@ -172,10 +179,23 @@ class Dataset:
         """Outputs of a model for this data set: its classes, or one number to regress."""
         return 1 if self.classes is None else self.classes
 
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """What `split` gives."""
+        return ("train", "test") if self.y_validation is None else ("train", "validation", "test")
+
     def split(self, split: Split) -> tuple[Features, NDArray[Any]]:
-        """(x, y) of `"train"` or `"test"`."""
+        """(x, y) of `"train"`, `"test"` or, where there is one, `"validation"`.
+
+        Raises:
+            ValueError: there is no such split; the message names the way out.
+        """
         if split == "train":
             return self.x_train, self.y_train
         if split == "test":
             return self.x_test, self.y_test
-        raise ValueError(f"no split {split!r}: it is train or test")
+        if split != "validation":
+            raise ValueError(f"no split {split!r}: it is train, validation or test")
+        if self.x_validation is None or self.y_validation is None:
+            raise ValueError(f"{self.name}: no split 'validation': set one apart with dataset.validation=0.1")
+        return self.x_validation, self.y_validation

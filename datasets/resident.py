@@ -29,7 +29,7 @@ class Resident:
 
     Args:
         dataset: where the samples come from.
-        split: `"train"` or `"test"`.
+        split: `"train"`, `"validation"` or `"test"`.
         device: where the samples are stored.
         dtype: of the inputs and of float targets. Images are computed in float32, or float64 if that is asked for.
         channels_last: memory format of the images.

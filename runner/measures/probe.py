@@ -29,7 +29,7 @@ class Probe:
 
     Attributes:
         model: as it is; not compiled, not wrapped.
-        dataset: with both splits.
+        dataset: with its splits.
         criterion: (outputs (n, classes), targets (n,)) -> losses (n,), the loss that trains.
         evaluation: the same without label smoothing, which is a way to train and no part of what is evaluated.
         forward: (model, inputs) -> outputs in the run's precision.
@@ -90,7 +90,7 @@ class Probe:
         """Mean loss, without label smoothing, and, for labels, accuracy (a share) in eval mode.
 
         Args:
-            split: "train" or "test".
+            split: "train", "test" or, with `dataset.validation`, "validation".
             model: another than the run's.
 
         Returns:

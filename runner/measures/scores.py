@@ -7,11 +7,15 @@ from batchlab.runner.measures.probe import Probe
 
 
 class Scores(Measure):
-    """`test_loss` and, for labels, `test_accuracy`: eval mode, every sample once. Nothing without a test split."""
+    """`test_loss` and, for labels, `test_accuracy`: eval mode, every sample once. Nothing without a test split.
+
+    With `dataset.validation` also `validation_loss` and `validation_accuracy`, which a choice is to be made by.
+    """
 
     def measure(self, probe: Probe) -> dict[str, float]:
-        """Columns `test_loss` and `test_accuracy` (a share)."""
-        return {f"test_{name}": value for name, value in probe.score("test").items()}
+        """Columns `test_loss` and `test_accuracy` (a share), and the same of a validation split."""
+        splits = [split for split in probe.dataset.splits if split != "train"]
+        return {f"{split}_{name}": value for split in splits for name, value in probe.score(split).items()}
 
 
 class TrainScores(Measure):

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from batchlab.runner.plan import split
 from batchlab.runner.plan.schema import ConfigError, Node
 
 if TYPE_CHECKING:
@@ -84,19 +85,26 @@ def build(node: Node, axis: str, *args: Any, **given: Any) -> Any:
 
 
 def load_dataset(node: Node) -> Dataset:
-    """The data set that a `dataset` choice names.
+    """The data set that a `dataset` choice names, with the validation split that it asks for.
 
     Raises:
-        ConfigError: when the reader refuses its arguments or the data, or returns something else.
+        ConfigError: when the reader refuses its arguments or the data, or returns something else; when there can be no
+            such validation split.
     """
-    from batchlab.datasets import Dataset
+    from batchlab.datasets import Dataset, with_validation
 
-    dataset = build(node, "dataset")
+    node = split.settled(node)
+    dataset = build(split.reader(node), "dataset")
     if not isinstance(dataset, Dataset):
         raise ConfigError(
             f"dataset={node.get('name')}: {node['_target_']} returned {type(dataset).__name__}, not a Dataset"
         )
-    return dataset
+    if "validation" not in node:
+        return dataset
+    try:
+        return with_validation(dataset, node["validation"], node["split_seed"])
+    except ValueError as error:
+        raise ConfigError(f"dataset={node.get('name')}: {error}") from error
 
 
 def is_solver(node: Node) -> bool:

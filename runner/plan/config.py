@@ -26,7 +26,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from batchlab.results.axes import CHOICES
-from batchlab.runner.plan import measure
+from batchlab.runner.plan import measure, split
 from batchlab.runner.plan.identity import run_id
 from batchlab.runner.plan.legacy import SWITCHES
 from batchlab.runner.plan.overrides import FIXED, Setting, apply, combinations, dotted, parse, suggest
@@ -112,6 +112,7 @@ def compose(
                 bases[groups] = _compose_groups(groups)
             values = [s for s in settings if not is_group[s.key]]
             tree = resolve(_with_values(bases, groups, values, loader))
+            tree = tree | {"dataset": split.settled(tree["dataset"])}
             apart = tuple(s.text for s in settings if s.key in swept)
             planned = Planned(run_id(tree), tree, apart, dict(labels or {}), tuple(s.key for s in settings))
             runs.setdefault(planned.run_id, planned)
@@ -129,7 +130,7 @@ def _with_values(bases: Bases, groups: tuple[str, ...], values: Sequence[Setting
 
     base = bases[groups]
     names = measure.chosen(base[measure.AXIS], filter(measure.is_choice, values))
-    tree = base | {measure.AXIS: measure.nodes(names, load)}
+    tree = base | {measure.AXIS: measure.nodes(names, load), "dataset": split.offered(base["dataset"])}
     return apply(tree, (s for s in values if not measure.is_choice(s)))
 
 

@@ -6,6 +6,7 @@ their constructors say is what the user reads, with the override in front. Each 
 
 from __future__ import annotations
 
+import inspect
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +26,8 @@ from batchlab.optimizers.lr import LRSchedule
 from batchlab.optimizers.moments import check_samples_apart
 from batchlab.optimizers.needs import Moments, needs_of, union
 from batchlab.runner.measures import Measure, Subject
-from batchlab.runner.plan.build import build, check_arguments, is_solver, load_dataset
+from batchlab.runner.plan import split
+from batchlab.runner.plan.build import build, check_arguments, is_solver, load_dataset, locate
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.schema import ConfigError, Node, RunConfig
 
@@ -82,7 +84,7 @@ def _validate(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence
     )
     rates: LRSchedule = once(lambda: _schedule(LRSchedule, config.lr_schedule, "lr_schedule"), config.lr_schedule)
     optimizer = once(lambda: _optimizer(config.optimizer), config.optimizer)
-    check_arguments(config.dataset, "dataset")
+    _reader(config.dataset, keys)
     check_arguments(config.model, "model", "shape", "classes")
     if not data_at_hand:
         return
@@ -112,6 +114,17 @@ def _validate(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence
     model = once(lambda: _model(config.model, shape, classes), config.model, shape, classes)
     _noise(config, model, optimizer, batches, first)
     _measures(config, Subject(model, optimizer, dataset), once)
+
+
+def _reader(node: Node, keys: Sequence[str]) -> None:
+    """See that a data set's reader takes what it will be given, and warn of a split's seed without a split."""
+    check_arguments(split.reader(node), "dataset")
+    taken = split.KEYS.keys() & node.keys() & inspect.signature(locate(node, "dataset")).parameters.keys()
+    if taken:
+        key = max(taken)
+        raise ConfigError(f"dataset.{key} is what batchlab sets apart: rename that argument of {node['_target_']}")
+    if "dataset.split_seed" in keys and "validation" not in node:
+        warnings.warn("dataset.split_seed has no effect without dataset.validation=0.1", stacklevel=2)
 
 
 def _measures(config: RunConfig, subject: Subject, once: _Once) -> None:
@@ -186,7 +199,7 @@ def _noise(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSc
 def _solver(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence[str]) -> None:
     from batchlab.runner.plan import solver  # compiled loops are loaded only where they are used
 
-    check_arguments(config.dataset, "dataset")
+    _reader(config.dataset, keys)
     check_arguments(config.model, "model", "shape", "classes")
     if data_at_hand:
         solver.validate(config, once(lambda: load_dataset(config.dataset), config.dataset))

@@ -120,11 +120,15 @@ class Journal:
         return self.context.stopping
 
     def _scores(self) -> dict[str, float]:
-        """Mean loss on the test split and, for labels, accuracy; nothing for a data set without one."""
-        if len(self.dataset.y_test) == 0:
-            return {}
-        loss, accuracy = self.solver.problem.evaluate(self.solver.x, self.dataset.x_test, self.dataset.y_test)
-        return {"test_loss": loss} | ({} if math.isnan(accuracy) else {"test_accuracy": accuracy})
+        """Mean loss on the test split and, for labels, accuracy; on the validation split too; nothing without them."""
+        scores: dict[str, float] = {}
+        for split in self.dataset.splits:
+            x, y = self.dataset.split(split)
+            if split == "train" or len(y) == 0:
+                continue
+            loss, accuracy = self.solver.problem.evaluate(self.solver.x, x, y)
+            scores |= {f"{split}_loss": loss} | ({} if math.isnan(accuracy) else {f"{split}_accuracy": accuracy})
+        return scores
 
 
 def solve(config: RunConfig, context: Context) -> Outcome:
@@ -165,7 +169,7 @@ def solve(config: RunConfig, context: Context) -> Outcome:
     result = solver.solve(passes=journal.budget, every=config.log.evaluate_every, callback=journal, **known)
     progress, meters = solver.progress, Meters.on(torch.device("cpu"))  # solvers compute on the host
     meters.gradients, meters.train_seconds = progress.gradients, progress.seconds
-    meters.eval_seconds = journal.evaluating
+    meters.eval_seconds, meters.processor_seconds = journal.evaluating, progress.processor_seconds
     journal.tell(progress.gradients / dataset.n)
     clock = Clock(progress.gradients, progress.iterations, dataset.n, round(journal.budget * dataset.n))
     outcome = Outcome(State.DONE)

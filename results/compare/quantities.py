@@ -43,9 +43,11 @@ class Quantity:
 # The registry: the first pattern that matches the whole column name.
 QUANTITIES: tuple[tuple[str, Quantity], ...] = (
     (r"test_accuracy", Quantity("up", "test accuracy", "%", 100)),
+    (r"validation_accuracy", Quantity("up", "validation accuracy", "%", 100)),
     (r"train_accuracy", Quantity("up", "train accuracy", "%", 100)),
     (r".*accuracy.*", Quantity("up", "", "%", 100)),
     (r"test_loss", Quantity("down", "test loss")),
+    (r"validation_loss", Quantity("down", "validation loss")),
     (r"train_loss", Quantity("down", "train loss", log=True)),
     (r"full_gradient_norm", Quantity("down", "full gradient norm", log=True)),
     (r"full_gradient_norm_paper", Quantity("down", "full gradient norm (as the paper)", log=True)),

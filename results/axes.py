@@ -15,6 +15,9 @@ RECORDING = ("log", "measure")
 """Keys, with all below them, that say what is written down: part of a run's identity, as a row that was not measured is
 not there, but runs that differ in nothing else are repeats of each other."""
 
+CONTENDED = 1.2
+"""Above this `contention`, which run.json has of a run on the CPU, its times say too much of what else ran there."""
+
 
 def within(key: str, among: tuple[str, ...]) -> bool:
     """Whether a dotted key is one of `among` or stands below one.

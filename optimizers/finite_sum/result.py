@@ -15,12 +15,14 @@ class Progress:
         gradients: component gradients evaluated.
         iterations: inner iterations done.
         seconds: time in the stages, without evaluation and compilation.
+        processor_seconds: what of it the solver's thread had a processor for; NaN after a state that does not say.
     """
 
     stage: int = 0
     gradients: int = 0
     iterations: int = 0
     seconds: float = 0.0
+    processor_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

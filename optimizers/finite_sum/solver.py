@@ -218,13 +218,14 @@ class Solver(ABC, Generic[_P, _S]):
         if not self._compiled:  # a stage of no iterations compiles the kernels outside the clock
             self._advance(self._place.state, self._draw(stage, (0, self.batch_size)))
             self._compiled = True
-        began = time.perf_counter()
+        began, processor_began = time.perf_counter(), time.thread_time()
         state = self._advance(self._place.state, self._draw(stage, shape))
         progress = Progress(
             stage + 1,
             self.progress.gradients + self._gradients(stage),
             self.progress.iterations + self.inner_iterations,
             self.progress.seconds + time.perf_counter() - began,
+            self.progress.processor_seconds + time.thread_time() - processor_began,
         )
         self._place = _Place(state, progress)
 
@@ -289,7 +290,8 @@ class Solver(ABC, Generic[_P, _S]):
             raise ValueError(f"this state belongs to another run ({shown}): make the solver with the same settings")
         type_of = self.problem.start()
         state = {k: _copy_like(v, type_of) if hasattr(v, "shape") else v for k, v in saved["state"].items()}
-        self._place = _Place(type(self._place.state)(**state), Progress(**saved["progress"]))
+        progress = Progress(**({"processor_seconds": math.nan} | saved["progress"]))
+        self._place = _Place(type(self._place.state)(**state), progress)
         self.problem.load(self.x)
 
 

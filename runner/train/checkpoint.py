@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ class Saver:
                 "gradients": meters.gradients,
                 "train_seconds": meters.train_seconds,
                 "eval_seconds": meters.eval_seconds,
+                "processor_seconds": meters.processor_seconds,
             },
             "rows": self.recorder.counts(),
             "ranks": ranks,
@@ -101,6 +103,7 @@ class Saver:
             meters.samples, meters.gradients = state["meters"]["samples"], state["meters"]["gradients"]
             meters.train_seconds = state["meters"]["train_seconds"]
             meters.eval_seconds = state["meters"]["eval_seconds"]
+            meters.processor_seconds = state["meters"].get("processor_seconds", math.nan)  # earlier versions kept none
             rows = state["rows"]
         except Exception as error:  # a truncated zip, a wrong type, a missing key: all mean one thing
             raise ConfigError(

@@ -26,10 +26,21 @@ def facts(clock: Clock, meters: Meters, context: Context) -> dict[str, Any]:
         "gradients": meters.gradients,
         "train_seconds": round(meters.train_seconds, 3),
         "eval_seconds": round(meters.eval_seconds, 3),
+        "contention": contention(meters, context),
         "versions": versions(),
         "hardware": hardware(context.device, context.world_size),
         "git": commit(),
     }
+
+
+def contention(meters: Meters, context: Context) -> float | None:
+    """How much longer training took than the processor worked for it: `batchlab.results.axes.CONTENDED` is too much.
+
+    None on a GPU, which works while the processor waits, and on several ranks, which wait for each other.
+    """
+    if context.device.type != "cpu" or context.world_size > 1 or meters.contention is None:
+        return None
+    return round(meters.contention, 3)
 
 
 @cache

@@ -40,7 +40,10 @@ class Meters:
     """Component gradients evaluated in training since the run began, over all ranks."""
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
+    processor_seconds: float = 0.0
+    """Processor time that the training thread got within `train_seconds`; NaN where a part of it was not measured."""
     _since: float = 0.0
+    _processor_since: float = 0.0
     _paused: float = 0.0
 
     @classmethod
@@ -56,16 +59,28 @@ class Meters:
 
     def resume(self) -> None:
         """Training time runs from here."""
-        self._since = self.now()
+        self._since, self._processor_since = self.now(), time.thread_time()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Training time stands still within the block; what the block takes counts as evaluation time."""
         self._paused = self.now()
         self.train_seconds += self._paused - self._since
+        self.processor_seconds += time.thread_time() - self._processor_since
         yield
         self.count_pause()
-        self._since = self._paused
+        self._since, self._processor_since = self._paused, time.thread_time()
+
+    @property
+    def contention(self) -> float | None:
+        """Wall clock over processor time of training; None where there is none of one of them.
+
+        1 on an idle machine. The processor time is that of the thread that trains. Where it has helpers
+        (`executor.threads`) it does its share and waits for theirs: long, where one of them gets no core.
+        """
+        if not (self.train_seconds > 0 and self.processor_seconds > 0):
+            return None
+        return self.train_seconds / self.processor_seconds
 
     def count_pause(self) -> None:
         """Add what the pause has taken so far to the evaluation time."""

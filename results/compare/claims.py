@@ -1,18 +1,19 @@
 """What a paper claims, what was measured, and one rule that turns the one into a verdict on the other.
 
-**The rule.** A claim says that runs A are better than runs B in a metric by more than a margin. For each seed
-the metric of A and B is averaged over the runs of the side (matched where the claim says so), on the logarithm
-where the metric spans orders of magnitude. The differences, one per seed, go through a two-sided paired t-test of
-`difference = margin`; p-values are corrected by Holm over the claims of one reading (equal epochs, equal steps,
-equal time). With p < 0.05 the claim `holds` or `does not hold` by the side on which the difference lies;
-otherwise it is `not decided at this n`. Against several rivals a claim holds only if it holds against each
-(the largest p), and falls by any (the least p, times how many).
+**The rule.** A claim says that runs A are better than runs B in a metric by more than a margin. Seed by seed the
+outcomes of A and B are compared (`outcomes` says what an outcome is: runs that never reach a target, diverge or fail
+are outcomes of their side, worse than any number). The differences go through a two-sided paired test of
+`difference = margin`: Student's while every outcome is a number, on the logarithm where the metric spans orders of
+magnitude, otherwise Wilcoxon's signed ranks; p-values are corrected by Holm over the claims of one reading (equal
+epochs, equal steps, equal time). With p < 0.05 the claim `holds` or `does not hold` by the side on which the
+difference lies; otherwise it is `not decided at this n`. Against several rivals a claim holds only if it holds against
+each (the largest p), and falls by any (the least p, times how many).
 
 Claims of a distance, `within` or `apart`, are measured in each stratum by itself, because opposite differences
 would cancel in a mean: two sides are within a margin if they are so in every stratum, and apart if they are in
 any (now it is holding that takes the least p, times how many).
 
-No verdict favours a side of which runs diverged: a mean over survivors flatters.
+Intervals are as wide as the correction asks: all those of one reading hold at the same time (Bonferroni).
 """
 
 from __future__ import annotations
@@ -23,12 +24,19 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-import numpy as np
-
-from batchlab.results.compare.frame import Frame
-from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget
-from batchlab.results.compare.replicates import Key, mixed_keys, replicate
-from batchlab.results.compare.stats import ALPHA, Test, holm, paired_test
+from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget, nothing
+from batchlab.results.compare.outcomes import (
+    LOST_STATES,
+    Outcome,
+    by_seed,
+    compare_outcomes,
+    merged,
+    of_run,
+    restricted_mean,
+)
+from batchlab.results.compare.replicates import Key, mixed_keys
+from batchlab.results.compare.stats import ALPHA, Test, holm
 from batchlab.results.store.runs import State
 from batchlab.results.words import count, listing
 
@@ -100,21 +108,36 @@ class Comparison:
 
     Attributes:
         rival: The other side.
-        ours: Mean over the seeds, geometric where the metric is logarithmic; NaN without seeds.
-        theirs: The same of the rival.
+        outcomes: By seed, of the seeds that both sides have.
+        of_rival: The same of the rival.
         test: On the scale of the rule: positive is better, logarithmic where the metric is. None: fewer than 2 seeds.
-        seeds: How many were compared.
-        dropped: Seeds left out because a run of either side gave no number.
+        dropped: Seeds left out because a run of either side is not over or gave no number.
         stratum: The values of `Claim.match`, where strata are compared one by one.
+        log: Whether logarithms were compared.
     """
 
     rival: Side
-    ours: float
-    theirs: float
+    outcomes: dict[Any, Outcome]
+    of_rival: dict[Any, Outcome]
     test: Test | None
-    seeds: int
     dropped: int
     stratum: Key = ()
+    log: bool = False
+
+    @property
+    def seeds(self) -> int:
+        """How many were compared."""
+        return len(self.outcomes)
+
+    @property
+    def ours(self) -> float:
+        """Mean over seeds, geometric where the metric is logarithmic; a target never reached counts as the budget."""
+        return restricted_mean(self.outcomes.values(), log=self.log)
+
+    @property
+    def theirs(self) -> float:
+        """The same of the rival."""
+        return restricted_mean(self.of_rival.values(), log=self.log)
 
 
 @dataclass(frozen=True)
@@ -130,6 +153,7 @@ class Judged:
         reason: Why nothing was decided, where that is so.
         budget: How much of the clock `Claim.at` the sides were compared at; NaN: whole runs.
         lost: Runs of either side that are not done, by state.
+        family: Claims that p was corrected for.
     """
 
     claim: Claim
@@ -140,6 +164,7 @@ class Judged:
     reason: str
     budget: float = math.nan
     lost: dict[str, int] = field(default_factory=dict)
+    family: int = 0
 
 
 def judge(frame: Frame, claims: Iterable[Claim]) -> list[Judged]:
@@ -161,7 +186,12 @@ def judge(frame: Frame, claims: Iterable[Claim]) -> list[Judged]:
         for i, p in zip(tested, holm([measured[i].p for i in tested]), strict=True):
             decided = p < ALPHA
             holds = Verdict.HOLDS if _points_to(measured[i]) else Verdict.DOES_NOT_HOLD
-            measured[i] = replace(measured[i], p_holm=p, verdict=holds if decided else Verdict.UNDECIDED)
+            wide = [
+                replace(c, test=c.test.at_level(1 - ALPHA / len(tested)) if c.test else None)
+                for c in measured[i].comparisons
+            ]
+            verdict = holds if decided else Verdict.UNDECIDED
+            measured[i] = replace(measured[i], comparisons=wide, p_holm=p, verdict=verdict, family=len(tested))
     return measured
 
 
@@ -188,7 +218,7 @@ def _measure(frame: Frame, claim: Claim) -> Judged:
         return _undecided(claim, f"no runs of {listing(empty)}", lost)
     metric, budget = claim.metric, math.nan
     missing = [name for name in (metric.name, *(CLOCKS[c] for c in [claim.at] if c)) if name not in frame.names]
-    if missing:
+    if missing and (claim.at or any(run.state not in LOST_STATES for run in everyone)):
         return _undecided(claim, f"{listing(missing)} not measured", lost)
     if claim.at:
         budget = common_budget(frames, claim.at)
@@ -197,78 +227,57 @@ def _measure(frame: Frame, claim: Claim) -> Judged:
     values = iter(measured)
     comparisons = []
     for rival in claim.rivals:
-        theirs = next(values) if rival.value is None else _constant(rival.value, ours, metric)
+        theirs = next(values) if rival.value is None else _constant(rival.value, ours)
         strata = [key for key in ours if key in theirs]
+        planned = {run.value("seed") for run in everyone}
         for part in [[key] for key in strata] if claim.distance and strata else [strata]:
-            comparisons.append(_compare(claim, rival, [(ours[key], theirs[key]) for key in part], part))
+            comparisons.append(_compare(claim, rival, [(ours[key], theirs[key]) for key in part], part, planned))
     if any(comparison.test is None for comparison in comparisons):
         seeds = min(comparison.seeds for comparison in comparisons)
         why = f"{count(seeds, 'seed')} with every run done and measured: needs at least 2"
         return replace(_undecided(claim, why, lost), comparisons=comparisons, budget=budget)
     p = deciding(claim, comparisons)[1]
-    judged = Judged(claim, comparisons, p, math.nan, Verdict.UNDECIDED, "", budget, lost)
-    favoured = frames if claim.distance else frames[:1] if _points_to(judged) else frames[1:]
-    if any(run.state is State.DIVERGED for part in favoured for run in part.runs):
-        return replace(judged, p=math.nan, reason="no verdict for a side of which runs diverged")
-    return judged
+    return Judged(claim, comparisons, p, math.nan, Verdict.UNDECIDED, "", budget, lost)
 
 
-def _by_stratum(frame: Frame, metric: Metric, match: Sequence[str]) -> dict[Key, dict[Any, float]]:
-    """The mean over the runs of each seed, by stratum and seed; NaN where a seed lacks one of the stratum's runs.
+Outcomes = dict[Any, Outcome]
+"""By seed."""
 
-    Repeats (see `replicates`) are averaged first, and count as one run.
-    """
-    numbers = metric.measure(frame).values
-    scale = np.log if metric.quantity.log else np.asarray
+
+def _by_stratum(frame: Frame, metric: Metric, match: Sequence[str]) -> dict[Key, Outcomes]:
+    """The outcomes of a side by stratum and seed; see `outcomes` for what is averaged and what is left out."""
+    known = metric.name in frame.names
+    measured, log = metric.measure(frame) if known else nothing(frame), metric.quantity.log
     mixed = mixed_keys([frame.runs])
-    found: dict[Key, dict[Any, dict[Key, list[float]]]] = {}
-    for run, value in zip(frame.runs, numbers, strict=True):
-        usable = run.state is State.DONE and np.isfinite(value) and (value > 0 or not metric.quantity.log)
-        stratum = found.setdefault(tuple(map(run.value, match)), {})
-        repeats = stratum.setdefault(run.value("seed"), {}).setdefault(replicate(run, mixed), [])
-        repeats.append(float(scale(value)) if usable else math.nan)
-    means: dict[Key, dict[Any, float]] = {}
-    for key, seeds in found.items():
-        whole = max(map(len, seeds.values()))
-        means[key] = {
-            seed: float(np.mean([np.mean(repeats) for repeats in own.values()])) if len(own) == whole else math.nan
-            for seed, own in seeds.items()
-        }
-    return means
-
-
-def _constant(value: float, like: dict[Key, dict[Any, float]], metric: Metric) -> dict[Key, dict[Any, float]]:
-    """One number at every seed, on the scale of the metric."""
-    scaled = math.log(value) if metric.quantity.log else value
-    return {key: dict.fromkeys(seeds, scaled) for key, seeds in like.items()}
+    strata: dict[Key, list[tuple[RunRow, Outcome | None]]] = {}
+    for i, run in enumerate(frame.runs):
+        strata.setdefault(tuple(map(run.value, match)), []).append((run, of_run(run, i, measured, log=log)))
+    return {key: by_seed(runs, mixed, log=log) for key, runs in strata.items()}
 
 
 def _compare(
-    claim: Claim, rival: Side, strata: list[tuple[dict[Any, float], dict[Any, float]]], keys: list[Key]
+    claim: Claim, rival: Side, strata: Sequence[tuple[Outcomes, Outcomes]], keys: list[Key], planned: set[Any]
 ) -> Comparison:
-    seeds = sorted({seed for pair in strata for side in pair for seed in side}, key=str)
-    first, second = [], []
-    for seed in seeds:
-        a = [ours.get(seed, math.nan) for ours, _ in strata]
-        b = [theirs.get(seed, math.nan) for _, theirs in strata]
-        if not np.isnan([*a, *b]).any():
-            first.append(float(np.mean(a)))
-            second.append(float(np.mean(b)))
-    sign = 1.0 if claim.metric.quantity.better == "up" else -1.0
+    """Ours against theirs, averaged over strata seed by seed; a seed that lacks a stratum is left out."""
+    log, up = claim.metric.quantity.log, claim.metric.quantity.better == "up"
+    shared = set(planned).intersection(*(side.keys() for pair in strata for side in pair)) if strata else set()
+    ours, theirs = (
+        {seed: merged([pair[i][seed] for pair in strata], log=log) for seed in sorted(shared, key=str)} for i in (0, 1)
+    )
     hypothesis = _edge(claim)
-    test = None
-    if len(first) >= 2:
-        a, b = [sign * value for value in first], [sign * value for value in second]
-        test = paired_test(a, b, hypothesis)
-        if claim.distance:  # both edges must be rejected to say within, the nearer one to say beyond
-            other = paired_test(a, b, -hypothesis)
-            inside = abs(test.difference) <= hypothesis
-            near = test if test.difference > 0 else other
-            test = max(test, other, key=lambda t: t.p) if inside else near
-    back = np.exp if claim.metric.quantity.log else np.asarray
-    means = [float(back(np.mean(side))) if side else math.nan for side in (first, second)]
+
+    def at(edge: float) -> Test | None:
+        return compare_outcomes(ours, theirs, up=up, log=log, hypothesis=edge)
+
+    test = at(hypothesis)
+    if test and claim.distance:  # both edges must be rejected to say within, the nearer one to say beyond
+        other = at(-hypothesis)
+        assert other
+        below = other.difference < -hypothesis  # where the budget cannot tell the estimate is NaN, and p is 1
+        inside = max(test, other, key=lambda t: t.p)
+        test = test if test.difference > hypothesis else other if below else inside
     stratum = keys[0] if claim.distance and keys else ()
-    return Comparison(rival, means[0], means[1], test, len(first), len(seeds) - len(first), stratum)
+    return Comparison(rival, ours, theirs, test, len(planned) - len(shared), stratum, log)
 
 
 def _edge(claim: Claim) -> float:
@@ -301,6 +310,11 @@ def deciding(claim: Claim, tested: Sequence[Comparison]) -> tuple[Comparison, fl
     decides = alone[0] if alone else ranked[-1]
     assert decides.test
     return decides, min(1.0, len(ranked) * decides.test.p) if alone else decides.test.p
+
+
+def _constant(value: float, like: dict[Key, Outcomes]) -> dict[Key, Outcomes]:
+    """One number at every seed."""
+    return {key: dict.fromkeys(seeds, Outcome(value)) for key, seeds in like.items()}
 
 
 def _undecided(claim: Claim, reason: str, lost: dict[str, int]) -> Judged:

@@ -52,10 +52,18 @@ class Measured:
     Attributes:
         values: Of shape (runs,), in the order of `Frame.runs`; NaN where a run gave no number.
         missed: Of the same shape: the run has rows, but never reached the target.
+        bounds: Of the same shape: what it had spent in vain when it ended, in the unit of the values; NaN elsewhere.
     """
 
     values: NDArray[np.float64]
     missed: NDArray[np.bool_]
+    bounds: NDArray[np.float64]
+
+
+def nothing(frame: Frame) -> Measured:
+    """What is measured of runs of which none came to anything."""
+    n = len(frame.runs)
+    return Measured(np.full(n, np.nan), np.zeros(n, dtype=bool), np.full(n, np.nan))
 
 
 _GRAMMAR = re.compile(
@@ -189,6 +197,7 @@ class Metric:
         spent = frame.column(CLOCKS[self.budget])[0] if self.budget else None
         out = np.full(len(frame.runs), np.nan)
         missed = np.zeros(len(frame.runs), dtype=bool)
+        bounds = np.full(len(frame.runs), np.nan)
         for i, run in enumerate(frame.runs):
             mask = valid[run.rows]
             if spent is not None and clock is not None:
@@ -199,13 +208,14 @@ class Metric:
             if clock is not None:
                 reached = own >= self.target if self.sign == ">=" else own <= self.target
                 missed[i] = not reached.any()
+                bounds[i] = clock[run.rows][mask][-1] if missed[i] else math.nan
                 if reached.any():  # the row that met it: no interpolation, evaluations are the resolution
                     out[i] = clock[run.rows][mask][int(reached.argmax())]
             elif spent is not None:
                 out[i] = bound._within(own, spent[run.rows][mask])
             else:
                 out[i] = _REDUCTIONS[self.reduce](own)
-        return Measured(out, missed)
+        return Measured(out, missed, bounds)
 
     def _within(self, own: NDArray[np.float64], spent: NDArray[np.float64]) -> float:
         """Reduced over the rows within the budget, and interpolated from the last of them to the budget itself.

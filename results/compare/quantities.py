@@ -60,7 +60,7 @@ QUANTITIES: tuple[tuple[str, Quantity], ...] = (
     (r"clipped_high", Quantity(None, "share at the upper clip", "%", 100)),
     (r".*gradient_norm.*", Quantity("down", log=True)),
     (r".*(auc|f1|r2).*", Quantity("up")),
-    (r".*seconds", Quantity("down", "", "s")),
+    (r".*seconds", Quantity("down", "", "s", log=True)),
     (r"samples|steps|epochs?|gradients", Quantity("down", log=True)),
     (r"batch_size|average_batch", Quantity(log=True)),
 )

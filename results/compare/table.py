@@ -1,8 +1,8 @@
 """Rows x columns of axes: mean, spread and the tests that say which differences are real.
 
-A cell holds the runs that agree on the axes of the table; seeds are its replicates, and repeats of a seed are averaged
-(see `replicates`). Only runs that are done enter a mean; those that diverged, failed or are not over are counted and
-shown beside it, and a cell that lost some is never called best, because a mean over survivors flatters.
+A cell holds the runs that agree on the axes of the table. n counts seeds: a seed's repeats, and whatever else varies
+inside the cell, are averaged first (see `outcomes`). Runs that never reached a target count as their budget; those that
+diverged or failed are counted and shown beside the mean, and in every test they are worse than any number.
 """
 
 from __future__ import annotations
@@ -10,16 +10,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.load import load, parse_where
-from batchlab.results.compare.metrics import Metric, columns_of
-from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note, replicate
-from batchlab.results.compare.stats import ALPHA, Summary, Test, compare, holm, summarize
+from batchlab.results.compare.metrics import Measured, Metric, columns_of
+from batchlab.results.compare.outcomes import (
+    LOST_STATES,
+    Fate,
+    Outcome,
+    by_seed,
+    compare_outcomes,
+    of_run,
+    restricted_mean,
+)
+from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note
+from batchlab.results.compare.stats import ALPHA, Summary, Test, holm, summarize
 from batchlab.results.store.runs import RunStore, State
 
 
@@ -55,27 +63,46 @@ class Cell:
         row: Their values on the axes of the rows.
         col: And on those of the columns.
         metric: The metric.
-        values: By what is paired (`replicate`): the seed, and whatever else varies inside cells. Means over repeats,
-            in the unit in which the metric is stored.
+        outcomes: By seed; a seed that lacks a run which another seed has is left out.
         losses: Runs that gave no number.
         best: Whether it is the best of its column, or not told apart from the best.
-        test: Against the baseline.
+        test: Against the baseline; positive is better, or more where neither is.
         p_holm: The test's p-value, corrected over all cells of the metric.
     """
 
     row: Key
     col: Key
     metric: Metric
-    values: dict[Key, float]
+    outcomes: dict[Any, Outcome]
     losses: Losses
     best: bool = False
     test: Test | None = None
     p_holm: float = math.nan
 
     @property
+    def values(self) -> dict[Any, float]:
+        """By seed, in the unit in which the metric is stored; a target never reached counts as the budget."""
+        return {seed: o.value for seed, o in self.outcomes.items() if o.fate is not Fate.LOST}
+
+    @property
+    def censored(self) -> bool:
+        """Whether some seed never reached the target, so that the mean is a lower bound."""
+        return any(outcome.fate is Fate.NEVER for outcome in self.outcomes.values())
+
+    @property
+    def log(self) -> bool:
+        """Whether it is compared on logarithms."""
+        return self.metric.quantity.log and all(value > 0 for value in self.values.values())
+
+    @property
     def summary(self) -> Summary:
-        """n, mean, std and interval of the runs that are done, repeats counted once."""
-        return summarize(list(self.values.values()))
+        """n, mean, std and interval over seeds; of a logarithmic metric the interval of the geometric mean."""
+        values = list(self.values.values())
+        plain = summarize(values)
+        if not self.log or plain.n < 2:
+            return plain
+        logs = summarize(np.log(values))
+        return replace(plain, low=math.exp(logs.low), high=math.exp(min(logs.high, 700.0)))
 
 
 @dataclass(frozen=True)
@@ -179,7 +206,7 @@ def build_table(
     for metric in metrics if placed else ():
         measured = metric.measure(inner)
         for (row, col), group in groups.items():
-            cells[row, col, metric] = _cell(row, col, metric, placed, group, measured.values, measured.missed, mixed)
+            cells[row, col, metric] = _cell(row, col, metric, placed, group, measured, mixed)
     named = _baseline(baseline, frame, row_axes + col_axes)
     made = Table(
         title or _title(metrics, row_axes, col_axes),
@@ -206,50 +233,64 @@ def _cell(
     metric: Metric,
     runs: Sequence[RunRow],
     group: Sequence[int],
-    values: Any,
-    missed: Any,
+    measured: Measured,
     mixed: Sequence[str],
 ) -> Cell:
-    kept: dict[Key, list[float]] = {}
     lost = dict.fromkeys(Losses.__dataclass_fields__, 0)
+    found: list[tuple[RunRow, Outcome | None]] = []
     for i in group:
         run = runs[i]
+        found.append((run, of_run(run, i, measured, log=False)))
         if run.state is State.DIVERGED:
             lost["diverged"] += 1
-        elif run.state in (State.FAILED, State.DAMAGED):
+        elif run.state in LOST_STATES:
             lost["failed"] += 1
         elif run.state is not State.DONE:
             lost["unfinished"] += 1
-        elif missed[i]:
+        elif measured.missed[i]:
             lost["missed"] += 1
-        elif np.isnan(values[i]):
+        elif not math.isfinite(measured.values[i]):
             lost["unmeasured"] += 1
-        else:
-            kept.setdefault(replicate(run, mixed), []).append(float(values[i]))
-    return Cell(row, col, metric, {key: fmean(own) for key, own in kept.items()}, Losses(**lost))
+    return Cell(row, col, metric, by_seed(found, mixed, log=False), Losses(**lost))
 
 
 def _mark_best(table: Table, metric: Metric) -> None:
-    """Within a column: the best mean, and every cell that a t-test at 5 % does not tell apart from it.
+    """Within a column: the best, and every cell down to the last that a test at 5 % does not tell apart from it.
 
-    One number alone in bold would say more than a few seeds know. The tests are not corrected for their number:
-    with 3 seeds and a dozen rows nothing would be told apart. Bold guides the eye; `p_holm` is for claims.
+    Bold says tested: a cell of one seed is never bold, nor is the best where no other cell was tested against it, nor
+    what lies below a cell that could not be tested. In order a cell that lost runs comes last. The tests are not
+    corrected for their number: with 3 seeds and a dozen rows nothing would be told apart. Bold guides the eye;
+    `p_holm` is for claims.
     """
     better = metric.quantity.better
     if better is None:
         return
     for col in table.cols:
         cells = [table.cells[row, col, metric] for row in table.rows if (row, col, metric) in table.cells]
-        whole = [cell for cell in cells if cell.values and not cell.losses.total]
-        if len(whole) < 2:
+        ordered = sorted((cell for cell in cells if cell.outcomes), key=_order, reverse=True)
+        if not ordered:
             continue
-        sign = 1 if better == "up" else -1
-        best = max(whole, key=lambda cell: sign * cell.summary.mean)
-        others = [cell for cell in whole if cell is not best]
-        tests = [_test(best, cell) for cell in others]
-        equal = [test is not None and test.p >= ALPHA for test in tests]
-        for cell in [best, *(cell for cell, same in zip(others, equal, strict=True) if same)]:
+        best, *others = ordered
+        if len(best.outcomes) < 2 or any(o.fate is Fate.LOST for o in best.outcomes.values()):
+            continue
+        tests: list[Test] = []
+        for cell in others:
+            test = _test(best, cell)
+            if test is None or any(o.fate is Fate.LOST for o in cell.outcomes.values()):
+                break
+            tests.append(test)
+        same = [i for i, test in enumerate(tests, 1) if test.p >= ALPHA]
+        told = bool(tests) or any(_test(best, cell) for cell in others)
+        for cell in ordered[: 1 + max(same, default=0)] if told else ():
             table.cells[cell.row, col, metric] = replace(cell, best=True)
+
+
+def _order(cell: Cell) -> tuple[bool, float]:
+    """More is better; a cell that lost runs comes after all others."""
+    whole = all(outcome.fate is not Fate.LOST for outcome in cell.outcomes.values())
+    mean = restricted_mean(cell.outcomes.values(), log=cell.log)
+    sign = 1.0 if cell.metric.quantity.better == "up" else -1.0
+    return whole, -math.inf if math.isnan(mean) else sign * mean
 
 
 def _test_baseline(table: Table, metric: Metric) -> None:
@@ -265,17 +306,15 @@ def _test_baseline(table: Table, metric: Metric) -> None:
         test = _test(cell, base) if base and target != (row, col) else None
         if test:
             tests[row, col, name] = test
+    level = 1 - ALPHA / max(1, len(tests))  # all intervals at the same time
     for (key, test), p in zip(tests.items(), holm([t.p for t in tests.values()]), strict=True):
-        table.cells[key] = replace(table.cells[key], test=test, p_holm=p)
+        table.cells[key] = replace(table.cells[key], test=test.at_level(level), p_holm=p)
 
 
 def _test(a: Cell, b: Cell) -> Test | None:
-    """On logarithms where the metric spans orders of magnitude: seeds then scatter alike at every level."""
-    values = [*a.values.values(), *b.values.values()]
-    if not a.metric.quantity.log or min(values, default=0.0) <= 0 or not np.isfinite(values).all():
-        return compare(a.values, b.values)
-    first, second = ({k: math.log(v) for k, v in cell.values.items()} for cell in (a, b))
-    return compare(first, second)
+    """By how much a is better than b, on logarithms where both are."""
+    up = a.metric.quantity.better != "down"
+    return compare_outcomes(a.outcomes, b.outcomes, up=up, log=a.log and b.log)
 
 
 def _swap(axes: Sequence[str], key: Key, baseline: dict[str, Any]) -> Key:

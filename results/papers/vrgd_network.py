@@ -158,8 +158,8 @@ def _gains(best: Frame, rival: str, metric: Metric) -> Iterator[tuple[RunRow, di
     """VR's lead over the rival for each pair, batch size and seed, each at its best rate.
 
     Yields:
-        A run (of the two the one that is not done, where there is such), its labels, and the lead; NaN where either is
-        not done.
+        VR's run, its labels, and the lead; NaN where either is not done. Where only the rival is not, VR's lead has no
+        number and is not lost either: the seed is left out.
     """
     if metric.name not in best.names:
         return
@@ -175,7 +175,7 @@ def _gains(best: Frame, rival: str, metric: Metric) -> Iterator[tuple[RunRow, di
             continue
         done = run.state is State.DONE is other.state
         gain = float(values[run.run_id] - values[other.run_id]) if done else math.nan
-        yield other if run.state is State.DONE else run, {"pair": run.value("pair"), "batch": run.value("batch")}, gain
+        yield run, {"pair": run.value("pair"), "batch": run.value("batch")}, gain
 
 
 def tables(network: Frame) -> list[Table | Sheet]:

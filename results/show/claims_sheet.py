@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchlab.results.compare.claims import Claim, Comparison, Judged, Verdict, deciding
+from batchlab.results.compare.outcomes import Fate, Outcome, restricted_mean, tally
 from batchlab.results.compare.stats import ALPHA
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, p_value
 from batchlab.results.words import count, listing
@@ -37,19 +38,26 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
                 Text(READINGS.get(claim.at, f"equal {claim.at}"), detail=_budget(item)),
                 Text("\n".join(_values(claim, c) for c in shown) or item.reason),
                 Text("\n".join(effect(claim, c) for c in shown)),
-                Text("" if math.isnan(item.p_holm) else p_value(item.p_holm).removeprefix("p ")),
+                _p(item),
                 Text(str(min(seeds)) if seeds else "" if claim.at == "method" else "0"),
                 Text(item.verdict, item.verdict is not Verdict.UNDECIDED, _lost(item), TONES[item.verdict]),
             ]
         )
         records += [_record(item, c) for c in item.comparisons] or [_record(item, None)]
     notes = [
-        "rule: one difference per seed, paired t-test, two-sided, Holm over the claims of one reading; "
-        f"a verdict needs p < {ALPHA}, against every rival it names"
+        "rule: one difference per seed, two-sided paired t-test (signed ranks where a seed has no number), Holm over "
+        f"the claims of one reading (p: of how many), intervals as wide; needs p < {ALPHA} against every rival"
     ]
     margins = sorted({item.claim.margin for item in judged})
     notes.append(f"margin: {', '.join(f'{margin:g}' for margin in margins)}" if margins != [0.0] else "margin: none")
     return Sheet(title, columns, rows, notes, records, "no claims")
+
+
+def _p(item: Judged) -> Text:
+    """The corrected p, and for how many claims it is."""
+    if math.isnan(item.p_holm):
+        return Text("")
+    return Text(p_value(item.p_holm).removeprefix("p "), detail=f"of {item.family}" if item.family > 1 else "")
 
 
 def _shown(item: Judged) -> list[Comparison]:
@@ -63,6 +71,8 @@ def effect(claim: Claim, comparison: Comparison) -> str:
     test = comparison.test
     if test is None:
         return ""
+    if test.ranks:  # means say little where some have no number: who was better how often does
+        return standing(claim, comparison)
     sign = 1.0 if claim.metric.quantity.better == "up" else -1.0
     ends = sorted((sign * test.low, sign * test.high))
     if claim.metric.quantity.log:
@@ -75,11 +85,28 @@ def effect(claim: Claim, comparison: Comparison) -> str:
 
 
 def _values(claim: Claim, comparison: Comparison) -> str:
-    scale = claim.metric.quantity.scale
-    ours, theirs = scale * comparison.ours, scale * comparison.theirs
-    shown = [number(value, decimals(math.nan, value)) for value in (ours, theirs)]
+    shown = [side_text(claim, side) for side in (comparison.outcomes, comparison.of_rival)]
     where = f" ({', '.join(map(str, comparison.stratum))})" if comparison.stratum else ""
     return f"{claim.better.label} {shown[0]}, {comparison.rival.label} {shown[1]}{where}"
+
+
+def side_text(claim: Claim, side: Mapping[Any, Outcome]) -> str:
+    """The mean of a side, `≥` where some seed never got there, and how many seeds lost runs."""
+    quantity = claim.metric.quantity
+    lost = sum(outcome.fate is Fate.LOST for outcome in side.values())
+    if side and lost == len(side):
+        return f"lost in all of {count(lost, 'seed')}"
+    mean = quantity.scale * restricted_mean(side.values(), log=quantity.log)
+    bound = "≥ " if any(outcome.fate is Fate.NEVER for outcome in side.values()) else ""
+    return f"{bound}{number(mean, decimals(math.nan, mean))}{f' († lost in {lost} of {len(side)})' if lost else ''}"
+
+
+def standing(claim: Claim, comparison: Comparison) -> str:
+    """In how many seeds the side was better than its rival, where some outcomes have no number."""
+    up = claim.metric.quantity.better == "up"
+    better, worse, neither = tally(comparison.outcomes, comparison.of_rival, up=up, log=comparison.log)
+    text = f"better in {better} of {count(comparison.seeds, 'seed')}, worse in {worse}"
+    return f"{text}, neither in {neither}" if neither else text
 
 
 def _budget(item: Judged) -> str:
@@ -120,6 +147,7 @@ def _record(item: Judged, comparison: Comparison | None) -> dict[str, Any]:
         "ci_high": test.high if test else math.nan,
         "margin": claim.margin,
         "p_holm": item.p_holm,
+        "family": item.family,
         "verdict": item.verdict.value,
         "reason": item.reason,
     }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
 from batchlab.results.compare.frame import NO_RUNS
 from batchlab.results.compare.metrics import Metric
-from batchlab.results.compare.replicates import Key, mixed_note
+from batchlab.results.compare.replicates import NAMED, Key
 from batchlab.results.compare.table import Cell, Losses, Table
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, p_value, uncertain
 from batchlab.results.words import count, listing
@@ -78,20 +79,21 @@ def _text(cell: Cell | None, places: int | None, usual: int) -> Text:
     if cell is None:
         return Text("")
     summary, scale = cell.summary, cell.metric.quantity.scale
-    lost = losses(cell.losses)
     if not cell.values:
+        lost = losses(cell.losses)
         return Text("–", detail=lost, tone="bad" if cell.losses.diverged or cell.losses.failed else "dim")
     mean, std = summary.mean * scale, summary.std * scale
     low, high = summary.low * scale, summary.high * scale
     here = decimals(std, mean) if places is None else places
-    parts = [] if math.isnan(low) else [f"[{number(low, here)}, {number(high, here)}]"]
+    parts = [] if math.isnan(low) or cell.censored else [f"[{number(low, here)}, {number(high, here)}]"]
     if summary.n != usual:
         parts.append(f"n {summary.n}")
     if cell.test:
         parts.append(p_value(cell.p_holm))
-    if lost:
+    if lost := losses(cell.losses):
         parts.append(lost)
-    return Text(uncertain(mean, std, here), cell.best, "  ".join(parts))
+    shown = f"≥ {number(mean, here)}" if cell.censored else uncertain(mean, std, here)
+    return Text(shown, cell.best, "  ".join(parts))
 
 
 def losses(lost: Losses) -> str:
@@ -106,27 +108,42 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
     unless = " unless the cell says otherwise" if len(sizes) > 1 else ""
     notes = []
     if sizes:
-        notes = [f"mean ± standard deviation over n = {max(sizes)} runs{unless}; brackets: 95 % t interval"]
+        notes = [f"mean ± standard deviation over n = {count(max(sizes), 'seed')}{unless}; brackets: 95 % t interval"]
     if sizes == {1}:
-        notes = ["one run per cell: no spread, no interval, no test; add seeds before believing a difference"]
+        notes = ["one seed per cell: no spread, no interval, no test; add seeds before believing a difference"]
     if any(cell.best for cell in table.cells.values()):
         notes.append(
-            "bold: the best of its column, and all that a paired t-test at 5 % (each by itself) does not tell apart "
-            "from it; cells that lost runs are never bold"
+            "bold: the best of its column, down to the last that a paired test at 5 % (each by itself) does not tell "
+            "apart from it; cells of one seed or of lost runs are never bold"
         )
     if table.baseline:
         name = listing([f"{axis}={_value(value)}" for axis, value in table.baseline.items()])
         notes.append(f"p: against {name} in the same place, paired by seed, Holm over all cells of a metric")
         if any(cell.test and not cell.test.paired for cell in table.cells.values()):
             notes.append("some p are Welch's: those cells share no seeds with the baseline")
-    if any(cell.metric.quantity.log for cell in table.cells.values() if cell.best or cell.test):
-        notes.append("losses, norms and counts are compared on their logarithms")
+    if any(cell.log and len(cell.values) > 1 for cell in table.cells.values()):
+        notes.append("losses, norms, times and counts: intervals and tests are of their logarithms")
+    if any(cell.censored for cell in table.cells.values()):
+        notes.append("≥: some seed never reached the target and counts as its whole budget, in tests as worse than any")
     if any(cell.losses.total for cell in table.cells.values()):
-        notes.append("†: runs that gave no number; means are over the others, so they flatter")
-    notes += mixed_note("cells", table.mixed, "--rows or --cols")
+        notes.append("†: runs that gave no number; means are over the others, so they flatter; in tests they are worst")
+    if table.mixed:
+        notes.append(averaged(table.mixed))
     if table.unplaced:
         notes.append(f"{count(table.unplaced, 'run')} without a value on every axis left out")
     return notes + table.notes
+
+
+def averaged(mixed: Sequence[str]) -> str:
+    """What was averaged inside each seed, and the way out."""
+    keys = listing([*mixed[:NAMED], *([f"{len(mixed) - NAMED} more"] if len(mixed) > NAMED else [])])
+    rates = [key for key in mixed if key.endswith(".lr")]
+    tuned = f"; if {rates[0]} was tuned over, --tuned {rates[0]}" if rates else ""
+    them = "it" if len(mixed) == 1 else "them"
+    return (
+        f"n counts seeds: within each seed, runs that differ in {keys} were averaged; add {them} to --rows or --cols, "
+        f"or use --where{tuned}"
+    )
 
 
 def _record(table: Table, cell: Cell) -> dict[str, Any]:
@@ -142,7 +159,7 @@ def _record(table: Table, cell: Cell) -> dict[str, Any]:
         "ci_high": summary.high,
         "best": cell.best,
         "log_scale": cell.metric.quantity.log,
-        "difference": cell.test.difference if cell.test else math.nan,
+        "advantage": cell.test.difference if cell.test else math.nan,
         "p_holm": cell.p_holm,
         "diverged": lost.diverged,
         "failed": lost.failed,

@@ -54,7 +54,7 @@ def test_numbers_are_runs(lab, curve):
     frame = numbers([(first, {"pair": "x"}, {"gain": 1.5}), (second, {"pair": "x"}, {})])
     assert [run.value("pair") for run in frame.runs] == ["x", "x"]
     cell = build_table(frame, rows=["pair"], metrics=[Metric("gain")]).cells[("x",), (), Metric("gain")]
-    assert cell.values == {(7,): 1.5}
+    assert cell.values == {7: 1.5}
     assert cell.losses.diverged == 1
 
 

@@ -143,10 +143,10 @@ def test_one_judged_seed_decides_nothing(lab):
     assert "needs at least 2" in made.claims[-1].reason
 
 
-def test_judged_runs_that_diverged_are_left_out_and_counted(lab):
+def test_judged_runs_that_diverged_are_outcomes_and_counted(lab):
     made = conclude(train(lab, lost={"net-taylor-0.9-4"}, shares=(0.9, 1.1)))
     item = next(item for item in made.claims if item.claim.text.endswith(TAYLOR_WINS))
-    assert (item.comparisons[0].seeds, item.comparisons[0].dropped, item.lost) == (4, 1, {"diverged": 1})
+    assert (item.comparisons[0].seeds, item.comparisons[0].dropped, item.lost) == (5, 0, {"diverged": 1})
     table, grid, *_ = made.sheets()
     assert "† 1 diverged" in next(row for row in table.rows if row[0].text == TAYLOR)[1].detail
     row = next(row for row in grid.rows if row[0].text == TAYLOR)

@@ -38,8 +38,8 @@ def test_a_table_goes_by_it(own):
     assert shown == {"adam": ("91.0 ± 1.0", True), "shb": ("51.0 ± 1.0", False)}
     assert sheet.columns[1].header == ("macro-F1 [%]",)
     assert not any("logarithms" in note for note in sheet.notes)
-    difference = {record["optimizer"]: record["difference"] for record in sheet.records}["adam"]
-    assert difference == pytest.approx(0.4)
+    advantage = {record["optimizer"]: record["advantage"] for record in sheet.records}["adam"]
+    assert advantage == pytest.approx(0.4)
 
 
 def test_a_plot_goes_by_it(own):

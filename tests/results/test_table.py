@@ -45,7 +45,7 @@ def test_baseline_tests_are_paired_by_seed_and_corrected_by_holm(lab, curve):
     p = holm([reference.ttest_rel(a, base).pvalue, reference.ttest_rel(b, base).pvalue])
     assert found["adam"]["p_holm"] == pytest.approx(p[0])
     assert found["sgd"]["p_holm"] == pytest.approx(p[1])
-    assert found["adam"]["difference"] == pytest.approx(0.0115)
+    assert found["adam"]["advantage"] == pytest.approx(0.0115)
     assert math.isnan(found["shb"]["p_holm"])
     assert found["adam"]["p_holm"] < 0.01  # unpaired it would drown in the spread between seeds
     assert reference.ttest_ind(a, base).pvalue > 0.5
@@ -98,10 +98,13 @@ def test_lost_runs_are_counted_shown_and_never_best(lab, curve):
 
 
 def test_a_target_never_reached_is_counted(lab, curve):
+    """It counts as its budget; at two seeds, one of them equal, nothing tells the two apart."""
     grid(lab, curve, {"shb": [0.95, 0.97], "adam": [0.95, 0.5]})
-    found = records(load_table(lab.store, metrics=["samples_to:test_accuracy>=0.9"]))
-    assert (found["adam"]["n"], found["adam"]["missed"], found["adam"]["best"]) == (1, 1, False)
+    made = load_table(lab.store, metrics=["samples_to:test_accuracy>=0.9"])
+    found = records(made)
+    assert (found["adam"]["n"], found["adam"]["missed"], found["adam"]["mean"]) == (2, 1, 64)
     assert (found["shb"]["n"], found["shb"]["mean"]) == (2, 64)
+    assert {row[0].text: row[1].text for row in table_sheet(made).rows}["adam"].startswith("≥ 64")
 
 
 def test_nothing_is_said_of_means_where_there_are_none(lab, curve):
@@ -144,18 +147,22 @@ def test_a_sweeps_order_is_kept(lab, curve):
     assert load_table(lab.store).rows == [("alpha",), ("zeta",)]
 
 
-def test_cells_that_mix_methods_say_so_and_pair_what_matches(lab, curve):
+def test_cells_that_mix_methods_say_so_and_count_seeds(lab, curve):
     for optimizer, shift in (("shb", 0.0), ("adam", 0.01)):
         for lr in (0.1, 0.2):
-            for seed in range(2):
-                rows = curve([0.5 + lr + 0.1 * seed + shift + 0.001 * (seed + lr)])
+            for seed in range(3):
+                rows = curve([0.2 + lr + 0.1 * seed + shift * (1 + seed + lr)])
                 lab.run(f"{optimizer}{lr}{seed}", rows, optimizer=optimizer, seed=seed, lr=lr)
     made = load_table(lab.store, baseline="optimizer=shb")
     assert made.mixed == ["optimizer.lr"]
-    assert any("differ in optimizer.lr" in note for note in table_sheet(made).notes)
+    (note,) = [note for note in table_sheet(made).notes if "differ in optimizer.lr" in note]
+    assert "n counts seeds" in note
+    assert "were averaged" in note
+    assert note.endswith("--tuned optimizer.lr")
     cell = next(cell for cell in made.cells.values() if cell.row == ("adam",))
-    assert cell.test.n == 4  # by seed and lr
-    assert cell.test.paired
+    assert (cell.summary.n, cell.test.n, cell.test.paired) == (3, 3, True)
+    assert cell.summary.mean == pytest.approx(0.2 + 0.15 + 0.1 + 0.01 * 2.15)
+    assert cell.test.p == pytest.approx(reference.ttest_1samp([0.0115, 0.0215, 0.0315], 0).pvalue)
     clean = load_table(lab.store, rows=["optimizer", "optimizer.lr"])
     assert clean.mixed == []
 
@@ -233,7 +240,7 @@ def test_an_empty_store_says_what_to_do(lab):
 def test_one_seed_says_that_it_is_one(lab, curve):
     grid(lab, curve, {"shb": [0.9], "adam": [0.8]})
     sheet = table_sheet(load_table(lab.store))
-    assert "one run per cell" in sheet.notes[0]
+    assert "one seed per cell" in sheet.notes[0]
     assert [row[1].text for row in sheet.rows] == ["80.00", "90.00"]
 
 

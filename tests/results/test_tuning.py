@@ -47,7 +47,7 @@ def test_the_least_median_over_the_tuning_seeds_whatever_the_others_say(lab):
     assert made.chosen["epochs"] == {"sgd": 0.2}
     assert {run.value("seed") for run in made.judged("epochs").runs} == {2, 3, 4}
     (cell,) = [cell for cell in made.table("t").cells.values() if cell.metric == LOSS]
-    assert cell.values == {(2,): 0.99, (3,): 0.99, (4,): 0.99}
+    assert cell.values == {2: 0.99, 3: 0.99, 4: 0.99}
     assert made.final["sgd"] == {0.1: pytest.approx(0.01), 0.2: pytest.approx(0.99)}
     assert made.start == 1.0
 
@@ -100,7 +100,7 @@ def test_a_judged_run_that_was_lost_is_shown_as_lost(lab):
     made = study(lab)
     assert made.final["sgd"] == {0.1: math.inf}
     (cell,) = [cell for cell in made.table("t").cells.values() if cell.metric == LOSS]
-    assert (cell.losses.diverged, list(cell.values)) == (1, [(2,)])
+    assert (cell.losses.diverged, list(cell.values)) == (1, [2])
 
 
 def test_nothing_has_run(lab):

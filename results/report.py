@@ -16,7 +16,9 @@ from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CLOCKS, Metric
 from batchlab.results.compare.table import build_table
-from batchlab.results.papers.reproduction import SCALES, Reproduction, known_papers, reproduce
+from batchlab.results.papers.catalogue import known_papers, reproduce
+from batchlab.results.papers.reproduction import Reproduction
+from batchlab.results.papers.scale import Scale
 from batchlab.results.show.css import CSS
 from batchlab.results.show.drawing import OTHER_FILE, Drawing
 from batchlab.results.show.layers_plot import Layers
@@ -58,7 +60,7 @@ def write_report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
     """
     everything = read_status(store, sweep)
     named = [sweep] if sweep else store.sweeps()
-    papers = {f"{paper}-{scale}": paper for paper in known_papers() for scale in SCALES}
+    papers = {f"{paper}-{scale}": paper for paper in known_papers() for scale in Scale}
     sections = []
     shown: set[str] = set()
     for name in filter(papers.__contains__, named):

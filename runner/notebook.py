@@ -48,15 +48,20 @@ class Shown:
         return pd.DataFrame(self.sheet.records)
 
 
+def listed(words: str | Iterable[str]) -> list[str]:
+    """A list of words, also where one was given alone; overrides in one text are told apart by spaces."""
+    return words.split() if isinstance(words, str) else list(words)
+
+
 def sweep(
-    overrides: Sequence[str], runs: str | Path = "runs", *, name: str | None = None, retry: bool = False
+    overrides: str | Sequence[str], runs: str | Path = "runs", *, name: str | None = None, retry: bool = False
 ) -> pd.DataFrame:
     """Train every combination that the overrides ask for; what is done is skipped, what was cut off is resumed.
 
     Blocks until all has ended; an interrupt stops the runs at their checkpoints.
 
     Args:
-        overrides: in Hydra's grammar: ["optimizer=shb,nshb", "seed=range(0,3)"].
+        overrides: in Hydra's grammar: ["optimizer=shb,nshb", "seed=range(0,3)"], or one text with spaces between.
         runs: the folder that holds all runs.
         name: what to call the sweep; by default the same overrides have the same name.
         retry: start failed runs again.
@@ -76,7 +81,7 @@ def sweep(
     from batchlab.runner.options import SweepOptions
     from batchlab.runner.plan.config import compose
 
-    plans = compose(overrides)
+    plans = compose(listed(overrides))
     name = name or commands.name_of(plans)
     code = commands.execute(plans, Path(runs), SweepOptions(retry=retry), name)
     if code == 130:
@@ -90,7 +95,11 @@ def sweep(
 
 
 def load_rows(
-    runs: str | Path = "runs", *, sweep: str | None = None, where: Iterable[str] = (), keys: Iterable[str] = ()
+    runs: str | Path = "runs",
+    *,
+    sweep: str | None = None,
+    where: str | Iterable[str] = (),
+    keys: str | Iterable[str] = (),
 ) -> pd.DataFrame:
     """Runs as one DataFrame: a row per evaluation, with the run's state, axes and labels as columns.
 
@@ -109,20 +118,21 @@ def load_rows(
     from batchlab.results.compare.load import load
     from batchlab.results.store.runs import RunStore
 
-    frame = load(RunStore(Path(runs)), sweep, where=where)
+    frame = load(RunStore(Path(runs)), sweep, where=listed(where))
     for problem in frame.problems:
         warnings.warn(problem, stacklevel=2)
-    return frame.to_pandas(*keys)
+    return frame.to_pandas(*listed(keys))
 
 
 def table(
     runs: str | Path = "runs",
     *,
-    rows: Sequence[str] = ("optimizer",),
-    cols: Sequence[str] = (),
-    metrics: Sequence[str] = ("test_accuracy",),
-    where: Iterable[str] = (),
+    rows: str | Iterable[str] = ("optimizer",),
+    cols: str | Iterable[str] = (),
+    metrics: str | Iterable[str] = ("test_accuracy",),
+    where: str | Iterable[str] = (),
     baseline: str | None = None,
+    tuned: str | None = None,
     sweep: str | None = None,
 ) -> Shown:
     """Compare: mean and standard deviation over seeds, n, 95 % interval; diverged and failed runs are counted.
@@ -134,6 +144,8 @@ def table(
         metrics: `test_accuracy`, `min:test_loss`, `steps_to:test_accuracy>=0.9`, ...
         where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE`.
         baseline: `AXIS=VALUE`, several with commas between, which every other cell is tested against.
+        tuned: a key (`optimizer.lr`) whose value is chosen for each cell, by the first metric, on the first half of the
+            seeds; the others are judged.
         sweep: only the runs of this sweep.
 
     Returns:
@@ -147,7 +159,14 @@ def table(
     from batchlab.results.store.runs import RunStore
 
     made = load_table(
-        RunStore(Path(runs)), rows=rows, cols=cols, metrics=metrics, where=where, baseline=baseline, sweep=sweep
+        RunStore(Path(runs)),
+        rows=listed(rows),
+        cols=listed(cols),
+        metrics=listed(metrics),
+        where=listed(where),
+        baseline=baseline,
+        tuned=tuned,
+        sweep=sweep,
     )
     return Shown(table_sheet(made))
 

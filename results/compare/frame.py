@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from batchlab.results.axes import COLUMNS
 from batchlab.results.compare.quantities import Quantity, declared
+from batchlab.results.legacy import switch
 from batchlab.results.store.runs import State
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ class RunRow:
             return self.labels[key]
         if key == "run_id":
             return self.run_id
+        if key == "measure" or switch(key):  # several choices, where other axes have one; or as 0.1 asked for one
+            chosen = self.config.get("measure")
+            if not isinstance(chosen, dict):
+                return self.overrides.get(key, MISSING)
+            return " ".join(sorted(chosen)) if key == "measure" else switch(key) in chosen
         value: Any = self.config
         for part in key.split("."):
             if not isinstance(value, dict) or part not in value:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from batchlab.results.axes import COLUMNS
 from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.legacy import upgraded
 from batchlab.results.store.record import CONFIG_KEY, read_stream, to_arrow
 from batchlab.results.store.runs import Run, RunStore, State
 
@@ -135,7 +136,7 @@ class _Reader:
 
     def _sealed(self, row: RunRow) -> _Read:
         with pq.ParquetFile(self.run.sealed(self.stream), memory_map=True) as file:
-            row = replace(row, config=json.loads(file.schema_arrow.metadata[CONFIG_KEY]))
+            row = replace(row, config=upgraded(json.loads(file.schema_arrow.metadata[CONFIG_KEY])))
             if not row.matches(self.conditions):
                 return _Read(row, kept=False, table=pa.table({}))
             names = [name for name in file.schema_arrow.names if name not in COLUMNS]
@@ -173,7 +174,7 @@ def _configuration(run: Run, *, strict: bool = True) -> dict[str, Any]:
             return {}
         why = f"{run.config} is damaged: delete {run.folder} to train the run again"
         raise ValueError(why) from error
-    return config if isinstance(config, dict) else {}
+    return upgraded(config) if isinstance(config, dict) else {}
 
 
 def _split(override: str) -> tuple[str, str]:

@@ -54,6 +54,24 @@ def replace_json(path: Path, value: Any, *, durable: bool = True) -> None:
         os.replace(temporary, path)
 
 
+def remove_strays(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed while they replaced a file of this folder."""
+    for path in folder.glob(".*.*"):
+        writer = path.name.rpartition(".")[2]
+        if writer.isdigit() and not _alive(int(writer)):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's, but there
+        return True
+    return True
+
+
 @contextlib.contextmanager
 def writing(path: Path, way_out: str) -> Iterator[None]:
     """Say in a user's words that something in this block could not be written.

@@ -26,7 +26,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from batchlab.results.store.atomic import replace_json, replace_text, writing
+from batchlab.results.store.atomic import remove_strays, replace_json, replace_text, writing
 
 
 class State(StrEnum):
@@ -233,6 +233,7 @@ class Run:
         try:
             if not _acquire(descriptor):
                 raise RunBusyError(f"run {self.run_id} is being trained by {_holder(descriptor)}")
+            remove_strays(self.folder)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
             yield self

@@ -26,9 +26,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from batchlab.results.axes import CHOICES
+from batchlab.results.legacy import SWITCHES
 from batchlab.runner.plan import measure, split
 from batchlab.runner.plan.identity import run_id
-from batchlab.runner.plan.legacy import SWITCHES
 from batchlab.runner.plan.overrides import FIXED, Setting, apply, combinations, dotted, parse, suggest
 from batchlab.runner.plan.schema import ConfigError
 

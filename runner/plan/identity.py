@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from batchlab.results.axes import NEUTRAL
-from batchlab.runner.plan.legacy import identified
+from batchlab.results.legacy import identified
 
 
 def canonical(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from batchlab.runner.plan.legacy import switch
+from batchlab.results.legacy import switch
 from batchlab.runner.plan.overrides import Setting
 from batchlab.runner.plan.schema import ConfigError
 

@@ -46,7 +46,7 @@ import yaml
 
 from batchlab.datasets import available
 from batchlab.results.papers.literature import published
-from batchlab.results.papers.reproduction import SCALES
+from batchlab.results.papers.scale import Scale
 from batchlab.runner.plan.build import build, locate
 from batchlab.runner.plan.config import PACKAGED, Bases, Planned, compose
 from batchlab.runner.plan.overrides import suggest
@@ -100,7 +100,7 @@ def absent(paper: str, scale: str) -> str:
     """Why a paper does not have a scale; empty where it has."""
     content = _content(paper)
     if scale not in content:
-        return f"{paper} has {', '.join(s for s in SCALES if s in content)}"
+        return f"{paper} has {', '.join(s for s in Scale if s in content)}"
     return content[scale] if isinstance(content[scale], str) else ""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from batchlab.results.axes import CHOICES
-from batchlab.runner.plan.legacy import upgraded
+from batchlab.results.legacy import upgraded
 
 Node = dict[str, Any]
 """A group's choice: its name, `_target_`, and the keyword arguments of the target."""

@@ -20,13 +20,14 @@ from torch import nn
 from torch.optim import Optimizer
 
 from batchlab.datasets import Dataset
-from batchlab.optimizers.batch import BatchSchedule, total_steps
+from batchlab.optimizers.batch import BatchSchedule, largest_batch, total_steps
 from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.lr import LRSchedule
 from batchlab.optimizers.moments import check_samples_apart
 from batchlab.optimizers.needs import Moments, needs_of, union
 from batchlab.runner.measures import Measure, Subject
 from batchlab.runner.plan import split
+from batchlab.runner.plan.batchnorm import Parts, has_batchnorm
 from batchlab.runner.plan.build import build, check_arguments, is_solver, load_dataset, locate
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.schema import ConfigError, Node, RunConfig
@@ -47,15 +48,16 @@ def validate(plans: Sequence[Planned], *, data_at_hand: bool = True) -> list[str
     Raises:
         ConfigError: the first thing that cannot work, and the override to change.
     """
-    once = _Once()
+    once, parts = _Once(), Parts()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         for planned in plans:
             try:
-                _validate(RunConfig.of(planned.tree), once, data_at_hand, planned.keys)
+                _validate(RunConfig.of(planned.tree), once, parts, data_at_hand, planned.keys)
             except ConfigError as error:
                 where = f" (run: {' '.join(planned.overrides)})" if planned.overrides else ""
                 raise ConfigError(f"{error}{where}") from error
+        parts.warn()
         _mixed([planned.tree for planned in plans])
     return list(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, UserWarning)))
 
@@ -73,7 +75,7 @@ class _Once:
         return self.known[key]
 
 
-def _validate(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence[str]) -> None:
+def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, keys: Sequence[str]) -> None:
     if is_solver(config.optimizer):
         blocks = (config.optimizer, config.dataset, config.model, config.batch_schedule, config.lr_schedule)
         rest = (asdict(config.train), asdict(config.log), config.measure, config.nproc)
@@ -112,7 +114,10 @@ def _validate(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence
         raise ConfigError("train.loss=squared_hinge is for finite-sum solvers (optimizer=dasvrda): cross_entropy here")
     shape, classes = dataset.shape, dataset.outputs
     model = once(lambda: _model(config.model, shape, classes), config.model, shape, classes)
-    _noise(config, model, optimizer, batches, first)
+    grouped = _noise(config, model, optimizer, batches, first)
+    if has_batchnorm(model):
+        largest = once(lambda: largest_batch(batches, dataset.n, budget), "largest", *question)
+        parts.note(config, largest, grouped=grouped)
     _measures(config, Subject(model, optimizer, dataset), once)
 
 
@@ -164,15 +169,19 @@ def _blaming(node: Node, axis: str) -> Iterator[None]:
         raise ConfigError(f"{axis}={node['name']}: {error}") from error
 
 
-def _noise(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSchedule, first: int) -> None:
-    """What is measured of the gradient's noise must be measurable with this model, these groups, this first batch."""
+def _noise(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSchedule, first: int) -> bool:
+    """What is measured of the gradient's noise must be measurable with this model, these groups, this first batch.
+
+    Returns:
+        Whether it is measured between groups of a batch.
+    """
     schedule, who = f"batch_schedule={config.batch_schedule['name']}", f"optimizer={config.optimizer['name']}"
     with _blaming(config.optimizer, "optimizer"):
         own = needs_of(optimizer)
     with _blaming(config.batch_schedule, "batch_schedule"):
         wanted = union(own, needs_of(batches))
     if wanted is None:
-        return
+        return False
     minimum = wanted.groups
     if not isinstance(own, Moments) or own.groups < minimum:
         who = schedule
@@ -194,6 +203,7 @@ def _noise(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSc
             f"{who} measures noise between groups of a batch, {minimum} at least: a first batch of {first} holds fewer "
             f"samples; raise {keys[0] if keys else 'that of ' + schedule}"
         )
+    return wanted.estimator != "per_sample"
 
 
 def _solver(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from batchlab.results.compare.load import load, parse_where
 from batchlab.results.store.runs import State, SweepEntry
@@ -136,3 +137,24 @@ def test_a_table_needs_no_pandas_and_nothing_imports_torch():
         "sys.exit(str(heavy) if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_runs_of_0_1_and_of_today_are_read_alike(lab, curve):
+    """What is measured was a switch of the log block once; both spellings ask for it, of both kinds of runs."""
+    lab.run("old", curve([0.1]), train_accuracy=True)
+    lab.run("older", curve([0.1]), train_accuracy=False)
+    new = {"scores": {"name": "scores"}, "train_accuracy": {"name": "train_accuracy"}}
+    run = lab.run("new", curve([0.1]))
+    config = yaml.safe_load(run.config.read_text()) | {"measure": new, "log": {"steps": False}}
+    run.metrics.unlink()
+    run.write_config(yaml.safe_dump(config))
+    frame = load(lab.store)
+    assert {r.run_id: r.value("measure") for r in frame.runs} == {
+        "old": "scores train_accuracy",
+        "older": "scores",
+        "new": "scores train_accuracy",
+    }
+    for asked in ("log.train_accuracy=true", "measure=scores train_accuracy"):
+        assert [r.run_id for r in load(lab.store, where=[asked]).runs] == ["new", "old"]
+    assert load(lab.store, where=["log.gsnr=false"]).runs
+    assert frame.values("measure") == ["scores", "scores train_accuracy"]

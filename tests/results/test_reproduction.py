@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from batchlab.results.compare.claims import Verdict
-from batchlab.results.papers.reproduction import known_papers, reproduce
+from batchlab.results.papers.catalogue import known_papers, reproduce
 from batchlab.results.report import write_report
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.store.runs import SweepEntry

@@ -213,3 +213,16 @@ def test_importing_store_and_status_is_light():
         "sys.exit(str(heavy) if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_killed_writers_left_is_removed_when_the_run_is_taken_up(tmp_path):
+    run = RunStore(tmp_path).run("a1").create()
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    stray, alive = run.folder / f".checkpoint.pt.{killed.pid}", run.folder / f".run.json.{os.getpid()}"
+    for path in (stray, alive, run.folder / ".hidden"):
+        path.touch()
+    with run.hold():
+        assert not stray.exists()
+        assert alive.exists()
+        assert (run.folder / ".hidden").exists()

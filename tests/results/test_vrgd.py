@@ -10,7 +10,7 @@ from batchlab.results.compare.claims import Verdict
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.outcomes import Fate
 from batchlab.results.papers import vrgd_toy
-from batchlab.results.papers.reproduction import build, reproduce
+from batchlab.results.papers.catalogue import build, reproduce
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.store.record import to_arrow
 from batchlab.results.store.runs import State, SweepEntry

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from batchlab.results.papers.catalogue import reproduce
 from batchlab.results.papers.dasvrda import ABOUT, ALONE, CLAIMED, SHARES
-from batchlab.results.papers.reproduction import reproduce
 from batchlab.results.store.runs import RunStore
 from batchlab.runner.plan import reproduce as planning
 from batchlab.runner.plan.config import Planned

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchlab.results.axes import NEUTRAL, within
+from batchlab.results.legacy import SWITCHES, upgraded
 from batchlab.runner.plan.config import compose
 from batchlab.runner.plan.identity import run_id
-from batchlab.runner.plan.legacy import SWITCHES, upgraded
 from batchlab.runner.plan.overrides import dotted
 from batchlab.runner.plan.schema import RunConfig
 

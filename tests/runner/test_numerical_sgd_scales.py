@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from batchlab.datasets.tabular import breast_cancer, linear_regression
+from batchlab.results.papers.catalogue import reproduce
 from batchlab.results.papers.literature import published
 from batchlab.results.papers.numerical_sgd import LOSS, SCHEMES
-from batchlab.results.papers.reproduction import reproduce
 from batchlab.results.store.runs import RunStore
 from batchlab.runner import commands
 from batchlab.runner.display import title

@@ -1,7 +1,7 @@
 """What batchlab 0.1 said otherwise: before `measure` was an axis, its choices were switches in the `log` block.
 
-Its override keys (`log.gsnr=true`), its frozen files and its identities hold: a run that was trained then is the same
-run now.
+Its override keys (`log.gsnr=true`), its frozen files and its identities hold, and its runs are read in today's terms: a
+run that was trained then is the same run now.
 """
 
 from __future__ import annotations

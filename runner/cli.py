@@ -51,6 +51,21 @@ Sweep = Annotated[str | None, typer.Option("--sweep", metavar="NAME", help="Only
 RUNS = Path("runs")
 
 
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _recipes(incomplete: str) -> list[str]:
+    """What `reproduce` completes to."""
+    names = sorted(path.stem for path in (ROOT / "conf" / "reproduce").glob("*.yaml"))
+    return [name for name in (*names, "all") if name.startswith(incomplete)]
+
+
+def _data_sets(incomplete: str) -> list[str]:
+    """What `data prepare` completes to."""
+    names = sorted(path.stem for path in (ROOT / "datasets" / "sets").glob("[!_]*.py"))
+    return [name for name in names if name.startswith(incomplete)]
+
+
 @app.callback()
 def root(
     traceback: Annotated[bool, typer.Option("--traceback", help="Show the traceback of an error.")] = False,
@@ -106,7 +121,12 @@ def table(
     where: Where = None,
     sweep: Sweep = None,
     baseline: Annotated[
-        str | None, typer.Option("--baseline", metavar="AXIS=VALUE", help="Paired test against it, Holm-corrected.")
+        list[str] | None,
+        typer.Option("--baseline", metavar="AXIS=VALUE", help="Paired test against it; may be repeated."),
+    ] = None,
+    tuned: Annotated[
+        str | None,
+        typer.Option("--tuned", metavar="KEY", help="Choose its value on half of the seeds, judge the rest."),
     ] = None,
     format: Annotated[Format, typer.Option("--format", help="How to write the table.")] = Format.RICH,
     runs: Runs = RUNS,
@@ -114,7 +134,7 @@ def table(
     """Compare: mean +- std over seeds, n, 95 % interval; diverged and failed runs are counted."""
     from batchlab.runner import commands
 
-    request = TableRequest(rows or [], cols or [], metric or [], where or [], sweep, baseline, format)
+    request = TableRequest(rows or [], cols or [], metric or [], where or [], sweep, baseline or [], tuned, format)
     raise typer.Exit(commands.table(request, runs))
 
 
@@ -141,7 +161,9 @@ def plot(
 
 @app.command()
 def reproduce(
-    paper: Annotated[str, typer.Argument(metavar="PAPER|all", help="sgdm_schedules, adadagrad, ...")],
+    paper: Annotated[
+        str, typer.Argument(metavar="PAPER|all", help="sgdm_schedules, adadagrad, ...", autocompletion=_recipes)
+    ],
     scale: Annotated[Scale, typer.Option("--scale", help="How much is trained.")] = Scale.LAPTOP,
     runs: Runs = RUNS,
     dry_run: DryRun = False,
@@ -184,7 +206,9 @@ def data_list() -> None:
 
 @data_app.command("prepare")
 def data_prepare(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="What to download or convert.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="What to download or convert.", autocompletion=_data_sets)
+    ],
 ) -> None:
     """Make data sets ready, once."""
     from batchlab.runner import commands

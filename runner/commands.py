@@ -176,7 +176,8 @@ def table(request: TableRequest, runs: Path) -> int:
         cols=request.cols,
         metrics=request.metrics or ["test_accuracy"],
         where=request.where,
-        baseline=request.baseline,
+        baseline=",".join(request.baseline) or None,
+        tuned=request.tuned,
         sweep=request.sweep,
     )
     print_sheets([table_sheet(made)], request.format)
@@ -216,7 +217,7 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions) -> int:
             break
         if options.dry_run:
             continue
-        from batchlab.results.papers.reproduction import reproduce as conclude
+        from batchlab.results.papers.catalogue import reproduce as conclude
         from batchlab.results.show.render import print_sheets
 
         store = RunStore(runs)

@@ -34,5 +34,6 @@ class TableRequest:
     metrics: list[str]
     where: list[str]
     sweep: str | None
-    baseline: str | None
+    baseline: list[str]
+    tuned: str | None
     format: Format

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from batchlab.results.compare.caveats import batchnorm_parts, contended, timed
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget, nothing
 from batchlab.results.compare.outcomes import (
@@ -154,6 +155,7 @@ class Judged:
         budget: How much of the clock `Claim.at` the sides were compared at; NaN: whole runs.
         lost: Runs of either side that are not done, by state.
         family: Claims that p was corrected for.
+        parts: What BatchNorm saw of which batches, see `batchnorm_parts`.
     """
 
     claim: Claim
@@ -165,6 +167,7 @@ class Judged:
     budget: float = math.nan
     lost: dict[str, int] = field(default_factory=dict)
     family: int = 0
+    parts: dict[int, int] = field(default_factory=dict)
 
 
 def judge(frame: Frame, claims: Iterable[Claim]) -> list[Judged]:
@@ -237,7 +240,11 @@ def _measure(frame: Frame, claim: Claim) -> Judged:
         why = f"{count(seeds, 'seed')} with every run done and measured: needs at least 2"
         return replace(_undecided(claim, why, lost), comparisons=comparisons, budget=budget)
     p = deciding(claim, comparisons)[1]
-    return Judged(claim, comparisons, p, math.nan, Verdict.UNDECIDED, "", budget, lost)
+    busy = contended(everyone) if timed(metric, claim.at) else 0.0
+    reason = f"measured on a busy machine (wall over processor time up to {busy:.1f})" if busy else ""
+    p = math.nan if busy else p
+    parts = batchnorm_parts(everyone)
+    return Judged(claim, comparisons, p, math.nan, Verdict.UNDECIDED, reason, budget, lost, parts=parts)
 
 
 Outcomes = dict[Any, Outcome]

@@ -7,102 +7,20 @@ diverged or failed are counted and shown beside the mean, and in every test they
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
-from batchlab.results.compare.frame import MISSING, Frame, RunRow
+from batchlab.results.compare.caveats import batchnorm_note, batchnorm_parts, selection_note
+from batchlab.results.compare.cells import Cell, compare_cells, make_cell, order
+from batchlab.results.compare.choice import choose
+from batchlab.results.compare.frame import MISSING, Frame
 from batchlab.results.compare.load import load, parse_where
-from batchlab.results.compare.metrics import Measured, Metric, columns_of
-from batchlab.results.compare.outcomes import (
-    LOST_STATES,
-    Fate,
-    Outcome,
-    by_seed,
-    compare_outcomes,
-    of_run,
-    restricted_mean,
-)
+from batchlab.results.compare.metrics import Metric, columns_of
+from batchlab.results.compare.outcomes import Fate
 from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note
-from batchlab.results.compare.stats import ALPHA, Summary, Test, holm, summarize
-from batchlab.results.store.runs import RunStore, State
-
-
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """Runs of a cell that gave no number, by reason.
-
-    Attributes:
-        diverged: Their loss became infinite or NaN.
-        failed: Or damaged.
-        unfinished: Pending, running, interrupted or crashed.
-        missed: Done, but never reached the target.
-        unmeasured: Done, but without a number of this metric.
-    """
-
-    diverged: int = 0
-    failed: int = 0
-    unfinished: int = 0
-    missed: int = 0
-    unmeasured: int = 0
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.diverged + self.failed + self.unfinished + self.missed + self.unmeasured
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One metric of the runs that agree on the table's axes.
-
-    Attributes:
-        row: Their values on the axes of the rows.
-        col: And on those of the columns.
-        metric: The metric.
-        outcomes: By seed; a seed that lacks a run which another seed has is left out.
-        losses: Runs that gave no number.
-        best: Whether it is the best of its column, or not told apart from the best.
-        test: Against the baseline; positive is better, or more where neither is.
-        p_holm: The test's p-value, corrected over all cells of the metric.
-    """
-
-    row: Key
-    col: Key
-    metric: Metric
-    outcomes: dict[Any, Outcome]
-    losses: Losses
-    best: bool = False
-    test: Test | None = None
-    p_holm: float = math.nan
-
-    @property
-    def values(self) -> dict[Any, float]:
-        """By seed, in the unit in which the metric is stored; a target never reached counts as the budget."""
-        return {seed: o.value for seed, o in self.outcomes.items() if o.fate is not Fate.LOST}
-
-    @property
-    def censored(self) -> bool:
-        """Whether some seed never reached the target, so that the mean is a lower bound."""
-        return any(outcome.fate is Fate.NEVER for outcome in self.outcomes.values())
-
-    @property
-    def log(self) -> bool:
-        """Whether it is compared on logarithms."""
-        return self.metric.quantity.log and all(value > 0 for value in self.values.values())
-
-    @property
-    def summary(self) -> Summary:
-        """n, mean, std and interval over seeds; of a logarithmic metric the interval of the geometric mean."""
-        values = list(self.values.values())
-        plain = summarize(values)
-        if not self.log or plain.n < 2:
-            return plain
-        logs = summarize(np.log(values))
-        return replace(plain, low=math.exp(logs.low), high=math.exp(min(logs.high, 700.0)))
+from batchlab.results.compare.stats import ALPHA, Test, holm
+from batchlab.results.store.runs import RunStore
 
 
 @dataclass(frozen=True)
@@ -144,6 +62,7 @@ def load_table(
     metrics: Sequence[str] = ("test_accuracy",),
     where: Iterable[str] = (),
     baseline: str | None = None,
+    tuned: str | None = None,
     sweep: str | None = None,
     title: str = "",
 ) -> Table:
@@ -156,6 +75,8 @@ def load_table(
         metrics: In the grammar of `metrics`.
         where: Conditions `AXIS=VALUE`, as for `load`.
         baseline: `AXIS=VALUE` (or several with commas between), which every other cell is tested against.
+        tuned: A key whose value is chosen for each cell by the first metric on the first half of the seeds, which are
+            not judged (`choice`).
         sweep: Only the runs of this sweep.
         title: Instead of one made from metrics and axes.
 
@@ -164,7 +85,7 @@ def load_table(
     """
     parsed = [Metric.parse(metric) for metric in metrics]
     frame = load(store, sweep, where=where, columns=columns_of(parsed))
-    return build_table(frame, rows=rows, cols=cols, metrics=parsed, baseline=baseline, title=title)
+    return build_table(frame, rows=rows, cols=cols, metrics=parsed, baseline=baseline, tuned=tuned, title=title)
 
 
 def build_table(
@@ -174,6 +95,7 @@ def build_table(
     cols: Sequence[str] = (),
     metrics: Sequence[Metric],
     baseline: str | None = None,
+    tuned: str | None = None,
     title: str = "",
 ) -> Table:
     """A table of runs that are loaded already.
@@ -184,6 +106,7 @@ def build_table(
         cols: The same for the columns.
         metrics: What is shown of each cell.
         baseline: `AXIS=VALUE`, which every other cell is tested against.
+        tuned: A key whose value is chosen for each cell, as for `load_table`.
         title: Instead of one made from metrics and axes.
 
     Raises:
@@ -195,6 +118,10 @@ def build_table(
         for axis in row_axes + col_axes:
             frame.values(axis)  # says so when no run has it
     placed = [run for run in frame.runs if all(run.value(axis) != MISSING for axis in row_axes + col_axes)]
+    unplaced, notes = len(frame.runs) - len(placed), list(frame.problems)
+    if tuned and placed:
+        tuning = choose(replace(frame, runs=placed), tuned, metrics[0], row_axes + col_axes)
+        placed, notes = tuning.frame.runs, [*tuning.notes, *notes]
     groups: dict[tuple[Key, Key], list[int]] = {}
     for i, run in enumerate(placed):
         key = (tuple(map(run.value, row_axes)), tuple(map(run.value, col_axes)))
@@ -206,7 +133,7 @@ def build_table(
     for metric in metrics if placed else ():
         measured = metric.measure(inner)
         for (row, col), group in groups.items():
-            cells[row, col, metric] = _cell(row, col, metric, placed, group, measured, mixed)
+            cells[row, col, metric] = make_cell(row, col, metric, placed, group, measured, mixed)
     named = _baseline(baseline, frame, row_axes + col_axes)
     made = Table(
         title or _title(metrics, row_axes, col_axes),
@@ -218,40 +145,18 @@ def build_table(
         cells,
         named,
         mixed,
-        len(frame.runs) - len(placed),
-        [*repeats_note(members, mixed), *frame.problems],
+        unplaced,
+        [
+            *repeats_note(members, mixed),
+            *selection_note(metrics),
+            *batchnorm_note(batchnorm_parts(placed)),
+            *notes,
+        ],
     )
     for metric in metrics:
         _mark_best(made, metric)
         _test_baseline(made, metric)
     return made
-
-
-def _cell(
-    row: Key,
-    col: Key,
-    metric: Metric,
-    runs: Sequence[RunRow],
-    group: Sequence[int],
-    measured: Measured,
-    mixed: Sequence[str],
-) -> Cell:
-    lost = dict.fromkeys(Losses.__dataclass_fields__, 0)
-    found: list[tuple[RunRow, Outcome | None]] = []
-    for i in group:
-        run = runs[i]
-        found.append((run, of_run(run, i, measured, log=False)))
-        if run.state is State.DIVERGED:
-            lost["diverged"] += 1
-        elif run.state in LOST_STATES:
-            lost["failed"] += 1
-        elif run.state is not State.DONE:
-            lost["unfinished"] += 1
-        elif measured.missed[i]:
-            lost["missed"] += 1
-        elif not math.isfinite(measured.values[i]):
-            lost["unmeasured"] += 1
-    return Cell(row, col, metric, by_seed(found, mixed, log=False), Losses(**lost))
 
 
 def _mark_best(table: Table, metric: Metric) -> None:
@@ -267,7 +172,7 @@ def _mark_best(table: Table, metric: Metric) -> None:
         return
     for col in table.cols:
         cells = [table.cells[row, col, metric] for row in table.rows if (row, col, metric) in table.cells]
-        ordered = sorted((cell for cell in cells if cell.outcomes), key=_order, reverse=True)
+        ordered = sorted((cell for cell in cells if cell.outcomes), key=order, reverse=True)
         if not ordered:
             continue
         best, *others = ordered
@@ -275,22 +180,14 @@ def _mark_best(table: Table, metric: Metric) -> None:
             continue
         tests: list[Test] = []
         for cell in others:
-            test = _test(best, cell)
+            test = compare_cells(best, cell)
             if test is None or any(o.fate is Fate.LOST for o in cell.outcomes.values()):
                 break
             tests.append(test)
         same = [i for i, test in enumerate(tests, 1) if test.p >= ALPHA]
-        told = bool(tests) or any(_test(best, cell) for cell in others)
+        told = bool(tests) or any(compare_cells(best, cell) for cell in others)
         for cell in ordered[: 1 + max(same, default=0)] if told else ():
             table.cells[cell.row, col, metric] = replace(cell, best=True)
-
-
-def _order(cell: Cell) -> tuple[bool, float]:
-    """More is better; a cell that lost runs comes after all others."""
-    whole = all(outcome.fate is not Fate.LOST for outcome in cell.outcomes.values())
-    mean = restricted_mean(cell.outcomes.values(), log=cell.log)
-    sign = 1.0 if cell.metric.quantity.better == "up" else -1.0
-    return whole, -math.inf if math.isnan(mean) else sign * mean
 
 
 def _test_baseline(table: Table, metric: Metric) -> None:
@@ -303,18 +200,12 @@ def _test_baseline(table: Table, metric: Metric) -> None:
             continue
         target = (_swap(table.row_axes, row, table.baseline), _swap(table.col_axes, col, table.baseline))
         base = table.cells.get((*target, metric))
-        test = _test(cell, base) if base and target != (row, col) else None
+        test = compare_cells(cell, base) if base and target != (row, col) else None
         if test:
             tests[row, col, name] = test
     level = 1 - ALPHA / max(1, len(tests))  # all intervals at the same time
     for (key, test), p in zip(tests.items(), holm([t.p for t in tests.values()]), strict=True):
         table.cells[key] = replace(table.cells[key], test=test.at_level(level), p_holm=p)
-
-
-def _test(a: Cell, b: Cell) -> Test | None:
-    """By how much a is better than b, on logarithms where both are."""
-    up = a.metric.quantity.better != "down"
-    return compare_outcomes(a.outcomes, b.outcomes, up=up, log=a.log and b.log)
 
 
 def _swap(axes: Sequence[str], key: Key, baseline: dict[str, Any]) -> Key:

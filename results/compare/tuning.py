@@ -1,7 +1,4 @@
-"""A tuned value of each method, chosen from finished runs: the rule, and two ways to keep choosing apart from judging.
-
-**The rule** (`best_value`): of the values on offer the one whose runs are best on the seeds that choose; a value with a
-run that did not finish, or gave no number, is never chosen; of equals the smaller is taken.
+"""A tuned value of each method, chosen from finished runs by the rule of `choice`: two ways to keep it from judging.
 
 `tuned` lets each seed choose by all the others and judges every seed: best is the best mean. `Study` sets seeds aside
 that choose and are judged in nothing: best is the least median loss, for each reading (equal epochs, gradient
@@ -11,7 +8,7 @@ evaluations, time) within the largest budget of that reading that every finished
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
@@ -19,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from batchlab.results.compare.choice import best_value
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget
 from batchlab.results.compare.replicates import Key
@@ -26,24 +24,6 @@ from batchlab.results.compare.table import Table, build_table
 from batchlab.results.store.runs import State
 
 READINGS = ("epochs", "gradients", "seconds")
-
-
-def best_value(costs: Mapping[Any, Sequence[float]], centre: Callable[[Sequence[float]], float]) -> Any:
-    """The value with the least cost, by the rule of this module.
-
-    >>> best_value({0.3: [1.0, 2.0], 0.1: [1.5, 1.5], 1.0: [0.0, math.inf]}, median)
-    0.1
-
-    Args:
-        costs: For each value on offer what its runs came to, less is better; NaN or infinite for a run that did not
-            finish or gave no number.
-        centre: Makes one number of several, such as their mean.
-
-    Returns:
-        The value; None where no value finished all its runs.
-    """
-    whole = {value: float(centre(own)) for value, own in costs.items() if own and np.isfinite(own).all()}
-    return min(whole, key=lambda value: (whole[value], value), default=None)
 
 
 @dataclass(frozen=True)

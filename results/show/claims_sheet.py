@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from batchlab.results.compare.caveats import batchnorm_note, selection_note
 from batchlab.results.compare.claims import Claim, Comparison, Judged, Verdict, deciding
 from batchlab.results.compare.outcomes import Fate, Outcome, restricted_mean, tally
+from batchlab.results.compare.power import POWER, detectable
 from batchlab.results.compare.stats import ALPHA
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, p_value
 from batchlab.results.words import count, listing
@@ -48,9 +50,31 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
         "rule: one difference per seed, two-sided paired t-test (signed ranks where a seed has no number), Holm over "
         f"the claims of one reading (p: of how many), intervals as wide; needs p < {ALPHA} against every rival"
     ]
+    notes += power_note(judged)
+    notes += selection_note(item.claim.metric for item in judged)
+    parts: dict[int, int] = {}
+    for item in judged:
+        parts |= {part: max(batch, parts.get(part, 0)) for part, batch in item.parts.items()}
+    notes += batchnorm_note(parts)
     margins = sorted({item.claim.margin for item in judged})
     notes.append(f"margin: {', '.join(f'{margin:g}' for margin in margins)}" if margins != [0.0] else "margin: none")
     return Sheet(title, columns, rows, notes, records, "no claims")
+
+
+def power_note(judged: Sequence[Judged]) -> list[str]:
+    """What the paired t-tests of this sheet could have seen, at the level of the first step of Holm's correction.
+
+    One note, from the least to the greatest effect where numbers of seeds or families differ.
+    """
+    asked = {(min(c.seeds for c in item.comparisons), item.family) for item in judged if item.family}
+    seen = sorted((detectable(n, ALPHA / family), n, family) for n, family in asked)
+    if not seen:
+        return []
+    said = [f"{effect:.2g} at n = {n} and p of {count(family, 'claim')}" for effect, n, family in (seen[0], seen[-1])]
+    return [
+        f"power: a difference of {' up to '.join(dict.fromkeys(said))} is detected with {POWER:.0%}, in standard "
+        "deviations of the paired differences"
+    ]
 
 
 def _p(item: Judged) -> Text:

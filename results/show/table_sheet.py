@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+from batchlab.results.compare.cells import Cell, Losses
 from batchlab.results.compare.frame import NO_RUNS
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.replicates import NAMED, Key
-from batchlab.results.compare.table import Cell, Losses, Table
+from batchlab.results.compare.table import Table
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, p_value, uncertain
 from batchlab.results.words import count, listing
 

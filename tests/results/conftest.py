@@ -3,8 +3,10 @@
 import pytest
 import yaml
 
+from batchlab.results.compare.derived import numbers
+from batchlab.results.compare.frame import RunRow
 from batchlab.results.store.record import Recorder
-from batchlab.results.store.runs import RunStore
+from batchlab.results.store.runs import RunStore, State
 
 
 def configuration(
@@ -79,3 +81,18 @@ def shared_lab(tmp_path_factory):
 @pytest.fixture(name="curve")
 def make_curve():
     return curve
+
+
+def frame_of(runs):
+    """A frame in memory, for simulations: (labels with `seed`, numbers of the last row, state and more of run.json)."""
+    rows = []
+    for i, (labels, values, *more) in enumerate(runs):
+        state, info = (*more, *("done", {})[len(more) :])
+        run = RunRow(f"r{i}", State(state), None, info, {"seed": labels["seed"]}, {}, {})
+        rows.append((run, {key: value for key, value in labels.items() if key != "seed"}, values))
+    return numbers(rows)
+
+
+@pytest.fixture(scope="session", name="frame_of")
+def make_frame():
+    return frame_of

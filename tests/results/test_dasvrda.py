@@ -9,7 +9,7 @@ import yaml
 from batchlab.results.compare.claims import Verdict
 from batchlab.results.compare.load import load
 from batchlab.results.papers import dasvrda
-from batchlab.results.papers.reproduction import reproduce
+from batchlab.results.papers.catalogue import reproduce
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.store.record import Recorder
 from batchlab.results.store.runs import SweepEntry

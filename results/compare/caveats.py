@@ -1,0 +1,56 @@
+"""What runs and metrics say of themselves that a reader of tables and verdicts must know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from batchlab.results.axes import CONTENDED
+from batchlab.results.compare.frame import RunRow
+from batchlab.results.compare.metrics import Metric
+from batchlab.results.words import listing
+
+
+def contended(runs: Iterable[RunRow]) -> float:
+    """The greatest wall over processor time of these runs that is above `CONTENDED`; 0 where none is."""
+    ratios = [run.info.get("contention") for run in runs]
+    return max((float(r) for r in ratios if isinstance(r, (int, float)) and r > CONTENDED), default=0.0)
+
+
+def timed(metric: Metric, at: str | None) -> bool:
+    """Whether a comparison is one of seconds: read at equal time, up to a time, or of a time."""
+    return "seconds" in (at, metric.reduce, metric.budget) or metric.name.endswith("seconds")
+
+
+def batchnorm_parts(runs: Iterable[RunRow]) -> dict[int, int]:
+    """Images that BatchNorm saw at a time -> the largest batch they were part of, of the runs where that is more."""
+    found: dict[int, int] = {}
+    for run in runs:
+        part, batch = run.info.get("batchnorm_part"), run.info.get("largest_batch")
+        if isinstance(part, int) and isinstance(batch, int) and part < batch:
+            found[part] = max(batch, found.get(part, 0))
+    return found
+
+
+def batchnorm_note(parts: dict[int, int]) -> list[str]:
+    """What to say of them; nothing where BatchNorm saw whole batches.
+
+    >>> batchnorm_note({512: 1442})
+    ["BatchNorm saw parts of 512 of batches of up to 1,442: their gradient is another than the whole batch's"]
+    """
+    if not parts:
+        return []
+    said = listing([f"parts of {part:,} of batches of up to {batch:,}" for part, batch in sorted(parts.items())])
+    return [f"BatchNorm saw {said}: their gradient is another than the whole batch's"]
+
+
+def selection_note(metrics: Iterable[Metric]) -> list[str]:
+    """That a least or greatest value of the test set was picked by looking at it.
+
+    >>> selection_note([Metric("test_accuracy", "max")])[0].partition(":")[0]
+    'max of a test metric picks its evaluation on the test set'
+    """
+    chosen = {m.reduce: None for m in metrics if m.name.startswith("test_") and m.reduce in ("min", "max")}
+    return [
+        f"{listing(list(chosen))} of a test metric picks its evaluation on the test set: whoever scatters more gains; "
+        "read the last evaluation, or choose by validation_accuracy (dataset.validation=0.1)"
+    ] * bool(chosen)

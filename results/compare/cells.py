@@ -1,0 +1,151 @@
+"""A cell of a table: what came of the seeds of its runs, and how two cells compare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from batchlab.results.compare.frame import RunRow
+from batchlab.results.compare.metrics import Measured, Metric
+from batchlab.results.compare.outcomes import (
+    LOST_STATES,
+    Fate,
+    Outcome,
+    by_seed,
+    compare_outcomes,
+    of_run,
+    restricted_mean,
+)
+from batchlab.results.compare.replicates import Key
+from batchlab.results.compare.stats import Summary, Test, summarize
+from batchlab.results.store.runs import State
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Runs of a cell that gave no number, by reason.
+
+    Attributes:
+        diverged: Their loss became infinite or NaN.
+        failed: Or damaged.
+        unfinished: Pending, running, interrupted or crashed.
+        missed: Done, but never reached the target.
+        unmeasured: Done, but without a number of this metric.
+    """
+
+    diverged: int = 0
+    failed: int = 0
+    unfinished: int = 0
+    missed: int = 0
+    unmeasured: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.diverged + self.failed + self.unfinished + self.missed + self.unmeasured
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of the runs that agree on the table's axes.
+
+    Attributes:
+        row: Their values on the axes of the rows.
+        col: And on those of the columns.
+        metric: The metric.
+        outcomes: By seed; a seed that lacks a run which another seed has is left out.
+        losses: Runs that gave no number.
+        best: Whether it is the best of its column, or not told apart from the best.
+        test: Against the baseline; positive is better, or more where neither is.
+        p_holm: The test's p-value, corrected over all cells of the metric.
+    """
+
+    row: Key
+    col: Key
+    metric: Metric
+    outcomes: dict[Any, Outcome]
+    losses: Losses
+    best: bool = False
+    test: Test | None = None
+    p_holm: float = math.nan
+
+    @property
+    def values(self) -> dict[Any, float]:
+        """By seed, in the unit in which the metric is stored; a target never reached counts as the budget."""
+        return {seed: o.value for seed, o in self.outcomes.items() if o.fate is not Fate.LOST}
+
+    @property
+    def censored(self) -> bool:
+        """Whether some seed never reached the target, so that the mean is a lower bound."""
+        return any(outcome.fate is Fate.NEVER for outcome in self.outcomes.values())
+
+    @property
+    def log(self) -> bool:
+        """Whether it is compared on logarithms."""
+        return self.metric.quantity.log and all(value > 0 for value in self.values.values())
+
+    @property
+    def summary(self) -> Summary:
+        """n, mean, std and interval over seeds; of a logarithmic metric the interval of the geometric mean."""
+        values = list(self.values.values())
+        plain = summarize(values)
+        if not self.log or plain.n < 2:
+            return plain
+        logs = summarize(np.log(values))
+        return replace(plain, low=math.exp(logs.low), high=math.exp(min(logs.high, 700.0)))
+
+
+def make_cell(
+    row: Key,
+    col: Key,
+    metric: Metric,
+    runs: Sequence[RunRow],
+    group: Sequence[int],
+    measured: Measured,
+    mixed: Sequence[str],
+) -> Cell:
+    """The cell of a group of runs.
+
+    Args:
+        row: Its place.
+        col: And column.
+        metric: What was measured.
+        runs: All that the table holds.
+        group: Which of them are the cell's.
+        measured: Of all of them.
+        mixed: Keys beside the seed that vary inside cells.
+    """
+    lost = dict.fromkeys(Losses.__dataclass_fields__, 0)
+    found: list[tuple[RunRow, Outcome | None]] = []
+    for i in group:
+        run = runs[i]
+        found.append((run, of_run(run, i, measured, log=False)))
+        if run.state is State.DIVERGED:
+            lost["diverged"] += 1
+        elif run.state in LOST_STATES:
+            lost["failed"] += 1
+        elif run.state is not State.DONE:
+            lost["unfinished"] += 1
+        elif measured.missed[i]:
+            lost["missed"] += 1
+        elif not math.isfinite(measured.values[i]):
+            lost["unmeasured"] += 1
+    return Cell(row, col, metric, by_seed(found, mixed, log=False), Losses(**lost))
+
+
+def order(cell: Cell) -> tuple[bool, float]:
+    """More is better; a cell that lost runs comes after all others."""
+    whole = all(outcome.fate is not Fate.LOST for outcome in cell.outcomes.values())
+    mean = restricted_mean(cell.outcomes.values(), log=cell.log)
+    sign = 1.0 if cell.metric.quantity.better == "up" else -1.0
+    return whole, -math.inf if math.isnan(mean) else sign * mean
+
+
+def compare_cells(a: Cell, b: Cell) -> Test | None:
+    """By how much a is better than b, on logarithms where both are."""
+    up = a.metric.quantity.better != "down"
+    return compare_outcomes(a.outcomes, b.outcomes, up=up, log=a.log and b.log)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from batchlab.datasets.batches import Batch as Batch
     from batchlab.datasets.batches import Batches as Batches
     from batchlab.datasets.batches import evaluation_batches as evaluation_batches
+    from batchlab.datasets.batches import largest_part as largest_part
     from batchlab.datasets.catalogue import available as available
     from batchlab.datasets.catalogue import prepare as prepare
     from batchlab.datasets.dataset import Dataset as Dataset
@@ -23,6 +24,7 @@ _MODULE_OF = {
     "Batch": "batches",
     "Batches": "batches",
     "evaluation_batches": "batches",
+    "largest_part": "batches",
     "available": "catalogue",
     "prepare": "catalogue",
     "Dataset": "dataset",

@@ -201,9 +201,7 @@ class Batches:
         size = min(size, self.n - position)
         start = -((self._rank - position) // self._world_size)
         stop = -((self._rank - position - size) // self._world_size)
-        parts = min(groups, stop - start)
-        if self._micro_batch is not None:
-            parts = max(parts, -((start - stop) // self._micro_batch))
+        parts = _parts(stop - start, groups, self._micro_batch)
         batch = Batch(size, epoch, position, MicroBatches(self._samples, start, stop, parts))
         self._position += size
         if self._position == self.n:
@@ -230,6 +228,29 @@ class Batches:
             if state[key] != mine:
                 raise ValueError(f"the saved stream has {key}={state[key]}, this one {mine}; they must agree")
         self.seek(state["epoch"], state["position"])
+
+
+def largest_part(size: int, *, groups: int = 1, world_size: int = 1, micro_batch: int | None = None) -> int:
+    """Samples of the largest part that a batch comes in, over all ranks.
+
+    Args:
+        size: of the batch, over all ranks.
+        groups: as in `Batches.take`.
+        world_size: as in `Batches`.
+        micro_batch: as in `Batches`.
+
+    Example:
+        >>> largest_part(1442, micro_batch=512), largest_part(8, groups=4)
+        (481, 2)
+    """
+    shares = {-(-size // world_size), size // world_size} - {0}
+    return max(-(-share // _parts(share, groups, micro_batch)) for share in shares)
+
+
+def _parts(share: int, groups: int, micro_batch: int | None) -> int:
+    """How many parts a rank's share of a batch comes in."""
+    parts = min(groups, share)
+    return parts if micro_batch is None else max(parts, -(-share // micro_batch))
 
 
 def evaluation_batches(

@@ -7,7 +7,7 @@ from batchlab.optimizers.batch.adaptive import (
     InnerProductTest,
     NormTest,
 )
-from batchlab.optimizers.batch.base import BatchSchedule, total_steps
+from batchlab.optimizers.batch.base import BatchSchedule, largest_batch, total_steps
 from batchlab.optimizers.batch.schedules import Constant, Exponential, ExponentialCapped, LinearRamp, Stagewise
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "LinearRamp",
     "NormTest",
     "Stagewise",
+    "largest_batch",
     "total_steps",
 ]

@@ -95,6 +95,11 @@ class AdaptiveBatch(BatchSchedule):
         cap = self._cap()
         return (cap is None or self.value < cap) and self._updates % self.interval == 0
 
+    @property
+    @override
+    def limit(self) -> int | None:
+        return self.maximum
+
     @override
     def planned(self, clock: Clock) -> int:
         self._training_set = clock.epoch_size

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
 from batchlab.optimizers.clock import Clock, Unit
 from batchlab.optimizers.needs import Moments, ignore
 
-__all__ = ["BatchSchedule", "check_batch", "total_steps"]
+__all__ = ["BatchSchedule", "check_batch", "largest_batch", "total_steps"]
 
 
 class BatchSchedule(ABC):
@@ -97,10 +98,34 @@ def total_steps(schedule: BatchSchedule, epoch_size: int, total_samples: int) ->
         return None
     clock = Clock(0, 0, epoch_size, total_samples, None)
     while clock.samples < total_samples:
-        size = schedule.size(clock)
+        before, size = clock, schedule.size(clock)
         unit, until = schedule.changes(clock)
         clock = _advance(clock, size, unit, until)
-    return clock.steps
+    return sum(steps for steps, _ in _stretches(schedule, epoch_size, total_samples))
+
+
+def largest_batch(schedule: BatchSchedule, epoch_size: int, total_samples: int) -> int:
+    """The most samples that a step takes, epochs' ends considered; where the gradient decides, what it may come to.
+
+    Args:
+        schedule: gives the sizes.
+        epoch_size: samples in the training set.
+        total_samples: the budget; the last batch is cut to it.
+
+    Example:
+        >>> from batchlab.optimizers.batch import Constant
+        >>> largest_batch(Constant(size=4096), 50_000, 2_000)
+        2000
+    """
+    if not schedule.deterministic:
+        return min(epoch_size if schedule.limit is None else schedule.limit, epoch_size, total_samples)
+    return max(size for _, size in _stretches(schedule, epoch_size, total_samples))
+
+
+def _stretches(schedule: BatchSchedule, epoch_size: int, total_samples: int) -> Iterator[tuple[int, int]]:
+    """(steps, samples of the largest) of stretches of one batch size, from the run's beginning to its end."""
+        left = min(epoch_size - before.samples % epoch_size, total_samples - before.samples)
+        yield clock.steps - before.steps, min(size, left)
 
 
 def _advance(clock: Clock, size: int, unit: Unit, until: float) -> Clock:

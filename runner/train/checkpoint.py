@@ -65,6 +65,8 @@ class Saver:
                 "processor_seconds": meters.processor_seconds,
             },
             "rows": self.recorder.counts(),
+                "largest_batch": meters.largest_batch,
+                "batchnorm_part": meters.batchnorm_part,
             "ranks": ranks,
         }
         write(self.context.run.checkpoint, state)
@@ -109,6 +111,8 @@ class Saver:
             raise ConfigError(
                 f"{path} is damaged ({type(error).__name__}): delete it to train this run from its beginning"
             ) from error
+            meters.largest_batch = state["meters"].get("largest_batch", 0)  # nor these
+            meters.batchnorm_part = state["meters"].get("batchnorm_part", 0)
         session.clock = dataclasses.replace(session.clock, samples=state["samples"], steps=state["steps"])
         if session.moments is not None:
             session.batch_schedule.size(session.clock)  # only now does it know the training set, which may be its cap

@@ -24,6 +24,8 @@ def facts(clock: Clock, meters: Meters, context: Context) -> dict[str, Any]:
         "samples": clock.samples,
         "steps": clock.steps,
         "gradients": meters.gradients,
+        "largest_batch": meters.largest_batch or None,
+        "batchnorm_part": meters.batchnorm_part or None,
         "train_seconds": round(meters.train_seconds, 3),
         "eval_seconds": round(meters.eval_seconds, 3),
         "contention": contention(meters, context),

@@ -15,6 +15,7 @@ from batchlab.optimizers.needs import Closure, Moments
 from batchlab.results.store.record import Recorder
 from batchlab.results.store.runs import State
 from batchlab.results.words import listing
+from batchlab.runner.plan.batchnorm import part_of
 from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.train.checkpoint import Saver
 from batchlab.runner.train.facts import facts
@@ -134,6 +135,9 @@ def step(session: Session, meters: Meters, batch: Batch) -> Tensor:
     return loss
 
 
+    meters.largest_batch = max(meters.largest_batch, batch.size)
+    if session.batchnorm:
+        meters.batchnorm_part = max(meters.batchnorm_part, part_of(session.config, batch.size))
 def consent(context: Context, loss: Tensor) -> tuple[bool, bool]:
     """Let all ranks agree.
 

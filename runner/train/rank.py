@@ -38,6 +38,10 @@ class Meters:
     """Training samples over all ranks since the last evaluation."""
     gradients: int = 0
     """Component gradients evaluated in training since the run began, over all ranks."""
+    largest_batch: int = 0
+    """Samples of the largest batch over all ranks."""
+    batchnorm_part: int = 0
+    """The most samples that BatchNorm saw at a time, of a batch of whatever size; 0 in a model without it."""
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
     processor_seconds: float = 0.0

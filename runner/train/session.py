@@ -17,6 +17,7 @@ from batchlab.optimizers.lr import LRSchedule
 from batchlab.optimizers.moments import GradientMoments
 from batchlab.optimizers.needs import Moments, Needs, needs_of, union
 from batchlab.runner.measures import Measure, Probe
+from batchlab.runner.plan.batchnorm import has_batchnorm
 from batchlab.runner.plan.build import build, load_dataset
 from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.train.gradient import Gradient, ObservedGradient, SummedGradient, autocast, criterion_for
@@ -56,6 +57,8 @@ class Session:
     batches: Batches
     gradient: Gradient
     moments: GradientMoments | None
+    batchnorm: bool
+    """Whether the model ties the samples of a forward pass together."""
     probe: Probe
     measures: dict[str, Measure]
     clock: Clock
@@ -130,6 +133,7 @@ class Session:
             batches=batches(0),
             gradient=gradient,
             moments=moments,
+            batchnorm=has_batchnorm(model),
             probe=Probe(
                 model=model,
                 dataset=dataset,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from batchlab.datasets import Batches, Dataset, Preprocessing, evaluation_batches
+from batchlab.datasets import Batches, Dataset, Preprocessing, evaluation_batches, largest_part
 from batchlab.datasets import batches as module
 
 N = 37
@@ -61,12 +61,13 @@ def test_ranks_micro_batches_and_sizes_do_not_change_the_samples(
         for size in sizes:
             batches = [stream.take(size, groups) for stream in streams]
             expected = min(size, N - position)
-            held = []
+            held, largest = [], 0
             for rank, batch in enumerate(batches):
                 assert (batch.size, batch.epoch, batch.position) == (expected, epoch, position)
                 parts = list(batch.micro)
                 counts = [len(y) for _, y in parts]
                 held.append(sum(counts))
+                largest = max([largest, *counts])
                 assert len(parts) >= min(groups, sum(counts))
                 assert all(counts)
                 assert max(counts, default=0) <= (micro_batch or N)
@@ -78,6 +79,7 @@ def test_ranks_micro_batches_and_sizes_do_not_change_the_samples(
                     assert torch.equal(torch.cat([part for _, part in parts]), y[places])
             assert sum(held) == expected
             assert max(held) - min(held) <= 1
+            assert largest == largest_part(expected, groups=groups, world_size=world_size, micro_batch=micro_batch)
             position += expected
             if position == N:
                 epoch, position = epoch + 1, 0

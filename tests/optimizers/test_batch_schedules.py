@@ -18,7 +18,9 @@ from batchlab.optimizers.batch import (
     Exponential,
     ExponentialCapped,
     LinearRamp,
+    NormTest,
     Stagewise,
+    largest_batch,
     total_steps,
 )
 from batchlab.optimizers.clock import Clock
@@ -73,12 +75,14 @@ def test_linear_ramp() -> None:
     assert sizes(uneven, [0, 75, 150, 225]) == [256, 556, 856, 1000]
 
 
-def plain_simulation(schedule: BatchSchedule, n: int, budget: int) -> int:
-    clock = Clock(0, 0, n, budget)
+def plain_simulation(schedule: BatchSchedule, n: int, budget: int) -> tuple[int, int]:
+    """Steps, and the largest batch."""
+    clock, largest = Clock(0, 0, n, budget), 0
     while clock.samples < budget:
         size = min(schedule.size(clock), n - clock.samples % n, budget - clock.samples)
         clock = Clock(clock.samples + size, clock.steps + 1, n, budget)
-    return clock.steps
+        largest = max(largest, size)
+    return clock.steps, largest
 
 
 @st.composite
@@ -106,7 +110,14 @@ def runs(draw: st.DrawFn) -> tuple[BatchSchedule, int, int]:
 @settings(max_examples=500, deadline=None)
 @given(runs())
 def test_total_steps_counts_what_a_plain_simulation_counts(run: tuple[BatchSchedule, int, int]) -> None:
-    assert total_steps(*run) == plain_simulation(*run)
+    assert (total_steps(*run), largest_batch(*run)) == plain_simulation(*run)
+
+
+def test_the_largest_batch_where_the_gradient_decides() -> None:
+    """Its maximum, the training set, or the budget, whichever is least."""
+    assert largest_batch(NormTest(maximum=512), 1000, 9000) == 512
+    assert largest_batch(NormTest(), 1000, 9000) == 1000
+    assert largest_batch(NormTest(maximum=5000), 1000, 700) == 700
 
 
 def test_total_steps_looks_at_a_long_run_a_few_times_only() -> None:
@@ -134,7 +145,8 @@ class Adaptive(Constant):
 
 def test_a_users_own_schedule_is_counted_step_by_step() -> None:
     assert total_steps(EverySecond(), 8, 24) == 6
-    assert total_steps(EverySecond(), 7, 21) == plain_simulation(EverySecond(), 7, 21)
+    run = (EverySecond(), 7, 21)
+    assert (total_steps(*run), largest_batch(*run)) == plain_simulation(*run)
 
 
 def test_steps_are_unknown_where_the_gradient_decides() -> None:

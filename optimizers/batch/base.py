@@ -30,6 +30,11 @@ class BatchSchedule(ABC):
         """Whether the clock alone determines the size, so that the number of steps is known in advance."""
         return self.needs is None
 
+    @property
+    def limit(self) -> int | None:
+        """Where the gradient decides, the most samples that a batch may come to; None: the training set."""
+        return None
+
     def size(self, clock: Clock) -> int:
         """Samples in the coming global batch, at most the training set.
 

@@ -101,11 +101,6 @@ def total_steps(schedule: BatchSchedule, epoch_size: int, total_samples: int) ->
     """
     if not schedule.deterministic:
         return None
-    clock = Clock(0, 0, epoch_size, total_samples, None)
-    while clock.samples < total_samples:
-        before, size = clock, schedule.size(clock)
-        unit, until = schedule.changes(clock)
-        clock = _advance(clock, size, unit, until)
     return sum(steps for steps, _ in _stretches(schedule, epoch_size, total_samples))
 
 
@@ -129,6 +124,11 @@ def largest_batch(schedule: BatchSchedule, epoch_size: int, total_samples: int) 
 
 def _stretches(schedule: BatchSchedule, epoch_size: int, total_samples: int) -> Iterator[tuple[int, int]]:
     """(steps, samples of the largest) of stretches of one batch size, from the run's beginning to its end."""
+    clock = Clock(0, 0, epoch_size, total_samples, None)
+    while clock.samples < total_samples:
+        before, size = clock, schedule.size(clock)
+        unit, until = schedule.changes(clock)
+        clock = _advance(clock, size, unit, until)
         left = min(epoch_size - before.samples % epoch_size, total_samples - before.samples)
         yield clock.steps - before.steps, min(size, left)
 

@@ -84,6 +84,11 @@ class Cell:
         return any(outcome.fate is Fate.NEVER for outcome in self.outcomes.values())
 
     @property
+    def arrived(self) -> bool:
+        """Whether some seed has a number, not only a budget."""
+        return any(outcome.fate is Fate.MEASURED for outcome in self.outcomes.values())
+
+    @property
     def log(self) -> bool:
         """Whether it is compared on logarithms."""
         return self.metric.quantity.log and all(value > 0 for value in self.values.values())
@@ -137,12 +142,12 @@ def make_cell(
     return Cell(row, col, metric, by_seed(found, mixed, log=False), Losses(**lost))
 
 
-def order(cell: Cell) -> tuple[bool, float]:
-    """More is better; a cell that lost runs comes after all others."""
+def order(cell: Cell) -> tuple[bool, bool, float]:
+    """More is better; a cell that lost runs comes after all others, one of which no seed arrived after the rest."""
     whole = all(outcome.fate is not Fate.LOST for outcome in cell.outcomes.values())
     mean = restricted_mean(cell.outcomes.values(), log=cell.log)
     sign = 1.0 if cell.metric.quantity.better == "up" else -1.0
-    return whole, -math.inf if math.isnan(mean) else sign * mean
+    return whole, cell.arrived, -math.inf if math.isnan(mean) else sign * mean
 
 
 def compare_cells(a: Cell, b: Cell) -> Test | None:

@@ -162,10 +162,10 @@ def build_table(
 def _mark_best(table: Table, metric: Metric) -> None:
     """Within a column: the best, and every cell down to the last that a test at 5 % does not tell apart from it.
 
-    Bold says tested: a cell of one seed is never bold, nor is the best where no other cell was tested against it, nor
-    what lies below a cell that could not be tested. In order a cell that lost runs comes last. The tests are not
-    corrected for their number: with 3 seeds and a dozen rows nothing would be told apart. Bold guides the eye;
-    `p_holm` is for claims.
+    Bold says tested: a cell of one seed is never bold, nor one of which no seed reached the target, nor is the best
+    where no other cell was tested against it, nor what lies below a cell that could not be tested. In order a cell that
+    lost runs comes last. The tests are not corrected for their number: with 3 seeds and a dozen rows nothing would be
+    told apart. Bold guides the eye; `p_holm` is for claims.
     """
     better = metric.quantity.better
     if better is None:
@@ -176,12 +176,12 @@ def _mark_best(table: Table, metric: Metric) -> None:
         if not ordered:
             continue
         best, *others = ordered
-        if len(best.outcomes) < 2 or any(o.fate is Fate.LOST for o in best.outcomes.values()):
+        if len(best.outcomes) < 2 or not best.arrived or any(o.fate is Fate.LOST for o in best.outcomes.values()):
             continue
         tests: list[Test] = []
         for cell in others:
             test = compare_cells(best, cell)
-            if test is None or any(o.fate is Fate.LOST for o in cell.outcomes.values()):
+            if test is None or not cell.arrived or any(o.fate is Fate.LOST for o in cell.outcomes.values()):
                 break
             tests.append(test)
         same = [i for i, test in enumerate(tests, 1) if test.p >= ALPHA]

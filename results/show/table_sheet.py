@@ -126,7 +126,7 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
         notes.append("losses, norms, times and counts: intervals and tests are of their logarithms")
     if any(cell.censored for cell in table.cells.values()):
         notes.append("≥: some seed never reached the target and counts as its whole budget, in tests as worse than any")
-    if any(cell.losses.total for cell in table.cells.values()):
+    if any(cell.losses.total > cell.losses.missed for cell in table.cells.values()):
         notes.append("†: runs that gave no number; means are over the others, so they flatter; in tests they are worst")
     if table.mixed:
         notes.append(averaged(table.mixed))

@@ -35,7 +35,10 @@ def grid(frame_of, columns, metric):
 
 
 def level(cell, metric):
-    """The column's order, written again: whole cells first, then the mean, geometric of a logarithmic metric."""
+    """The column's order, written again: whole cells first, then the mean, geometric of a logarithmic metric.
+
+    Budgets are the same here, so a cell of which no seed arrived is the last of the whole ones by its mean.
+    """
     values = list(cell.values.values())
     if not values or any(o.fate is Fate.LOST for o in cell.outcomes.values()):
         return -math.inf
@@ -53,6 +56,7 @@ def test_bold_is_tested_and_monotone(frame_of, metric, columns):
     for bold in (cell for cell in found if cell.best):
         assert len(bold.outcomes) >= 2
         assert level(bold, metric) > -math.inf, "no cell that lost runs"
+        assert any(o.fate is Fate.MEASURED for o in bold.outcomes.values()), "no cell of which no seed arrived"
         others = [cell for cell in found if cell is not bold]
         shared = [len(bold.outcomes.keys() & cell.outcomes.keys()) for cell in others]
         unpaired = [n == 0 and len(cell.outcomes) >= 2 for n, cell in zip(shared, others, strict=True)]
@@ -75,6 +79,11 @@ def test_intervals_of_positive_quantities_are_positive(frame_of, metric, columns
 def test_one_seed_is_never_bold(frame_of):
     table = grid(frame_of, [[0.99], [0.9, 0.91, 0.9], [0.5, 0.52, 0.51]], Metric("test_accuracy"))
     assert not any(cell.best for cell in table.cells.values()), "the best is not tested, so nothing below it is bold"
+
+
+def test_no_cell_is_best_of_those_that_never_arrive(frame_of):
+    table = grid(frame_of, [["never"] * 3] * 2, ARRIVAL)
+    assert not any(cell.best for cell in table.cells.values())
 
 
 def test_a_noisy_cell_between_is_bold_too(frame_of):

@@ -111,7 +111,8 @@ def test_nothing_is_said_of_means_where_there_are_none(lab, curve):
     grid(lab, curve, {"shb": [0.5, 0.6]})
     notes = table_sheet(load_table(lab.store, metrics=["samples_to:test_accuracy>=0.9"])).notes
     assert not any("n = 0" in note for note in notes)
-    assert any("no number" in note for note in notes)
+    assert any("never reached the target" in note for note in notes)
+    assert not any("flatter" in note for note in notes), "a budget is a bound, and said as such"
 
 
 def test_a_label_without_its_sweep_names_the_option(lab, curve):

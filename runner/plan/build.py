@@ -6,8 +6,9 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchlab.runner.plan import split
 from batchlab.runner.plan.schema import ConfigError, Node
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from batchlab.datasets import Dataset
 
 NOT_ARGUMENTS = ("name", "_target_")
+Built = TypeVar("Built")
 
 
 def locate(node: Node, axis: str) -> Callable[..., Any]:
@@ -84,6 +86,32 @@ def build(node: Node, axis: str, *args: Any, **given: Any) -> Any:
         raise ConfigError(f"{axis}={node.get('name')}: {error}{hint}") from error
 
 
+def checked(kind: type[Built], made: object, node: Node, axis: str) -> Built:
+    """What a `_target_` made.
+
+    Args:
+        kind: what it must be.
+        made: what it is.
+        node: the choice.
+        axis: what it is a choice of.
+
+    Raises:
+        ConfigError: it is not what its axis needs.
+    """
+    if not isinstance(made, kind):
+        raise ConfigError(f"{axis}={node['name']}: {node['_target_']} makes no {kind.__name__}")
+    return made
+
+
+@contextmanager
+def blaming(node: Node, axis: str) -> Iterator[None]:
+    """Put the axis and its choice in front of what a choice refuses (a ValueError)."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"{axis}={node['name']}: {error}") from error
+
+
 def load_dataset(node: Node) -> Dataset:
     """The data set that a `dataset` choice names, with the validation split that it asks for.
 
@@ -113,10 +141,15 @@ def is_solver(node: Node) -> bool:
     Raises:
         ConfigError: the target cannot be imported, or what it declares of its needs does not fit its methods.
     """
-    from batchlab.optimizers.needs import FiniteSum, needs_of  # torch: not for whoever only composes
+    from torch.optim import Optimizer  # torch: not for whoever only composes
 
+    from batchlab.optimizers.needs import FiniteSum, needs_of
+
+    target = locate(node, "optimizer")
+    if isinstance(target, type) and issubclass(target, Optimizer):  # asked once it is made: an instance may need more
+        return False
     try:
-        return isinstance(needs_of(locate(node, "optimizer")), FiniteSum)
+        return isinstance(needs_of(target), FiniteSum)
     except ConfigError:
         raise
     except ValueError as error:

@@ -14,11 +14,13 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from batchlab.results.axes import CHOICES
-from batchlab.runner.plan.schema import ConfigError
+from batchlab.runner.plan.checks import KINDS, ConfigError, as_kind
 
 OURS = ("executor", "measure", "seed", "nproc", "train", "log")
 """Top-level keys that the runner itself reads: their types hold even where `++` forces a value."""
 FIXED = (*CHOICES, *OURS)
+SEVERAL = ("measure",)
+"""Keys with several choices at a time: each can be added or left out by an override of its own."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def parse(overrides: Sequence[str], config_loader: Any = None) -> list[Sweep]:
         except HydraException as error:
             raise ConfigError(f"{text}: not an override (write key=value; quote commas and brackets)") from error
         sweeps.append(Sweep(settings[0].key, settings))
-    repeated = [s.key for i, s in enumerate(sweeps) if any(s.key == earlier.key for earlier in sweeps[:i])]
+    once = [s.key for s in sweeps if s.key not in SEVERAL or s.settings[0].mode not in ("add", "delete")]
+    repeated = [key for i, key in enumerate(once) if key in once[:i]]
     if repeated:
         raise ConfigError(f"{repeated[0]} is given twice: give it once, as a list if a sweep is meant")
     return sweeps
@@ -162,29 +165,10 @@ def typed(setting: Setting, default: Any) -> Any:
     free = default is None or (isinstance(default, str) and (default == "???" or "${" in default))
     if free or (isinstance(value, str) and "${" in value):
         return value
-    wanted = {
-        bool: "true or false",
-        int: "a whole number",
-        float: "a number",
-        str: "a word",
-        list: "a list [..]",
-    }
-    if isinstance(default, bool):
-        ok = isinstance(value, bool)
-    elif isinstance(default, int):
-        ok = isinstance(value, int) and not isinstance(value, bool)
-        if isinstance(value, float) and value.is_integer():  # 1e4 is a whole number too
-            value, ok = int(value), True
-    elif isinstance(default, float):
-        ok = isinstance(value, (int, float)) and not isinstance(value, bool)
-        value = float(value) if ok else value
-    elif isinstance(default, str):
-        ok = isinstance(value, str)
-    elif isinstance(default, list):
-        ok = isinstance(value, list)
-    else:
+    kind = next((kind for kind in KINDS if isinstance(default, kind)), None)
+    if kind is None:
         raise ConfigError(f"{setting.text}: {setting.key} is a block of keys, not a value: set one of its keys")
-    if not ok:
-        kind = next(text for kind, text in wanted.items() if isinstance(default, kind))
-        raise ConfigError(f"{setting.text}: {setting.key} must be {kind} (default {default!r}), got {value!r}")
-    return value
+    found = as_kind(value, kind)
+    if found is None:
+        raise ConfigError(f"{setting.text}: {setting.key} must be {KINDS[kind]} (default {default!r}), got {value!r}")
+    return found

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,35 +11,15 @@ import yaml
 
 from batchlab.results.axes import CHOICES
 from batchlab.results.legacy import upgraded
+from batchlab.runner.plan.checks import Block, check_choice, check_least, check_positive
+from batchlab.runner.plan.checks import ConfigError as ConfigError
 
 Node = dict[str, Any]
 """A group's choice: its name, `_target_`, and the keyword arguments of the target."""
 
 
-class ConfigError(ValueError):
-    """A request that cannot be run. The message names the cause and the override that mends it."""
-
-
-def check_choice(key: str, value: object, offered: Sequence[str]) -> None:
-    """ConfigError unless the value is one of those offered."""
-    if value not in offered:
-        raise ConfigError(f"{key}={value}: choose {', '.join(offered[:-1])} or {offered[-1]}")
-
-
-def check_least(key: str, value: float, least: int) -> None:
-    """ConfigError unless the number is at least so much."""
-    if not value >= least:
-        raise ConfigError(f"{key}={value} must be at least {least}")
-
-
-def check_positive(key: str, value: float) -> None:
-    """ConfigError unless the number is positive and finite."""
-    if not 0 < value < math.inf:
-        raise ConfigError(f"{key}={value} must be positive")
-
-
 @dataclass(frozen=True)
-class TrainOptions:
+class TrainOptions(Block):
     """The `train` block; conf/config.yaml says what each key means.
 
     Raises:
@@ -61,6 +40,7 @@ class TrainOptions:
     checkpoint_seconds: float = 60.0
 
     def __post_init__(self) -> None:
+        self.check_kinds("train")
         check_choice("train.loss", self.loss, ("cross_entropy", "mse", "squared_hinge"))
         check_choice("train.decay", self.decay, ("all", "weights"))
         check_choice("train.device", self.device, ("auto", "cpu", "cuda"))
@@ -68,10 +48,12 @@ class TrainOptions:
         check_least("train.micro_batch", self.micro_batch, 1)
         check_least("train.groups", self.groups, 1)
         check_positive("train.epochs", self.epochs)
-        if self.samples is not None and (type(self.samples) is not int or self.samples < 1):
-            raise ConfigError(f"train.samples={self.samples} must be a whole number of samples, at least 1")
+        if self.samples is not None:
+            check_least("train.samples", self.samples, 1)
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"train.label_smoothing={self.label_smoothing} must be in [0, 1)")
+        if not self.checkpoint_seconds >= 0:
+            raise ConfigError(f"train.checkpoint_seconds={self.checkpoint_seconds} must be at least 0")
 
     def total_samples(self, epoch_size: int) -> int:
         """The budget in samples for a training set of `epoch_size`."""
@@ -79,7 +61,7 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
-class LogOptions:
+class LogOptions(Block):
     """The `log` block; conf/config.yaml says what each key means.
 
     Raises:
@@ -90,6 +72,7 @@ class LogOptions:
     steps: bool = False
 
     def __post_init__(self) -> None:
+        self.check_kinds("log")
         check_positive("log.evaluate_every", self.evaluate_every)
 
 
@@ -117,8 +100,8 @@ class RunConfig:
     """Keys that a user added at the top level (`+note=...`): recorded, not interpreted."""
 
     def __post_init__(self) -> None:
-        check_least("nproc", self.nproc, 1)
-        check_least("seed", self.seed, 0)
+        for key, least in (("nproc", 1), ("seed", 0)):
+            object.__setattr__(self, key, check_least(key, getattr(self, key), least))
 
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> RunConfig:
@@ -138,10 +121,12 @@ class RunConfig:
         return cls.of(read_tree(path))
 
 
-def _block(kind: Any, key: str, block: Mapping[str, Any]) -> Any:
+def _block(kind: Any, key: str, block: object) -> Any:
+    if not isinstance(block, Mapping):
+        raise ConfigError(f"{key} must be a block of keys, got {block!r}")
     unknown = block.keys() - {f.name for f in fields(kind)}
     if unknown:
-        raise ConfigError(f"{key}.{min(unknown)}: there is no such key")
+        raise ConfigError(f"{key}.{min(map(str, unknown))}: there is no such key")
     return kind(**block)
 
 

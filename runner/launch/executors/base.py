@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from batchlab.results.store.runs import Run
-from batchlab.runner.plan.build import build
-from batchlab.runner.plan.schema import ConfigError, Node
+from batchlab.runner.plan.build import build, checked
+from batchlab.runner.plan.schema import ConfigError, Node, RunConfig
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,11 @@ def executor_for(trees: Sequence[Node], jobs_per_device: int | None = None) -> E
         jobs_per_device: in place of what the configuration says.
 
     Raises:
-        ConfigError: when they name several, one that cannot be used here, or one with keys that make no sense.
+        ConfigError: when they name several, one that cannot be used here, or one with keys that make no sense; a run
+            whose options make none.
     """
+    for tree in trees:
+        RunConfig.of(tree)  # executors read nproc and train.device
     nodes = {str(tree["executor"]): tree["executor"] for tree in trees}
     if len(nodes) != 1:
         raise ConfigError("a sweep has one executor: do not sweep over executor or its keys")
@@ -77,8 +81,7 @@ def executor_for(trees: Sequence[Node], jobs_per_device: int | None = None) -> E
         if "jobs_per_device" not in node:
             raise ConfigError(f"--jobs-per-device: executor={node['name']} has no devices to share")
         node = node | {"jobs_per_device": jobs_per_device}
-    executor = build(node, "executor")
-    if not isinstance(executor, Executor):
-        raise ConfigError(f"executor={node['name']}: {node['_target_']} makes no Executor")
+    kind: Any = Executor  # abstract
+    executor: Executor = checked(kind, build(node, "executor"), node, "executor")
     executor.check(trees)
     return executor

@@ -21,7 +21,8 @@ from batchlab.results.store.runs import Run
 from batchlab.runner.launch.executors.base import Ended, Executor
 from batchlab.runner.launch.launch import LAUNCHERS
 from batchlab.runner.launch.process import STOP_GRACE
-from batchlab.runner.plan.schema import ConfigError, Node, check_choice, check_least
+from batchlab.runner.plan.checks import ConfigError, as_kind, check_choice, check_least
+from batchlab.runner.plan.schema import Node, RunConfig
 
 
 def visible_gpus() -> list[str]:
@@ -78,12 +79,12 @@ class LocalExecutor(Executor):
         self, *, devices: int | str = "auto", jobs_per_device: int = 1, threads: int = 1, launcher: str = "fork"
     ) -> None:
         check_choice("executor.launcher", launcher, list(LAUNCHERS))
-        check_least("executor.threads", threads, 1)
-        check_least("executor.jobs_per_device", jobs_per_device, 1)
+        threads = check_least("executor.threads", threads, 1)
+        jobs_per_device = check_least("executor.jobs_per_device", jobs_per_device, 1)
         if devices != "auto":
-            if not isinstance(devices, int):
+            if as_kind(devices, int) is None:
                 raise ConfigError(f"executor.devices={devices}: auto, or how many")
-            check_least("executor.devices", devices, 1)
+            devices = check_least("executor.devices", devices, 1)
         self.wanted, self.jobs_per_device, self.threads, self.launcher = devices, jobs_per_device, threads, launcher
         self.gpus = False
         self.preload: list[str] = []
@@ -109,7 +110,7 @@ class LocalExecutor(Executor):
         Raises:
             ConfigError: when `executor.devices` asks for more than there is, or a run for more ranks.
         """
-        wanted = {tree["train"]["device"] for tree in trees}
+        wanted = {RunConfig.of(tree).train.device for tree in trees}
         gpus = [] if wanted == {"cpu"} else visible_gpus()
         if "cuda" in wanted and not gpus:
             raise ConfigError("train.device=cuda: no GPU can be used here; set train.device=cpu or auto")

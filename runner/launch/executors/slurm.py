@@ -15,7 +15,8 @@ from typing import Any
 from batchlab.results.store.runs import Run
 from batchlab.runner.launch.executors.base import Ended, Executor
 from batchlab.runner.launch.launch import Launch, run_job, torchrun
-from batchlab.runner.plan.schema import ConfigError, Node, RunConfig, check_choice, check_least
+from batchlab.runner.plan.checks import ConfigError, check_choice, check_kind, check_least, check_positive
+from batchlab.runner.plan.schema import Node, RunConfig
 
 
 class Job:
@@ -86,11 +87,15 @@ class SlurmExecutor(Executor):
         except ImportError as error:
             raise ConfigError("executor=slurm needs submitit: pip install 'batchlab[slurm]'") from error
         job: dict[str, Any] = {"nodes": nodes, "timeout_min": timeout_min, "cpus_per_task": cpus_per_task}
-        for key, value in (job | {"threads": threads, "max_parallel": max_parallel}).items():
-            check_least(f"executor.{key}", value, 1)
+        job = {key: check_least(f"executor.{key}", value, 1) for key, value in job.items()}
+        check_least("executor.threads", threads, 1)
         check_choice("executor.cluster", cluster, ("slurm", "local"))
+        check_kind("executor.partition", partition, str, optional=True)
+        if mem_gb is not None:
+            check_positive("executor.mem_gb", check_kind("executor.mem_gb", mem_gb, float))
         self.submitit = submitit
-        self.nodes, self.cluster, self.max_parallel = nodes, cluster, max_parallel
+        self.nodes, self.cluster = job["nodes"], cluster
+        self.max_parallel = check_least("executor.max_parallel", max_parallel, 1)
         self.options = job | {"tasks_per_node": 1}
         if mem_gb is not None:
             self.options["mem_gb"] = mem_gb

@@ -137,8 +137,8 @@ def _dry_run(plans: Sequence[Planned]) -> int:
 
 def show(overrides: Sequence[str], axes: bool) -> int:
     """Print the configuration as YAML, or what each axis offers."""
-    from batchlab.runner.plan.config import axes as offered
     from batchlab.runner.plan.config import compose
+    from batchlab.runner.plan.files import axes as offered
 
     if axes:
         for axis, names in offered().items():

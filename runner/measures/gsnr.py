@@ -26,7 +26,7 @@ class LayerGSNR(Measure):
         if not isinstance(subject.optimizer, SummarisesLayers):
             raise ValueError(
                 f"{type(subject.optimizer).__name__} has no gsnr_summary(): only the vr_ optimizers, and others built "
-                "on GSNR, measure it; choose one, or leave it out (~measure=gsnr)"
+                "on GSNR, measure it; choose one, or leave out measure=gsnr"
             )
 
     def measure(self, probe: Probe) -> list[dict[str, float | int | str]]:

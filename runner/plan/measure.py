@@ -4,16 +4,19 @@ measure=[scores,gsnr]     these and no others
 +measure=gsnr             also this one (a list for several)
 ~measure=gsnr             without this one
 measure.gsnr.key=value    a key of one that is chosen
+
+The first comes before all others, of which there may be several, in their order. Switches of old (log.gsnr=true) are
+among them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from batchlab.results.legacy import switch
+from batchlab.results.legacy import SWITCHES, switch
+from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.overrides import Setting
-from batchlab.runner.plan.schema import ConfigError
 
 AXIS = "measure"
 
@@ -21,6 +24,37 @@ AXIS = "measure"
 def is_choice(setting: Setting) -> bool:
     """Whether an override says what is measured (not how: that is a key of one)."""
     return setting.key == AXIS or switch(setting.key) is not None
+
+
+def listed(value: object, said: str = "config.yaml, or the experiment") -> list[str]:
+    """Names of measures as a file or an override says them: one or a list of them, null for none.
+
+    Args:
+        value: what was said.
+        said: where, for the message.
+
+    Raises:
+        ConfigError: something else.
+    """
+    named: list[Any] = [] if value is None else value if isinstance(value, list) else [value]
+    if not all(isinstance(name, str) for name in named):
+        raise ConfigError(f"{said}: {AXIS} takes names, for example {AXIS}=[scores,full_gradient_norm], not {value!r}")
+    return named
+
+
+def switched(log: object) -> list[str]:
+    """The measures that a file's `log` block turns on as batchlab 0.1 did; their switches are taken out of it.
+
+    Raises:
+        ConfigError: a switch that is neither true nor false.
+    """
+    if not isinstance(log, dict):
+        raise ConfigError(f"log must be a block of keys, got {log!r}")
+    found = {name: log.pop(name) for name in SWITCHES if name in log}
+    for name, value in found.items():
+        if value is not None and not isinstance(value, bool):
+            raise ConfigError(f"log.{name} must be true or false, got {value!r} (it is now {AXIS}={name})")
+    return [name for name, value in found.items() if value]
 
 
 def chosen(before: Iterable[str], settings: Iterable[Setting]) -> list[str]:
@@ -34,33 +68,55 @@ def chosen(before: Iterable[str], settings: Iterable[Setting]) -> list[str]:
         ConfigError: something that is neither a name nor a list of names.
     """
     names = list(dict.fromkeys(before))
-    for setting in settings:
+    for setting in sorted(settings, key=_is_one_of_many):  # a stable sort
         old = switch(setting.key)
         if old is not None:
-            if not isinstance(setting.value, bool):
+            on = setting.value if setting.mode != "delete" else False
+            if not isinstance(on, bool):
                 raise ConfigError(f"{setting.text}: {setting.key} must be true or false (it is now +{AXIS}={old})")
-            names = [n for n in names if n != old] + [old] * setting.value
+            names = [n for n in names if n != old] + [old] * on
             continue
-        named = _names(setting)
+        named = listed(setting.value, setting.text)
         if setting.mode == "add":
             names = list(dict.fromkeys([*names, *named]))
         elif setting.mode == "delete":
             missing = [name for name in named if name not in names]
             if missing or not named:
-                what = missing[0] if missing else "nothing"
-                raise ConfigError(f"{setting.text}: {what} is not measured; measured are {', '.join(names)}")
+                raise ConfigError(f"{setting.text}: {_not_measured(missing[0] if missing else 'nothing', names)}")
             names = [name for name in names if name not in named]
         else:
             names = list(dict.fromkeys(named))
     return names
 
 
-def _names(setting: Setting) -> list[str]:
-    value = [] if setting.value is None else setting.value
-    named = value if isinstance(value, list) else [value]
-    if not all(isinstance(name, str) for name in named):
-        raise ConfigError(f"{setting.text}: {AXIS} takes names, for example {AXIS}=[scores,full_gradient_norm]")
-    return named
+def _is_one_of_many(setting: Setting) -> bool:
+    """Whether a choice adds to others or takes from them."""
+    return setting.key != AXIS or setting.mode in ("add", "delete")
+
+
+def check_key(setting: Setting, names: Collection[str]) -> None:
+    """See that an override below `measure` is of a key of one that is chosen; others pass.
+
+    Args:
+        setting: an override for which `is_choice` does not hold.
+        names: of the measures that are chosen.
+
+    Raises:
+        ConfigError: with the way to choose one, or to leave it out.
+    """
+    axis, _, rest = setting.key.partition(".")
+    name, _, key = rest.partition(".")
+    if axis != AXIS:
+        return
+    if name not in names:
+        way = "" if setting.mode == "delete" else f": +{AXIS}={name} adds it"
+        raise ConfigError(f"{setting.text}: {_not_measured(name, names)}{way}")
+    if setting.mode == "delete" and not key:
+        raise ConfigError(f"{setting.text}: ~{AXIS}={name} leaves it out")
+
+
+def _not_measured(name: str, names: Collection[str]) -> str:
+    return f"{name} is not measured; measured are {', '.join(names) or 'none'}"
 
 
 def nodes(names: Iterable[str], load: Callable[[str], dict[str, Any]]) -> dict[str, Any]:

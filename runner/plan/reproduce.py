@@ -48,7 +48,8 @@ from batchlab.datasets import available
 from batchlab.results.papers.literature import published
 from batchlab.results.papers.scale import Scale
 from batchlab.runner.plan.build import build, locate
-from batchlab.runner.plan.config import PACKAGED, Bases, Planned, compose
+from batchlab.runner.plan.config import Bases, Planned, compose
+from batchlab.runner.plan.files import PACKAGED
 from batchlab.runner.plan.overrides import suggest
 from batchlab.runner.plan.schema import ConfigError, Node
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from batchlab.runner.plan.config import PACKAGED, axes, compose, hydra_session, resolve
+from batchlab.runner.plan.config import compose, resolve
+from batchlab.runner.plan.files import PACKAGED, axes, hydra_session
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 
 GROUPS = {
@@ -105,6 +106,13 @@ MEASURED = {
     "~measure=scores": [],
     "measure=[]": [],
     "log.gsnr=true": ["scores", "gsnr"],
+    "~log.gsnr": ["scores"],
+    "+measure=gsnr ~log.gsnr": ["scores"],
+    "+measure=gsnr ~measure=scores": ["gsnr"],
+    "~measure=scores +measure=gsnr": ["gsnr"],
+    "+measure=gsnr +measure=parameters": ["scores", "gsnr", "parameters"],
+    "+measure=gsnr measure=[train_accuracy]": ["train_accuracy", "gsnr"],
+    "~measure=parameters log.gsnr=true measure=[scores,parameters]": ["scores", "gsnr"],
     "experiment=vrgd_toy": ["scores", "parameters"],
     "experiment=vrgd_toy log.parameters=false +measure=gsnr": ["scores", "gsnr"],
 }
@@ -126,6 +134,12 @@ def test_what_is_measured_is_a_list_of_choices(overrides: str) -> None:
         ("~measure", "nothing is not measured"),
         ("measure=[1]", "measure takes names"),
         ("measure.scores.split=train", "there is no key measure.scores.split"),
+        ("+measure.foo=1", r"measure\.foo=1: foo is not measured; measured are scores: \+measure=foo adds it"),
+        ("++measure.foo.bins=1", r"\+measure=foo adds it"),
+        ("measure.gsnr.key=1", r"\+measure=gsnr adds it"),
+        ("~measure.gsnr", "gsnr is not measured; measured are scores$"),
+        ("~measure.scores", "~measure=scores leaves it out"),
+        ("measure.scores=3", r"measure\.scores is a block of keys"),
         ("log.gsnr=7", "it is now .measure=gsnr"),
         ("log.gsmr=true", "there is no key log.gsmr"),
     ],
@@ -133,6 +147,17 @@ def test_what_is_measured_is_a_list_of_choices(overrides: str) -> None:
 def test_a_measure_that_there_is_not(override: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         compose([override])
+
+
+def test_a_plain_choice_of_measures_is_given_once() -> None:
+    for overrides in (["measure=[gsnr]", "measure=scores"], ["++measure=[gsnr]", "+measure=gsnr", "measure=scores"]):
+        with pytest.raises(ConfigError, match="measure is given twice"):
+            compose(overrides)
+
+
+def test_only_what_varies_sets_runs_apart() -> None:
+    plans = compose(["+measure=gsnr,parameters", "~measure=scores"])
+    assert [p.overrides for p in plans] == [("+measure=gsnr",), ("+measure=parameters",)]
 
 
 def test_a_sweep_over_measures() -> None:
@@ -196,6 +221,61 @@ def test_the_users_conf_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert compose(["optimizer=adam"])[0].tree["optimizer"]["lr"] == 7.0
     monkeypatch.chdir(tmp_path.parent)
     assert compose(["optimizer=adam"])[0].tree["optimizer"]["lr"] != 7.0
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("measure: gsnr", ["gsnr"]),
+        ("measure: null", []),
+        ("measure: [gsnr, gsnr]", ["gsnr"]),
+        ("log: {gsnr: true, parameters: false, train_accuracy: null}", ["scores", "gsnr"]),
+        ("measure: null\nlog: {gsnr: true}", ["gsnr"]),
+    ],
+)
+def test_what_an_experiment_measures(
+    text: str, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_conf(tmp_path, {"experiment/mine.yaml": f"# @package _global_\n{text}\n"})
+    monkeypatch.chdir(tmp_path)
+    (planned,) = compose(["experiment=mine"])
+    assert list(planned.tree["measure"]) == names
+    assert planned.tree["log"].keys() == {"evaluate_every", "steps"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("measure: 3", "measure takes names"),
+        ("measure: {gsnr: true}", "experiment=mine: .*Cannot merge"),
+        ("measure: [scores, 1]", "measure takes names"),
+        ("measure: [scores, nothing]", "measure has no choice 'nothing'"),
+        ('log: {gsnr: "false"}', r"log\.gsnr must be true or false, got 'false' \(it is now measure=gsnr\)"),
+        ("log: {gsnr: '${seed}'}", "it is now measure=gsnr"),
+        ("log: {parameters: yes please}", "it is now measure=parameters"),
+        ("log: {gsnr: 1}", "it is now measure=gsnr"),
+        ("log: null", "log must be a block of keys"),
+    ],
+)
+def test_what_an_experiment_cannot_measure(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_conf(tmp_path, {"experiment/mine.yaml": f"# @package _global_\n{text}\n"})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=said):
+        compose(["experiment=mine"])
+
+
+def test_a_config_yaml_of_0_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the user's own, written when what is measured was said in the log block."""
+    text = (PACKAGED / "config.yaml").read_text()
+    switches = "  full_gradient_norm: false\n  full_gradient_norm_paper: false\n  train_accuracy: true\n  gsnr: false\n"
+    user_conf(tmp_path, {"config.yaml": text.replace("measure: [scores]\n", "") + switches})
+    monkeypatch.chdir(tmp_path)
+    (planned,) = compose(["+measure=gsnr"])
+    assert list(planned.tree["measure"]) == ["scores", "train_accuracy", "gsnr"]
+    monkeypatch.chdir(tmp_path.parent)
+    assert compose(["+measure=[train_accuracy,gsnr]"])[0].run_id == planned.run_id
 
 
 def test_an_empty_file_and_another_programs_conf_are_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

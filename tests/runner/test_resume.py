@@ -16,7 +16,7 @@ from runs import Fleet, Watcher, context, frozen, one, rows, wait_until
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.runs import Run, RunStore, State
 from batchlab.runner.plan.build import is_solver
-from batchlab.runner.plan.config import axes
+from batchlab.runner.plan.files import axes
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.train import checkpoint, loop
 from batchlab.runner.train.session import Session
@@ -302,8 +302,9 @@ def test_a_checkpoint_of_0_1_goes_on(tmp_path: Path) -> None:
     run, config = frozen(tmp_path / "cut", *overrides)
     assert train(run, config, stop_after=15) == "interrupted"
     state = torch.load(run.checkpoint, weights_only=True)
-    assert state["measures"]["full_gradient_norm_paper"]["epoch"] > 0
-    state["augmented"] = state.pop("measures")["full_gradient_norm_paper"]
+    measures = state["ranks"][0].pop("measures")
+    assert measures["full_gradient_norm_paper"]["epoch"] > 0
+    state["augmented"] = measures["full_gradient_norm_paper"]
     torch.save(state, run.checkpoint)
     assert train(run, config) == "done"
     assert rows(run) == rows(whole)

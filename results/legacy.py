@@ -42,16 +42,30 @@ def upgraded(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def identified(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree as its identity is taken: packaged measures as the switches they were, any other under `measure`."""
+    """The tree as its identity is taken: packaged measures as the switches they were, any other under `measure`.
+
+    A key that 0.1 did not have is left out where it says nothing.
+    """
+    tree = _without_stairs(tree)
     measure, log = tree.get("measure"), tree.get("log")
     if not isinstance(measure, Mapping) or not isinstance(log, Mapping):
-        return dict(tree)
+        return tree
     plain = {name for name in (*ALWAYS, *SWITCHES) if measure.get(name) == _node(name)}
     own = {name: node for name, node in measure.items() if name not in plain}
     own |= {name: None for name in ALWAYS if name not in measure}
     rest = {key: value for key, value in tree.items() if key != "measure"}
     rest["log"] = {**log, **{name: name in plain for name in SWITCHES}}
     return rest | ({"measure": own} if own else {})
+
+
+def _without_stairs(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree without `lr_schedule.warmup_stairs`, which 0.1 did not have, where it says nothing."""
+    node = tree.get("lr_schedule")
+    if not isinstance(node, Mapping) or not str(node.get("_target_")).startswith("batchlab.optimizers."):
+        return dict(tree)
+    if node.get("warmup_stairs") is not None and node.get("warmup_every") is None:
+        return dict(tree)
+    return {**tree, "lr_schedule": {key: value for key, value in node.items() if key != "warmup_stairs"}}
 
 
 def _node(name: str) -> dict[str, Any]:

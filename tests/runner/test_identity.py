@@ -120,6 +120,7 @@ FROZEN = {
     "dataset=breast_cancer model=logistic optimizer=dasvrda": ["3e5a4ec76e55"],
     "log.parameters=true log.batchnorm_reestimated=true": ["7615d08a64f7"],
     "dataset=cifar100 model=resnet18 batch_schedule=norm_test": ["4db15d4fca40"],
+    "lr_schedule=warmup_cosine train.epochs=300 lr_schedule.warmup=30 lr_schedule.warmup_every=3": ["0a373a982802"],
 }
 """Identities that batchlab 0.1 gave, when what is measured was said in the `log` block."""
 
@@ -127,6 +128,18 @@ FROZEN = {
 @pytest.mark.parametrize("overrides", FROZEN)
 def test_identities_of_0_1(overrides: str) -> None:
     assert [planned.run_id for planned in compose(overrides.split())] == FROZEN[overrides]
+
+
+@pytest.mark.parametrize("axis", ["warmup_constant", "warmup_cosine"])
+def test_stairs_matter_where_they_are_climbed(axis: str) -> None:
+    asked = f"lr_schedule={axis}"
+    for nothing in ("lr_schedule.warmup_stairs=null", "lr_schedule.warmup_every=0.5"):
+        (planned,) = compose([asked, nothing])
+        rates = {key: value for key, value in planned.tree["lr_schedule"].items() if key != "warmup_stairs"}
+        assert run_id(planned.tree | {"lr_schedule": rates}) == planned.run_id, nothing
+    counts = ids(asked, "lr_schedule.warmup_stairs=null,2,5,10")
+    assert len(counts) == 4
+    assert ids(asked) < counts
 
 
 def old(tree: dict[str, Any], *switches: str) -> dict[str, Any]:

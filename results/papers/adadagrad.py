@@ -27,7 +27,7 @@ from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.runs import State
-from batchlab.results.words import count
+from batchlab.results.words import count, listing
 
 REFERENCE = "AdAdaGrad (arXiv 2402.11215)"
 TESTS = ("norm", "inner product", "augmented")
@@ -292,6 +292,19 @@ def _notes(frame: Frame, margin: float) -> list[str]:
     if any(run.value("optimizer") == "adagrad_norm" for run in frame.runs):
         notes.append(
             "AdaGrad-Norm's learning rate is unknown; ours was best in a sweep of the constant small batch alone"
+        )
+    cut: dict[int, int] = {}
+    for run in frame.runs:
+        size, groups = run.value("batch_schedule.size"), run.value("train.groups")
+        small = run.value("role") == "small" and run.value("model.norm") == "batch"
+        if small and MISSING not in (size, groups) and groups > 1:
+            cut[size] = -(-size // min(groups, size))
+    if cut:
+        seen = listing([f"{part:,} of {size:,}" for size, part in sorted(cut.items())])
+        notes.append(
+            f"in groups, as the adaptive runs need them, BatchNorm sees {seen} samples of a constant small batch at a "
+            "time, for the whole run: that handicaps this rival, and the fewer they are the more; adaptive runs grow "
+            "out of it"
         )
     return notes
 

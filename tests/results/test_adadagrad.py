@@ -30,17 +30,31 @@ class Paper:
         self.store, self.entries = store, []
 
     def run(
-        self, experiment, method, seed, batch, accuracy, state="done", *, steps=True, optimizer="adagrad", **recorded
+        self,
+        experiment,
+        method,
+        seed,
+        batch,
+        accuracy,
+        state="done",
+        *,
+        steps=True,
+        optimizer="adagrad",
+        norm=None,
+        groups=1,
+        **recorded,
     ):
         test, setting, role = method
         run_id = f"{experiment}-{optimizer}-{test}-{setting}-{seed}".replace(" ", "")
         config = {
             "optimizer": {"name": optimizer, "lr": 0.008},
             "lr_schedule": {"name": "constant"},
-            "batch_schedule": {"name": f"{test}_test", "initial": 10, "maximum": 500},
-            "model": {"name": experiment},
+            "batch_schedule": {"name": f"{test}_test", "initial": 10, "maximum": 500}
+            if test != "constant"
+            else {"name": "constant", "size": batch},
+            "model": {"name": experiment} | ({"norm": norm} if norm else {}),
             "dataset": {"name": "mnist"},
-            "train": {"samples": SAMPLES[experiment]},
+            "train": {"samples": SAMPLES[experiment], "groups": groups},
             "seed": seed,
         }
         run, total = self.store.run(run_id), SAMPLES[experiment]
@@ -234,3 +248,16 @@ def test_a_sweep_that_has_not_begun_is_undecided_not_an_error(paper):
     assert made.save_plots(paper.store.root) == []
     for sheet in made.sheets():
         render(sheet, "markdown")
+
+
+@pytest.mark.parametrize(
+    ("norm", "groups", "said"), [("batch", 4, True), ("batch", 1, False), ("group", 4, False), (None, 4, False)]
+)
+def test_what_groups_do_to_batchnorm_in_small_batches_is_said(paper, norm, groups, said):
+    """The smallest first: 4 groups of a constant batch of 8 are 2 images each, for the whole of the run."""
+    for method, batch in ((("constant", "8", "small"), 8), (("constant", "256", "small"), 256)):
+        paper.run("CNN", method, 0, batch, 0.9, norm=norm, groups=groups)
+    paper.run("CNN", ("norm", "eta 0.5", "loose"), 0, 40, 0.9, norm=norm, groups=groups)
+    found = [note for note in paper.reproduce().notes if "BatchNorm" in note and "handicap" in note]
+    assert len(found) == said
+    assert all("2 of 8" in note and "64 of 256" in note for note in found)

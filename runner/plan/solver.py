@@ -13,8 +13,9 @@ from batchlab.datasets import Dataset
 from batchlab.optimizers.finite_sum import ElasticNet, LinearProblem, Solver
 from batchlab.optimizers.finite_sum.problem import Loss
 from batchlab.optimizers.needs import FiniteSum, needs_of
-from batchlab.runner.plan.build import arguments, locate
-from batchlab.runner.plan.schema import ConfigError, RunConfig
+from batchlab.runner.plan.build import arguments, checked, locate
+from batchlab.runner.plan.checks import ConfigError, check_least
+from batchlab.runner.plan.schema import RunConfig
 
 TUNED = "tuned"
 """`optimizer.step_size=tuned`: found before the run begins, by the rule of `finite_sum.tune`."""
@@ -43,11 +44,9 @@ def check(config: RunConfig) -> None:
         raise ConfigError(f"{name} in one process: set nproc=1")
     if config.train.loss not in LOSSES:
         raise ConfigError(f"train.loss={config.train.loss}: choose {', '.join(LOSSES)}")
-    step, size = config.optimizer.get("step_size"), config.batch_schedule["size"]
+    step, size = config.optimizer.get("step_size"), _size(config)
     if isinstance(step, str) and step != TUNED:
         raise ConfigError(f"optimizer.step_size={step}: a positive number, null (the theory's) or {TUNED}")
-    if size < 1:
-        raise ConfigError(f"batch_schedule.size={size} must be at least 1")
     net = _make(config, np.ones((2, 1)), np.array([0.0, 1.0]), batch_size=min(size, 2)).problem.regularizer
     if step == TUNED and net.l1 == net.l2 == 0.0:
         raise ConfigError(
@@ -60,10 +59,9 @@ def check(config: RunConfig) -> None:
             value = getattr(options, field.name)
             if field.name not in used and value != field.default:
                 warnings.warn(f"{block}.{field.name}={value} has no effect: {name}", stacklevel=2)
-    more = [measure for measure in config.measure if measure != "scores"]
-    if more:
-        rows = "and its rows have the columns of a solver"
-        warnings.warn(f"measure={','.join(more)} has no effect: {name}, {rows}", stacklevel=2)
+    if [*config.measure] != ["scores"]:
+        asked = f"measure=[{','.join(config.measure)}]"
+        warnings.warn(f"{asked} has no effect: {name}, and its rows have columns of their own", stacklevel=2)
     if config.train.device == "cuda":
         warnings.warn(
             f"train.device=cuda has no effect: optimizer={config.optimizer['name']} computes on the host", stacklevel=2
@@ -95,11 +93,8 @@ def check_data(config: RunConfig, dataset: Dataset) -> None:
         raise ConfigError(f"dataset={dataset.name} needs train.loss={wanted}")
     if dataset.classes is not None and dataset.classes != 2:
         raise ConfigError(f"{name} with two classes: dataset={dataset.name} has {dataset.classes}")
-    if config.batch_schedule["size"] > dataset.n:
-        raise ConfigError(
-            f"batch_schedule.size={config.batch_schedule['size']} is more than the {dataset.n} samples of "
-            f"dataset={dataset.name}"
-        )
+    if (size := _size(config)) > dataset.n:
+        raise ConfigError(f"batch_schedule.size={size} is more than the {dataset.n} samples of dataset={dataset.name}")
 
 
 def passes_of(config: RunConfig, dataset: Dataset) -> float:
@@ -138,8 +133,13 @@ def make_solver(
     Raises:
         ConfigError: what the solver or the problem refuses.
     """
-    size = config.batch_schedule["size"]
-    return _make(config, dataset.x_train, dataset.y_train, size, step_size, config.seed if seed is None else seed)
+    return _make(
+        config, dataset.x_train, dataset.y_train, _size(config), step_size, config.seed if seed is None else seed
+    )
+
+
+def _size(config: RunConfig) -> int:
+    return check_least("batch_schedule.size", config.batch_schedule.get("size"), 1)
 
 
 def _make(
@@ -159,8 +159,10 @@ def _make(
         settings |= {"batch_size": batch_size, "seed": seed}
     try:
         problem = LinearProblem(A, y, LOSSES[config.train.loss], ElasticNet(l1, l2), zero_rows=zero_rows)
-        solver: Solver[Any, Any] = target(problem, **settings)
+        solver = target(problem, **settings)
     except (ValueError, TypeError) as error:
         text = str(error).replace("pass zero_rows='keep'", "set optimizer.zero_rows=keep")
         raise ConfigError(f"optimizer={config.optimizer['name']}: {text}") from error
-    return solver
+    kind: Any = Solver  # abstract
+    made: Solver[Any, Any] = checked(kind, solver, config.optimizer, "optimizer")
+    return made

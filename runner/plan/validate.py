@@ -9,11 +9,9 @@ from __future__ import annotations
 import inspect
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,16 +21,12 @@ from batchlab.datasets import Dataset
 from batchlab.optimizers.batch import BatchSchedule, largest_batch, total_steps
 from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.lr import LRSchedule
-from batchlab.optimizers.moments import check_samples_apart
-from batchlab.optimizers.needs import Moments, needs_of, union
 from batchlab.runner.measures import Measure, Subject
-from batchlab.runner.plan import split
+from batchlab.runner.plan import noise, split
 from batchlab.runner.plan.batchnorm import Parts, has_batchnorm
-from batchlab.runner.plan.build import build, check_arguments, is_solver, load_dataset, locate
+from batchlab.runner.plan.build import blaming, build, check_arguments, checked, is_solver, load_dataset, locate
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.schema import ConfigError, Node, RunConfig
-
-Built = TypeVar("Built")
 
 
 def validate(plans: Sequence[Planned], *, data_at_hand: bool = True) -> list[str]:
@@ -95,11 +89,11 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
     if budget < 1:
         raise ConfigError(f"train.epochs={config.train.epochs} is less than one sample: raise it")
     question = (config.batch_schedule, dataset.n, budget)
-    with _blaming(config.batch_schedule, "batch_schedule"):
+    with blaming(config.batch_schedule, "batch_schedule"):
         steps = once(lambda: total_steps(batches, dataset.n, budget), "steps", *question)
         clock = Clock(0, 0, dataset.n, budget, steps)
         first = batches.size(clock)
-    with _blaming(config.lr_schedule, "lr_schedule"):
+    with blaming(config.lr_schedule, "lr_schedule"):
         rates.factor(clock)
     _effects(config, rates, clock, keys)
     if first > budget:
@@ -114,7 +108,7 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
         raise ConfigError("train.loss=squared_hinge is for finite-sum solvers (optimizer=dasvrda): cross_entropy here")
     shape, classes = dataset.shape, dataset.outputs
     model = once(lambda: _model(config.model, shape, classes), config.model, shape, classes)
-    grouped = _noise(config, model, optimizer, batches, first)
+    grouped = noise.check(config, model, optimizer, batches, first)
     if has_batchnorm(model):
         largest = once(lambda: largest_batch(batches, dataset.n, budget), "largest", *question)
         parts.note(config, largest, grouped=grouped)
@@ -135,11 +129,8 @@ def _reader(node: Node, keys: Sequence[str]) -> None:
 def _measures(config: RunConfig, subject: Subject, once: _Once) -> None:
     """What is to be measured must be measurable here."""
     for name, node in config.measure.items():
-        built: Measure = once(partial(_measure, node), "measure", node)
-        if (built.when, built.stream) == ("step", "metrics"):
-            raise ConfigError(f"measure={name}: a row of metrics is one per evaluation, so `when` cannot be step")
         try:
-            built.check(subject)
+            _measure(node, once).check(subject)
         except ValueError as error:
             where = f"optimizer={config.optimizer['name']}, model={config.model['name']}"
             raise ConfigError(f"measure={name} with {where}: {error}") from error
@@ -160,57 +151,13 @@ def _effects(config: RunConfig, rates: LRSchedule, clock: Clock, keys: Sequence[
         warnings.warn(f"{unused}: train.samples={config.train.samples} is the budget", stacklevel=2)
 
 
-@contextmanager
-def _blaming(node: Node, axis: str) -> Iterator[None]:
-    """Put the axis and its choice in front of what a choice refuses about this data set and budget."""
-    try:
-        yield
-    except ValueError as error:
-        raise ConfigError(f"{axis}={node['name']}: {error}") from error
-
-
-def _noise(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSchedule, first: int) -> bool:
-    """What is measured of the gradient's noise must be measurable with this model, these groups, this first batch.
-
-    Returns:
-        Whether it is measured between groups of a batch.
-    """
-    schedule, who = f"batch_schedule={config.batch_schedule['name']}", f"optimizer={config.optimizer['name']}"
-    with _blaming(config.optimizer, "optimizer"):
-        own = needs_of(optimizer)
-    with _blaming(config.batch_schedule, "batch_schedule"):
-        wanted = union(own, needs_of(batches))
-    if wanted is None:
-        return False
-    minimum = wanted.groups
-    if not isinstance(own, Moments) or own.groups < minimum:
-        who = schedule
-    if wanted.estimator == "per_sample":  # then every sample is a group
-        try:
-            check_samples_apart(model)
-        except ValueError as error:
-            raise ConfigError(
-                f"batch_schedule.estimator=per_sample with model={config.model['name']}: {error}; "
-                "that is batch_schedule.estimator=groups or model.norm=group"
-            ) from error
-    elif max(config.train.groups, config.nproc) < minimum:
-        raise ConfigError(
-            f"{who} measures noise between groups of a batch, {minimum} at least: set train.groups={max(minimum, 8)}"
-        )
-    if first < minimum:
-        keys = [f"batch_schedule.{key}" for key in ("size", "sizes", "initial") if key in config.batch_schedule]
-        raise ConfigError(
-            f"{who} measures noise between groups of a batch, {minimum} at least: a first batch of {first} holds fewer "
-            f"samples; raise {keys[0] if keys else 'that of ' + schedule}"
-        )
-    return wanted.estimator != "per_sample"
-
-
 def _solver(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence[str]) -> None:
     from batchlab.runner.plan import solver  # compiled loops are loaded only where they are used
 
     _reader(config.dataset, keys)
     check_arguments(config.model, "model", "shape", "classes")
+    for node in config.measure.values():
+        _measure(node, once)
     if data_at_hand:
         solver.validate(config, once(lambda: load_dataset(config.dataset), config.dataset))
     else:
@@ -240,24 +187,21 @@ def _mixed(trees: Sequence[Node]) -> None:
 def _model(node: Node, shape: tuple[int, ...], classes: int) -> nn.Module:
     with torch.device("meta"):
         model = build(node, "model", shape=shape, classes=classes)
-    return _made(nn.Module, model, node, "model")
+    return checked(nn.Module, model, node, "model")
 
 
 def _optimizer(node: Node) -> Any:
-    return _made(Optimizer, build(node, "optimizer", [nn.Parameter(torch.zeros(2, 2))]), node, "optimizer")
+    return checked(Optimizer, build(node, "optimizer", [nn.Parameter(torch.zeros(2, 2))]), node, "optimizer")
 
 
-def _measure(node: Node) -> Any:
+def _measure(node: Node, once: _Once) -> Measure:
+    """A measure, whose declarations make sense."""
     kind: Any = Measure  # abstract, as the schedules are
-    return _made(kind, build(node, "measure"), node, "measure")
+    made: Measure = once(lambda: checked(kind, build(node, "measure"), node, "measure"), "measure", node)
+    if (made.when, made.stream) == ("step", "metrics"):
+        raise ConfigError(f"measure={node['name']}: a row of metrics is one per evaluation, so `when` cannot be step")
+    return made
 
 
 def _schedule(kind: Any, node: Node, axis: str) -> Any:
-    return _made(kind, build(node, axis), node, axis)
-
-
-def _made(kind: type[Built], made: object, node: Node, axis: str) -> Built:
-    """What a `_target_` made, or ConfigError where that is not what its axis needs."""
-    if not isinstance(made, kind):
-        raise ConfigError(f"{axis}={node['name']}: {node['_target_']} makes no {kind.__name__}")
-    return made
+    return checked(kind, build(node, axis), node, axis)

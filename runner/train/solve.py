@@ -156,7 +156,7 @@ def solve(config: RunConfig, context: Context) -> Outcome:
 
     try:
         best = None
-        if config.optimizer["step_size"] == TUNED:
+        if config.optimizer.get("step_size") == TUNED:
             best = tuned(make, config, passes_of(config, dataset), run.folder.parent)
             run.write_state(tuning=dataclasses.asdict(best))
         solver = make(best.step_size if best else None)

@@ -31,7 +31,7 @@ from sklearn.metrics import f1_score
 from batchlab.optimizers import VRMomentum
 from batchlab.optimizers.batch import BatchSchedule
 from batchlab.optimizers.finite_sum import SVRG
-from batchlab.optimizers.needs import Closure, Moments
+from batchlab.optimizers.needs import Closure, FiniteSum, Moments
 from batchlab.runner.launch.executors.base import Ended, Executor
 from batchlab.runner.measures import Measure, Quantity
 from batchlab.runner.plan.schema import ConfigError
@@ -115,6 +115,12 @@ class Halved(SVRG):
     def theoretical_step(self):
         return super().theoretical_step() / 2
 
+class NoSolver:
+    """Says that it is one, and is none."""
+    needs = FiniteSum()
+    def __init__(self, problem, batch_size, seed):
+        self.problem = problem
+
 class MacroF1(Measure):
     quantities = {"macro_f1": Quantity("up", "macro F1", "%", 100)}
     def measure(self, probe):
@@ -140,6 +146,8 @@ YAML = {
         "undeclared": "Undeclared",
         "vr_mine": "torch.optim.SGD",
         "halved": "Halved",
+        "by_theory": "Halved",
+        "no_solver": "NoSolver",
         "lbfgs": "torch.optim.LBFGS",
     },
     "executor": {"inline": "InLine", "nothing": "Mine"},
@@ -156,7 +164,8 @@ def _beside_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder.mkdir(parents=True)
         for name, target in choices.items():
             path = target if "." in target else f"foreign_things.{target}"
-            more = "" if axis != "optimizer" else "l2: 0.01\nstep_size: null\n" if name == "halved" else "lr: 0.1\n"
+            of_solver = {"halved": "l2: 0.01\nstep_size: null\n", "by_theory": "l2: 0.01\n", "no_solver": ""}
+            more = "" if axis != "optimizer" else of_solver.get(name, "lr: 0.1\n")
             (folder / f"{name}.yaml").write_text(f"name: {name}\n_target_: {path}\n{more}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -224,6 +233,20 @@ def test_an_own_solver_is_one(tmp_path: Path) -> None:
     theirs = trained(tmp_path, "optimizer=svrg", "optimizer.l1=0.0", "optimizer.l2=0.01", *data, work=solve)
     assert rows(run)[-1]["lr"] == pytest.approx(rows(theirs)[-1]["lr"] / 2)
     assert rows(run)[-1]["objective"] < rows(run)[0]["objective"]
+
+
+def test_an_own_solver_needs_no_step_size(tmp_path: Path) -> None:
+    data = ("dataset=breast_cancer", "model=logistic", "train.epochs=10", "batch_schedule.size=21")
+    first, second = (trained(tmp_path, f"optimizer={name}", *data, work=solve) for name in ("by_theory", "halved"))
+    for mine, theirs in zip(rows(first), rows(second), strict=True):
+        assert {k: mine[k] for k in ("objective", "lr")} == {k: theirs[k] for k in ("objective", "lr")}
+
+
+@pytest.mark.parametrize("data_at_hand", [True, False])
+def test_what_is_no_solver_is_refused(data_at_hand: bool) -> None:
+    plans = [one("optimizer=no_solver", "dataset=breast_cancer", "model=logistic", "batch_schedule.size=21")]
+    with pytest.raises(ConfigError, match=r"optimizer=no_solver: foreign_things\.NoSolver makes no Solver"):
+        validate(plans, data_at_hand=data_at_hand)
 
 
 def test_an_own_measure_is_a_column_that_tables_know(tmp_path: Path) -> None:

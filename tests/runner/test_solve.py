@@ -412,6 +412,29 @@ def test_settings_without_effect_are_said() -> None:
     assert validate(compose([*CANCER, "optimizer=dasvrda"])) == []
 
 
+@pytest.mark.parametrize("data_at_hand", [True, False])
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("+measure=full_gradient_norm", "measure=[scores,full_gradient_norm] has no effect"),
+        ("measure=[]", "measure=[] has no effect"),
+        ("measure=[parameters]", "measure=[parameters] has no effect"),
+    ],
+)
+def test_what_a_solver_does_not_measure_is_said(override: str, said: str, data_at_hand: bool) -> None:
+    (found,) = validate(compose([*CANCER, "optimizer=dasvrda", override]), data_at_hand=data_at_hand)
+    assert found.startswith(said)
+
+
+@pytest.mark.parametrize("data_at_hand", [True, False])
+def test_measures_of_a_solver_are_measures(data_at_hand: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf" / "measure").mkdir(parents=True)
+    (tmp_path / "conf" / "measure" / "none.yaml").write_text("name: none\n_target_: torch.nn.Identity\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"measure=none: torch\.nn\.Identity makes no Measure"):
+        validate(compose([*CANCER, "optimizer=dasvrda", "+measure=none"]), data_at_hand=data_at_hand)
+
+
 @pytest.mark.parametrize(
     ("override", "heard"),
     [

@@ -60,13 +60,13 @@ class Saver:
             "meters": {
                 "samples": meters.samples,
                 "gradients": meters.gradients,
+                "largest_batch": meters.largest_batch,
+                "batchnorm_part": meters.batchnorm_part,
                 "train_seconds": meters.train_seconds,
                 "eval_seconds": meters.eval_seconds,
                 "processor_seconds": meters.processor_seconds,
             },
             "rows": self.recorder.counts(),
-                "largest_batch": meters.largest_batch,
-                "batchnorm_part": meters.batchnorm_part,
             "ranks": ranks,
         }
         write(self.context.run.checkpoint, state)
@@ -106,13 +106,13 @@ class Saver:
             meters.train_seconds = state["meters"]["train_seconds"]
             meters.eval_seconds = state["meters"]["eval_seconds"]
             meters.processor_seconds = state["meters"].get("processor_seconds", math.nan)  # earlier versions kept none
+            meters.largest_batch = state["meters"].get("largest_batch", 0)  # nor these
+            meters.batchnorm_part = state["meters"].get("batchnorm_part", 0)
             rows = state["rows"]
         except Exception as error:  # a truncated zip, a wrong type, a missing key: all mean one thing
             raise ConfigError(
                 f"{path} is damaged ({type(error).__name__}): delete it to train this run from its beginning"
             ) from error
-            meters.largest_batch = state["meters"].get("largest_batch", 0)  # nor these
-            meters.batchnorm_part = state["meters"].get("batchnorm_part", 0)
         session.clock = dataclasses.replace(session.clock, samples=state["samples"], steps=state["steps"])
         if session.moments is not None:
             session.batch_schedule.size(session.clock)  # only now does it know the training set, which may be its cap

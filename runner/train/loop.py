@@ -132,12 +132,12 @@ def step(session: Session, meters: Meters, batch: Batch) -> Tensor:
             optimizer.step()
     meters.loss += loss
     meters.samples += batch.size
-    return loss
-
-
     meters.largest_batch = max(meters.largest_batch, batch.size)
     if session.batchnorm:
         meters.batchnorm_part = max(meters.batchnorm_part, part_of(session.config, batch.size))
+    return loss
+
+
 def consent(context: Context, loss: Tensor) -> tuple[bool, bool]:
     """Let all ranks agree.
 

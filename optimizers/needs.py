@@ -17,7 +17,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, get_args, runtime_checkable
 
 from torch import Tensor
 
@@ -50,9 +50,12 @@ class Moments:
     """`step(moments)`, or a schedule's `update(moments)`: a `GradientMoments` of the batch, already reduced.
 
     Attributes:
-        groups: fewest groups that a batch must come in.
+        groups: fewest groups that a batch must come in, at least 1.
         estimator: how the variance is measured; None leaves it to who else needs moments ("groups" if nobody does).
         elementwise, coordinates, inner_products: what else is to be kept, see `GradientMoments`.
+
+    Raises:
+        ValueError: fewer than 1 group, or an estimator that there is not.
     """
 
     groups: int = 2
@@ -60,6 +63,12 @@ class Moments:
     elementwise: bool = False
     coordinates: bool = False
     inner_products: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.groups, int) or self.groups < 1:
+            raise ValueError(f"groups={self.groups!r} must be a whole number, at least 1")
+        if self.estimator is not None and self.estimator not in get_args(Estimator):
+            raise ValueError(f"estimator={self.estimator!r}: choose one of {', '.join(get_args(Estimator))}, or None")
 
     def gather(self, params: Iterable[Tensor], process_group: ProcessGroup | None = None) -> GradientMoments:
         """Moments of these parameters that measure what is needed.
@@ -116,16 +125,34 @@ def needs_of(thing: object) -> Needs:
     Raises:
         ValueError: `needs` is none of the declarations, or does not fit the methods that are there.
     """
-    declared = getattr(thing, "needs", None)
-    name = thing.__name__ if isinstance(thing, type) else type(thing).__name__
+    kind = thing if isinstance(thing, type) else type(thing)
+    name = kind.__name__
+    # Not getattr's default where there is one: that would pass over an AttributeError within a property.
+    declared: Any = thing.needs if hasattr(kind, "needs") else getattr(thing, "needs", None)  # type: ignore[attr-defined]
+    if isinstance(thing, type) and hasattr(type(declared), "__get__"):
+        raise ValueError(
+            f"{name}.needs is a property, which only an instance can answer: ask one, or declare needs as a plain "
+            "attribute of the class (as a solver must: it is asked before there is a problem to make it on)"
+        )
     if declared == "moments":
         declared = Moments()
     if declared is not None and not isinstance(declared, Nothing | Closure | Moments | FiniteSum):
         raise ValueError(f"{name}.needs={declared!r}: declare Closure(), Moments() or FiniteSum() of optimizers.needs")
-    kind = thing if isinstance(thing, type) else type(thing)
     if hasattr(kind, "planned"):  # a batch schedule
-        _check_schedule(declared, getattr(kind, "update", ignore) is not ignore, name)
-    return _undeclared(kind, name) if declared is None else declared
+        _check_schedule(declared, _listens(thing), name)
+        return Nothing() if declared is None else declared
+    step = getattr(kind, "step", None)
+    if declared is None:
+        return _undeclared(step, name)
+    if not isinstance(declared, FiniteSum):
+        _check_step(declared, step, name)
+    return declared
+
+
+def _listens(schedule: object) -> bool:
+    """Whether a batch schedule, an instance or a class, has an `update` of its own; one set on the instance is."""
+    update = getattr(schedule, "update", ignore)
+    return getattr(update, "__func__", update) is not ignore
 
 
 def _check_schedule(declared: Needs | None, listens: bool, name: str) -> None:
@@ -141,26 +168,49 @@ def _check_schedule(declared: Needs | None, listens: bool, name: str) -> None:
         raise ValueError(f"{name} declares needs, but has no update(moments) to be given them: write it, or drop needs")
 
 
-def _undeclared(kind: type, name: str) -> Needs:
-    """What the methods themselves say: torch's habit of `step(closure)`, or an error for what nobody could guess."""
-    step = getattr(kind, "step", None)
-    required = [p.name for p in _parameters(step) if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-    if required == ["closure"]:
-        return Closure()
-    if required:
+def _check_step(declared: Nothing | Closure | Moments, step: object, name: str) -> None:
+    """ValueError for a `step` that cannot be called as declared."""
+    found = _signature(step)
+    if found is None:
+        return
+    parameters = list(found.parameters.values())[1:]
+    given = {Nothing: (), Closure: ("closure",), Moments: ("moments",)}[type(declared)]
+    shown = f"step({', '.join(given)})"
+    try:
+        found.bind("self", *given)
+    except TypeError as error:
         raise ValueError(
-            f"{name}.step needs {', '.join(required)}: declare what it is given with needs = Moments(...) or "
+            f"{name} declares {declared!r}, so {shown} is called, but its step takes {found}: {error}"
+        ) from error
+    if isinstance(declared, Moments) and parameters[0].name == "closure":
+        raise ValueError(
+            f"{name} declares {declared!r}, so {shown} is called, but its step takes a closure: write step(self, "
+            "moments), or drop needs"
+        )
+
+
+def _undeclared(step: object, name: str) -> Needs:
+    """What the methods themselves say: torch's habit of `step(closure)`, or an error for what nobody could guess."""
+    found = _signature(step)
+    parameters = list(found.parameters.values())[1:] if found else []
+    required = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    names = [p.name for p in required]
+    if names == ["closure"] and required[0].kind is not inspect.Parameter.KEYWORD_ONLY:
+        return Closure()
+    if names:
+        raise ValueError(
+            f"{name}.step needs {', '.join(names)}: declare what it is given, by place, with needs = Moments(...) or "
             "Closure() of batchlab.optimizers.needs"
         )
     return Nothing()
 
 
-def _parameters(step: object) -> list[inspect.Parameter]:
-    """Of a method, without self; none where it cannot be looked into."""
+def _signature(step: object) -> inspect.Signature | None:
+    """Of a method, self included; None where it cannot be looked into, or is none."""
     try:
-        return list(inspect.signature(step).parameters.values())[1:]  # type: ignore[arg-type]
+        return inspect.signature(step)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        return []
+        return None
 
 
 def union(*needs: Needs) -> Moments | None:

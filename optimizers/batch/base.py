@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from batchlab.optimizers.clock import Clock, Unit
-from batchlab.optimizers.needs import Moments, ignore
+from batchlab.optimizers.needs import Moments, Nothing, ignore
 
 __all__ = ["BatchSchedule", "check_batch", "largest_batch", "total_steps"]
 
@@ -22,13 +22,13 @@ class BatchSchedule(ABC):
     gives `update`, `record` and the state.
     """
 
-    needs: Moments | Literal["moments"] | None = None
-    """What `update` is given after each step; None for a schedule that does not listen."""
+    needs: Moments | Nothing | Literal["moments"] | None = None
+    """What `update` is given after each step; None or Nothing() for a schedule that does not listen."""
 
     @property
     def deterministic(self) -> bool:
         """Whether the clock alone determines the size, so that the number of steps is known in advance."""
-        return self.needs is None
+        return self.needs is None or isinstance(self.needs, Nothing)
 
     @property
     def limit(self) -> int | None:
@@ -63,7 +63,7 @@ class BatchSchedule(ABC):
     @property
     def listening(self) -> bool:
         """Whether the coming step's moments will be looked at; if not, they need not be measured."""
-        return self.needs is not None
+        return not (self.needs is None or isinstance(self.needs, Nothing))
 
     def record(self) -> dict[str, float]:
         """What to log about the last step."""

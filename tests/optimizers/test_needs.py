@@ -198,11 +198,53 @@ class Solves(Constant):
 
 
 class Stubborn(Unheard):
-    needs = Nothing()  # type: ignore[assignment]
+    needs = Nothing()
 
 
 class StepOfTwo(SGD):
     def step(self, moments: Any, batch: Any) -> None:  # type: ignore[override]
+        raise AssertionError
+
+
+class AtLeastNamed(SGD):
+    def step(self, closure: Any = None, *, batch: Any) -> None:  # type: ignore[override]
+        raise AssertionError
+
+
+class AtLeastPlaced(SGD):
+    def step(self, moments: Any, /) -> None:  # type: ignore[override]
+        raise AssertionError
+
+
+class NamedClosure(SGD):
+    def step(self, *, closure: Any) -> None:  # type: ignore[override]
+        raise AssertionError
+
+
+class ByTorchsStep(SGD):
+    """Torch's own `step(closure=None)`, which would call the moments."""
+
+    needs = Moments()
+
+
+class ByClosureAlone(SGD):
+    needs = Moments()
+
+    def step(self, closure: Any) -> None:  # type: ignore[override]
+        raise AssertionError
+
+
+class GivenNothing(SGD):
+    needs = Closure(2)
+
+    def step(self) -> None:  # type: ignore[override]
+        raise AssertionError
+
+
+class GivenTooLittle(SGD):
+    needs = Moments()
+
+    def step(self, moments: Any, *, batch: Any) -> None:  # type: ignore[override]
         raise AssertionError
 
 
@@ -224,6 +266,13 @@ class Overeager(SGD):
         (ByClosure, r"ByClosure.needs=Closure\(evaluations=2\): a batch schedule can be given Moments"),
         (Solves, r"Solves.needs=FiniteSum\(batches=True\): a batch schedule"),
         (StepOfTwo, r"StepOfTwo.step needs moments, batch: declare"),
+        (AtLeastNamed, r"AtLeastNamed.step needs batch: declare"),
+        (AtLeastPlaced, r"AtLeastPlaced.step needs moments: declare"),
+        (NamedClosure, r"NamedClosure.step needs closure: declare what it is given, by place"),
+        (ByTorchsStep, r"ByTorchsStep declares Moments.*step\(moments\) is called, but its step takes a closure"),
+        (ByClosureAlone, r"ByClosureAlone declares Moments.*takes a closure: write step\(self, moments\)"),
+        (GivenNothing, r"GivenNothing declares Closure.*step\(closure\) is called.*too many positional"),
+        (GivenTooLittle, r"GivenTooLittle declares Moments.*step\(moments\) is called.*missing.*'batch'"),
         (Nonsense, r"Nonsense.needs='gradients': declare Closure\(\), Moments\(\) or FiniteSum\(\)"),
         (Overeager, "Overeager.needs=<class .*Moments'>: declare"),
     ],
@@ -234,6 +283,60 @@ def test_what_cannot_work_is_refused_of_classes_and_instances(kind: type[Any], m
     instance = kind() if issubclass(kind, BatchSchedule) else kind([Parameter(torch.zeros(1))])
     with pytest.raises(ValueError, match=match):
         needs_of(instance)
+
+
+def test_a_schedule_that_says_it_needs_nothing_is_as_one_that_says_nothing() -> None:
+    class Plain(Constant):
+        needs = Nothing()
+
+    assert needs_of(Plain) == needs_of(Plain()) == needs_of(Constant()) == Nothing()
+    assert Plain(size=3).deterministic
+    assert not Plain().listening
+    assert total_steps(Plain(size=3), 10, 20) == total_steps(Constant(size=3), 10, 20) == 8
+
+
+def test_an_update_set_on_an_instance_is_one() -> None:
+    schedule = Constant()
+    schedule.update = lambda moments: None  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match=r"Constant has an update\(moments\) that nobody would call"):
+        needs_of(schedule)
+    schedule.needs = Moments()
+    assert needs_of(schedule) == Moments()
+
+
+def test_needs_may_be_a_property_of_who_is_asked_as_an_instance() -> None:
+    class Asked(VRSGD):
+        groups: int
+
+        @property
+        def needs(self) -> Moments:
+            return Moments(groups=self.groups)
+
+        @needs.setter
+        def needs(self, value: Moments) -> None:
+            pass
+
+    optimizer = Asked([Parameter(torch.zeros(2))])
+    optimizer.groups = 5
+    assert needs_of(optimizer) == Moments(groups=5)
+    with pytest.raises(ValueError, match=r"Asked.needs is a property.*ask one, or declare needs as a plain attribute"):
+        needs_of(Asked)
+    del optimizer.groups
+    with pytest.raises(AttributeError, match="groups"):
+        needs_of(optimizer)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        ({"groups": 0}, "groups=0 must be a whole number, at least 1"),
+        ({"groups": 2.5}, "groups=2.5 must be"),
+        ({"estimator": "grups"}, "estimator='grups': choose one of groups, per_sample, ddp_norm, or None"),
+    ],
+)
+def test_moments_that_cannot_be_are_refused_where_they_are_declared(wrong: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        Moments(**wrong)
 
 
 # -- the union ---------------------------------------------------------------------------------------------

@@ -24,6 +24,9 @@ from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
 from batchlab.runner.train.writer import Writer
 
+LOSSES = ("train_loss", "train_eval_loss", "validation_loss", "test_loss")
+"""Columns of the loss that trains: a run that ends with one of them not finite diverged. What a user's measure calls a
+loss says nothing of that."""
 CONSENT_EVERY = 8
 """Steps from one check over all ranks to the next: was any told to stop, has any a loss that is not finite?"""
 
@@ -90,7 +93,7 @@ def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, contex
                 row = writer.evaluate(lr, size)
         if diverged:
             return Outcome(State.DIVERGED, f"the training loss was not finite by step {session.clock.steps}")
-        lost = [key for key, value in row.items() if key.endswith("_loss") and not math.isfinite(value)]
+        lost = [key for key in LOSSES if not math.isfinite(row.get(key, 0.0))]
         if lost and session.clock.samples >= session.clock.total_samples:  # only here do the last steps show
             return Outcome(State.DIVERGED, f"{listing(lost)} not finite at the end")
         if stopping or saver.due():

@@ -7,10 +7,11 @@ from batchlab.results.compare.quantities import Quantity
 from batchlab.runner.measures.batchnorm import ReestimatedBatchNorm
 from batchlab.runner.measures.gradient_norm import FullGradientNorm, PaperGradientNorm
 from batchlab.runner.measures.gsnr import LayerGSNR
-from batchlab.runner.measures.measure import Measure, Subject
+from batchlab.runner.measures.measure import Measure, Subject, check_declarations
 from batchlab.runner.measures.parameters import Parameters
 from batchlab.runner.measures.probe import Probe
 from batchlab.runner.measures.scores import Scores, TrainScores
+from batchlab.runner.measures.untouched import untouched
 
 __all__ = [
     "FullGradientNorm",
@@ -24,4 +25,6 @@ __all__ = [
     "Scores",
     "Subject",
     "TrainScores",
+    "check_declarations",
+    "untouched",
 ]

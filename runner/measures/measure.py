@@ -5,18 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 from torch import nn
 from torch.optim import Optimizer
 
+from batchlab.results.compare.quantities import Direction, Quantity
+
 if TYPE_CHECKING:
     from batchlab.datasets import Dataset
-    from batchlab.results.compare.quantities import Quantity
     from batchlab.runner.measures.probe import Probe
 
 Row: TypeAlias = Mapping[str, Any]
 When: TypeAlias = Literal["evaluation", "trained", "step"]
+MeasureStream: TypeAlias = Literal["metrics", "layers"]
 
 
 @dataclass(frozen=True)
@@ -24,22 +26,24 @@ class Subject:
     """What a measure may ask before a run begins.
 
     Attributes:
-        model: on the meta device: names, shapes and modules, no values.
+        model: on the meta device: names, shapes and modules, no values. None in a dry run without data, which its
+            shapes hang on: leave out what cannot be told.
         optimizer: of the run's kind, on a parameter of its own.
-        dataset: the run's.
+        dataset: the run's; None in a dry run without data.
     """
 
-    model: nn.Module
+    model: nn.Module | None
     optimizer: Optimizer
-    dataset: Dataset
+    dataset: Dataset | None
 
 
 class Measure(ABC):
     """One thing that is measured of a run; its constructor takes the keys of its YAML file.
 
-    A measure must change nothing of what it looks at: neither the model (its mode and buffers included), nor its
-    gradients, nor any random state that training draws from. All ranks call it at the same time, so that it may sum
-    over them; only what rank 0 returns is written.
+    A measure may put the model into another mode, run it, draw random numbers of torch and call `backward`: modes,
+    buffers, torch's random states and every `.grad` (None when it is called) are put back after it, see `untouched`.
+    The parameters are not, nor is what else it reaches through the probe: it must not change them. All ranks call it at
+    the same time, so that it may sum over them; only what rank 0 returns is written.
 
     Attributes:
         when: "evaluation", at every evaluation, the one before the first step included; "trained", at every other
@@ -60,7 +64,7 @@ class Measure(ABC):
     """
 
     when: ClassVar[When] = "evaluation"
-    stream: ClassVar[Literal["metrics", "layers"]] = "metrics"
+    stream: ClassVar[MeasureStream] = "metrics"
     quantities: ClassVar[Mapping[str, Quantity]] = {}
 
     @abstractmethod
@@ -78,15 +82,45 @@ class Measure(ABC):
         """See that this run can be measured, before any run starts.
 
         Args:
-            subject: the run's model, optimizer and data set.
+            subject: the run's model, optimizer and data set; of a dry run without data the optimizer alone.
 
         Raises:
             ValueError: it cannot; the message names the way out.
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next `measure` depends on, in tensors and plain values, for the checkpoint."""
+        """What the next `measure` depends on, for the checkpoint; each rank keeps its own.
+
+        Returns:
+            Tensors, numbers, texts and None, in lists and dicts (not NumPy's numbers: `float(x)`, `x.item()`).
+        """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
-        """Take back what `state_dict` gave."""
+        """Take back what `state_dict` gave on this rank, its tensors on the run's device.
+
+        Args:
+            state: empty where the checkpoint has none of this measure.
+        """
+
+
+def check_declarations(measure: Measure) -> None:
+    """See that what a measure declares of itself is among the known words.
+
+    Raises:
+        ValueError: of `when`, `stream` or `quantities`; the message names it and what it may be.
+    """
+    for name, known in (("when", get_args(When)), ("stream", get_args(MeasureStream))):
+        if (value := getattr(measure, name)) not in known:
+            raise ValueError(f"{name}={value!r}: choose one of {', '.join(known)}")
+    if (measure.when, measure.stream) == ("step", "metrics"):
+        raise ValueError("a row of metrics is one per evaluation, so `when` cannot be step")
+    if not isinstance(measure.quantities, Mapping):
+        raise ValueError(f"quantities={measure.quantities!r} must map a column's name to its Quantity")
+    for column, quantity in measure.quantities.items():
+        if not isinstance(column, str):
+            raise ValueError(f"quantities: {column!r} is no column's name")
+        if not isinstance(quantity, Quantity):
+            raise ValueError(f'quantities: {column} must be a Quantity, as Quantity("up"), got {quantity!r}')
+        if quantity.better is not None and quantity.better not in get_args(Direction):
+            raise ValueError(f'quantities: {column} has better={quantity.better!r}: choose "up", "down" or None')

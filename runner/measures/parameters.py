@@ -28,6 +28,8 @@ class Parameters(Measure):
         Raises:
             ValueError: the run's model has more.
         """
+        if subject.model is None:
+            return
         count = sum(p.numel() for p in subject.model.parameters())
         if count > MOST:
             raise ValueError(

@@ -21,7 +21,7 @@ from batchlab.datasets import Dataset
 from batchlab.optimizers.batch import BatchSchedule, largest_batch, total_steps
 from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.lr import LRSchedule
-from batchlab.runner.measures import Measure, Subject
+from batchlab.runner.measures import Measure, Subject, check_declarations
 from batchlab.runner.plan import noise, split
 from batchlab.runner.plan.batchnorm import Parts, has_batchnorm
 from batchlab.runner.plan.build import blaming, build, check_arguments, checked, is_solver, load_dataset, locate
@@ -83,6 +83,8 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
     _reader(config.dataset, keys)
     check_arguments(config.model, "model", "shape", "classes")
     if not data_at_hand:
+        noise.needs(config, optimizer, batches)
+        _measures(config, Subject(None, optimizer, None), once)
         return
     dataset: Dataset = once(lambda: load_dataset(config.dataset), config.dataset)
     budget = config.train.total_samples(dataset.n)
@@ -129,10 +131,12 @@ def _reader(node: Node, keys: Sequence[str]) -> None:
 def _measures(config: RunConfig, subject: Subject, once: _Once) -> None:
     """What is to be measured must be measurable here."""
     for name, node in config.measure.items():
+        made = _measure(node, once)
         try:
-            _measure(node, once).check(subject)
+            made.check(subject)
         except ValueError as error:
-            where = f"optimizer={config.optimizer['name']}, model={config.model['name']}"
+            of_model = "" if subject.model is None else f", model={config.model['name']}"
+            where = f"optimizer={config.optimizer['name']}{of_model}"
             raise ConfigError(f"measure={name} with {where}: {error}") from error
 
 
@@ -198,8 +202,8 @@ def _measure(node: Node, once: _Once) -> Measure:
     """A measure, whose declarations make sense."""
     kind: Any = Measure  # abstract, as the schedules are
     made: Measure = once(lambda: checked(kind, build(node, "measure"), node, "measure"), "measure", node)
-    if (made.when, made.stream) == ("step", "metrics"):
-        raise ConfigError(f"measure={node['name']}: a row of metrics is one per evaluation, so `when` cannot be step")
+    with blaming(node, "measure"):
+        check_declarations(made)
     return made
 
 

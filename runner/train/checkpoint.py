@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch.distributed as dist
 
 from batchlab.results.store.atomic import replace
 from batchlab.results.store.record import Recorder
+from batchlab.runner.measures import Measure
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
@@ -38,7 +40,11 @@ class Saver:
         return late
 
     def save(self) -> None:
-        """Write the checkpoint in place of the one before, atomically. Every rank must call it."""
+        """Write the checkpoint in place of the one before, atomically. Every rank must call it.
+
+        Raises:
+            ConfigError: a measure's state is not plain; the checkpoint before stays.
+        """
         session, meters = self.session, self.meters
         mine = self._of_this_rank()
         ranks: list[Any] | None = [None] * self.context.world_size if self.context.rank == 0 else None
@@ -54,7 +60,6 @@ class Saver:
             "optimizer": session.optimizer.state_dict(),
             "batch_schedule": session.batch_schedule.state_dict(),
             "batches": session.batches.state_dict(),
-            "measures": {name: measure.state_dict() for name, measure in session.measures.items()},
             "samples": session.clock.samples,
             "steps": session.clock.steps,
             "meters": {
@@ -72,20 +77,21 @@ class Saver:
         write(self.context.run.checkpoint, state)
 
     def _of_this_rank(self) -> dict[str, Any]:
-        """What differs between ranks: random states, BatchNorm statistics, the loss since the last evaluation."""
+        """What differs between ranks: random states, BatchNorm's statistics, the loss so far, the measures' states."""
         cuda = self.context.device.type == "cuda"
         return {
             "cpu": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state(self.context.device) if cuda else None,
             "buffers": [b.detach().cpu() for b in self.session.model.buffers()],
             "loss": self.meters.loss.cpu(),
+            "measures": {name: plain_state(name, measure) for name, measure in self.session.measures.items()},
         }
 
     def restore(self) -> bool:
         """Continue from the checkpoint where there is one; otherwise begin anew, without rows of an earlier try.
 
         Raises:
-            ConfigError: when the file is damaged; nothing is changed then.
+            ConfigError: when the file is damaged, or a measure does not take back its state; no row is touched then.
         """
         path = self.context.run.checkpoint
         if not path.exists():
@@ -99,9 +105,8 @@ class Saver:
             session.optimizer.load_state_dict(state["optimizer"])
             session.batch_schedule.load_state_dict(state["batch_schedule"])
             session.batches.load_state_dict(state["batches"])
-            for name, measure in session.measures.items():
-                measure.load_state_dict(measures_of(state).get(name, {}))
             mine = state["ranks"][self.context.rank]
+            measured = measures_of(state, self.context.rank)
             meters.samples, meters.gradients = state["meters"]["samples"], state["meters"]["gradients"]
             meters.train_seconds = state["meters"]["train_seconds"]
             meters.eval_seconds = state["meters"]["eval_seconds"]
@@ -113,6 +118,15 @@ class Saver:
             raise ConfigError(
                 f"{path} is damaged ({type(error).__name__}): delete it to train this run from its beginning"
             ) from error
+        for name, measure in session.measures.items():
+            try:
+                measure.load_state_dict(measured.get(name, {}))
+            except Exception as error:  # whatever a user's code raises
+                raise ConfigError(
+                    f"measure={name}: {type(measure).__name__} does not take back its state in {path} "
+                    f"({type(error).__name__}: {error}): mend its load_state_dict, or delete the file to train this "
+                    "run from its beginning"
+                ) from error
         session.clock = dataclasses.replace(session.clock, samples=state["samples"], steps=state["steps"])
         if session.moments is not None:
             session.batch_schedule.size(session.clock)  # only now does it know the training set, which may be its cap
@@ -134,9 +148,55 @@ def write(path: Path, state: dict[str, Any]) -> None:
     replace(path, lambda temporary: torch.save(state, temporary))
 
 
-def measures_of(state: dict[str, Any]) -> dict[str, Any]:
-    """The measures' states; a checkpoint of batchlab 0.1 has that of one, under another name."""
-    if "measures" in state:
-        measures: dict[str, Any] = state["measures"]
-        return measures
+def measures_of(state: dict[str, Any], rank: int) -> dict[str, Any]:
+    """The states of a rank's measures.
+
+    Earlier checkpoints have those of rank 0 alone, for all ranks; batchlab 0.1's that of one, under another name.
+
+    Args:
+        state: a checkpoint.
+        rank: whose.
+    """
+    found: dict[str, Any]
+    for place in (state["ranks"][rank], state):
+        if "measures" in place:
+            found = place["measures"]
+            return found
     return {"full_gradient_norm_paper": state["augmented"] or {}}
+
+
+def plain_state(name: str, measure: Measure) -> dict[str, Any]:
+    """A measure's state as a checkpoint can hold it, its tensors on the CPU.
+
+    Raises:
+        ConfigError: something in it is not plain, and would not come back.
+    """
+    state = _plain(measure.state_dict(), f"measure={name}: state_dict() of {type(measure).__name__}")
+    if not isinstance(state, dict):
+        raise ConfigError(f"measure={name}: state_dict() of {type(measure).__name__} must give a dict, got {state!r}")
+    return state
+
+
+def _plain(value: Any, where: str) -> Any:
+    """A copy with tensors on the CPU. Types are compared as they are: np.float64 is a float, and yet does not load."""
+    kind = type(value)
+    if kind in (torch.Tensor, torch.nn.Parameter):
+        return value.detach().cpu()
+    if value is None or kind in (bool, int, float, str):
+        return value
+    if kind in (list, tuple):
+        return kind(_plain(item, f"{where}[{place}]") for place, item in enumerate(value))
+    if kind in (dict, OrderedDict):  # the latter is what a module's state_dict() gives
+        for key in value:
+            if type(key) not in (str, int, float, bool):
+                raise ConfigError(f"{where} has the key {key!r} of type {_kind_of(key)}: use a text or a number")
+        return {key: _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+    raise ConfigError(
+        f"{where} is a {_kind_of(value)}, which a checkpoint cannot hold: give tensors, numbers, texts and None, in "
+        "lists and dicts (of NumPy's numbers x.item(), of its arrays torch.from_numpy(x))"
+    )
+
+
+def _kind_of(value: object) -> str:
+    """The name of its type, with its module."""
+    return f"{type(value).__module__}.{type(value).__qualname__}"

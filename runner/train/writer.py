@@ -10,14 +10,25 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from batchlab.results.axes import COLUMNS
 from batchlab.results.store.record import Recorder
-from batchlab.runner.measures import Measure
+from batchlab.runner.measures import Measure, untouched
 from batchlab.runner.plan.schema import ConfigError
+from batchlab.runner.train.checkpoint import plain_state
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
 
 PROGRESS_SECONDS = 0.25
 """Least time from one write of the progress, which the live display reads, to the next."""
+
+OWN = {
+    "metrics": {
+        *("samples", "steps", "epoch", "gradients", "lr", "batch_size"),
+        *("train_loss", "train_seconds", "eval_seconds"),
+    },
+    "layers": {"samples", "steps"},
+}
+"""What every row has, by its stream, beside `COLUMNS`: no measure may give a column of such a name."""
 
 
 class Writer:
@@ -33,9 +44,10 @@ class Writer:
         self.mark_size = log.evaluate_every * session.clock.epoch_size
         self.marks = self._marks()
         self.noted = 0.0
-        measures = session.measures.values()
-        self.at_step = [measure for measure in measures if measure.when == "step"]
-        self.at_evaluation = [measure for measure in measures if measure.when != "step"]
+        measures = session.measures.items()
+        self.at_step = [(name, measure) for name, measure in measures if measure.when == "step"]
+        self.at_evaluation = [(name, measure) for name, measure in measures if measure.when != "step"]
+        self.known_plain: set[str] = set()
 
     def _marks(self) -> int:
         return int(self.session.clock.samples / self.mark_size + 1e-9)
@@ -70,10 +82,9 @@ class Writer:
                 self.recorder.write("steps", row | self.session.batch_schedule.record())
         if self.at_step and self.meters.samples == batch_size:  # the first since the last evaluation
             with self.meters.paused():
-                probe = self.session.probe.look(clock, batch_size)
-                for measure in self.at_step:
-                    measured: Any = measure.measure(probe)
-                    self._write_apart(measure, measured)
+                self.session.probe.look(clock, batch_size)
+                for name, measure in self.at_step:
+                    self._write_apart(name, measure, self._measure(name, measure))
         now = time.monotonic()
         if self.recorder is not None and now - self.noted > PROGRESS_SECONDS:
             self.noted = now
@@ -90,7 +101,7 @@ class Writer:
             The row, the same on every rank except for the times.
 
         Raises:
-            ConfigError: two measures give a column of the same name.
+            ConfigError: a measure gives a column that every row has, or another measure; or its state is not plain.
         """
         session, clock = self.session, self.session.clock
         self.marks = self._marks()
@@ -108,17 +119,18 @@ class Writer:
         }
         if self.meters.samples:  # none yet where the run begins
             row["train_loss"] = float(loss) / self.meters.samples
-        probe = session.probe.look(clock, batch_size)
-        for measure in self.at_evaluation:
+        session.probe.look(clock, batch_size)
+        owners: dict[str, str] = {}
+        for name, measure in self.at_evaluation:
             if measure.when == "trained" and not clock.steps:
                 continue
-            measured: Any = measure.measure(probe)
+            measured = self._measure(name, measure)
             if measure.stream == "layers":
-                self._write_apart(measure, measured)
-            elif taken := row.keys() & dict(measured):
-                raise ConfigError(f"{type(measure).__name__} gives the column {min(taken)}, which is there: rename it")
-            else:
-                row |= measured
+                self._write_apart(name, measure, measured)
+                continue
+            _check_columns(name, measure, measured, owners)
+            owners |= dict.fromkeys(measured, name)
+            row |= measured
         self.meters.loss = torch.zeros_like(self.meters.loss)
         self.meters.samples = 0
         self.meters.count_pause()
@@ -128,12 +140,38 @@ class Writer:
             self.recorder.write("metrics", row)
         return row
 
-    def _write_apart(self, measure: Measure, rows: Iterable[Mapping[str, Any]]) -> None:
+    def _measure(self, name: str, measure: Measure) -> Any:
+        """What a measure gives now; it leaves no trace in training.
+
+        Raises:
+            ConfigError: its state would not come back from a checkpoint; better said now than when one is written.
+        """
+        with untouched(self.session.model):
+            measured: Any = measure.measure(self.session.probe)
+            if measure.stream == "layers" and measured is not None:
+                measured = list(measured)  # a generator measures while it is asked
+        if name not in self.known_plain:
+            plain_state(name, measure)
+            self.known_plain.add(name)
+        return measured
+
+    def _write_apart(self, name: str, measure: Measure, rows: Iterable[Mapping[str, Any]]) -> None:
         """Rows of a measure that has a stream of its own."""
         if self.recorder is not None:
             clock = self.session.clock
             for own in rows:
+                _check_columns(name, measure, own, {})
                 self.recorder.write(measure.stream, {"samples": clock.samples, "steps": clock.steps} | dict(own))
+
+
+def _check_columns(name: str, measure: Measure, columns: Iterable[str], owners: Mapping[str, str]) -> None:
+    """ConfigError where a measure gives a column that is another's: the rows', or that of a measure in `owners`."""
+    for column in columns:
+        whose = "every row has" if column in OWN[measure.stream] or column in COLUMNS else ""
+        whose = whose or (f"measure={owners[column]} gives" if column in owners else "")
+        if whose:
+            kind = type(measure).__name__
+            raise ConfigError(f"measure={name}: {kind} gives the column {column}, which {whose} already: rename it")
 
 
 @torch.no_grad()

@@ -279,7 +279,7 @@ def test_predictions_are_those_of_one_pass_on_any_number_of_ranks(tmp_path: Path
 
 def test_columns_that_are_there_are_not_overwritten() -> None:
     config = RunConfig.of(one("+measure=second").tree)
-    with pytest.raises(ConfigError, match="SecondLoss gives the column samples, which is there"):
+    with pytest.raises(ConfigError, match="measure=second: SecondLoss gives the column samples, which every row has"):
         train(config, context(Run(Path("runs") / "x").create()))
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 import torch
 import yaml
 
-from batchlab.results.store.runs import Run, RunStore
+from batchlab.results.store.run import Run
+from batchlab.results.store.runs import RunStore
 from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.launch.executors.local import LocalExecutor
 from batchlab.runner.plan.config import Planned, compose

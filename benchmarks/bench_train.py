@@ -20,7 +20,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from batchlab.results.store.runs import Run
+from batchlab.results.store.run import Run
 from batchlab.runner.plan.config import compose
 from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.train.loop import _loop as train_loop

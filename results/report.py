@@ -28,7 +28,8 @@ from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.show.status import TONES, Status, read_status
 from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.atomic import replace_text, writing
-from batchlab.results.store.runs import RunStore, now
+from batchlab.results.store.run import now
+from batchlab.results.store.runs import RunStore
 from batchlab.results.words import count
 
 CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "gap")

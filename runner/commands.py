@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from batchlab.results.store.runs import FINISHED, RunStore, check_name
+from batchlab.results.store.run import FINISHED
+from batchlab.results.store.runs import RunStore, check_name
 from batchlab.results.words import count
 from batchlab.runner.options import OnError, SweepOptions, TableRequest
 from batchlab.runner.plan.schema import ConfigError

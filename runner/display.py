@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from batchlab.results.store.record import read_stream
-from batchlab.results.store.runs import Run, RunState, State
+from batchlab.results.store.run import Run, RunState, State
 from batchlab.results.words import caption, count
 from batchlab.runner.plan.config import Planned
 

@@ -76,7 +76,8 @@ def sweep(
     Warns:
         UserWarning: some runs are not done, and why.
     """
-    from batchlab.results.store.runs import RunStore, State
+    from batchlab.results.store.run import State
+    from batchlab.results.store.runs import RunStore
     from batchlab.runner import commands
     from batchlab.runner.options import SweepOptions
     from batchlab.runner.plan.config import compose

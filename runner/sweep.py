@@ -13,7 +13,8 @@ from typing import Protocol
 
 import yaml
 
-from batchlab.results.store.runs import FINISHED, Run, RunState, RunStore, State, SweepEntry
+from batchlab.results.store.run import FINISHED, Run, RunState, State
+from batchlab.results.store.runs import RunStore, SweepEntry
 from batchlab.runner.launch.executors.base import Executor
 from batchlab.runner.launch.process import BUSY, STOP_GRACE
 from batchlab.runner.plan.config import Planned

@@ -22,7 +22,7 @@ from batchlab.results.compare.outcomes import (
 )
 from batchlab.results.compare.replicates import Key
 from batchlab.results.compare.stats import Summary, Test, summarize
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ from batchlab.results.compare.outcomes import (
 )
 from batchlab.results.compare.replicates import Key, mixed_keys
 from batchlab.results.compare.stats import ALPHA, Test, holm
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 from batchlab.results.words import count, listing
 
 

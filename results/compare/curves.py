@@ -17,7 +17,7 @@ from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCKS, Metric, has_rows
 from batchlab.results.compare.replicates import Key, mixed_keys, replicate
 from batchlab.results.compare.stats import Array, t_quantile
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 
 GRID = 300
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from batchlab.results.axes import COLUMNS
 from batchlab.results.compare.quantities import Quantity, declared
 from batchlab.results.legacy import switch
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 
 if TYPE_CHECKING:
     import pandas as pd

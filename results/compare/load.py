@@ -16,7 +16,8 @@ from batchlab.results.axes import COLUMNS
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.legacy import upgraded
 from batchlab.results.store.record import CONFIG_KEY, read_stream, to_arrow
-from batchlab.results.store.runs import Run, RunStore, State
+from batchlab.results.store.run import Run, State
+from batchlab.results.store.runs import RunStore
 
 THREADS = 2  # pyarrow lets go of the interpreter only while it decodes: more threads do not help
 

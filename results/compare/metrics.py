@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.quantities import Quantity, quantity
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 
 CLOCKS = {
     "samples": "samples",

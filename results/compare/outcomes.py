@@ -23,7 +23,7 @@ from batchlab.results.compare.frame import RunRow
 from batchlab.results.compare.metrics import Measured
 from batchlab.results.compare.replicates import Key, replicate
 from batchlab.results.compare.stats import Test, paired_test, signed_rank_test, welch_test
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 
 LOST_STATES = (State.DIVERGED, State.FAILED, State.DAMAGED)
 

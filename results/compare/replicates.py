@@ -12,7 +12,7 @@ from typing import Any
 
 from batchlab.results.axes import CHOICES, NEUTRAL, RECORDING, within
 from batchlab.results.compare.frame import RunRow, flatten
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 from batchlab.results.words import count, listing
 
 Key = tuple[Any, ...]

@@ -21,7 +21,7 @@ from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget
 from batchlab.results.compare.replicates import Key
 from batchlab.results.compare.table import Table, build_table
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 
 READINGS = ("epochs", "gradients", "seconds")
 

@@ -26,7 +26,7 @@ from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.show.table_sheet import table_sheet
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 from batchlab.results.words import count, listing
 
 REFERENCE = "AdAdaGrad (arXiv 2402.11215)"

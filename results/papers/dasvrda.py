@@ -24,7 +24,7 @@ from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 
 REFERENCE = "Murata, Suzuki (arXiv 1703.00439)"
 GAP = Metric("gap")

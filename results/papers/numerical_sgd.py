@@ -25,7 +25,7 @@ from batchlab.results.papers.literature import published
 from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 
 REFERENCE = "arXiv 2409.04707"
 TUNING = ("0", "1")

@@ -19,7 +19,7 @@ from batchlab.results.papers.literature import published, published_sheet
 from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, uncertain
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 
 REFERENCE = "Kondo, Iiduka (arXiv 2508.03105)"
 NORM = Metric("full_gradient_norm", "min")

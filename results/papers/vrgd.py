@@ -19,7 +19,7 @@ from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.papers.vrgd_network import ACCURACY, BASE, CELL, VR
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.sheet import Column, Sheet, Text
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 
 REFERENCE = "VRGD (arXiv 2309.13681)"
 TITLE = "Gradients scaled by their signal-to-noise ratio"

@@ -25,7 +25,7 @@ from batchlab.results.papers.vrgd_plots import MetricByRate
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.layers_plot import Layers
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 
 ACCURACY = Metric("test_accuracy")
 REESTIMATED = Metric("test_accuracy_reestimated")

@@ -13,7 +13,7 @@ from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.papers.panels import LEGEND, dress, head
 from batchlab.results.show.drawing import COLORS, GREY, Drawing
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,7 +20,7 @@ from batchlab.results.papers.vrgd_plots import Weights
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 
 LOSS = Metric("train_loss")
 STEPS = Metric("steps")

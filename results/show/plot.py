@@ -19,7 +19,7 @@ from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.quantities import Quantity
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.show.drawing import COLORS, DASHES, GREY, INK, FrameDrawing
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchlab.results.show.sheet import Column, Sheet, Text
-from batchlab.results.store.runs import RunStore, State, SweepEntry
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import RunStore, SweepEntry
 from batchlab.results.words import caption, count, listing
 
 ORDER = (

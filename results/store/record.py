@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from batchlab.results.store.atomic import plain, replace, replace_text
-from batchlab.results.store.runs import Run
+from batchlab.results.store.run import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa

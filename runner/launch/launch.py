@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from batchlab.results.store.runs import FINISHED, Run, RunBusyError, State, now
+from batchlab.results.store.run import FINISHED, Run, RunBusyError, State, now
 from batchlab.runner.launch.process import BUSY, INTERRUPTED, die_with_parent
 from batchlab.runner.plan.schema import RunConfig
 

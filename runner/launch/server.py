@@ -125,7 +125,7 @@ class Server:
 
 
 def _child(path: Path, launcher: str) -> int:
-    from batchlab.results.store.runs import Run
+    from batchlab.results.store.run import Run
 
     run = Run(path)
     run.log.mkdir(parents=True, exist_ok=True)

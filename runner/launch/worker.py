@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.elastic.multiprocessing.errors import record
 
-from batchlab.results.store.runs import Run
+from batchlab.results.store.run import Run
 from batchlab.runner.launch.process import INTERRUPTED, die_with_parent
 from batchlab.runner.plan.build import is_solver
 from batchlab.runner.plan.schema import ConfigError, RunConfig

@@ -13,7 +13,7 @@ from torch import Tensor
 from batchlab.datasets import Batch
 from batchlab.optimizers.needs import Closure, Moments
 from batchlab.results.store.record import Recorder
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 from batchlab.results.words import listing
 from batchlab.runner.plan.batchnorm import part_of
 from batchlab.runner.plan.schema import RunConfig

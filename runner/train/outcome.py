@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchlab.results.store.record import Recorder
-from batchlab.results.store.runs import Run, State, now
+from batchlab.results.store.run import Run, State, now
 from batchlab.runner.plan.schema import axes_of, read_tree
 
 

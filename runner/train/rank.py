@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from batchlab.results.store.runs import Run
+from batchlab.results.store.run import Run
 
 
 @dataclass

@@ -18,7 +18,7 @@ from batchlab.datasets import Dataset
 from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.finite_sum import ROUNDING, Record, Solver
 from batchlab.results.store.record import Recorder
-from batchlab.results.store.runs import State, now
+from batchlab.results.store.run import State, now
 from batchlab.runner.plan.build import load_dataset
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.plan.solver import TUNED, make_solver, passes_of, validate

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from batchlab.results.store.runs import RunStore, State
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import RunStore
 from batchlab.runner import commands
 
 EVALUATIONS = {"heun": 2, "rk4": 4, "taylor": 1}

@@ -6,7 +6,8 @@ import yaml
 from batchlab.results.compare.derived import numbers
 from batchlab.results.compare.frame import RunRow
 from batchlab.results.store.record import Recorder
-from batchlab.results.store.runs import RunStore, State
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import RunStore
 
 
 def configuration(

@@ -12,7 +12,7 @@ from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.table import build_table
 from batchlab.results.compare.tuning import best_value, tuned
 from batchlab.results.store.record import Recorder
-from batchlab.results.store.runs import State
+from batchlab.results.store.run import State
 
 ACCURACY = Metric("test_accuracy")
 

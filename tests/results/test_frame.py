@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from batchlab.results.compare.load import load, parse_where
-from batchlab.results.store.runs import State, SweepEntry
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import SweepEntry
 
 
 def test_axes_labels_and_configuration_keys(lab, curve):

@@ -2,7 +2,8 @@
 
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.show.status import read_status
-from batchlab.results.store.runs import State, SweepEntry
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import SweepEntry
 
 
 def test_every_state_is_counted_in_order(lab, curve):

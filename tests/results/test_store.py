@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from batchlab.results.store.runs import Run, RunBusyError, RunStore, State, SweepEntry
+from batchlab.results.store.run import Run, RunBusyError, State
+from batchlab.results.store.runs import RunStore, SweepEntry
 
 
 @pytest.fixture

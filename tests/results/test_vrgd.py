@@ -13,7 +13,8 @@ from batchlab.results.papers import vrgd_toy
 from batchlab.results.papers.catalogue import build, reproduce
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.store.record import to_arrow
-from batchlab.results.store.runs import State, SweepEntry
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import SweepEntry
 
 
 class Book:

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 import yaml
 
-from batchlab.results.store.runs import Run, RunState, RunStore, State
+from batchlab.results.store.run import Run, RunState, State
+from batchlab.results.store.runs import RunStore
 from batchlab.runner.launch.executors.local import LocalExecutor, Slots
 from batchlab.runner.plan.config import Planned, compose
 from batchlab.runner.plan.schema import RunConfig

@@ -16,7 +16,8 @@ from runs import HANGS, PATIENT, TINY, one, wait_until
 from typer.testing import CliRunner
 
 from batchlab.results.store.record import read_stream
-from batchlab.results.store.runs import RunStore, State
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import RunStore
 from batchlab.runner import cli
 from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.config import compose

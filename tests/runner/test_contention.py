@@ -10,7 +10,7 @@ import torch
 from runs import context, frozen
 
 from batchlab.results.axes import CONTENDED
-from batchlab.results.store.runs import Run
+from batchlab.results.store.run import Run
 from batchlab.runner.plan.build import load_dataset
 from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.plan.solver import make_solver

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from batchlab.results.store.runs import RunStore, State
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import RunStore
 from batchlab.runner.display import Active, Display, duration
 from batchlab.runner.plan.config import Planned
 

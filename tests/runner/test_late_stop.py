@@ -9,7 +9,8 @@ from pathlib import Path
 
 from runs import HANGS
 
-from batchlab.results.store.runs import RunStore, State
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import RunStore
 
 STOPPED_AS_IT_DIVERGES = """
 import os, signal, time, torch

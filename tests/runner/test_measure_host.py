@@ -15,7 +15,8 @@ from runs import Fleet, Watcher, context, frozen, one, rows
 from torch import nn
 
 from batchlab.results.store.record import read_stream
-from batchlab.results.store.runs import Run, RunStore, State
+from batchlab.results.store.run import Run, State
+from batchlab.results.store.runs import RunStore
 from batchlab.runner.launch.executors.local import LocalExecutor
 from batchlab.runner.measures import Measure, Probe, Quantity, check_declarations, untouched
 from batchlab.runner.plan.schema import ConfigError, RunConfig

@@ -13,7 +13,8 @@ from sklearn.metrics import f1_score
 
 from batchlab.results.compare.table import load_table
 from batchlab.results.show.table_sheet import table_sheet
-from batchlab.results.store.runs import Run, RunStore, State
+from batchlab.results.store.run import Run, State
+from batchlab.results.store.runs import RunStore
 from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.launch.executors.local import LocalExecutor
 from batchlab.runner.plan.config import compose
@@ -74,7 +75,7 @@ class InLine(Executor):
 JOB = """
 import sys
 from pathlib import Path
-from batchlab.results.store.runs import Run
+from batchlab.results.store.run import Run
 from batchlab.runner.launch.launch import run_job, torchrun
 sys.exit(run_job(Run(Path(sys.argv[1])), torchrun))
 """

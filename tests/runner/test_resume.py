@@ -14,7 +14,8 @@ import torch
 from runs import Fleet, Watcher, context, frozen, one, rows, wait_until
 
 from batchlab.results.store.record import read_stream
-from batchlab.results.store.runs import Run, RunStore, State
+from batchlab.results.store.run import Run, State
+from batchlab.results.store.runs import RunStore
 from batchlab.runner.plan.build import is_solver
 from batchlab.runner.plan.files import axes
 from batchlab.runner.plan.schema import ConfigError

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from runs import Fleet, Watcher, frozen, one, rows
 
-from batchlab.results.store.runs import RunStore, State
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import RunStore
 from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.sweep import freeze, run_sweep

@@ -29,7 +29,7 @@ from batchlab.optimizers.finite_sum import (
     tune,
 )
 from batchlab.results.store.record import read_stream
-from batchlab.results.store.runs import Run, State
+from batchlab.results.store.run import Run, State
 from batchlab.runner.plan.build import load_dataset
 from batchlab.runner.plan.config import Planned, compose
 from batchlab.runner.plan.schema import ConfigError, RunConfig

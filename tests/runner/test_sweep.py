@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from runs import TINY, Fleet, Watcher, one, rows
 
-from batchlab.results.store.runs import RunStore, State
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import RunStore
 from batchlab.runner.launch.executors.local import LocalExecutor
 from batchlab.runner.plan.config import compose
 from batchlab.runner.sweep import Report, run_sweep

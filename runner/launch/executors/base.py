@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batchlab.results.store.runs import Run
+from batchlab.results.store.run import Run
 from batchlab.runner.plan.build import build, checked
 from batchlab.runner.plan.schema import ConfigError, Node, RunConfig
 

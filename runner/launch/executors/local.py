@@ -17,7 +17,7 @@ from typing import Any
 from typing_extensions import override
 
 from batchlab.results.axes import CHOICES
-from batchlab.results.store.runs import Run
+from batchlab.results.store.run import Run
 from batchlab.runner.launch.executors.base import Ended, Executor
 from batchlab.runner.launch.launch import LAUNCHERS
 from batchlab.runner.launch.process import STOP_GRACE

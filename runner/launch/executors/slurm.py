@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from batchlab.results.store.runs import Run
+from batchlab.results.store.run import Run
 from batchlab.runner.launch.executors.base import Ended, Executor
 from batchlab.runner.launch.launch import Launch, run_job, torchrun
 from batchlab.runner.plan.checks import ConfigError, check_choice, check_kind, check_least, check_positive

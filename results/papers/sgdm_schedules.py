@@ -24,6 +24,7 @@ from batchlab.results.store.run import State
 REFERENCE = "Kondo, Iiduka (arXiv 2508.03105)"
 NORM = Metric("full_gradient_norm", "min")
 PAPER_NORM = Metric("full_gradient_norm_paper", "min")
+NORMS = ((NORM, "norm in eval mode"), (PAPER_NORM, "norm as the paper takes it, in train mode"))
 READINGS = ("epochs", "steps", "seconds")
 CASES = {
     "i": "(i) constant batch, decaying lr",
@@ -35,6 +36,10 @@ NOTES = [
     "equal epochs is the paper's own reading; growing batches begin small, so at equal epochs they take more "
     "steps: equal steps and equal time say how much of a lead is those steps",
     "a value at a budget is the least so far, between two evaluations interpolated (its logarithm, linearly)",
+    "each claim is judged by two norms: of the whole training set in eval mode, where BatchNorm makes a hardly trained "
+    "net flat, so that the least can be one of the first evaluations; and as the paper's code takes it, in train mode. "
+    "Where they disagree, that is a result",
+    "pooled over schedules that begin at the same learning rate: (iii) from 0.01 has no counterpart in (i) and (ii)",
     "(iv) has no theorem: the paper evaluates it in experiments only; the paper's own tables are unknown",
 ]
 
@@ -45,7 +50,7 @@ def build(frame: Frame) -> Reproduction:
     Args:
         frame: Runs with the labels above, in any state.
     """
-    measured = [metric for metric in (NORM, PAPER_NORM) if metric.name in frame.names]
+    measured = [metric for metric, _ in NORMS if metric.name in frame.names]
     metrics = [*measured, Metric("test_accuracy"), Metric("train_loss")]
     metrics = [metric for metric in metrics if metric.name in frame.names]
     tables = [_table(frame, [metric], f"{metric.title}, whole runs (equal epochs)") for metric in metrics]
@@ -73,16 +78,23 @@ def build(frame: Frame) -> Reproduction:
 
 
 def claims() -> list[Claim]:
-    """The paper's claims, each at equal epochs, equal steps and equal time."""
+    """The paper's claims in both norms, each at equal epochs, equal steps and equal time."""
     sides = {case: Side(f"({case})", {"case": case}) for case in CASES}
     said = (
         ("(ii) converges where (i) need not: (ii) beats (i)", "abstract", "ii", ("i",), ("optimizer", "schedule")),
-        ("(iii) is provably faster than (i) and (ii)", "abstract", "iii", ("i", "ii"), ("optimizer",)),
-        ("(iv) beats all others", "abstract, experiments only", "iv", ("i", "ii", "iii"), ("optimizer",)),
+        ("(iii) is provably faster than (i) and (ii)", "abstract", "iii", ("i", "ii"), ("optimizer", "optimizer.lr")),
+        (
+            "(iv) beats all others",
+            "abstract, experiments only",
+            "iv",
+            ("i", "ii", "iii"),
+            ("optimizer", "optimizer.lr"),
+        ),
     )
     return [
-        Claim(text, source, "read", sides[case], tuple(sides[rival] for rival in rivals), NORM, clock, match)
+        Claim(f"{text}: {by}", source, "read", sides[case], tuple(sides[rival] for rival in rivals), norm, clock, match)
         for text, source, case, rivals, match in said
+        for norm, by in NORMS
         for clock in READINGS
     ]
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from batchlab.results.axes import CONTENDED
 from batchlab.results.compare.frame import RunRow
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.words import listing
+
+TRIALS = "tuning_runs"
+"""What a run that is judged at chosen values says: of each choice, from how many tuning runs it was made."""
 
 
 def contended(runs: Iterable[RunRow]) -> float:
@@ -19,6 +23,22 @@ def contended(runs: Iterable[RunRow]) -> float:
 def timed(metric: Metric, at: str | None) -> bool:
     """Whether a comparison is one of seconds: read at equal time, up to a time, or of a time."""
     return "seconds" in (at, metric.reduce, metric.budget) or metric.name.endswith("seconds")
+
+
+def uneven_tuning(runs: Iterable[RunRow], match: Sequence[str]) -> str:
+    """That what is compared was chosen from more runs here than there; empty where it was not.
+
+    Args:
+        runs: Of all sides.
+        match: Keys of which runs with different values are not compared.
+    """
+    strata: dict[tuple[Any, ...], set[int]] = {}
+    for run in runs:
+        strata.setdefault(tuple(map(run.value, match)), set()).update(run.info.get(TRIALS, []))
+    uneven = sorted({n for numbers in strata.values() if len(numbers) > 1 for n in numbers})
+    if not uneven:
+        return ""
+    return f"unequal tuning flatters whoever has more: chosen from {listing(list(map(str, uneven)))} tuning runs"
 
 
 def batchnorm_parts(runs: Iterable[RunRow]) -> dict[int, int]:

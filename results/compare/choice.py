@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
-from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.metrics import Metric, nothing
 from batchlab.results.compare.outcomes import Fate, of_run
 from batchlab.results.compare.replicates import Key
 from batchlab.results.words import count, listing
+
+MARKS = "*: the least or the greatest on offer, so a better one may lie beyond; †: of none all tuning runs finished"
+"""What `Tuning.text` marks."""
 
 
 def best_value(costs: Mapping[Any, Sequence[float]], centre: Callable[[Sequence[float]], float]) -> Any:
@@ -41,41 +44,52 @@ def best_value(costs: Mapping[Any, Sequence[float]], centre: Callable[[Sequence[
 
 @dataclass(frozen=True)
 class Tuning:
-    """What was chosen for a table.
+    """What was chosen, and the runs that are judged by it.
 
     Attributes:
         frame: The runs that are judged: of the other seeds, each cell at its chosen value.
         key: What was tuned.
         metric: What chose.
         seeds: That chose.
-        judged: The others.
         chosen: By cell the value.
         stuck: Cells of which no value finished all its runs: the first value stands for the failure.
-        offered: How many values each cell had.
+        offered: By cell what each value's runs came to, see `costs`.
     """
 
     frame: Frame
     key: str
     metric: Metric
     seeds: list[Any]
-    judged: list[Any]
     chosen: dict[Key, Any]
     stuck: list[Key]
-    offered: int
+    offered: dict[Key, dict[Any, list[float]]]
 
     @property
     def notes(self) -> list[str]:
         """What to know before reading the table."""
         values = [f"{_name(cell)} {v}{'*' if cell in self.stuck else ''}" for cell, v in self.chosen.items()]
+        offered = max(map(len, self.offered.values()), default=0)
         notes = [
-            f"{self.key} was chosen by {self.metric} on {_seeds(self.seeds)}, not judged here, from "
-            f"{count(self.offered, 'value')} each: {', '.join(values)}"
+            f"{self.key} was chosen by {self.metric} on {seeds_text(self.seeds)}, not judged here, from "
+            f"{count(offered, 'value')} each: {', '.join(values)}"
         ]
         if self.stuck:
             notes.append(f"*: no value of {self.key} finished on every seed that chooses; the first stands for it")
         if self.metric.name.startswith("test_"):
             notes.append("chosen by a test metric: use validation_accuracy (dataset.validation=0.1)")
         return notes
+
+    def text(self, cell: Key) -> str:
+        """The value chosen for a cell, a number, with `MARKS`: `0.3`, `0.9*`, `0.1†`; empty where there is none."""
+        if cell not in self.chosen:
+            return ""
+        stuck = cell in self.stuck
+        return f"{self.chosen[cell]:g}{'†' if stuck else '*' if self.edge(cell) else ''}"
+
+    def edge(self, cell: Key) -> bool:
+        """Whether the value of a cell is the least or the greatest on offer, so that a better one may lie beyond."""
+        values = self.offered[cell]
+        return len(values) > 1 and self.chosen[cell] in (min(values), max(values))
 
 
 def choose(frame: Frame, key: str, metric: Metric, axes: Sequence[str]) -> Tuning:
@@ -96,7 +110,7 @@ def choose(frame: Frame, key: str, metric: Metric, axes: Sequence[str]) -> Tunin
     """
     if key in axes:
         raise ValueError(f"--tuned {key}: it is an axis of the table; leave it out of --rows and --cols")
-    values = frame.values(key)
+    frame.values(key)  # refuses a key that no run has
     known = metric.of(frame).quantity
     if known.better is None:
         raise ValueError(f"--tuned {key}: {metric} is neither better up nor down; name one that is as first --metric")
@@ -104,43 +118,70 @@ def choose(frame: Frame, key: str, metric: Metric, axes: Sequence[str]) -> Tunin
     if len(seeds) < 2:
         raise ValueError(f"--tuned {key}: there is {count(len(seeds), 'seed')}; the first half of at least 2 chooses")
     first = seeds[: len(seeds) // 2]
-    costs = _costs(frame, key, metric, axes, first)
-    sizes = {cell: len(offered) for cell, offered in costs.items()}
+    choosing, others = frame.where(seed=first), frame.where(seed=seeds[len(first) :])
+    made = settle(choosing, others, key, metric, axes)
+    sizes = {cell: len(offered) for cell, offered in made.offered.items()}
     if len(set(sizes.values())) > 1:
         told = ", ".join(f"{_name(cell)} {n}" for cell, n in sizes.items())
         raise ValueError(
             f"--tuned {key}: unequal budgets of tuning flatter whoever has more ({told} values on "
-            f"{_seeds(first)}): run the others, or take as many of each by --where {key}=VALUE,..."
+            f"{seeds_text(first)}): run the others, or take as many of each by --where {key}=VALUE,..."
         )
-    best = {cell: best_value(offered, np.mean) for cell, offered in costs.items()}
+    return made
+
+
+def settle(choosing: Frame, others: Frame, key: str, metric: Metric, axes: Sequence[str]) -> Tuning:
+    """Choose a value of `key` for each cell on some runs, and take the others of it.
+
+    Best is the best mean of the metric over the runs that choose, of its logarithm where it spans orders of magnitude.
+
+    Args:
+        choosing: The runs that choose; no seed of theirs is among the others.
+        others: The runs that are judged.
+        key: What is chosen.
+        metric: What chooses, by its direction.
+        axes: Those that make a cell.
+    """
+    offered = costs(choosing, key, metric, axes)
+    best = {cell: best_value(own, np.mean) for cell, own in offered.items()}
     stuck = [cell for cell, value in best.items() if value is None]
-    chosen = best | {cell: next(value for value in values if value in costs[cell]) for cell in stuck}
+    values = choosing.values(key) if stuck else []
+    chosen = best | {cell: next(value for value in values if value in offered[cell]) for cell in stuck}
 
     def kept(run: RunRow) -> bool:
         own = chosen.get(tuple(map(run.value, axes)), MISSING)
-        return run.value("seed") not in first and run.value(key) == own != MISSING
+        return own != MISSING and bool(run.value(key) == own)
 
-    offered = max(sizes.values(), default=0)
-    return Tuning(frame.select(kept), key, metric, first, seeds[len(first) :], chosen, stuck, offered)
+    seeds = choosing.values("seed") if choosing.runs else []
+    return Tuning(others.select(kept), key, metric, seeds, chosen, stuck, offered)
 
 
-def _costs(
-    frame: Frame, key: str, metric: Metric, axes: Sequence[str], seeds: Sequence[Any]
+def costs(
+    frame: Frame, key: str, metric: Metric, axes: Sequence[str], *, log: bool | None = None
 ) -> dict[Key, dict[Any, list[float]]]:
-    """By cell and value what the runs of the seeds that choose came to, less is better; infinite where to nothing.
+    """By cell and value what the runs that choose came to, less is better; infinite where to nothing.
 
     A value that lacks a seed which another value of its cell has did not finish.
+
+    Args:
+        frame: The runs that choose.
+        key: What is chosen.
+        metric: What chooses.
+        axes: Those that make a cell.
+        log: Whether its logarithm does; None: where the metric spans orders of magnitude.
     """
-    known, measured = metric.of(frame).quantity, metric.measure(frame)
+    known = metric.of(frame).quantity
+    log = known.log if log is None else log
+    measured = metric.measure(frame) if metric.name in frame.names else nothing(frame)
     sign = 1.0 if known.better == "down" else -1.0
     found: dict[Key, dict[Any, list[float]]] = {}
     had: dict[tuple[Key, Any], set[Any]] = {}
     for i, run in enumerate(frame.runs):
-        if run.value("seed") not in seeds or run.value(key) == MISSING:
+        if run.value(key) == MISSING:
             continue
-        cell, outcome = tuple(map(run.value, axes)), of_run(run, i, measured, log=known.log)
+        cell, outcome = tuple(map(run.value, axes)), of_run(run, i, measured, log=log)
         whole = outcome is not None and outcome.fate is Fate.MEASURED
-        value = (math.log(outcome.value) if known.log else outcome.value) if outcome and whole else math.nan
+        value = (math.log(outcome.value) if log else outcome.value) if outcome and whole else math.nan
         found.setdefault(cell, {}).setdefault(run.value(key), []).append(sign * value if whole else math.inf)
         had.setdefault((cell, run.value(key)), set()).add(run.value("seed"))
     for cell, offered in found.items():
@@ -151,7 +192,8 @@ def _costs(
     return found
 
 
-def _seeds(seeds: Sequence[Any]) -> str:
+def seeds_text(seeds: Sequence[Any]) -> str:
+    """`seeds 101 and 102`."""
     return f"{'seed' if len(seeds) == 1 else 'seeds'} {listing([str(seed) for seed in seeds])}"
 
 

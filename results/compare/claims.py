@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from batchlab.results.compare.caveats import batchnorm_parts, contended, timed
+from batchlab.results.compare.caveats import batchnorm_parts, contended, timed, uneven_tuning
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget, nothing
 from batchlab.results.compare.outcomes import (
@@ -151,7 +151,7 @@ class Judged:
         p: The p-value of the whole; NaN where nothing was tested.
         p_holm: The same, corrected over the claims of its reading.
         verdict: By the rule of this module.
-        reason: Why nothing was decided, where that is so.
+        reason: Why nothing was decided, where that is so; what else to know beside the verdict.
         budget: How much of the clock `Claim.at` the sides were compared at; NaN: whole runs.
         lost: Runs of either side that are not done, by state.
         family: Claims that p was corrected for.
@@ -241,7 +241,8 @@ def _measure(frame: Frame, claim: Claim) -> Judged:
         return replace(_undecided(claim, why, lost), comparisons=comparisons, budget=budget)
     p = deciding(claim, comparisons)[1]
     busy = contended(everyone) if timed(metric, claim.at) else 0.0
-    reason = f"measured on a busy machine (wall over processor time up to {busy:.1f})" if busy else ""
+    reasons = [f"measured on a busy machine (wall over processor time up to {busy:.1f})"] if busy else []
+    reason = "; ".join([*reasons, *filter(None, [uneven_tuning(everyone, claim.match)])])
     p = math.nan if busy else p
     parts = batchnorm_parts(everyone)
     return Judged(claim, comparisons, p, math.nan, Verdict.UNDECIDED, reason, budget, lost, parts=parts)

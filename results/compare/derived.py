@@ -17,7 +17,7 @@ from batchlab.results.compare.frame import Frame, RunRow
 def known_by(frame: Frame, labels: Callable[[RunRow], Mapping[str, Any]]) -> Frame:
     """The same runs and rows, known by their seed and these labels alone.
 
-    What else differs between them (the learning rate that each seed was given by `tuned`) then does not split or mix
+    What else differs between them (the learning rate that each cell was given by `tuned`) then does not split or mix
     the cells of a table.
 
     Args:

@@ -1,85 +1,78 @@
-"""A tuned value of each method, chosen from finished runs by the rule of `choice`: two ways to keep it from judging.
+"""A tuned value of each method, chosen by the rule of `choice` on tuning runs: of seeds that are judged in nothing.
 
-`tuned` lets each seed choose by all the others and judges every seed: best is the best mean. `Study` sets seeds aside
-that choose and are judged in nothing: best is the least median loss, for each reading (equal epochs, gradient
-evaluations, time) within the largest budget of that reading that every finished run has.
+Tuning runs have the label `tuning`. `tuned` takes the best mean at the end of a run. `Study` takes the least median
+loss, for each reading (equal epochs, gradient evaluations, time) within the largest budget of that reading that every
+finished run has.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
-from typing import Any
 
 import numpy as np
 
-from batchlab.results.compare.choice import best_value
+from batchlab.results.compare.caveats import TRIALS
+from batchlab.results.compare.choice import Tuning, best_value, costs, settle
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget
-from batchlab.results.compare.replicates import Key
+from batchlab.results.compare.outcomes import LOST_STATES
 from batchlab.results.compare.table import Table, build_table
 from batchlab.results.store.run import State
 
 READINGS = ("epochs", "gradients", "seconds")
+UNTUNED = "no tuning run is there, so no learning rate is chosen: `batchlab reproduce` trains those that are missing"
+"""Said in place of what needs a choice, of a sweep from before tuning runs had seeds of their own or at its start."""
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """What `tuned` chose for one seed of one cell.
+def judged(frame: Frame) -> Frame:
+    """The runs that do not choose, which are the ones to show and compare; of a sweep without the label, all."""
+    return frame.select(lambda run: run.value("tuning") is not True)
 
-    Attributes:
-        cell: The values of the keys that make a cell.
-        seed: The seed that is judged at this value.
-        value: The chosen one.
-        edge: It was the least or the greatest on offer, so a better one may lie beyond.
+
+def counted(frame: Frame, within: Sequence[str]) -> Frame:
+    """The same runs, each knowing how many tuning runs of its cell are over, which `claims` compares.
+
+    Args:
+        frame: Runs, those that choose with the label `tuning`.
+        within: The keys that make a cell.
     """
-
-    cell: Key
-    seed: Any
-    value: Any
-    edge: bool
+    trials = Counter(tuple(map(run.value, within)) for run in _tuning(frame).runs)
+    runs = [replace(run, info=run.info | {TRIALS: [trials[tuple(map(run.value, within))]]}) for run in frame.runs]
+    return replace(frame, runs=runs)
 
 
-def tuned(frame: Frame, metric: Metric, over: str, within: Sequence[str]) -> tuple[Frame, list[Chosen]]:
-    """For each seed, the run at the value of `over` that was best on the OTHER seeds; and what was chosen.
+def tuned(frame: Frame, metric: Metric, over: str, within: Sequence[str]) -> Tuning:
+    """Choose a value of `over` for each cell on its tuning runs, and take the judged runs of it.
 
-    Choosing and judging on the same seeds would flatter whoever has more to choose from. Best is the best mean of the
-    metric over the other seeds (of its logarithm where it spans orders of magnitude). Where no value finished on all of
-    them, the least stands for the failure. With one seed there is nothing to choose by: no run.
+    Tuning runs have the label `tuning` and seeds of their own. Choosing and judging on the same seeds would flatter
+    whoever has more to choose from; so would letting each seed choose by the others, since what one is judged by then
+    chose for all the rest. A tuning run that is not over has not been.
 
     Args:
         frame: Runs of several seeds, in any state.
         metric: What is best, by its direction.
         over: A key with numbers (`optimizer.lr`).
-        within: The keys of a cell, in which every seed has the same values on offer.
+        within: The keys of a cell.
 
     Returns:
-        The chosen runs, one for each seed of each cell, and what was chosen, in the same order.
+        The choice, and the judged runs at it, each `counted`: none of a cell without tuning runs.
     """
-    known = metric.of(frame).quantity
-    sign = 1.0 if known.better == "down" else -1.0
-    cells: dict[Key, dict[Any, dict[Any, tuple[RunRow, float]]]] = {}
-    for run, value in zip(frame.runs, _finished(frame, metric), strict=True):
-        if known.log:
-            value = math.log(value) if value > 0 else math.inf
-        cost = sign * value if math.isfinite(value) else math.inf
-        seeds = cells.setdefault(tuple(map(run.value, within)), {})
-        seeds.setdefault(run.value("seed"), {})[run.value(over)] = (run, cost)
-    runs, choices = [], []
-    for cell, seeds in cells.items():
-        for seed, offered in seeds.items():
-            others = [found for other, found in seeds.items() if other != seed]
-            if not others:
-                continue
-            costs = {value: [found[value][1] if value in found else math.inf for found in others] for value in offered}
-            best = best_value(costs, np.mean)
-            best = min(offered) if best is None else best
-            runs.append(offered[best][0])
-            choices.append(Chosen(cell, seed, best, best in (min(offered), max(offered)) and len(offered) > 1))
-    return replace(frame, runs=runs), choices
+    frame = counted(frame, within)
+    return settle(_tuning(frame), judged(frame), over, metric, within)
+
+
+def together(run: RunRow, other: RunRow) -> RunRow:
+    """A run that says of the other's choice too from how many tuning runs it was made: both make one number."""
+    return replace(run, info=run.info | {TRIALS: run.info.get(TRIALS, []) + other.info.get(TRIALS, [])})
+
+
+def _tuning(frame: Frame) -> Frame:
+    return frame.where(tuning=True).select(lambda run: run.state in (State.DONE, *LOST_STATES))
 
 
 def _finished(frame: Frame, metric: Metric) -> list[float]:
@@ -140,11 +133,8 @@ class Study:
         return {reading: self._choose(reading) for reading in READINGS}
 
     def _choose(self, reading: str) -> dict[str, float]:
-        tuning = self.frame.where(tuning=True)
-        losses: dict[str, dict[float, list[float]]] = {}
-        for run, loss in zip(tuning.runs, _finished(tuning, self.at(reading)), strict=True):
-            losses.setdefault(run.value(self.method), {}).setdefault(run.value(self.rate), []).append(loss)
-        best = {method: best_value(offered, median) for method, offered in losses.items()}
+        offered = costs(self.frame.where(tuning=True), self.rate, self.at(reading), [self.method], log=False)
+        best = {method: best_value(losses, median) for (method,), losses in offered.items()}
         return {method: rate for method, rate in best.items() if rate is not None}
 
     def judged(self, reading: str) -> Frame:

@@ -19,7 +19,7 @@ from batchlab.results.compare.claims import Claim, Judged, Side, judge, observed
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import Metric, budgets
 from batchlab.results.compare.table import Table
-from batchlab.results.compare.tuning import READINGS, Study
+from batchlab.results.compare.tuning import READINGS, Study, counted
 from batchlab.results.papers.integrator_plots import Integrators, LossByShare, share_text, slope
 from batchlab.results.papers.literature import published
 from batchlab.results.papers.reproduction import Reproduction
@@ -70,7 +70,7 @@ def build(frame: Frame) -> Reproduction:
         ValueError: The runs have no label `share`: they are not of its recipe.
     """
     frame.values("share")  # refuses runs that are not its recipe's
-    frame = replace(frame, runs=[_placed(run) for run in frame.runs])
+    frame = counted(replace(frame, runs=[_placed(run) for run in frame.runs]), ["problem", "scheme"])
     studies = [Study(problem, frame.where(problem=problem), LOSS) for problem in frame.values("problem")]
     tables: list[Table | Sheet] = []
     for study in studies:

@@ -1,6 +1,7 @@
 """VRGD, gradients scaled by their signal-to-noise ratio, arXiv 2309.13681.
 
-Labels of the runs: `part` (toy, network) and, of a network, `pair`; see `vrgd_toy` and `vrgd_network`.
+Labels of the runs: `part` (toy, network), `tuning` (whether they choose learning rates, and are judged in nothing) and,
+of a network, `pair`; see `vrgd_toy` and `vrgd_network`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from batchlab.results.compare.claims import Judged
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.stats import summarize
 from batchlab.results.compare.table import Table
-from batchlab.results.compare.tuning import tuned
+from batchlab.results.compare.tuning import UNTUNED, tuned
 from batchlab.results.papers import vrgd_network as network
 from batchlab.results.papers import vrgd_toy as toy
 from batchlab.results.papers.literature import published, published_sheet
@@ -56,7 +57,8 @@ def _published(deep: Frame) -> list[Sheet]:
     """Table 5, with ours beneath its numbers where ours ran on its data."""
     table5 = [row for row in published("vrgd") if row.table_or_figure == "Table 5"]
     sizes = list(dict.fromkeys(row.setting for row in table5))
-    ours = tuned(deep.where(dataset="cifar10"), ACCURACY, "lr", CELL)[0]
+    cifar10 = deep.where(dataset="cifar10")
+    ours = tuned(cifar10, ACCURACY, "lr", CELL).frame
     columns = [Column(("method",)), *(Column((size,), "right") for size in sizes)]
     lines = []
     for method in dict.fromkeys(row.method for row in table5):
@@ -65,6 +67,8 @@ def _published(deep: Frame) -> list[Sheet]:
     notes = ["read: mean of 5 seeds of the paper, CIFAR-10, ResNet-56, 182 epochs; its learning rates are unknown"]
     if ours.runs:
         notes.append("beneath: ours, mean ± standard deviation over seeds, each at its best learning rate")
+    elif cifar10.runs:
+        notes.append(f"none of ours beside it: {UNTUNED}")
     else:
         notes.append("none of ours beside it: these runs are of another data set (`--scale gpu` and `--scale paper`)")
     title = "Published: test accuracy [%], Table 5" + (", and ours beneath" if ours.runs else "")

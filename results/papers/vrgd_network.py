@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from batchlab.results.compare.choice import MARKS, Tuning, seeds_text
 from batchlab.results.compare.claims import Claim, Judged, Side, judge
 from batchlab.results.compare.derived import known_by, numbers
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.stats import summarize
 from batchlab.results.compare.table import Table, build_table
-from batchlab.results.compare.tuning import Chosen, tuned
+from batchlab.results.compare.tuning import UNTUNED, judged, together, tuned
 from batchlab.results.papers.vrgd_plots import MetricByRate
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.layers_plot import Layers
@@ -38,9 +39,10 @@ APART = 0.01
 """VR and its control differ when their accuracies differ by more than this: one point."""
 
 NOTES = [
-    "network: for each seed the learning rate that was best on the OTHER seeds, by the mean test accuracy of the last "
-    "evaluation (of equals the smaller; one at which some of them did not finish is out). Both sides have the same "
-    "three rates; the best may lie between or beyond them. Other seeds, but the same test images",
+    "network: each at the learning rate that was best on seeds of its own, which are judged in nothing, by the mean "
+    "test accuracy of the last evaluation (of equals the smaller; one with a tuning run that did not finish is out). "
+    "All have the same three rates and as many tuning runs; the best may lie between or beyond them. Other seeds, but "
+    "the same test images",
     "network: whether VR is better is averaged over the pairs, seed by seed; single pairs are in the tables, without a "
     "verdict. Whether it is apart from its control is asked of each pair, at each batch (and rate) by itself, and "
     "corrected for how many these are; the one that decides is shown",
@@ -66,11 +68,12 @@ def claims(network: Frame) -> list[Judged]:
     Args:
         network: Runs as of `labelled`.
     """
-    best, _ = tuned(network, ACCURACY, "lr", CELL)
-    return judge(_judged_on(network, best), _asked(network))
+    choice = tuned(network, ACCURACY, "lr", CELL)
+    return judge(_judged_on(judged(network), choice.frame), _asked(judged(network), choice))
 
 
-def _asked(network: Frame) -> list[Claim]:
+def _asked(network: Frame, choice: Tuning) -> list[Claim]:
+    untuned = "" if choice.chosen else " (no tuning runs)"
     batches = network.values("batch") if network.runs else []
     small, large = (batches[0], batches[-1]) if batches else ("small", "large")
     gained = [Metric(GAIN), *([Metric(f"{GAIN}_reestimated")] if REESTIMATED.name in network.names else [])]
@@ -79,14 +82,17 @@ def _asked(network: Frame) -> list[Claim]:
 
     def side(variant: str, rates: str, **where: Any) -> Side:
         said = {"best": "each at its best lr", "same": "at the same lr"}[rates]
-        return Side(variant if variant == VR else f"{variant}, {said}", {"variant": variant, "rates": rates, **where})
+        label = (variant if variant == VR else f"{variant}, {said}") + (untuned if rates == "best" else "")
+        return Side(label, {"variant": variant, "rates": rates, **where})
+
+    def gain(batch: Any) -> Side:
+        return Side(f"gain at batch {batch}{untuned}", {"gain": True, "batch": batch})
 
     return [
         *(
             Claim(
                 "VR helps more the larger the batch", "Table 5", "read",
-                Side(f"gain at batch {large}", {"gain": True, "batch": large}),
-                (Side(f"gain at batch {small}", {"gain": True, "batch": small}),), metric, match=("pair",),
+                gain(large), (gain(small),), metric, match=("pair",),
             )
             for metric in gained
         ),
@@ -107,7 +113,7 @@ def _asked(network: Frame) -> list[Claim]:
 
 
 def labelled(frame: Frame) -> Frame:
-    """The network's runs, labelled `pair`, `variant`, `batch` and `lr` (the peak's, where a schedule has one)."""
+    """The network's runs, labelled `pair`, `variant`, `batch`, `lr` (a schedule's peak, where it has one), `tuning`."""
     part = frame.where(part="network").select(lambda run: isinstance(run.value("batch_schedule.size"), int))
 
     def labels(run: RunRow) -> dict[str, Any]:
@@ -120,6 +126,7 @@ def labelled(frame: Frame) -> Frame:
             "variant": _variant(run),
             "batch": run.value("batch_schedule.size"),
             "lr": float(f"{lr:.3g}"),
+            "tuning": run.value("tuning") is True,
         }
 
     return known_by(part, labels)
@@ -175,7 +182,7 @@ def _gains(best: Frame, rival: str, metric: Metric) -> Iterator[tuple[RunRow, di
             continue
         done = run.state is State.DONE is other.state
         gain = float(values[run.run_id] - values[other.run_id]) if done else math.nan
-        yield run, {"pair": run.value("pair"), "batch": run.value("batch")}, gain
+        yield together(run, other), {"pair": run.value("pair"), "batch": run.value("batch")}, gain
 
 
 def tables(network: Frame) -> list[Table | Sheet]:
@@ -184,18 +191,17 @@ def tables(network: Frame) -> list[Table | Sheet]:
     Args:
         network: Runs as of `labelled`.
     """
-    best, choices = tuned(network, ACCURACY, "lr", CELL)
+    choice, batches = tuned(network, ACCURACY, "lr", CELL), network.values("batch")
     made: list[Table | Sheet] = [
         build_table(
-            best, rows=["pair", "variant"], cols=["batch"], metrics=[metric],
+            choice.frame, rows=["pair", "variant"], cols=["batch"], metrics=[metric],
             title=f"Network: {metric.title} by batch size, each at its best learning rate",
         )
         for metric in METRICS
-        if metric.name in network.names
+        if metric.name in network.names and choice.chosen
     ]  # fmt: skip
-    made.append(_gain_sheet(best, network.values("batch")))
-    made.append(_rates_sheet(choices, network.values("batch")))
-    multipliers = _multipliers(network)
+    made += [_gain_sheet(choice.frame, batches), _rates_sheet(choice, batches)]
+    multipliers = _multipliers(judged(network))
     if multipliers.runs:
         title = "Network: mean multiplier r of VR over coordinates, steps and learning rates"
         made.append(
@@ -234,7 +240,7 @@ def _gain_sheet(best: Frame, batches: Sequence[Any]) -> Sheet:
     notes = [
         "points of test accuracy, each at its best learning rate; mean ± standard deviation over seeds, 95 % t interval"
     ]
-    return Sheet("Network: VR's lead by batch size", columns, rows, notes, records)
+    return Sheet("Network: VR's lead by batch size", columns, rows, notes, records, UNTUNED)
 
 
 def _lead(gains: dict[Any, float] | None, lost: int) -> Text:
@@ -249,25 +255,19 @@ def _lead(gains: dict[Any, float] | None, lost: int) -> Text:
     return Text(text, detail="  ".join(filter(None, (interval, dagger))))
 
 
-def _rates_sheet(choices: Sequence[Chosen], batches: Sequence[Any]) -> Sheet:
+def _rates_sheet(choice: Tuning, batches: Sequence[Any]) -> Sheet:
     """Which learning rates were chosen, and whether at the edge of what was on offer."""
-    chosen: dict[tuple[Any, Any], dict[Any, Counter[str]]] = {}
-    for choice in choices:
-        pair, variant, batch = choice.cell
-        text = f"{choice.value:g}{'*' if choice.edge else ''}"
-        chosen.setdefault((pair, variant), {}).setdefault(batch, Counter())[text] += 1
     columns = [Column(("pair",)), Column(("variant",)), *(Column((f"batch {b}",), "right") for b in batches)]
     rows, before = [], None
-    for (pair, variant), found in chosen.items():
-        cells = [Text(", ".join(f"{n} × {text}" for text, n in found.get(b, Counter()).items())) for b in batches]
+    for pair, variant in dict.fromkeys(cell[:2] for cell in choice.chosen):
+        cells = [Text(choice.text((pair, variant, batch))) for batch in batches]
         rows.append([Text("" if pair == before else str(pair)), Text(str(variant)), *cells])
         before = pair
     records = [
-        dict(zip(CELL, choice.cell, strict=True)) | {"seed": choice.seed, "lr": choice.value, "edge": choice.edge}
-        for choice in choices
+        dict(zip(CELL, cell, strict=True)) | {"lr": lr, "edge": choice.edge(cell)} for cell, lr in choice.chosen.items()
     ]
-    notes = ["seeds × rate; *: the least or the greatest on offer, so a better one may lie beyond"]
-    return Sheet("Network: learning rates, chosen for each seed on the other seeds", columns, rows, notes, records)
+    title = "Network: learning rates" + (f", chosen on {seeds_text(choice.seeds)}" if choice.seeds else "")
+    return Sheet(title, columns, rows, [f"{MARKS}, the least stands for that"], records, UNTUNED)
 
 
 def _multipliers(network: Frame) -> Frame:
@@ -290,9 +290,8 @@ def plots(network: Frame) -> list[Drawing]:
     """Accuracy against the learning rate, and VR-Momentum's multiplier in each layer."""
     title = "Network: test accuracy by learning rate"
     seen = tuple(map(Metric, ("mean", "clipped_low", "clipped_high")))
-    best, _ = tuned(network, ACCURACY, "lr", CELL)
-    layers = best.where(pair="Momentum", variant=VR).stream("layers")
+    layers = tuned(network, ACCURACY, "lr", CELL).frame.where(pair="Momentum", variant=VR).stream("layers")
     return [
-        MetricByRate(network, ACCURACY, title),
+        MetricByRate(judged(network), ACCURACY, title),
         Layers(layers, seen, "batch", title="VR-Momentum: the multiplier r in each layer"),
     ]

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from batchlab.results.compare.choice import MARKS, Tuning, seeds_text
 from batchlab.results.compare.claims import Claim, Judged, Side, judge
 from batchlab.results.compare.derived import known_by, numbers
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import Metric, has_rows
 from batchlab.results.compare.table import Table, build_table
-from batchlab.results.compare.tuning import tuned
+from batchlab.results.compare.tuning import UNTUNED, judged, together, tuned
 from batchlab.results.papers.vrgd_plots import Weights
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.plot import Plot
@@ -44,7 +45,7 @@ NOTES = [
     "order of the samples alone. Control: SGD at lr × mean(r) of each step",
     f"toy: about step 50 means before step {HALF_WAY:.0f}; who does not get there counts as {BUDGET} steps in "
     f"means and as worse than any in tests. A weight has converged when it stays within {NEAR} of its target. Best lr: "
-    "for each seed the one with the least loss on the other seeds",
+    "the one with the least mean logarithm of the loss on seeds of its own, which are judged in nothing",
     "toy: the paper says that the GSNR rises in the order in which the weights converge; what rises when is not known "
     "to us, so it is drawn and not judged",
 ]
@@ -58,12 +59,12 @@ def tables(frame: Frame) -> list[Table | Sheet]:
     """
     if LOSS.name not in frame.names:
         return []
-    main, (gamma, groups) = compared(frame), ablations(frame)
+    everyone, (gamma, groups) = compared(frame), ablations(frame)
+    main, choice = judged(everyone), _best(everyone)
     losses = [Metric("train_loss", budget="steps", limit=limit) for limit in (25, 50, BUDGET)]
     title = "Linear regression: train loss after 25, 50 and 100 steps"
     made: list[Table | Sheet] = [build_table(main, rows=["lr", "method"], metrics=losses, title=title)]
-    best, _ = tuned(main.where(method=[SGD, *VR.values()]), LOSS, "lr", ["method"])
-    made.append(_order({f"{LR:g}": settled(main.where(lr=LR)), "best": settled(best)}))
+    made.append(_order({f"{LR:g}": settled(main.where(lr=LR)), "best": settled(choice.frame)}, choice))
     for part, key, rest in ((gamma, "gamma", f"k {K}"), (groups, "k", f"gamma {GAMMA}")):
         title = f"Linear regression: VR-SGD by {key} (lr {LR}, {rest})"
         made.append(build_table(part, rows=[key], cols=["upper"], metrics=losses[1:], title=title))
@@ -76,14 +77,16 @@ def claims(frame: Frame) -> list[Judged]:
     Args:
         frame: The toy's runs alone.
     """
-    main, (gamma, groups) = compared(frame), ablations(frame)
+    everyone, (gamma, groups) = compared(frame), ablations(frame)
+    choice = _best(everyone)
+    untuned = "" if choice.chosen else " (no tuning runs)"
     first, last = {"weight": [5, 6]}, {"weight": [1, 10]}
     between = {"weight": [w for w in WEIGHTS if w not in (1, 5, 6, 10)]}
     of_vr: dict[str, Any] = {"method": list(VR.values())}
     speed = [
         Claim(
             "VR-SGD reaches at about step 50 SGD's loss of step 100", "its toy", "read",
-            Side(name, {"method": name, "reading": reading}),
+            Side(name + (untuned if reading == BEST else ""), {"method": name, "reading": reading}),
             (Side(f"the bound ({reading})", {}, HALF_WAY),), ARRIVAL, match=("lr",),
         )
         for name in VR.values()
@@ -91,12 +94,12 @@ def claims(frame: Frame) -> list[Judged]:
     ]  # fmt: skip
     order = [
         Claim(
-            "VR-SGD: w5 and w6 converge first", "its toy", "read", Side("w5, w6", of_vr | first),
+            "VR-SGD: w5 and w6 converge first", "its toy", "read", Side(f"w5, w6{untuned}", of_vr | first),
             (Side("w2 to w4, w7 to w9", of_vr | between), Side("w1, w10", of_vr | last)), ARRIVAL, match=("method",),
         ),
         Claim(
             "VR-SGD: w1 and w10 converge last", "its toy", "read",
-            Side("w2 to w9", of_vr | {"weight": [*range(2, 10)]}),
+            Side(f"w2 to w9{untuned}", of_vr | {"weight": [*range(2, 10)]}),
             (Side("w1, w10", of_vr | last),), ARRIVAL, match=("method",),
         ),
     ]  # fmt: skip
@@ -108,8 +111,8 @@ def claims(frame: Frame) -> list[Judged]:
         _ablation("the best k is about 32 to 256", "k", [32, 64, 256], [8, 512], upper) for upper in ("one", "inverse")
     ]
     return [
-        *judge(race(main), speed),
-        *judge(settled(tuned(main, LOSS, "lr", ["method"])[0]), order),
+        *judge(race(judged(everyone), choice.frame), speed),
+        *judge(settled(choice.frame), order),
         *judge(gamma, best),
         *judge(groups, best_k),
     ]
@@ -124,7 +127,7 @@ def _ablation(text: str, key: str, good: list[float], others: list[float], upper
 
 def plots(frame: Frame) -> list[Drawing]:
     """The loss over the steps, and the weights with their GSNR."""
-    main = compared(frame).where(lr=LR)
+    main = judged(compared(frame)).where(lr=LR)
     title = f"Linear regression at lr {LR}, k {K}"
     shown = main.where(method=[SGD, VR["one"], VR["inverse"]])
     lines = main.select(lambda run: not run.value("method").endswith(UPPERS["none"]))  # they cover those of 1/γ
@@ -135,9 +138,23 @@ def plots(frame: Frame) -> list[Drawing]:
 
 
 def compared(frame: Frame) -> Frame:
-    """SGD, VR-SGD and the control at every learning rate, labelled `method` and `lr`."""
+    """SGD, VR-SGD and the control at every learning rate, labelled `method`, `lr` and `tuning`."""
     main = frame.select(lambda run: run.value("optimizer") == "sgd" or _at(run, GAMMA, K))
-    return known_by(main, lambda run: {"method": _method(run), "lr": run.value("optimizer.lr")})
+
+    def labels(run: RunRow) -> dict[str, Any]:
+        lr, tuning = run.value("optimizer.lr"), run.value("tuning") is True
+        return {"method": _method(run), "lr": lr, "tuning": tuning}
+
+    return known_by(main, labels)
+
+
+def _best(everyone: Frame) -> Tuning:
+    """SGD and VR-SGD each at the learning rate that its tuning runs choose; of the control there are none.
+
+    Args:
+        everyone: Runs as of `compared`.
+    """
+    return tuned(everyone.where(method=[SGD, *VR.values()]), LOSS, "lr", ["method"])
 
 
 def ablations(frame: Frame) -> tuple[Frame, Frame]:
@@ -146,7 +163,7 @@ def ablations(frame: Frame) -> tuple[Frame, Frame]:
     Returns:
         The runs over gamma at k = `K`, and those over k at gamma = `GAMMA`.
     """
-    part = frame.select(
+    part = judged(frame).select(
         lambda run: (
             run.value("optimizer") == "vr_sgd"
             and run.value("optimizer.control") is False
@@ -171,11 +188,12 @@ def _complete(frame: Frame, key: str) -> Frame:
     return frame.select(lambda run: run.value("seed") in shared)
 
 
-def race(main: Frame) -> Frame:
+def race(main: Frame, best: Frame) -> Frame:
     """Steps until VR-SGD's loss is SGD's of its last step, at the same learning rate and each at its best.
 
     Args:
-        main: Runs as of `compared`.
+        main: Judged runs as of `compared`.
+        best: Those at their best rates.
 
     Returns:
         VR-SGD's runs with the columns of `_arrival` and the labels `method`, `reading` (which of the two) and `lr`.
@@ -190,7 +208,7 @@ def race(main: Frame) -> Frame:
         return _arrival(float(steps[run.rows][there[0]]) if len(there) else None)
 
     def entries() -> Iterator[tuple[RunRow, dict[str, Any], dict[str, float]]]:
-        for reading, part in ((SAME, main), (BEST, tuned(main, LOSS, "lr", ["method"])[0])):
+        for reading, part in ((SAME, main), (BEST, best)):
 
             def place(run: RunRow, reading: str = reading) -> tuple[Any, Any]:
                 return run.value("seed"), run.value("lr") if reading == SAME else "best"
@@ -202,7 +220,7 @@ def race(main: Frame) -> Frame:
                     continue
                 labels = {"method": run.value("method"), "reading": reading, "lr": place(run)[1]}
                 done = run.state is State.DONE
-                yield run, labels, reached(run, float(loss[rival.rows][-1])) if done else {}
+                yield together(run, rival), labels, reached(run, float(loss[rival.rows][-1])) if done else {}
 
     return numbers(entries())
 
@@ -238,7 +256,7 @@ def _arrival(step: float | None) -> dict[str, float]:
     return {ARRIVAL.name: float(step is not None), STEPS.name: float(BUDGET) if step is None else step}
 
 
-def _order(readings: Mapping[str, Frame]) -> Sheet:
+def _order(readings: Mapping[str, Frame], choice: Tuning) -> Sheet:
     """The mean step at which each weight converges, one line per learning rate and method."""
     columns = [Column(("lr",)), Column(("method",)), *(Column((f"w{i}",), "right") for i in WEIGHTS)]
     rows, records = [], []
@@ -255,9 +273,17 @@ def _order(readings: Mapping[str, Frame]) -> Sheet:
             rows.append(line)
     notes = [
         f"mean over seeds; converged: from then on within {NEAR} of w* = i; ≥: not within {BUDGET} steps at some seed",
-        "best lr: for each seed the one with the least loss on the other seeds. An order that SGD has too is not VR's",
+        f"best lr: {_said(choice)}",
+        "an order that SGD has too is not VR's",
     ]
     return Sheet("Linear regression: the step at which each weight has converged", columns, rows, notes, records)
+
+
+def _said(choice: Tuning) -> str:
+    if not choice.chosen:
+        return UNTUNED
+    values = ", ".join(f"{cell[0]} {choice.text(cell)}" for cell in choice.chosen)
+    return f"chosen on {seeds_text(choice.seeds)}, not judged: {values} ({MARKS}, the least stands for that)"
 
 
 def _at(run: RunRow, gamma: float, groups: int) -> bool:

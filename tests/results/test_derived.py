@@ -2,17 +2,17 @@
 
 import math
 from dataclasses import replace
+from itertools import product
 from statistics import median
 
 import pytest
 
+from batchlab.results.compare.choice import best_value
 from batchlab.results.compare.derived import known_by, numbers, split
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.table import build_table
-from batchlab.results.compare.tuning import best_value, tuned
 from batchlab.results.store.record import Recorder
-from batchlab.results.store.run import State
 
 ACCURACY = Metric("test_accuracy")
 
@@ -58,57 +58,10 @@ def test_numbers_are_runs(lab, curve):
     assert cell.losses.diverged == 1
 
 
-def sweep(lab, curve, accuracies, states=()):
-    """accuracies: {lr: [of seed 0, of seed 1, ...]}; states: {(lr, seed): state}."""
-    states = dict(states)
-    for lr, values in accuracies.items():
-        for seed, value in enumerate(values):
-            state = states.get((lr, seed), "done")
-            lab.run(f"{lr}-{seed}", curve([0.0, value]), state=state, seed=seed, lr=lr)
-    return load(lab.store)
-
-
-def choices(frame):
-    chosen, made = tuned(frame, ACCURACY, "optimizer.lr", ["optimizer"])
-    assert [run.value("optimizer.lr") for run in chosen.runs] == [choice.value for choice in made]
-    return {choice.seed: choice.value for choice in made}, {choice.seed: choice.edge for choice in made}
-
-
-def test_a_seed_is_not_judged_by_what_it_chose(lab, curve):
-    """Seed 0 alone would take 0.3, the others would take 0.1 or, of seeds 0 and 1, 0.3."""
-    made, edges = choices(sweep(lab, curve, {0.1: [0.50, 0.70, 0.90], 0.3: [0.99, 0.65, 0.60], 1.0: [0.1, 0.2, 0.1]}))
-    assert made == {0: 0.1, 1: 0.3, 2: 0.3}  # 0.80 > 0.625; 0.795 > 0.70; 0.82 > 0.60
-    assert edges == {0: True, 1: False, 2: False}
-
-
-def test_equals_go_to_the_least_and_failures_are_not_chosen(lab, curve):
-    frame = sweep(
-        lab, curve, {0.1: [0.5, 0.5, 0.5], 0.3: [0.5, 0.5, 0.5], 1.0: [0.9, 0.9, 0.9]}, {(1.0, 2): "diverged"}
-    )
-    made, _ = choices(frame)
-    assert made == {0: 0.1, 1: 0.1, 2: 1.0}  # seed 2 has not seen itself diverge, and pays for it
-    chosen, _ = tuned(frame, ACCURACY, "optimizer.lr", ["optimizer"])
-    assert [run.state for run in chosen.runs] == [State.DONE, State.DONE, State.DIVERGED]
-
-
-def test_one_seed_chooses_nothing_and_all_failures_stay_failures(lab, curve):
-    assert choices(sweep(lab, curve, {0.1: [0.5], 0.3: [0.6]}))[0] == {}
-    frame = sweep(lab, curve, {1.0: [0.1, 0.1]}, {(1.0, 0): "diverged", (1.0, 1): "diverged"})
-    made, edges = choices(frame.where(**{"optimizer.lr": 1.0}))
-    assert (made, edges) == ({0: 1.0, 1: 1.0}, {0: False, 1: False})
-
-
-@pytest.mark.parametrize("metric", ["test_accuracy", "train_loss"])
-def test_better_is_what_the_metric_says(lab, curve, metric):
-    for lr in (0.1, 0.3):
-        for seed in range(2):
-            lab.run(f"{lr}-{seed}", curve([1.0, lr], metric), seed=seed, lr=lr)
-    _, made = tuned(load(lab.store), Metric(metric), "optimizer.lr", [])
-    assert {choice.value for choice in made} == {0.3 if metric == "test_accuracy" else 0.1}
-
-
 def test_known_by_labels_alone(lab, curve):
-    frame = sweep(lab, curve, {0.1: [0.5, 0.6], 0.3: [0.7, 0.8]})
+    for lr, seed in product((0.1, 0.3), range(2)):
+        lab.run(f"{lr}-{seed}", curve([0.0, lr + seed / 10]), seed=seed, lr=lr)
+    frame = load(lab.store)
     table = build_table(frame, rows=["optimizer"], metrics=[ACCURACY])
     assert table.mixed == ["optimizer.lr"]
     plain = known_by(frame, lambda run: {"optimizer": run.value("optimizer"), "lr": run.value("optimizer.lr")})

@@ -11,8 +11,11 @@ def caption(labels: Mapping[str, Any], overrides: Sequence[str]) -> str:
 
     >>> caption({"experiment": "CNN", "test": "norm test"}, ["seed=3"])
     'CNN · norm test seed=3'
+    >>> caption({"tuning": True, "whole": False, "part": "toy"}, [])
+    'tuning · toy'
     """
-    named = " · ".join(str(value) for value in labels.values() if value != "")
+    said = ((key, value) for key, value in labels.items() if value != "" and value is not False)
+    named = " · ".join(key if value is True else str(value) for key, value in said)
     return " ".join([*([named] if named else []), *overrides])
 
 

@@ -28,7 +28,8 @@ over, come out the same with `rounded_at`, that curvature.
 
 `prefer: [mnist, digits]` takes the first data set that is at hand for all grids; a grid or setting with `needs: w8a` is
 left out where that one is not, one with `unless: a9a` where that one is. Nothing is downloaded unasked. The runs of one
-seed come before those of the next, so that a comparison is whole early. A scale that is a text instead of grids is not
+seed come before those of the next, so that a comparison is whole early; those labelled `tuning: true`, which choose a
+learning rate for the others and are judged in nothing, come before all. A scale that is a text instead of grids is not
 there, and the text says why. `measure: package.module.function` is called with a way to build each of the paper's
 optimizers, once for a folder of runs, and what it returns is kept there for the paper's module to show.
 """
@@ -134,7 +135,9 @@ def whole(content: Mapping[str, Any], scale: str) -> dict[str, Any]:
 
 
 def plans_of(chosen: Mapping[str, Any], paper: str) -> list[Planned]:
-    """The runs of one scale's grids, seed by seed; where two grids ask for the same run, the first one's labels stay.
+    """The runs of one scale's grids, seed by seed after those that tune.
+
+    Where two grids ask for the same run, the first one's labels stay.
 
     Args:
         chosen: the scale, whole.
@@ -158,7 +161,7 @@ def plans_of(chosen: Mapping[str, Any], paper: str) -> list[Planned]:
                 runs.setdefault(planned.run_id, planned)
         except ConfigError as error:
             raise ConfigError(f"{paper}, grid {grid.labels}: {error}") from error
-    return sorted(runs.values(), key=lambda planned: int(planned.tree["seed"]))
+    return sorted(runs.values(), key=lambda p: (p.labels.get("tuning") is not True, int(p.tree["seed"])))
 
 
 def _grids(

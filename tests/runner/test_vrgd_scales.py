@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from functools import cache
 from typing import Any
@@ -14,6 +15,8 @@ from batchlab.runner.plan.reproduce import plan
 from batchlab.runner.plan.validate import validate
 
 BATCHES = {"laptop": [32, 256, 1442], "gpu": [256, 2048, 8192], "paper": [256, 512, 1024, 2048, 4096, 8192]}
+SEEDS = {"laptop": {0, 1, 2}, "gpu": {0, 1, 2}, "paper": {0, 1, 2, 3, 4}}
+RUNS = {"laptop": (429, 248), "gpu": (324, 216), "paper": (1080, 432)}
 PAIRS = {"momentum": "shb", "adam": "adam", "lars": "lars", "lamb": "lamb"}
 
 
@@ -36,7 +39,8 @@ def test_both_sides_have_the_same_choices(scale: str) -> None:
         optimizer, pair, batch = tree["optimizer"], planned.labels["pair"], tree["batch_schedule"]["size"]
         assert optimizer["name"] in (PAIRS[pair], f"vr_{pair}")
         variant = "base" if optimizer["name"] == PAIRS[pair] else "control" if optimizer["control"] else "VR"
-        offered[pair, batch][variant].add((optimizer["lr"], tree["seed"]))
+        if not planned.labels["tuning"]:
+            offered[pair, batch][variant].add((optimizer["lr"], tree["seed"]))
         same = {key: tree[key] for key in ("model", "dataset", "lr_schedule", "train")}
         shared[pair, batch].append(same | {"weight_decay": optimizer["weight_decay"]})
     assert sorted({batch for _, batch in offered}) == BATCHES[scale]
@@ -48,6 +52,33 @@ def test_both_sides_have_the_same_choices(scale: str) -> None:
         assert sides["control"] == sides["base"]
         assert all(settings == shared[pair, batch][0] for settings in shared[pair, batch])
         assert shared[pair, batch][0]["train"]["groups"] == 8
+
+
+@pytest.mark.parametrize("scale", ["laptop", "gpu", "paper"])
+def test_what_chooses_learning_rates_has_seeds_of_its_own(scale: str) -> None:
+    plans = planned_at(scale)
+    tuning = [planned for planned in plans if planned.labels["tuning"]]
+    others = [planned for planned in plans if not planned.labels["tuning"]]
+    assert (len(others), len(tuning)) == RUNS[scale]
+    assert {planned.tree["seed"] for planned in tuning} == {101, 102}
+    assert {planned.tree["seed"] for planned in others} == SEEDS[scale]
+    assert plans[: len(tuning)] == tuning, "they come first: before them there is nothing to compare"
+
+    def place(planned: Planned) -> str:
+        return repr({key: value for key, value in planned.tree.items() if key != "seed"})
+
+    chosen = [place(planned) for planned in tuning]
+    assert len(set(chosen)) == len(chosen) / 2  # each at both seeds
+    assert set(chosen) <= {place(planned) for planned in others}
+    untuned = [planned for planned in others if place(planned) not in set(chosen)]
+    assert {planned.labels["part"] for planned in untuned} <= {"toy"}
+    assert {planned.tree["optimizer"]["lr"] for planned in untuned} <= {0.2}
+
+
+def test_the_judged_runs_are_those_of_before() -> None:
+    """Their ids: a sweep from before there were tuning runs lacks only these."""
+    ids = {planned.run_id for planned in planned_at("laptop") if not planned.labels["tuning"]}
+    assert hashlib.sha256(" ".join(sorted(ids)).encode()).hexdigest()[:12] == "fc25bbbd3085"
 
 
 def test_the_network_is_the_recipes() -> None:

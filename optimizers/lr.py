@@ -108,7 +108,7 @@ class LRSchedule(ABC):
         every = self._every(length)
         if every is not None:
             time = stair(time, every) * every
-        return self._shape(time, length)
+        return self.shape(time, length)
 
     def warmup_length(self, clock: Clock) -> float:
         """Length of the warm-up in units of the schedule's clock; 0 = none.
@@ -154,7 +154,7 @@ class LRSchedule(ABC):
         return self.every
 
     @abstractmethod
-    def _shape(self, time: float, length: float) -> float:
+    def shape(self, time: float, length: float) -> float:
         """The factor `time` after the warm-up, of `length` in all; starts at `peak`."""
 
 
@@ -162,7 +162,8 @@ class LRSchedule(ABC):
 class Constant(LRSchedule):
     """factor = peak, after the warm-up."""
 
-    def _shape(self, time: float, length: float) -> float:
+    def shape(self, time: float, length: float) -> float:
+        """The level at the end of the warm-up."""
         return self.peak
 
 
@@ -170,7 +171,8 @@ class Constant(LRSchedule):
 class Diminishing(LRSchedule):
     """factor = peak / sqrt(t + 1) (arXiv 2508.03105, case (i), per step)."""
 
-    def _shape(self, time: float, length: float) -> float:
+    def shape(self, time: float, length: float) -> float:
+        """The peak over the square root of the time and one."""
         return self.peak / math.sqrt(time + 1.0)
 
 
@@ -223,7 +225,8 @@ class StepGrowth(LRSchedule):
     def _stairs(self, length: float) -> int:
         return -stair(-length, self._every(length))
 
-    def _shape(self, time: float, length: float) -> float:
+    def shape(self, time: float, length: float) -> float:
+        """As many growths as there were stairs, up to the maximum."""
         done = stair(time, self._every(length))
         if self.gamma is None:
             assert self.maximum is not None
@@ -254,7 +257,7 @@ class _Decay(LRSchedule):
     def _length(self, clock: Clock) -> float:
         return self._remaining(clock, self.end)
 
-    def _shape(self, time: float, length: float) -> float:
+    def shape(self, time: float, length: float) -> float:
         return self.minimum + (self.peak - self.minimum) * self._left(min(time / length, 1.0))
 
     @abstractmethod

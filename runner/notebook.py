@@ -83,7 +83,7 @@ def sweep(
     from batchlab.runner.plan.config import compose
 
     plans = compose(listed(overrides))
-    name = name or commands.name_of(plans)
+    name = commands.name_of(plans) if name is None else name
     code = commands.execute(plans, Path(runs), SweepOptions(retry=retry), name)
     if code == 130:
         raise KeyboardInterrupt
@@ -110,8 +110,11 @@ def load_rows(
         where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE`, on an axis, a label or a dotted configuration key.
         keys: dotted configuration keys that become columns too (`optimizer.lr`).
 
+    Returns:
+        The rows; none where no run meets the conditions.
+
     Raises:
-        ValueError: a sweep, an axis or a key that no run has.
+        ValueError: a folder or a sweep that is not there, an axis or a key that no run has.
 
     Warns:
         UserWarning: a file is damaged; the message names it and the way out.
@@ -119,6 +122,8 @@ def load_rows(
     from batchlab.results.compare.load import load
     from batchlab.results.store.runs import RunStore
 
+    if not Path(runs).is_dir():
+        raise ValueError(f"there is no folder {runs}: say where the runs are")
     frame = load(RunStore(Path(runs)), sweep, where=listed(where))
     for problem in frame.problems:
         warnings.warn(problem, stacklevel=2)
@@ -132,7 +137,7 @@ def table(
     cols: str | Iterable[str] = (),
     metrics: str | Iterable[str] = ("test_accuracy",),
     where: str | Iterable[str] = (),
-    baseline: str | None = None,
+    baseline: str | Iterable[str] | None = None,
     tuned: str | None = None,
     sweep: str | None = None,
 ) -> Shown:
@@ -144,7 +149,7 @@ def table(
         cols: the same, for columns.
         metrics: `test_accuracy`, `min:test_loss`, `steps_to:test_accuracy>=0.9`, ...
         where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE`.
-        baseline: `AXIS=VALUE`, several with commas between, which every other cell is tested against.
+        baseline: `AXIS=VALUE`, several of them as a list, which every other cell is tested against.
         tuned: a key (`optimizer.lr`) whose value is chosen for each cell, by the first metric, on the first half of the
             seeds; the others are judged.
         sweep: only the runs of this sweep.
@@ -165,7 +170,7 @@ def table(
         cols=listed(cols),
         metrics=listed(metrics),
         where=listed(where),
-        baseline=baseline,
+        baseline=",".join(listed(baseline or [])) or None,
         tuned=tuned,
         sweep=sweep,
     )

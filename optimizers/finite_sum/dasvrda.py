@@ -86,11 +86,11 @@ class DASVRDA(Solver[Problem, DASVRDAState]):
         return self._place.state.restarts
 
     @override
-    def _initial(self, x: Vector) -> DASVRDAState:
+    def initial(self, x: Vector) -> DASVRDAState:
         return DASVRDAState(x, start=x)
 
     @override
-    def _advance(self, state: DASVRDAState, draws: Indices) -> DASVRDAState:
+    def advance(self, state: DASVRDAState, draws: Indices) -> DASVRDAState:
         x, z = self.problem.dasvrda(self.problem.snapshot(state.x), state.start, draws, self.step_size)
         cycle = state.cycle + 1
         theta, following = (0.5 * (1.0 - 1.0 / self.gamma) * (s + 2) for s in (cycle, cycle + 1))

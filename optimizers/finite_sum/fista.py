@@ -72,11 +72,11 @@ class FISTA(Solver[LinearProblem, FISTAState]):
         return self._place.state.restarts
 
     @override
-    def _initial(self, x: Floats) -> FISTAState:
+    def initial(self, x: Floats) -> FISTAState:
         return FISTAState(x, x)
 
     @override
-    def _advance(self, state: FISTAState, draws: Indices) -> FISTAState:
+    def advance(self, state: FISTAState, draws: Indices) -> FISTAState:
         gradient = self.problem.gradient(state.point)
         x = self.problem.regularizer.prox(state.point - self.step_size * gradient, self.step_size)
         if (state.point - x) @ (x - state.x) > 0.0:

@@ -63,11 +63,11 @@ class Katyusha(Solver[LinearProblem, KatyushaState]):
         return 2 * n // self.batch_size
 
     @override
-    def _initial(self, x: Floats) -> KatyushaState:
+    def initial(self, x: Floats) -> KatyushaState:
         return KatyushaState(x, x, x)
 
     @override
-    def _advance(self, state: KatyushaState, draws: Indices) -> KatyushaState:
+    def advance(self, state: KatyushaState, draws: Indices) -> KatyushaState:
         sigma, growth = self.strong_convexity, 1.0
         tau1 = 2.0 / (state.stage + 4)
         if sigma > 0.0:

@@ -61,11 +61,11 @@ class SAGA(Solver[LinearProblem, SAGAState]):
         return np.random.default_rng([self.seed, stage]).integers(self.problem.n, size=shape)
 
     @override
-    def _initial(self, x: Floats) -> SAGAState:
+    def initial(self, x: Floats) -> SAGAState:
         return SAGAState(x, np.empty(0), np.empty(0))
 
     @override
-    def _advance(self, state: SAGAState, draws: Indices) -> SAGAState:
+    def advance(self, state: SAGAState, draws: Indices) -> SAGAState:
         empty = state.slopes.size == 0
         table = self.problem.snapshot(state.x) if empty else Snapshot(state.x, state.mean, state.slopes)
         after = self.problem.saga(table, draws, self.step_size)

@@ -97,7 +97,7 @@ class Solver(ABC, Generic[_P, _S]):
         start = problem.start() if x0 is None else _copy_like(x0, problem.start())
         if start.shape != problem.start().shape:
             raise ValueError(f"x0 has shape {tuple(start.shape)}, the problem {tuple(problem.start().shape)}")
-        self._place = _Place(self._initial(start), Progress())
+        self._place = _Place(self.initial(start), Progress())
         self._compiled = False
 
     # What a method defines
@@ -107,11 +107,11 @@ class Solver(ABC, Generic[_P, _S]):
         """The step size of the method's theory, from Lbar (and b, m)."""
 
     @abstractmethod
-    def _initial(self, x: Vector) -> _S:
+    def initial(self, x: Vector) -> _S:
         """The state before the first stage."""
 
     @abstractmethod
-    def _advance(self, state: _S, draws: Indices) -> _S:
+    def advance(self, state: _S, draws: Indices) -> _S:
         """The state after a stage with these draws (m, b); a pure function."""
 
     def _default_batch(self, n: int) -> int:
@@ -216,10 +216,10 @@ class Solver(ABC, Generic[_P, _S]):
         stage = self.progress.stage
         shape = (self.inner_iterations, self.batch_size)
         if not self._compiled:  # a stage of no iterations compiles the kernels outside the clock
-            self._advance(self._place.state, self._draw(stage, (0, self.batch_size)))
+            self.advance(self._place.state, self._draw(stage, (0, self.batch_size)))
             self._compiled = True
         began, processor_began = time.perf_counter(), time.thread_time()
-        state = self._advance(self._place.state, self._draw(stage, shape))
+        state = self.advance(self._place.state, self._draw(stage, shape))
         progress = Progress(
             stage + 1,
             self.progress.gradients + self._gradients(stage),

@@ -40,11 +40,11 @@ class SVRG(Solver[Problem, State]):
         return 2 * n // self.batch_size
 
     @override
-    def _initial(self, x: Vector) -> State:
+    def initial(self, x: Vector) -> State:
         return State(x)
 
     @override
-    def _advance(self, state: State, draws: Indices) -> State:
+    def advance(self, state: State, draws: Indices) -> State:
         return State(self.problem.svrg(self.problem.snapshot(state.x), draws, self.step_size, 0.0))
 
 
@@ -91,11 +91,11 @@ class AccProxSVRG(Solver[LinearProblem, State]):
         return min(variance * self.strong_convexity / smoothness**2, 0.5 / smoothness)
 
     @override
-    def _initial(self, x: Vector) -> State:
+    def initial(self, x: Vector) -> State:
         return State(x)
 
     @override
-    def _advance(self, state: State, draws: Indices) -> State:
+    def advance(self, state: State, draws: Indices) -> State:
         root = math.sqrt(min(1.0, self.strong_convexity * self.step_size))
         beta = (1.0 - root) / (1.0 + root)
         return State(self.problem.svrg(self.problem.snapshot(state.x), draws, self.step_size, beta))

@@ -189,9 +189,14 @@ class Frame:
 
         Args:
             *keys: Further columns, by dotted configuration key (`optimizer.lr`).
+
+        Raises:
+            ValueError: For a key that no run has.
         """
         import pandas as pd
 
+        for key in keys:
+            self.values(key)
         labels = dict.fromkeys(label for run in self.runs for label in run.labels)
         lengths = [run.rows.stop - run.rows.start for run in self.runs]
         indices = [np.arange(run.rows.start, run.rows.stop) for run in self.runs]

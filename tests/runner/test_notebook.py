@@ -41,11 +41,24 @@ def test_a_sweep_its_rows_and_its_table(tmp_path: Path) -> None:
     table = batchlab.table(tmp_path, rows="optimizer", metrics="test_accuracy")
     assert "nshb" in str(table)
     assert "<table" in table._repr_html_()
+    tested = [
+        batchlab.table(tmp_path, baseline=baseline).to_pandas() for baseline in ("optimizer=shb", ["optimizer=shb"])
+    ]
+    pd.testing.assert_frame_equal(*tested)
+    with pytest.raises(ValueError, match="nope"):
+        batchlab.runs(tmp_path, keys="nope.x")
     cells = table.to_pandas()
     last = frame.groupby(["optimizer", "run_id"], observed=True)["test_accuracy"].last()
     assert cells.set_index("optimizer")["mean"].to_dict() == pytest.approx(
         last.groupby("optimizer", observed=True).mean().to_dict()
     )
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no folder"):
+        batchlab.runs(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="name is letters"):
+        batchlab.sweep(TINY, tmp_path, name="")
 
 
 @pytest.mark.slow

@@ -124,8 +124,8 @@ class HalfSVRG(SVRG):
         self.part = part
         super().__init__(problem, **options)
 
-    def _advance(self, state, draws):
-        return State(state.x + self.part * (super()._advance(state, draws).x - state.x))
+    def advance(self, state, draws):
+        return State(state.x + self.part * (super().advance(state, draws).x - state.x))
 '''
 
 
@@ -256,6 +256,12 @@ class Overeager(SGD):
     needs = Moments  # the class, not a declaration
 
 
+class Unsolved(SGD):
+    """An optimizer that says it is a solver."""
+
+    needs = FiniteSum()
+
+
 @pytest.mark.parametrize(
     ("kind", "match"),
     [
@@ -273,8 +279,9 @@ class Overeager(SGD):
         (ByClosureAlone, r"ByClosureAlone declares Moments.*takes a closure: write step\(self, moments\)"),
         (GivenNothing, r"GivenNothing declares Closure.*step\(closure\) is called.*too many positional"),
         (GivenTooLittle, r"GivenTooLittle declares Moments.*step\(moments\) is called.*missing.*'batch'"),
-        (Nonsense, r"Nonsense.needs='gradients': declare Closure\(\), Moments\(\) or FiniteSum\(\)"),
-        (Overeager, "Overeager.needs=<class .*Moments'>: declare"),
+        (Nonsense, r"Nonsense.needs='gradients': declare Nothing\(\), Closure\(\), .* of batchlab\.optimizers\.needs"),
+        (Overeager, r"Overeager.needs=<class .*Moments'>: that is the class, call it: Moments\(\)"),
+        (Unsolved, r"Unsolved declares FiniteSum.*but has a step.*declare Nothing\(\), Closure\(\) or Moments\(\)"),
     ],
 )
 def test_what_cannot_work_is_refused_of_classes_and_instances(kind: type[Any], match: str) -> None:

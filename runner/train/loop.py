@@ -16,7 +16,7 @@ from batchlab.results.store.record import Recorder
 from batchlab.results.store.run import State
 from batchlab.results.words import listing
 from batchlab.runner.plan.batchnorm import part_of
-from batchlab.runner.plan.schema import RunConfig
+from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.train.checkpoint import Saver
 from batchlab.runner.train.facts import facts
 from batchlab.runner.train.outcome import Outcome, settle
@@ -114,6 +114,9 @@ def step(session: Session, meters: Meters, batch: Batch) -> Tensor:
 
     Returns:
         The summed loss of this rank's samples before the update, a scalar on the device.
+
+    Raises:
+        ConfigError: the optimizer did not call its closure as it declares.
     """
     optimizer = session.optimizer
     if isinstance(session.needs, Closure):
@@ -125,6 +128,7 @@ def step(session: Session, meters: Meters, batch: Batch) -> Tensor:
             return losses[-1]
 
         optimizer.step(closure)  # type: ignore[arg-type]
+        check_calls(session, len(losses))
         loss = losses[0]  # at the point where the step began
     else:
         loss = session.gradient(batch)
@@ -139,6 +143,34 @@ def step(session: Session, meters: Meters, batch: Batch) -> Tensor:
     if session.batchnorm:
         meters.batchnorm_part = max(meters.batchnorm_part, part_of(session.config, batch.size))
     return loss
+
+
+def check_calls(session: Session, calls: int) -> None:
+    """See that a step that was given a closure called it as often as its optimizer declares.
+
+    The number is compared once, at the first step: what is wrong about a declaration shows there, and nobody loses a
+    long run over it. A step without a call has no loss, so it is refused wherever it comes.
+
+    Args:
+        session: whose optimizer it is, its clock still at the step's beginning.
+        calls: of the closure in this step.
+
+    Raises:
+        ConfigError: there was none, or the first step made another number of them than was declared.
+    """
+    assert isinstance(session.needs, Closure)
+    declared, kind = session.needs.evaluations, type(session.optimizer).__name__
+    name = f"optimizer={session.config.optimizer['name']}"
+    if not calls:
+        raise ConfigError(
+            f"{name}: {kind}.step(closure) did not call the closure, so the step has no gradient and no loss: call it "
+            "at least once"
+        )
+    if declared is not None and calls != declared and session.clock.steps == 0:
+        raise ConfigError(
+            f"{name}: {kind} declares Closure(evaluations={declared}), but its first step called the closure {calls} "
+            f"times: declare Closure({calls}), or Closure() where the number varies"
+        )
 
 
 def consent(context: Context, loss: Tensor) -> tuple[bool, bool]:

@@ -109,6 +109,24 @@ class Midpoint(torch.optim.Optimizer):
             p.copy_(before - group["lr"] * p.grad)
         return loss
 
+class Thrice(Midpoint):
+    """Declares two calls."""
+    def step(self, closure):
+        with torch.enable_grad():
+            closure()
+        return super().step(closure)
+
+class Never(Midpoint):
+    def step(self, closure):
+        pass
+
+class NeverAgain(Midpoint):
+    needs = Closure()
+    taken = 0
+    def step(self, closure):
+        self.taken += 1
+        return super().step(closure) if self.taken < 3 else None
+
 class Undeclared(SignalSGD):
     needs = None
 
@@ -144,6 +162,9 @@ YAML = {
         "mine": "Mine",
         "signal": "SignalSGD",
         "midpoint": "Midpoint",
+        "thrice": "Thrice",
+        "never": "Never",
+        "never_again": "NeverAgain",
         "undeclared": "Undeclared",
         "vr_mine": "torch.optim.SGD",
         "halved": "Halved",
@@ -226,6 +247,19 @@ def test_torchs_own_closures_are_counted(tmp_path: Path) -> None:
     run = trained(tmp_path, "optimizer=lbfgs", "batch_schedule.size=1442")
     assert rows(run)[-1]["gradients"] > 5 * 1442, "20 iterations a step, each an evaluation of the same batch"
     assert rows(run)[-1]["steps"] == 1
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        ("thrice", r"Thrice declares Closure\(evaluations=2\), but its first step called the closure 3 times"),
+        ("never", r"Never\.step\(closure\) did not call the closure"),
+        ("never_again", r"NeverAgain\.step\(closure\) did not call the closure"),
+    ],
+)
+def test_closures_are_called_as_declared(optimizer: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"optimizer={optimizer}: {message}"):
+        trained(tmp_path, f"optimizer={optimizer}")
 
 
 def test_an_own_solver_is_one(tmp_path: Path) -> None:

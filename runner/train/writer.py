@@ -10,25 +10,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from batchlab.results.axes import COLUMNS
 from batchlab.results.store.record import Recorder
 from batchlab.runner.measures import Measure, untouched
-from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.train.checkpoint import plain_state
+from batchlab.runner.train.columns import check_columns
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
 
 PROGRESS_SECONDS = 0.25
 """Least time from one write of the progress, which the live display reads, to the next."""
-
-OWN = {
-    "metrics": {
-        *("samples", "steps", "epoch", "gradients", "lr", "batch_size"),
-        *("train_loss", "train_seconds", "eval_seconds"),
-    },
-    "layers": {"samples", "steps"},
-}
-"""What every row has, by its stream, beside `COLUMNS`: no measure may give a column of such a name."""
 
 
 class Writer:
@@ -48,6 +38,7 @@ class Writer:
         self.at_step = [(name, measure) for name, measure in measures if measure.when == "step"]
         self.at_evaluation = [(name, measure) for name, measure in measures if measure.when != "step"]
         self.known_plain: set[str] = set()
+        self.known_record: set[str] = set()
 
     def _marks(self) -> int:
         return int(self.session.clock.samples / self.mark_size + 1e-9)
@@ -64,6 +55,9 @@ class Writer:
             lr: the rate that it was taken with.
             batch_size: samples of its global batch.
             loss: summed over this rank's samples, a scalar on the device.
+
+        Raises:
+            ConfigError: the batch schedule, or a measure, gives a column that every row has.
         """
         clock = self.session.clock
         if self.steps_wanted:
@@ -79,7 +73,7 @@ class Writer:
                 "train_loss": float(total) / batch_size,
             }
             if self.recorder is not None:
-                self.recorder.write("steps", row | self.session.batch_schedule.record())
+                self.recorder.write("steps", row | self._record())
         if self.at_step and self.meters.samples == batch_size:  # the first since the last evaluation
             with self.meters.paused():
                 self.session.probe.look(clock, batch_size)
@@ -89,6 +83,19 @@ class Writer:
         if self.recorder is not None and now - self.noted > PROGRESS_SECONDS:
             self.noted = now
             self.context.run.write_progress(samples=clock.samples, total=clock.total_samples)
+
+    def _record(self) -> dict[str, float]:
+        """What the batch schedule says of the step; its columns are checked when they first appear, not every step.
+
+        Raises:
+            ConfigError: one of them is a column that every row has.
+        """
+        schedule = self.session.batch_schedule
+        record = schedule.record()
+        if not record.keys() <= self.known_record:
+            check_columns("steps", f"batch_schedule={self.session.config.batch_schedule['name']}", schedule, record)
+            self.known_record |= record.keys()
+        return record
 
     def evaluate(self, lr: float, batch_size: int) -> dict[str, float]:
         """Measure, and write a row of metrics.
@@ -128,7 +135,7 @@ class Writer:
             if measure.stream == "layers":
                 self._write_apart(name, measure, measured)
                 continue
-            _check_columns(name, measure, measured, owners)
+            check_columns("metrics", f"measure={name}", measure, measured, owners)
             owners |= dict.fromkeys(measured, name)
             row |= measured
         self.meters.loss = torch.zeros_like(self.meters.loss)
@@ -160,18 +167,8 @@ class Writer:
         if self.recorder is not None:
             clock = self.session.clock
             for own in rows:
-                _check_columns(name, measure, own, {})
+                check_columns(measure.stream, f"measure={name}", measure, own)
                 self.recorder.write(measure.stream, {"samples": clock.samples, "steps": clock.steps} | dict(own))
-
-
-def _check_columns(name: str, measure: Measure, columns: Iterable[str], owners: Mapping[str, str]) -> None:
-    """ConfigError where a measure gives a column that is another's: the rows', or that of a measure in `owners`."""
-    for column in columns:
-        whose = "every row has" if column in OWN[measure.stream] or column in COLUMNS else ""
-        whose = whose or (f"measure={owners[column]} gives" if column in owners else "")
-        if whose:
-            kind = type(measure).__name__
-            raise ConfigError(f"measure={name}: {kind} gives the column {column}, which {whose} already: rename it")
 
 
 @torch.no_grad()

@@ -38,6 +38,7 @@ from batchlab.runner.measures import Measure, Quantity
 from batchlab.runner.plan.schema import ConfigError
 
 HEARD = []
+COLUMN = "own"
 
 class Listens(BatchSchedule):
     deterministic = False
@@ -49,6 +50,14 @@ class Listens(BatchSchedule):
 
 class Deaf(Listens):
     needs = None
+
+class Records(Listens):
+    """Records the column COLUMN, from the third step on."""
+    steps = 0
+    def update(self, moments):
+        self.steps += 1
+    def record(self):
+        return {"seen": self.steps} if self.steps < 3 else {"seen": self.steps, COLUMN: 3}
 
 class Mine(VRMomentum):
     pass
@@ -157,7 +166,7 @@ class NormPerLayer(Measure):
         return [{"layer": name, "norm": float(p.detach().norm())} for name, p in probe.model.named_parameters()]
 '''
 YAML = {
-    "batch_schedule": {"listens": "Listens", "deaf": "Deaf"},
+    "batch_schedule": {"listens": "Listens", "deaf": "Deaf", "records": "Records"},
     "optimizer": {
         "mine": "Mine",
         "signal": "SignalSGD",
@@ -217,6 +226,24 @@ def test_a_schedule_that_listens_is_told_after_every_step(tmp_path: Path) -> Non
 def test_a_schedule_that_nobody_would_tell_is_refused() -> None:
     with pytest.raises(ConfigError, match=r'batch_schedule=deaf: Deaf has an update.*needs = "moments"'):
         validate([one("batch_schedule=deaf")])
+
+
+@pytest.mark.parametrize("column", ["samples", "lr", "train_loss", "run_id", "optimizer"])
+def test_a_schedule_overwrites_no_column_of_its_rows(
+    column: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import foreign_things
+
+    monkeypatch.setattr(foreign_things, "COLUMN", column)
+    message = f"batch_schedule=records: Records gives the column {column}, which every row has already: rename it"
+    with pytest.raises(ConfigError, match=message):
+        trained(tmp_path, "batch_schedule=records", "train.groups=4")
+
+
+def test_what_a_schedule_records_is_in_its_rows(tmp_path: Path) -> None:
+    run = trained(tmp_path, "batch_schedule=records", "train.groups=4")
+    first = pq.read_table(run.steps).to_pylist()[:3]
+    assert [(row["seen"], row["own"]) for row in first] == [(1, None), (2, None), (3, 3)]
 
 
 def test_a_listening_schedule_needs_groups() -> None:

@@ -137,7 +137,7 @@ def needs_of(thing: object) -> Needs:
     if declared == "moments":
         declared = Moments()
     if declared is not None and not isinstance(declared, Nothing | Closure | Moments | FiniteSum):
-        raise ValueError(f"{name}.needs={declared!r}: declare Closure(), Moments() or FiniteSum() of optimizers.needs")
+        raise ValueError(f"{name}.needs={declared!r}: {_instead(declared)}")
     if hasattr(kind, "planned"):  # a batch schedule
         _check_schedule(declared, _listens(thing), name)
         return Nothing() if declared is None else declared
@@ -146,7 +146,20 @@ def needs_of(thing: object) -> Needs:
         return _undeclared(step, name)
     if not isinstance(declared, FiniteSum):
         _check_step(declared, step, name)
+    elif callable(step):
+        raise ValueError(
+            f"{name} declares {declared!r}, which is for a solver made on a problem, but has a step, as an optimizer "
+            "has: declare Nothing(), Closure() or Moments() of batchlab.optimizers.needs, or drop needs (a solver has "
+            "no method of the name step)"
+        )
     return declared
+
+
+def _instead(declared: object) -> str:
+    """What to declare in place of something that declares nothing."""
+    if isinstance(declared, type) and issubclass(declared, Nothing | Closure | Moments | FiniteSum):
+        return f"that is the class, call it: {declared.__name__}()"
+    return "declare Nothing(), Closure(), Moments() or FiniteSum() of batchlab.optimizers.needs"
 
 
 def _listens(schedule: object) -> bool:

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
+from numbers import Integral
 from typing import Any, Literal
 
 from batchlab.optimizers.clock import Clock, Unit
@@ -41,18 +42,29 @@ class BatchSchedule(ABC):
         (The end of an epoch may still cut the batch shorter: the loader does that.)
 
         Raises:
-            ValueError: the very first batch is larger than the training set: a mistake rather than growth.
+            ValueError: the very first batch is larger than the training set: a mistake rather than growth. Or `planned`
+                gives something else than a whole number of samples, at least 1.
         """
         planned = self.planned(clock)
+        if type(planned) is not int or planned < 1:  # cheap where all is well: asked at every step
+            planned = self._whole(planned)
         if clock.steps == 0 and planned > clock.epoch_size:
             raise ValueError(
                 f"a first batch of {planned} is larger than the training set of {clock.epoch_size} samples: lower it"
             )
         return min(planned, clock.epoch_size)
 
+    def _whole(self, planned: Any) -> int:
+        """What `planned` gave, as an int where it is one under another name, as numpy's are."""
+        if isinstance(planned, bool) or not isinstance(planned, Integral) or planned < 1:
+            raise ValueError(
+                f"{type(self).__name__}.planned gives {planned!r}: it must be a whole number of samples, at least 1"
+            )
+        return int(planned)
+
     @abstractmethod
     def planned(self, clock: Clock) -> int:
-        """The size before it is limited to the training set."""
+        """The size before it is limited to the training set: a whole number, at least 1."""
 
     def changes(self, clock: Clock) -> tuple[Unit, float]:
         """The earliest time after `clock` at which the size may be another, and the clock it is told on."""

@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -219,3 +220,29 @@ def test_what_makes_no_sense_is_refused(make: Any, match: str) -> None:
 def test_conf_files_build() -> None:
     for name in ("constant", "exponential", "exponential_capped", "stagewise", "linear_ramp"):
         assert 1 <= configured(name).size(Clock(0, 0, 1437, 14370)) <= 1437
+
+
+class Given(BatchSchedule):
+    """Plans what it is told to."""
+
+    def __init__(self, planned: Any) -> None:
+        self.given = planned
+
+    def planned(self, clock: Clock) -> int:
+        size: int = self.given
+        return size
+
+
+@pytest.mark.parametrize("planned", [0, -1, "16", 16.5, 16.0, float("nan"), None, True, np.int64(0)])
+def test_what_is_no_size_is_refused_at_any_step(planned: Any) -> None:
+    schedule = Given(planned)
+    for steps in (0, 7):
+        with pytest.raises(ValueError, match=r"Given\.planned gives .*: it must be a whole number of samples"):
+            schedule.size(Clock(0, steps, N, BUDGET))
+    with pytest.raises(ValueError, match=r"Given\.planned gives"):
+        total_steps(schedule, N, BUDGET)
+
+
+def test_numpys_whole_numbers_are_sizes() -> None:
+    size = Given(np.int64(16)).size(Clock(0, 0, N, BUDGET))
+    assert (size, type(size)) == (16, int)

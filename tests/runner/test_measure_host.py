@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections import OrderedDict
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from runs import Fleet, Watcher, context, frozen, one, rows
 from torch import nn
 
+from batchlab.results.compare.metrics import Metric
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, State
 from batchlab.results.store.runs import RunStore
@@ -23,6 +25,7 @@ from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.plan.validate import validate
 from batchlab.runner.train import loop
 from batchlab.runner.train.checkpoint import plain_state
+from batchlab.runner.train.columns import check_columns
 from batchlab.runner.train.session import Session
 
 MINE = '''
@@ -65,6 +68,17 @@ class GivesLayers(Gives):
     stream = "layers"
     def measure(self, probe):
         return [self.columns]
+
+
+class Dotted(Measure):
+    def measure(self, probe):
+        return {"optimizer.lr": 3.0}
+
+
+class DottedLayers(Measure):
+    stream = "layers"
+    def measure(self, probe):
+        return [{"optimizer.lr": 3.0}]
 
 
 class Sum(Measure):
@@ -120,6 +134,8 @@ YAML = {
         "messy_steps": "foreign_measures.MessySteps",
         "gives": "foreign_measures.Gives",
         "layers": "foreign_measures.GivesLayers",
+        "dotted": "foreign_measures.Dotted",
+        "dotted_layers": "foreign_measures.DottedLayers",
         "sum": "foreign_measures.Sum",
         "numpys": "foreign_measures.NumPys",
         "forgets": "foreign_measures.Forgets",
@@ -190,6 +206,35 @@ def test_columns_of_another_measure_are_its_own() -> None:
 def test_columns_of_every_row_of_layers_are_nobodys(column: str) -> None:
     run, config = frozen(Path("runs"), gives(f"{column}: 1.0", "layers"))
     with pytest.raises(ConfigError, match=f"measure=layers: GivesLayers gives the column {column}, which every row"):
+        loop.train(config, context(run))
+
+
+def read_back(column: str) -> bool:
+    """Whether a metric can ask for a column by its name."""
+    try:
+        return Metric.parse(column).name == column
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize("column", ["optimizer.lr", "a b", "x,y", "min:loss", "2nd", "a\n", ""])
+def test_columns_that_no_metric_can_name(column: str) -> None:
+    assert not read_back(column)
+    message = re.escape(f"measure=mine: Keeps gives the column {column!r}, which no metric can name")
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        check_columns("metrics", "measure=mine", Keeps({}), ["good", column])
+
+
+@pytest.mark.parametrize("column", ["_", "w1", "größe", "Loss_2"])
+def test_columns_that_a_metric_can_name(column: str) -> None:
+    assert read_back(column)
+    check_columns("metrics", "measure=mine", Keeps({}), [column])
+
+
+@pytest.mark.parametrize("choice", ["dotted", "dotted_layers"])
+def test_a_run_stops_at_a_column_that_no_metric_can_name(choice: str) -> None:
+    run, config = frozen(Path("runs"), f"+measure={choice}")
+    with pytest.raises(ConfigError, match=rf"measure={choice}: Dotted\w* gives the column 'optimizer\.lr', which no"):
         loop.train(config, context(run))
 
 

@@ -1,12 +1,15 @@
-"""The columns of a run's rows: whose they are, and what they may be called."""
+"""The columns of a run's rows: whose they are, what they may be called, and what may stand in them."""
 
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from batchlab.results.axes import COLUMNS
 from batchlab.results.store.record import Stream
+from batchlab.runner.measures import Measure
 from batchlab.runner.plan.schema import ConfigError
 
 OWN: dict[Stream, set[str]] = {
@@ -50,3 +53,44 @@ def check_columns(
         whose = whose or (f"measure={owners[column]} gives" if owners and column in owners else "")
         if whose:
             raise ConfigError(f"{choice}: {kind} gives the column {column}, which {whose} already: rename it")
+
+
+def plain_row(choice: str, measure: Measure, row: object) -> dict[str, Any]:
+    """A measure's row in Python's own numbers, which rows are written in.
+
+    Args:
+        choice: as it was chosen, for the message: `measure=NAME`.
+        measure: what gave the row.
+        row: column -> number, boolean, None or what has one such as its `item()` (tensors and NumPy's numbers); in
+            layers.parquet a text too, which names a layer.
+
+    Raises:
+        ConfigError: it is no mapping, or something else stands in a column.
+    """
+    kind, layers = type(measure).__name__, measure.stream == "layers"
+    if not isinstance(row, Mapping):
+        wanted = "rows" if layers else "a row"
+        raise ConfigError(f"{choice}: {kind} gives {_shown(row)}: return {wanted}, each a mapping of column to number")
+    return {column: _plain(f"{choice}: {kind}", column, value, layers) for column, value in row.items()}
+
+
+def _plain(who: str, column: object, value: object, layers: bool) -> float | str | None:
+    """A value as a row can hold it."""
+    allowed = (int, float, str) if layers else (int, float)  # a bool is an int
+    found, cause = value, None
+    if not (value is None or isinstance(value, allowed)) and callable(item := getattr(value, "item", None)):
+        try:
+            found = item()
+        except Exception as error:  # of two elements at least, in whatever words its library has for that
+            cause = error
+    if found is None or isinstance(found, allowed):
+        return found
+    texts = " or text" if layers else ""
+    raise ConfigError(
+        f"{who} gives {_shown(value)} in the column {column!r}: give one number{texts}, or None"
+    ) from cause
+
+
+def _shown(value: object) -> str:
+    """Its beginning and its end, in one line."""
+    return " ".join(reprlib.repr(value).split())

@@ -93,7 +93,7 @@ def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, contex
                 row = writer.evaluate(lr, size)
         if diverged:
             return Outcome(State.DIVERGED, f"the training loss was not finite by step {session.clock.steps}")
-        lost = [key for key in LOSSES if not math.isfinite(row.get(key, 0.0))]
+        lost = [key for key in LOSSES if not math.isfinite(row.get(key) or 0.0)]  # None: not measured
         if lost and session.clock.samples >= session.clock.total_samples:  # only here do the last steps show
             return Outcome(State.DIVERGED, f"{listing(lost)} not finite at the end")
         if stopping or saver.due():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from batchlab.results.store.record import Recorder
 from batchlab.runner.measures import Measure, untouched
+from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.train.checkpoint import plain_state
-from batchlab.runner.train.columns import check_columns
+from batchlab.runner.train.columns import check_columns, plain_row
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
 
@@ -135,9 +136,10 @@ class Writer:
             if measure.stream == "layers":
                 self._write_apart(name, measure, measured)
                 continue
-            check_columns("metrics", f"measure={name}", measure, measured, owners)
-            owners |= dict.fromkeys(measured, name)
-            row |= measured
+            own = plain_row(f"measure={name}", measure, measured)
+            check_columns("metrics", f"measure={name}", measure, own, owners)
+            owners |= dict.fromkeys(own, name)
+            row |= own
         self.meters.loss = torch.zeros_like(self.meters.loss)
         self.meters.samples = 0
         self.meters.count_pause()
@@ -151,24 +153,32 @@ class Writer:
         """What a measure gives now; it leaves no trace in training.
 
         Raises:
-            ConfigError: its state would not come back from a checkpoint; better said now than when one is written.
+            ConfigError: it failed; or its state would not come back from a checkpoint, which is better said now than
+                when one is written.
         """
         with untouched(self.session.model):
-            measured: Any = measure.measure(self.session.probe)
-            if measure.stream == "layers" and measured is not None:
-                measured = list(measured)  # a generator measures while it is asked
+            try:
+                measured: Any = measure.measure(self.session.probe)
+                if measure.stream == "layers" and isinstance(measured, Iterable):
+                    measured = list(measured)  # a generator measures while it is asked
+            except (MemoryError, torch.OutOfMemoryError):  # says nothing of the measure: the run is too large
+                raise
+            except Exception as error:  # whatever a user's code raises; a bare KeyError would not say whose it is
+                text = f"{type(error).__name__}: {error}".removesuffix(": ")
+                raise ConfigError(f"measure={name}: {text}") from error
         if name not in self.known_plain:
             plain_state(name, measure)
             self.known_plain.add(name)
         return measured
 
-    def _write_apart(self, name: str, measure: Measure, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Rows of a measure that has a stream of its own."""
+    def _write_apart(self, name: str, measure: Measure, rows: Any) -> None:
+        """Rows of a measure that has a stream of its own; what other ranks return than rank 0 is not looked at."""
         if self.recorder is not None:
             clock = self.session.clock
-            for own in rows:
-                check_columns(measure.stream, f"measure={name}", measure, own)
-                self.recorder.write(measure.stream, {"samples": clock.samples, "steps": clock.steps} | dict(own))
+            for own in rows if isinstance(rows, list) else [rows]:  # what is no list is refused as a row
+                plain = plain_row(f"measure={name}", measure, own)
+                check_columns(measure.stream, f"measure={name}", measure, plain)
+                self.recorder.write(measure.stream, {"samples": clock.samples, "steps": clock.steps} | plain)
 
 
 @torch.no_grad()

@@ -80,9 +80,11 @@ def chosen(before: Iterable[str], settings: Iterable[Setting]) -> list[str]:
         if setting.mode == "add":
             names = list(dict.fromkeys([*names, *named]))
         elif setting.mode == "delete":
+            if not named:
+                raise ConfigError(f"{setting.text}: write ~{AXIS}=NAME; {_measured(names)}")
             missing = [name for name in named if name not in names]
-            if missing or not named:
-                raise ConfigError(f"{setting.text}: {_not_measured(missing[0] if missing else 'nothing', names)}")
+            if missing:
+                raise ConfigError(f"{setting.text}: {_not_measured(missing[0], names)}")
             names = [name for name in names if name not in named]
         else:
             names = list(dict.fromkeys(named))
@@ -116,7 +118,11 @@ def check_key(setting: Setting, names: Collection[str]) -> None:
 
 
 def _not_measured(name: str, names: Collection[str]) -> str:
-    return f"{name} is not measured; measured are {', '.join(names) or 'none'}"
+    return f"{name} is not measured; {_measured(names)}"
+
+
+def _measured(names: Collection[str]) -> str:
+    return f"measured are {', '.join(names) or 'none'}"
 
 
 def nodes(names: Iterable[str], load: Callable[[str], dict[str, Any]]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from batchlab.runner.plan.checks import KINDS, ConfigError, as_kind
 OURS = ("executor", "measure", "seed", "nproc", "train", "log")
 """Top-level keys that the runner itself reads: their types hold even where `++` forces a value."""
 FIXED = (*CHOICES, *OURS)
+NOT_KEYS = ("name", "_target_")
+"""Of a choice: what says which it is, and no argument of it."""
 SEVERAL = ("measure",)
 """Keys with several choices at a time: each can be added or left out by an override of its own."""
 
@@ -136,14 +138,17 @@ def apply(tree: dict[str, Any], settings: Iterable[Setting]) -> dict[str, Any]:
             else:
                 node = node.get(part) if isinstance(node, dict) else None
         exists = isinstance(node, dict) and last in node
+        if exists and last == "name" and "_target_" in node and setting.mode != "delete":
+            raise ConfigError(
+                f"{setting.text}: {setting.key} says which file of conf/{top} this is, and tables go by it: choose "
+                f"another with {top}=..., or give it a file of its own"
+            )
         if setting.mode == "add" and exists:
             raise ConfigError(f"{setting.text}: {setting.key} exists; write it without the +")
         if not isinstance(node, dict) or (not exists and setting.mode in ("change", "delete")):
-            group = [] if path else _nearest(last, list(tree))  # a typo in an axis, before one of its keys
-            hint = suggest(setting.key, group or (k for k, _ in dotted(tree)))
-            raise ConfigError(f"{setting.text}: there is no key {setting.key}; {hint}")
+            raise ConfigError(f"{setting.text}: there is no key {setting.key}; {_instead(setting, tree, node)}")
         if setting.mode == "delete":
-            if setting.key in FIXED or top in OURS or last in ("name", "_target_"):
+            if setting.key in FIXED or top in OURS or last in NOT_KEYS:
                 raise ConfigError(f"{setting.text}: {setting.key} cannot be left out; give it a value")
             del node[last]
         elif exists and (setting.mode == "change" or top in OURS):
@@ -151,6 +156,21 @@ def apply(tree: dict[str, Any], settings: Iterable[Setting]) -> dict[str, Any]:
         else:
             node[last] = setting.value
     return tree
+
+
+def _instead(setting: Setting, tree: dict[str, Any], node: Any) -> str:
+    """What to write for a key that there is not.
+
+    Args:
+        setting: with that key.
+        tree: in which it is not.
+        node: the block in which it was looked for, if there is one.
+    """
+    *path, last = setting.key.split(".")
+    if isinstance(node, dict) and "_target_" in node and not node.keys() - {*NOT_KEYS}:
+        return f"{path[0]}={node.get('name')} has no keys of its own"
+    group = [] if path else _nearest(last, list(tree))  # a typo in an axis, before one of its keys
+    return suggest(setting.key, group or (k for k, _ in dotted(tree) if k.rsplit(".", 1)[-1] not in NOT_KEYS))
 
 
 def typed(setting: Setting, default: Any) -> Any:

@@ -131,7 +131,7 @@ def test_what_is_measured_is_a_list_of_choices(overrides: str) -> None:
         ("measure=score", "did you mean scores?"),
         ("+measure=[gsnr,nothing]", "measure has no choice 'nothing'"),
         ("~measure=gsnr", "gsnr is not measured; measured are scores"),
-        ("~measure", "nothing is not measured"),
+        ("~measure", "~measure: write ~measure=NAME; measured are scores$"),
         ("measure=[1]", "measure takes names"),
         ("measure.scores.split=train", "there is no key measure.scores.split"),
         ("+measure.foo=1", r"measure\.foo=1: foo is not measured; measured are scores: \+measure=foo adds it"),

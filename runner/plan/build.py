@@ -44,13 +44,14 @@ def arguments(node: Node) -> dict[str, Any]:
     return {key: value for key, value in node.items() if key not in NOT_ARGUMENTS}
 
 
-def check_arguments(node: Node, axis: str, *given: str) -> None:
+def check_arguments(node: Node, axis: str, *given: str, block: str = "") -> None:
     """See that the target takes the node's keys.
 
     Args:
         node: a choice's `_target_` and its keyword arguments.
         axis: what it is a choice of, for messages.
         *given: names of what the runner itself will pass.
+        block: what its keys are written below, where that is not the axis.
 
     Raises:
         ConfigError: naming the override that the target does not take, or the one it misses.
@@ -61,8 +62,8 @@ def check_arguments(node: Node, axis: str, *given: str) -> None:
         return
     for key in arguments(node):
         if key not in named:
-            takes = ", ".join(p for p in named if p not in given)
-            raise ConfigError(f"{axis}.{key}: {node['_target_']} takes no such argument (it takes: {takes})")
+            takes = ", ".join(p for p in named if p not in given) or "none"
+            raise ConfigError(f"{block or axis}.{key}: {node['_target_']} takes no such argument (it takes: {takes})")
 
 
 def build(node: Node, axis: str, *args: Any, **given: Any) -> Any:
@@ -82,8 +83,10 @@ def build(node: Node, axis: str, *args: Any, **given: Any) -> Any:
         return target(*args, **given, **arguments(node))
     except (ValueError, TypeError) as error:
         nulls = [f"{axis}.{key}" for key, value in node.items() if value is None]
-        hint = f" (is null meant for {' and '.join(nulls)}?)" if nulls and isinstance(error, TypeError) else ""
-        raise ConfigError(f"{axis}={node.get('name')}: {error}{hint}") from error
+        said = str(error)
+        if nulls and isinstance(error, TypeError) and "None" in said:  # how Python compares None helps nobody
+            said = f"is null meant for {' and '.join(nulls)}?"
+        raise ConfigError(f"{axis}={node.get('name')}: {said}") from error
 
 
 def checked(kind: type[Built], made: object, node: Node, axis: str) -> Built:

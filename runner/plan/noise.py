@@ -39,10 +39,9 @@ def check(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSch
         try:
             check_samples_apart(model)
         except ValueError as error:
-            raise ConfigError(
-                f"batch_schedule.estimator=per_sample with model={config.model['name']}: {error}; "
-                "that is batch_schedule.estimator=groups or model.norm=group"
-            ) from error
+            asked, ways = _per_sample(config, own)
+            said = f"{asked} with model={config.model['name']}: {error}"
+            raise ConfigError(f"{said}; that is {' or '.join(ways)}" if ways else said) from error
     elif max(config.train.groups, config.nproc) < minimum:
         raise ConfigError(
             f"{who} measures noise between groups of a batch, {minimum} at least: set train.groups={max(minimum, 8)}"
@@ -54,3 +53,16 @@ def check(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSch
             f"samples; raise {keys[0] if keys else 'that of ' + schedule}"
         )
     return wanted.estimator != "per_sample"
+
+
+def _per_sample(config: RunConfig, own: Needs) -> tuple[str, list[str]]:
+    """Who asks for the variance sample by sample, and the overrides that would end the need for it.
+
+    An optimizer's own choice is in its code: no key of the batch schedule's can change it.
+    """
+    ways = ["model.norm=group"] if "norm" in config.model else []
+    if isinstance(own, Moments) and own.estimator is not None:
+        return f"optimizer={config.optimizer['name']} measures noise by estimator=per_sample", ways
+    if "estimator" not in config.batch_schedule:
+        return f"batch_schedule={config.batch_schedule['name']} measures noise by estimator=per_sample", ways
+    return "batch_schedule.estimator=per_sample", ["batch_schedule.estimator=groups", *ways]

@@ -27,6 +27,7 @@ from batchlab.runner.plan.batchnorm import Parts, has_batchnorm
 from batchlab.runner.plan.build import blaming, build, check_arguments, checked, is_solver, load_dataset, locate
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.schema import ConfigError, Node, RunConfig
+from batchlab.runner.plan.settings import check_finite, check_rates
 
 
 def validate(plans: Sequence[Planned], *, data_at_hand: bool = True) -> list[str]:
@@ -70,6 +71,7 @@ class _Once:
 
 
 def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, keys: Sequence[str]) -> None:
+    check_finite(config)
     if is_solver(config.optimizer):
         blocks = (config.optimizer, config.dataset, config.model, config.batch_schedule, config.lr_schedule)
         rest = (asdict(config.train), asdict(config.log), config.measure, config.nproc)
@@ -195,12 +197,16 @@ def _model(node: Node, shape: tuple[int, ...], classes: int) -> nn.Module:
 
 
 def _optimizer(node: Node) -> Any:
-    return checked(Optimizer, build(node, "optimizer", [nn.Parameter(torch.zeros(2, 2))]), node, "optimizer")
+    made = build(node, "optimizer", [nn.Parameter(torch.zeros(2, 2))])
+    optimizer: Optimizer = checked(Optimizer, made, node, "optimizer")
+    check_rates(optimizer, node)
+    return optimizer
 
 
 def _measure(node: Node, once: _Once) -> Measure:
     """A measure, whose declarations make sense."""
     kind: Any = Measure  # abstract, as the schedules are
+    check_arguments(node, "measure", block=f"measure.{node['name']}")
     made: Measure = once(lambda: checked(kind, build(node, "measure"), node, "measure"), "measure", node)
     with blaming(node, "measure"):
         check_declarations(made)

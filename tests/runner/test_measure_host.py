@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from collections import OrderedDict
 from pathlib import Path
@@ -15,7 +14,6 @@ import torch
 from runs import Fleet, Watcher, context, frozen, one, rows
 from torch import nn
 
-from batchlab.results.compare.metrics import Metric
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, State
 from batchlab.results.store.runs import RunStore
@@ -25,7 +23,6 @@ from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.plan.validate import validate
 from batchlab.runner.train import loop
 from batchlab.runner.train.checkpoint import plain_state
-from batchlab.runner.train.columns import check_columns
 from batchlab.runner.train.session import Session
 
 MINE = '''
@@ -68,33 +65,6 @@ class GivesLayers(Gives):
     stream = "layers"
     def measure(self, probe):
         return [self.columns]
-
-
-class Returns(Measure):
-    """What the code says, or raises."""
-    def __init__(self, code):
-        self.code = code
-    def measure(self, probe):
-        return eval(self.code, globals())
-
-
-class ReturnsLayers(Returns):
-    stream = "layers"
-
-
-def raises(error):
-    raise error
-
-
-class Dotted(Measure):
-    def measure(self, probe):
-        return {"optimizer.lr": 3.0}
-
-
-class DottedLayers(Measure):
-    stream = "layers"
-    def measure(self, probe):
-        return [{"optimizer.lr": 3.0}]
 
 
 class Sum(Measure):
@@ -150,10 +120,6 @@ YAML = {
         "messy_steps": "foreign_measures.MessySteps",
         "gives": "foreign_measures.Gives",
         "layers": "foreign_measures.GivesLayers",
-        "returns": "foreign_measures.Returns",
-        "returns_layers": "foreign_measures.ReturnsLayers",
-        "dotted": "foreign_measures.Dotted",
-        "dotted_layers": "foreign_measures.DottedLayers",
         "sum": "foreign_measures.Sum",
         "numpys": "foreign_measures.NumPys",
         "forgets": "foreign_measures.Forgets",
@@ -200,6 +166,12 @@ def test_the_losses_that_training_is_judged_by() -> None:
     assert (outcome.state, outcome.reason) == ("diverged", "validation_loss not finite at the end")
 
 
+def test_a_loss_that_was_not_measured_is_none_that_diverged() -> None:
+    gives("validation_loss: null")
+    run, config = frozen(Path("runs"), "measure=gives")
+    assert loop.train(config, context(run)).state == "done"
+
+
 @pytest.mark.parametrize(
     "column",
     [
@@ -225,113 +197,6 @@ def test_columns_of_every_row_of_layers_are_nobodys(column: str) -> None:
     run, config = frozen(Path("runs"), gives(f"{column}: 1.0", "layers"))
     with pytest.raises(ConfigError, match=f"measure=layers: GivesLayers gives the column {column}, which every row"):
         loop.train(config, context(run))
-
-
-def read_back(column: str) -> bool:
-    """Whether a metric can ask for a column by its name."""
-    try:
-        return Metric.parse(column).name == column
-    except ValueError:
-        return False
-
-
-@pytest.mark.parametrize("column", ["optimizer.lr", "a b", "x,y", "min:loss", "2nd", "a\n", ""])
-def test_columns_that_no_metric_can_name(column: str) -> None:
-    assert not read_back(column)
-    message = re.escape(f"measure=mine: Keeps gives the column {column!r}, which no metric can name")
-    with pytest.raises(ConfigError, match=f"^{message}"):
-        check_columns("metrics", "measure=mine", Keeps({}), ["good", column])
-
-
-@pytest.mark.parametrize("column", ["_", "w1", "größe", "Loss_2"])
-def test_columns_that_a_metric_can_name(column: str) -> None:
-    assert read_back(column)
-    check_columns("metrics", "measure=mine", Keeps({}), [column])
-
-
-@pytest.mark.parametrize("choice", ["dotted", "dotted_layers"])
-def test_a_run_stops_at_a_column_that_no_metric_can_name(choice: str) -> None:
-    run, config = frozen(Path("runs"), f"+measure={choice}")
-    with pytest.raises(ConfigError, match=rf"measure={choice}: Dotted\w* gives the column 'optimizer\.lr', which no"):
-        loop.train(config, context(run))
-
-
-# -- what it returns, or raises ----------------------------------------------------------------------------
-
-
-def returning(code: str, choice: str = "returns") -> tuple[Run, RunConfig]:
-    """A run with a measure that evaluates this code."""
-    gives(f"code: '{code}'", choice)
-    return frozen(Path("runs"), f"+measure={choice}")
-
-
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        ("None", r"gives None: return a row, each a mapping"),
-        ("[0.5]", r"gives \[0\.5\]: return a row"),
-        ('{"bad": "text"}', r"gives 'text' in the column 'bad': give one number, or None"),
-        ('{"bad": torch.ones(2)}', r"gives tensor\(\[1\., 1\.\]\) in the column 'bad': give one number"),
-        ('{"bad": np.ones(2)}', r"gives array\(\[1\., 1\.\]\) in the column 'bad': give one number"),
-        ('{"bad": 1j}', r"gives 1j in the column 'bad': give one number"),
-        ('{"bad": [1.0]}', r"gives \[1\.0\] in the column 'bad': give one number"),
-    ],
-)
-def test_what_is_no_row_of_numbers_is_refused(code: str, message: str) -> None:
-    run, config = returning(code)
-    with pytest.raises(ConfigError, match=f"^measure=returns: Returns {message}"):
-        loop.train(config, context(run))
-
-
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        ("None", r"gives None: return rows, each a mapping"),
-        ("3.5", r"gives 3\.5: return rows"),
-        ('{"layer": "a"}', r"gives 'layer': return rows"),
-        ('[{"layer": "a", "norm": torch.ones(2)}]', r"gives tensor\(\[1\., 1\.\]\) in the column 'norm': give one num"),
-    ],
-)
-def test_what_are_no_rows_of_layers_is_refused(code: str, message: str) -> None:
-    run, config = returning(code, "returns_layers")
-    with pytest.raises(ConfigError, match=f"^measure=returns_layers: ReturnsLayers {message}"):
-        loop.train(config, context(run))
-
-
-def test_scalars_of_torch_and_numpy_are_numbers() -> None:
-    run, config = returning('{"a": torch.tensor(2), "b": np.float32(0.5), "c": np.bool_(True), "d": None, "e": 3}')
-    assert loop.train(config, context(run)).state == "done"
-    assert [rows(run)[-1][column] for column in "abcde"] == [2, 0.5, True, None, 3]
-
-
-def test_a_loss_that_was_not_measured_is_none_that_diverged() -> None:
-    gives("validation_loss: null")
-    run, config = frozen(Path("runs"), "measure=gives")
-    assert loop.train(config, context(run)).state == "done"
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        ('KeyError("oops")', "KeyError: 'oops'"),
-        ("AssertionError()", "AssertionError"),
-        ('ValueError("a")', "ValueError: a"),
-    ],
-)
-def test_a_measure_that_fails_is_named(error: str, said: str) -> None:
-    run, config = returning(f"raises({error})")
-    with pytest.raises(ConfigError) as caught:
-        loop.train(config, context(run))
-    assert str(caught.value) == f"measure=returns: {said}"
-    assert type(caught.value.__cause__).__name__ == said.split(":")[0]
-
-
-@pytest.mark.parametrize("error", ["torch.OutOfMemoryError", "MemoryError", "KeyboardInterrupt"])
-def test_what_is_no_fault_of_a_measure_stays_what_it_is(error: str) -> None:
-    run, config = returning(f"raises({error}())")
-    with pytest.raises((MemoryError, torch.OutOfMemoryError, KeyboardInterrupt)) as caught:
-        loop.train(config, context(run))
-    assert type(caught.value).__name__ == error.rpartition(".")[2]
 
 
 # -- traces ------------------------------------------------------------------------------------------------

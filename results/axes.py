@@ -8,6 +8,8 @@ AXES = (*CHOICES, "seed")
 """What a comparison is made over."""
 COLUMNS = (*AXES, "run_id")
 """What stands in every row of a run's Parquet files."""
+COLUMN = r"[A-Za-z_]\w*"
+"""What any other column of theirs may be called, as a pattern: what a metric's grammar can name."""
 NEUTRAL = ("executor", "dataset.root", "train.device", "train.checkpoint_seconds")
 """Keys, with all below them, that cannot change a recorded number, except through rounding on another device: they are
 no part of a run's identity."""

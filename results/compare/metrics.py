@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from batchlab.results.axes import COLUMN
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.quantities import Quantity, quantity
 from batchlab.results.store.run import State
@@ -68,7 +69,7 @@ def nothing(frame: Frame) -> Measured:
 
 _GRAMMAR = re.compile(
     r"(?:(?P<reduce>last|min|max|mean|(?P<clock>samples|steps|epochs|passes|gradients|seconds)_to):)?"
-    r"(?P<name>[A-Za-z_]\w*)"
+    rf"(?P<name>{COLUMN})"
     r"(?:(?P<sign>>=|<=)(?P<target>[^@]+))?"
     r"(?:@(?P<budget>samples|steps|epochs|passes|gradients|seconds)<=(?P<limit>.+))?"
 )

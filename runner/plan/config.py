@@ -7,7 +7,7 @@ tenth of a second and a sweep has thousands of runs that differ in a seed.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from batchlab.runner.plan import measure, split
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.files import SINGLE, choices, compose_groups, compose_measure, first_line, hydra_session
 from batchlab.runner.plan.identity import run_id
-from batchlab.runner.plan.overrides import Setting, apply, combinations, dotted, parse, suggest
+from batchlab.runner.plan.overrides import Setting, apply, combinations, dotted, leaves, parse, suggest
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def resolve(tree: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: naming the key that has no value.
     """
-    texts = [(key, text) for key, value in dotted(tree) for text in _texts(value)]
+    texts = [(key, leaf) for key, value in dotted(tree) for leaf in leaves(value) if isinstance(leaf, str)]
     for key, value in texts:
         if value == "???":
             raise ConfigError(f"{key} has no value: give one with {key}=...")
@@ -121,12 +121,3 @@ def resolve(tree: dict[str, Any]) -> dict[str, Any]:
         raise ConfigError(first_line(error)) from error
     assert isinstance(resolved, dict)
     return {str(k): v for k, v in resolved.items()}
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """The texts in a leaf, which may be a list of lists or of blocks."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (list, dict)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)

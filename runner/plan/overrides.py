@@ -99,6 +99,15 @@ def dotted(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield path, value
 
 
+def leaves(value: Any) -> Iterator[Any]:
+    """What stands in a value that may be a list of lists or of blocks; a plain value is its own only leaf."""
+    if isinstance(value, (list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from leaves(item)
+    else:
+        yield value
+
+
 def suggest(word: str, among: Iterable[str]) -> str:
     """A `did you mean` clause, or the choices when none is near."""
     among = list(among)

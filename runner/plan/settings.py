@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from numbers import Real
-from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
 from batchlab.runner.plan.build import arguments
 from batchlab.runner.plan.checks import ConfigError
+from batchlab.runner.plan.overrides import leaves
 from batchlab.runner.plan.schema import Node, RunConfig
 
 FINITE = ("optimizer", "lr_schedule", "batch_schedule", "model")
@@ -26,17 +25,8 @@ def check_finite(config: RunConfig) -> None:
     """
     for axis in FINITE:
         for key, value in arguments(getattr(config, axis)).items():
-            if not all(map(math.isfinite, _floats(value))):
+            if not all(math.isfinite(leaf) for leaf in leaves(value) if isinstance(leaf, float)):
                 raise ConfigError(f"{axis}.{key}={value}: must be finite")
-
-
-def _floats(value: Any) -> Iterator[float]:
-    """The floats in a value, which may be a list or a block."""
-    if isinstance(value, float):
-        yield value
-    elif isinstance(value, (list, dict)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _floats(item)
 
 
 def check_rates(optimizer: Optimizer, node: Node) -> None:

@@ -11,6 +11,7 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -82,8 +83,7 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
     )
     rates: LRSchedule = once(lambda: _schedule(LRSchedule, config.lr_schedule, "lr_schedule"), config.lr_schedule)
     optimizer = once(lambda: _optimizer(config.optimizer), config.optimizer)
-    _reader(config.dataset, keys)
-    check_arguments(config.model, "model", "shape", "classes")
+    _given(config, once, keys)
     if not data_at_hand:
         noise.needs(config, optimizer, batches)
         _measures(config, Subject(None, optimizer, None), once)
@@ -119,21 +119,27 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
     _measures(config, Subject(model, optimizer, dataset), once)
 
 
-def _reader(node: Node, keys: Sequence[str]) -> None:
-    """See that a data set's reader takes what it will be given, and warn of a split's seed without a split."""
+def _given(config: RunConfig, once: _Once, keys: Sequence[str]) -> None:
+    """See that reader and model take what they will be given, and warn of a split's seed without a split."""
+    once(lambda: _reader(config.dataset), "reader", config.dataset)
+    once(lambda: check_arguments(config.model, "model", "shape", "classes"), "arguments", config.model)
+    if "dataset.split_seed" in keys and "validation" not in config.dataset:
+        warnings.warn("dataset.split_seed has no effect without dataset.validation=0.1", stacklevel=2)
+
+
+def _reader(node: Node) -> None:
+    """See that a data set's reader takes what it will be given."""
     check_arguments(split.reader(node), "dataset")
     taken = split.KEYS.keys() & node.keys() & inspect.signature(locate(node, "dataset")).parameters.keys()
     if taken:
         key = max(taken)
         raise ConfigError(f"dataset.{key} is what batchlab sets apart: rename that argument of {node['_target_']}")
-    if "dataset.split_seed" in keys and "validation" not in node:
-        warnings.warn("dataset.split_seed has no effect without dataset.validation=0.1", stacklevel=2)
 
 
 def _measures(config: RunConfig, subject: Subject, once: _Once) -> None:
     """What is to be measured must be measurable here."""
     for name, node in config.measure.items():
-        made = _measure(node, once)
+        made: Measure = once(partial(_measure, node), "measure", node)
         try:
             made.check(subject)
         except ValueError as error:
@@ -160,10 +166,9 @@ def _effects(config: RunConfig, rates: LRSchedule, clock: Clock, keys: Sequence[
 def _solver(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence[str]) -> None:
     from batchlab.runner.plan import solver  # compiled loops are loaded only where they are used
 
-    _reader(config.dataset, keys)
-    check_arguments(config.model, "model", "shape", "classes")
+    _given(config, once, keys)
     for node in config.measure.values():
-        _measure(node, once)
+        once(partial(_measure, node), "measure", node)
     if data_at_hand:
         solver.validate(config, once(lambda: load_dataset(config.dataset), config.dataset))
     else:
@@ -203,11 +208,11 @@ def _optimizer(node: Node) -> Any:
     return optimizer
 
 
-def _measure(node: Node, once: _Once) -> Measure:
+def _measure(node: Node) -> Measure:
     """A measure, whose declarations make sense."""
     kind: Any = Measure  # abstract, as the schedules are
     check_arguments(node, "measure", block=f"measure.{node['name']}")
-    made: Measure = once(lambda: checked(kind, build(node, "measure"), node, "measure"), "measure", node)
+    made: Measure = checked(kind, build(node, "measure"), node, "measure")
     with blaming(node, "measure"):
         check_declarations(made)
     return made

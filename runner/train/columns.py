@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from batchlab.results.axes import COLUMNS
+from batchlab.results.axes import COLUMN, COLUMNS
 from batchlab.results.store.record import Stream
 from batchlab.runner.measures import Measure
 from batchlab.runner.plan.schema import ConfigError
@@ -21,10 +21,6 @@ OWN: dict[Stream, set[str]] = {
     "layers": {"samples", "steps"},
 }
 """What every row has, by its stream, beside `COLUMNS`: nobody else may give a column of such a name."""
-
-NAME = re.compile(r"[A-Za-z_]\w*")
-"""What a metric can name (`batchlab.results.compare.metrics`): `--metric "a b"` would never find its column, and
-`optimizer.lr` would be taken for the run's key of that name."""
 
 
 def check_columns(
@@ -44,7 +40,7 @@ def check_columns(
     """
     kind = type(giver).__name__
     for column in columns:
-        if not isinstance(column, str) or not NAME.fullmatch(column):
+        if not isinstance(column, str) or not re.fullmatch(COLUMN, column):
             raise ConfigError(
                 f"{choice}: {kind} gives the column {column!r}, which no metric can name: use letters, digits and _, a "
                 "letter or _ first"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import yaml
 
@@ -18,6 +19,7 @@ from batchlab.runner.launch.executors.local import LocalExecutor, Slots
 from batchlab.runner.plan.config import Planned, compose
 from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.sweep import Report, freeze, run_sweep
+from batchlab.runner.train import loop
 from batchlab.runner.train.rank import Context
 
 TINY = ("dataset=digits", "model=mlp", "model.hidden=[16]", "train.epochs=1", "train.device=cpu")
@@ -47,6 +49,22 @@ def frozen(root: Path, *overrides: str) -> tuple[Run, RunConfig]:
 def context(run: Run) -> Context:
     """The only rank, on the CPU, in this process."""
     return Context(run, 0, 1, torch.device("cpu"))
+
+
+def trained(run: Run, config: RunConfig, stop_after: int | None = None) -> str:
+    """The state in which training in this process ends; told to stop after so many steps."""
+    here, step, taken = context(run), loop.step, 0
+
+    def counted(*args: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        if taken == stop_after:
+            here.stop()
+        return step(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "step", counted)
+        return loop.train(config, here).state
 
 
 def rows(run: Run, *, times: bool = False) -> list[dict[str, Any]]:

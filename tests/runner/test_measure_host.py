@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from runs import Fleet, Watcher, context, frozen, one, rows
+from runs import Fleet, Watcher, context, frozen, one, rows, trained
 from torch import nn
 
 from batchlab.results.store.record import read_stream
-from batchlab.results.store.run import Run, State
+from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
 from batchlab.runner.launch.executors.local import LocalExecutor
 from batchlab.runner.measures import Measure, Probe, Quantity, check_declarations, untouched
-from batchlab.runner.plan.schema import ConfigError, RunConfig
+from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.plan.validate import validate
 from batchlab.runner.train import loop
 from batchlab.runner.train.checkpoint import plain_state
@@ -256,23 +256,6 @@ def test_what_is_put_back_is_put_back_after_an_error_too() -> None:
 # -- the state ---------------------------------------------------------------------------------------------
 
 
-def interrupted(run: Run, config: RunConfig, stop_after: int | None = None) -> str:
-    """Train in this process; told to stop after so many steps."""
-    here = context(run)
-    step, taken = loop.step, 0
-
-    def counted(*args: Any) -> Any:
-        nonlocal taken
-        taken += 1
-        if taken == stop_after:
-            here.stop()
-        return step(*args)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "step", counted)
-        return loop.train(config, here).state
-
-
 @pytest.mark.slow
 def test_each_ranks_state_comes_back_to_it() -> None:
     measures = "measure=[scores,sum,full_gradient_norm]"
@@ -302,13 +285,13 @@ def test_each_ranks_state_comes_back_to_it() -> None:
 def test_a_checkpoint_with_one_state_for_all_ranks_goes_on() -> None:
     setup = ("+measure=sum", "train.epochs=2", "log.evaluate_every=0.4")
     whole, config = frozen(Path("whole"), *setup)
-    assert interrupted(whole, config) == "done"
+    assert trained(whole, config) == "done"
     run, config = frozen(Path("parts"), *setup)
-    assert interrupted(run, config, stop_after=12) == "interrupted"
+    assert trained(run, config, stop_after=12) == "interrupted"
     state = torch.load(run.checkpoint, weights_only=True)
     state["measures"] = state["ranks"][0].pop("measures")
     torch.save(state, run.checkpoint)
-    assert interrupted(run, config) == "done"
+    assert trained(run, config) == "done"
     assert rows(run) == rows(whole)
 
 
@@ -316,7 +299,7 @@ def test_a_state_that_would_not_come_back_is_refused_while_nothing_is_lost() -> 
     run, config = frozen(Path("runs"), "+measure=numpys")
     message = r"measure=numpys: state_dict\(\) of NumPys\['seen'\] is a numpy\.float64, which a checkpoint cannot hold"
     with pytest.raises(ConfigError, match=message):
-        interrupted(run, config, stop_after=1)
+        trained(run, config, stop_after=1)
     assert not run.checkpoint.exists()
 
 
@@ -362,11 +345,11 @@ def test_states_that_are_not_plain(state: Any, message: str) -> None:
 
 def test_a_measure_that_does_not_take_its_state_back_is_named() -> None:
     run, config = frozen(Path("runs"), "+measure=forgets")
-    assert interrupted(run, config, stop_after=3) == "interrupted"
+    assert trained(run, config, stop_after=3) == "interrupted"
     seen = run.stream("metrics").read_bytes()
     message = r"measure=forgets: Forgets does not take back its state in .*\(KeyError: 'strides'\): mend its load_state"
     with pytest.raises(ConfigError, match=message):
-        interrupted(run, config)
+        trained(run, config)
     assert run.stream("metrics").read_bytes() == seen
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from runs import Fleet, Watcher, context, frozen, one, rows, wait_until
+from runs import Fleet, Watcher, frozen, one, rows, trained, wait_until
 
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, State
@@ -19,7 +19,7 @@ from batchlab.results.store.runs import RunStore
 from batchlab.runner.plan.build import is_solver
 from batchlab.runner.plan.files import axes
 from batchlab.runner.plan.schema import ConfigError
-from batchlab.runner.train import checkpoint, loop
+from batchlab.runner.train import checkpoint
 from batchlab.runner.train.session import Session
 
 EXACT = ("+measure=[full_gradient_norm,full_gradient_norm_paper]", "log.evaluate_every=0.4")
@@ -52,24 +52,6 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
     return Kept(monkeypatch)
 
 
-def train(run: Run, config: Any, stop_after: int | None = None) -> str:
-    """Train in this process; told to stop after so many steps."""
-    here = context(run)
-    step = loop.step
-    taken = 0
-
-    def counted(*args: Any) -> Any:
-        nonlocal taken
-        taken += 1
-        if taken == stop_after:
-            here.stop()
-        return step(*args)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "step", counted)
-        return loop.train(config, here).state
-
-
 PER_SAMPLE = (
     "model=mlp",
     "batch_schedule=norm_test",
@@ -95,11 +77,11 @@ def test_bit_for_bit(setup: tuple[str, ...], tmp_path: Path, kept: Kept) -> None
     overrides = [*EXACT, *setup]
     overrides = list({o.split("=", 1)[0]: o for o in overrides}.values())
     whole, config = frozen(tmp_path / "whole", *overrides)
-    assert train(whole, config) == "done"
+    assert trained(whole, config) == "done"
     expected = kept.parameters
     parts, config = frozen(tmp_path / "parts", *overrides)
     pieces = 0
-    while train(parts, config, stop_after=3) == "interrupted":  # every 8 steps: in the middle of epochs too
+    while trained(parts, config, stop_after=3) == "interrupted":  # every 8 steps: in the middle of epochs too
         assert parts.checkpoint.exists()
         pieces += 1
     assert pieces >= 1
@@ -122,10 +104,10 @@ def test_every_optimizers_state_comes_back(name: str, tmp_path: Path, kept: Kept
     if name.startswith("vr_"):
         setup.append("train.groups=8")
     run, config = frozen(tmp_path / "whole", *setup)
-    train(run, config)
+    trained(run, config)
     expected = kept.parameters
     run, config = frozen(tmp_path / "parts", *setup)
-    while train(run, config, stop_after=2) == "interrupted":
+    while trained(run, config, stop_after=2) == "interrupted":
         pass
     assert torch.equal(kept.parameters, expected)
 
@@ -139,27 +121,27 @@ def damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["truncated", "nonsense"])
 def test_a_damaged_checkpoint_is_named(how: str, tmp_path: Path) -> None:
     run, config = frozen(tmp_path, "train.epochs=2")
-    assert train(run, config, stop_after=3) == "interrupted"
+    assert trained(run, config, stop_after=3) == "interrupted"
     damage(run.checkpoint, how)
     with pytest.raises(ConfigError) as caught:
-        train(run, config)
+        trained(run, config)
     assert str(caught.value).startswith(f"{run.checkpoint} is damaged")
     assert "delete it to train this run from its beginning" in str(caught.value)
     run.checkpoint.unlink()
-    assert train(run, config) == "done"
+    assert trained(run, config) == "done"
 
 
 def test_rows_that_a_checkpoint_does_not_know_are_written_again_once(tmp_path: Path) -> None:
     """Killed after rows were written but before the next checkpoint: no row is lost, none is there twice."""
     run, config = frozen(tmp_path, *EXACT, "train.epochs=3")
-    assert train(run, config, stop_after=9) == "interrupted"
+    assert trained(run, config, stop_after=9) == "interrupted"
     kept = run.checkpoint.read_bytes()
-    assert train(run, config, stop_after=9) == "interrupted"
+    assert trained(run, config, stop_after=9) == "interrupted"
     seen = read_stream(run, "metrics")
     run.checkpoint.write_bytes(kept)
     with run.stream("metrics").open("a") as torn:
         torn.write('{"samples": 12')
-    assert train(run, config) == "done"
+    assert trained(run, config) == "done"
     final = rows(run)
     assert [r["samples"] for r in final] == sorted({r["samples"] for r in final})
     assert [r["test_loss"] for r in seen] == [r["test_loss"] for r in final[: len(seen)]]
@@ -167,10 +149,10 @@ def test_rows_that_a_checkpoint_does_not_know_are_written_again_once(tmp_path: P
 
 def test_rows_missing_from_disk_are_noticed(tmp_path: Path) -> None:
     run, config = frozen(tmp_path, *EXACT)
-    assert train(run, config, stop_after=9) == "interrupted"
+    assert trained(run, config, stop_after=9) == "interrupted"
     run.stream("metrics").write_text("")
     with pytest.raises(ValueError, match=r"delete .*checkpoint"):
-        train(run, config)
+        trained(run, config)
 
 
 def test_killed_between_sealing_and_saying_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: Kept) -> None:
@@ -184,10 +166,10 @@ def test_killed_between_sealing_and_saying_done(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(Run, "write_state", killed)
     with pytest.raises(KeyboardInterrupt):
-        train(run, config)
+        trained(run, config)
     monkeypatch.setattr(Run, "write_state", write)
     before, expected = rows(run), kept.parameters
-    assert train(run, config) == "done"
+    assert trained(run, config) == "done"
     assert rows(run) == before
     assert torch.equal(kept.parameters, expected)
 
@@ -299,13 +281,13 @@ def test_a_checkpoint_of_0_1_goes_on(tmp_path: Path) -> None:
     """It kept the state of the one measure that has any under a name of its own."""
     overrides = (*EXACT, "dataset.pad=1", "train.epochs=3")
     whole, config = frozen(tmp_path / "whole", *overrides)
-    assert train(whole, config) == "done"
+    assert trained(whole, config) == "done"
     run, config = frozen(tmp_path / "cut", *overrides)
-    assert train(run, config, stop_after=15) == "interrupted"
+    assert trained(run, config, stop_after=15) == "interrupted"
     state = torch.load(run.checkpoint, weights_only=True)
     measures = state["ranks"][0].pop("measures")
     assert measures["full_gradient_norm_paper"]["epoch"] > 0
     state["augmented"] = measures["full_gradient_norm_paper"]
     torch.save(state, run.checkpoint)
-    assert train(run, config) == "done"
+    assert trained(run, config) == "done"
     assert rows(run) == rows(whole)

@@ -46,7 +46,7 @@ def identified(tree: Mapping[str, Any]) -> dict[str, Any]:
 
     A key that 0.1 did not have is left out where it says nothing.
     """
-    tree = _without_stairs(tree)
+    tree = _without_marks(_without_stairs(tree))
     measure, log = tree.get("measure"), tree.get("log")
     if not isinstance(measure, Mapping) or not isinstance(log, Mapping):
         return tree
@@ -66,6 +66,14 @@ def _without_stairs(tree: Mapping[str, Any]) -> dict[str, Any]:
     if node.get("warmup_stairs") is not None and node.get("warmup_every") is None:
         return dict(tree)
     return {**tree, "lr_schedule": {key: value for key, value in node.items() if key != "warmup_stairs"}}
+
+
+def _without_marks(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree without `log.evaluations`, which 0.1 did not have, where it says nothing."""
+    log = tree.get("log")
+    if not isinstance(log, Mapping) or log.get("evaluations") is not None:
+        return dict(tree)
+    return {**tree, "log": {key: value for key, value in log.items() if key != "evaluations"}}
 
 
 def _node(name: str) -> dict[str, Any]:

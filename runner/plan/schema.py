@@ -69,11 +69,14 @@ class LogOptions(Block):
     """
 
     evaluate_every: float = 1.0
+    evaluations: int | None = None
     steps: bool = False
 
     def __post_init__(self) -> None:
         self.check_kinds("log")
         check_positive("log.evaluate_every", self.evaluate_every)
+        if self.evaluations is not None:
+            check_least("log.evaluations", self.evaluations, 1)
 
 
 @dataclass(frozen=True)

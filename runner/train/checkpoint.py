@@ -64,6 +64,7 @@ class Saver:
             "steps": session.clock.steps,
             "meters": {
                 "samples": meters.samples,
+                "summed": meters.summed,
                 "gradients": meters.gradients,
                 "largest_batch": meters.largest_batch,
                 "batchnorm_part": meters.batchnorm_part,
@@ -108,6 +109,7 @@ class Saver:
             mine = state["ranks"][self.context.rank]
             measured = measures_of(state, self.context.rank)
             meters.samples, meters.gradients = state["meters"]["samples"], state["meters"]["gradients"]
+            meters.summed = state["meters"].get("summed", meters.samples)  # earlier versions summed over all of them
             meters.train_seconds = state["meters"]["train_seconds"]
             meters.eval_seconds = state["meters"]["eval_seconds"]
             meters.processor_seconds = state["meters"].get("processor_seconds", math.nan)  # earlier versions kept none

@@ -139,6 +139,7 @@ def step(session: Session, meters: Meters, batch: Batch) -> Tensor:
             optimizer.step()
     meters.loss += loss
     meters.samples += batch.size
+    meters.summed += batch.size
     meters.largest_batch = max(meters.largest_batch, batch.size)
     if session.batchnorm:
         meters.batchnorm_part = max(meters.batchnorm_part, part_of(session.config, batch.size))

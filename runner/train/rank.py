@@ -33,9 +33,11 @@ class Meters:
     """Sums since the last evaluation, and counts and times since the run began."""
 
     loss: Tensor
-    """Sum of this rank's training losses since the last evaluation, each taken before its step."""
+    """Sum of this rank's training losses for the next row, each taken before its step."""
     samples: int = 0
     """Training samples over all ranks since the last evaluation."""
+    summed: int = 0
+    """Those of them that `loss` sums over, see `Marks.enters`."""
     gradients: int = 0
     """Component gradients evaluated in training since the run began, over all ranks."""
     largest_batch: int = 0
@@ -54,6 +56,16 @@ class Meters:
     def on(cls, device: torch.device) -> Meters:
         """All at zero."""
         return cls(torch.zeros((), dtype=torch.float64, device=device))
+
+    def restart(self, loss: Tensor, samples: int) -> None:
+        """Leave out of the sum of losses all that came before the last step.
+
+        Args:
+            loss: of that step, summed over this rank's samples.
+            samples: of its global batch.
+        """
+        self.loss = loss.to(self.loss) + 0.0 * self.loss  # one that was not finite stays so, and the run has diverged
+        self.summed = samples
 
     def now(self) -> float:
         """The time, once the device has done what it was given."""

@@ -15,6 +15,7 @@ from batchlab.runner.measures import Measure, untouched
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.train.checkpoint import plain_state
 from batchlab.runner.train.columns import check_columns, plain_row
+from batchlab.runner.train.marks import Marks
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
 
@@ -32,8 +33,9 @@ class Writer:
         self.context = context
         log = session.config.log
         self.steps_wanted = log.steps or not session.batch_schedule.deterministic
-        self.mark_size = log.evaluate_every * session.clock.epoch_size
-        self.marks = self._marks()
+        clock = session.clock
+        self.marks = Marks(log.evaluate_every * clock.epoch_size, clock.total_samples, log.evaluations)
+        self.stood = clock.samples
         self.noted = 0.0
         measures = session.measures.items()
         self.at_step = [(name, measure) for name, measure in measures if measure.when == "step"]
@@ -41,13 +43,9 @@ class Writer:
         self.known_plain: set[str] = set()
         self.known_record: set[str] = set()
 
-    def _marks(self) -> int:
-        return int(self.session.clock.samples / self.mark_size + 1e-9)
-
     def due(self) -> bool:
         """Did the last step reach an evaluation mark, or the end of the budget?"""
-        clock = self.session.clock
-        return self._marks() > self.marks or clock.samples >= clock.total_samples
+        return self.marks.due(self.stood, self.session.clock.samples)
 
     def step(self, lr: float, batch_size: int, loss: Tensor) -> None:
         """Write a row for the step just taken, where rows per step are wanted, and the progress.
@@ -61,6 +59,9 @@ class Writer:
             ConfigError: the batch schedule, or a measure, gives a column that every row has.
         """
         clock = self.session.clock
+        self.stood = clock.samples - batch_size
+        if self.marks.enters(self.stood, clock.samples):
+            self.meters.restart(loss, batch_size)
         if self.steps_wanted:
             total = loss.clone()
             if self.context.world_size > 1:
@@ -112,7 +113,6 @@ class Writer:
             ConfigError: a measure gives a column that every row has, or another measure; or its state is not plain.
         """
         session, clock = self.session, self.session.clock
-        self.marks = self._marks()
         synchronise_buffers(session.model)
         loss = self.meters.loss.double()
         if self.context.world_size > 1:
@@ -125,8 +125,8 @@ class Writer:
             "lr": lr,
             "batch_size": batch_size,
         }
-        if self.meters.samples:  # none yet where the run begins
-            row["train_loss"] = float(loss) / self.meters.samples
+        if self.meters.summed:  # none yet where the run begins
+            row["train_loss"] = float(loss) / self.meters.summed
         session.probe.look(clock, batch_size)
         owners: dict[str, str] = {}
         for name, measure in self.at_evaluation:
@@ -141,7 +141,7 @@ class Writer:
             owners |= dict.fromkeys(own, name)
             row |= own
         self.meters.loss = torch.zeros_like(self.meters.loss)
-        self.meters.samples = 0
+        self.meters.samples = self.meters.summed = 0
         self.meters.count_pause()
         row["train_seconds"] = self.meters.train_seconds
         row["eval_seconds"] = self.meters.eval_seconds

@@ -240,7 +240,7 @@ def test_what_an_experiment_measures(
     monkeypatch.chdir(tmp_path)
     (planned,) = compose(["experiment=mine"])
     assert list(planned.tree["measure"]) == names
-    assert planned.tree["log"].keys() == {"evaluate_every", "steps"}
+    assert planned.tree["log"].keys() == {"evaluate_every", "evaluations", "steps"}
 
 
 @pytest.mark.parametrize(

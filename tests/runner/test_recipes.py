@@ -96,5 +96,15 @@ def test_a_grid_that_does_not_compose_is_named() -> None:
 
 def test_the_published_schedules_are_the_gpus_in_300_epochs() -> None:
     gpu, paper = ([(p.labels, p.tree) for p in plan("sgdm_schedules", scale).plans] for scale in ("gpu", "paper"))
-    assert {tree["train"]["epochs"] for _, tree in paper} == {300}
-    assert [(labels, tree | {"train": tree["train"] | {"epochs": 30.0}}) for labels, tree in paper] == gpu
+    assert {(tree["train"]["epochs"], tree["log"]["evaluations"]) for _, tree in paper} == {(300, 30)}
+    tenth = {"epochs": 30.0}, {"evaluations": 12}
+    shortened = [tree | {"train": tree["train"] | tenth[0], "log": tree["log"] | tenth[1]} for _, tree in paper]
+    assert list(zip([labels for labels, _ in paper], shortened, strict=True)) == gpu
+
+
+def test_evaluations_of_the_schedules_are_few_enough_that_half_of_a_run_trains() -> None:
+    """Each of two gradient norms is a pass over the training set, forward and backward, as an epoch is."""
+    for scale in ("laptop", "gpu", "paper"):
+        for planned in plan("sgdm_schedules", scale).plans:
+            assert {"full_gradient_norm", "full_gradient_norm_paper"} < planned.tree["measure"].keys()
+            assert 2 * planned.tree["log"]["evaluations"] <= planned.tree["train"]["epochs"]

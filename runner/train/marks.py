@@ -1,0 +1,59 @@
+"""Where a run is evaluated: marks on the clock of samples, which all runs of a comparison share."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+
+_ROUNDING = 1e-9  # of a mark
+
+
+class Marks:
+    """Where a run is evaluated: at its first step that ends at a mark or beyond it.
+
+    They lie on the clock of samples and are a function of the budget alone, so that runs of one budget are evaluated
+    at the same places, to within a batch, whatever their batch schedules are. On the clock of steps they could not be:
+    runs take 120 or 366 steps for the same epochs, and a run whose batch adapts does not know how many. Readings at
+    equal steps or time are interpolated (`batchlab.results.compare.metrics`), which needs marks that are close where a
+    run changes fast: early. So a given number of marks is geometric, each later than the one before by one factor.
+
+    Args:
+        every: samples from one mark to the next; with a `count`, samples to the first.
+        total: the budget in samples; always a mark.
+        count: how many marks there are; None for marks all the way. Marks of less than a sample's distance are one.
+
+    Example:
+        >>> Marks(25, 400, 5).places
+        [25, 50, 100, 200, 400]
+    """
+
+    def __init__(self, every: float, total: int, count: int | None = None) -> None:
+        self.every, self.total = every, total
+        self.places: list[int] | None = None
+        """The geometric marks, ascending; None where they are `every` samples apart."""
+        if count is not None:
+            first = min(every, total)
+            shares = [k / (count - 1) for k in range(count - 1)]  # of the way, on a logarithmic scale
+            early = {math.ceil(first * (total / first) ** share * (1 - _ROUNDING)) for share in shares}
+            self.places = sorted(early | {total})
+
+    def passed(self, samples: int) -> int:
+        """How many marks a run has reached that has seen so many samples."""
+        if self.places is None:
+            return int(samples / self.every + _ROUNDING)
+        return bisect_right(self.places, samples)
+
+    def due(self, before: int, samples: int) -> bool:
+        """Whether a step from `before` to `samples` samples reaches a mark, or the end."""
+        return self.passed(samples) > self.passed(before) or samples >= self.total
+
+    def enters(self, before: int, samples: int) -> bool:
+        """Whether the training loss of the coming row begins with this step, from `before` to `samples` samples.
+
+        What lies more than `every` before a mark is left out: the loss at the end is that of the end, and not of the
+        last half of the run. Marks that are `every` apart have nothing to leave out.
+        """
+        if self.places is None:
+            return False
+        start = self.places[self.passed(before)] - self.every
+        return before <= start < samples

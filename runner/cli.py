@@ -14,7 +14,7 @@ import typer
 
 from batchlab.results.papers.scale import Scale
 from batchlab.results.show.sheet import Format
-from batchlab.runner.options import OnError, SweepOptions, TableRequest
+from batchlab.runner.options import Deciding, OnError, SweepOptions, TableRequest
 
 app = typer.Typer(
     name="batchlab",
@@ -44,6 +44,14 @@ JobsPerDevice = Annotated[
 ]
 Retry = Annotated[bool, typer.Option("--retry", help="Start failed runs again.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Compose and check every run; start none.")]
+MaxSeeds = Annotated[int | None, typer.Option("--max-seeds", min=3, metavar="N", help="Seeds at the last look (20).")]
+MaxMinutes = Annotated[
+    float | None, typer.Option("--max-minutes", min=0.1, metavar="M", help="Stop then; the same command goes on.")
+]
+SmallestEffect = Annotated[
+    list[str] | None,
+    typer.Option("--smallest", metavar="EFFECT", help="What is less does not matter: 0.5 (as shown), 5%; or both."),
+]
 Where = Annotated[
     list[str] | None, typer.Option("--where", metavar="AXIS=VALUE", help="Only these runs; may be repeated.")
 ]
@@ -165,6 +173,12 @@ def reproduce(
         str, typer.Argument(metavar="PAPER|all", help="sgdm_schedules, adadagrad, ...", autocompletion=_recipes)
     ],
     scale: Annotated[Scale, typer.Option("--scale", help="How much is trained.")] = Scale.LAPTOP,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="Add seeds in declared looks while they can decide a claim.")
+    ] = False,
+    max_seeds: MaxSeeds = None,
+    max_minutes: MaxMinutes = None,
+    smallest: SmallestEffect = None,
     runs: Runs = RUNS,
     dry_run: DryRun = False,
     retry: Retry = False,
@@ -174,7 +188,10 @@ def reproduce(
     from batchlab.runner import commands
 
     options = SweepOptions(dry_run, retry, jobs_per_device=jobs_per_device)
-    raise typer.Exit(commands.reproduce(paper, scale, runs, options))
+    deciding = Deciding(max_seeds, max_minutes, smallest) if until_decided else None
+    if deciding is None and (max_seeds or max_minutes or smallest):
+        raise ValueError("--max-seeds, --max-minutes and --smallest go with --until-decided")
+    raise typer.Exit(commands.reproduce(paper, scale, runs, options, deciding))
 
 
 @app.command()

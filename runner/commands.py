@@ -9,22 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
-from batchlab.results.store.run import FINISHED
 from batchlab.results.store.runs import RunStore, check_name
 from batchlab.results.words import count
-from batchlab.runner.options import OnError, SweepOptions, TableRequest
+from batchlab.runner.console import ERR, OUT
+from batchlab.runner.options import Deciding, SweepOptions, TableRequest
 from batchlab.runner.plan.schema import ConfigError
 
 if TYPE_CHECKING:
     from batchlab.runner.plan.config import Planned
-
-OUT = Console(highlight=False)
-if not OUT.is_terminal:  # into a file or a pipe: nothing is cut to a width
-    OUT.width = 10_000
-ERR = Console(stderr=True, highlight=False)
+    from batchlab.runner.plan.reproduce import PaperPlan
 
 
 def train(overrides: Sequence[str], runs: Path, *, retry: bool) -> int:
@@ -74,57 +69,37 @@ def execute(
     Raises:
         ConfigError: a run that cannot work; nothing was started then.
     """
-    from batchlab.runner.launch.executors.base import executor_for
-
-    executor = executor_for([p.tree for p in plans], options.jobs_per_device)
     if options.dry_run:
-        return _dry_run(plans)
-    from batchlab.runner.sweep import freeze, run_sweep
+        return _dry_run(plans, options)
+    from batchlab.runner.training import Training
 
-    store = RunStore(runs).prepare()
-    if any(store.run(p.run_id).read_state().state not in FINISHED for p in plans):
-        executor.warm_up()  # a warm process imports torch on the other core while this process checks the runs
-        try:
-            _check(plans)
-        except BaseException:
-            executor.close()
-            raise
-    from batchlab.runner.display import Display
-
-    freeze(store, name or plans[0].run_id, plans)
-    display = Display(OUT, live=OUT.is_terminal and not follow, follow=follow)
-    try:
-        outcome = run_sweep(
-            plans, store, executor, display, retry=options.retry, stop_on_error=options.on_error is OnError.STOP
-        )
-    finally:
-        display.close()
-        executor.close()
-    OUT.print(display.summary(), style="bold")
+    with Training(plans, runs, options, follow=follow) as training:
+        report = training.train(plans, name or plans[0].run_id)
     if name is not None:
-        usual = Path(os.environ.get("BATCHLAB_RUNS", "runs"))
-        there = "" if runs == usual else f" --runs {shlex.quote(str(runs))}"
-        hints = f"`batchlab status {name}{there}`, `batchlab table --sweep {name}{there}`"
-        OUT.print(f"sweep {name} in {runs}: {hints}", soft_wrap=True)
-    return outcome.exit_code
+        hint(name, runs)
+    return report.exit_code
 
 
-def _check(plans: Sequence[Planned], *, data_at_hand: bool = True) -> None:
-    from batchlab.runner.plan.validate import validate
+def hint(sweep: str, runs: Path) -> None:
+    """Say how to look at a sweep."""
+    usual = Path(os.environ.get("BATCHLAB_RUNS", "runs"))
+    there = "" if runs == usual else f" --runs {shlex.quote(str(runs))}"
+    hints = f"`batchlab status {sweep}{there}`, `batchlab table --sweep {sweep}{there}`"
+    OUT.print(f"sweep {sweep} in {runs}: {hints}", soft_wrap=True)
 
-    for warning in validate(plans, data_at_hand=data_at_hand):
-        ERR.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
 
-
-def _dry_run(plans: Sequence[Planned]) -> int:
+def _dry_run(plans: Sequence[Planned], options: SweepOptions) -> int:
     from batchlab.datasets import available
     from batchlab.runner.display import title
+    from batchlab.runner.launch.executors.base import executor_for
+    from batchlab.runner.training import check
 
+    executor_for([p.tree for p in plans], options.jobs_per_device)  # refuses what could never be placed
     ready = {entry.name: entry.ready for entry in available()}
     at_hand = [p for p in plans if ready.get(p.tree["dataset"]["name"])]
     elsewhere = [p for p in plans if not ready.get(p.tree["dataset"]["name"])]
-    _check(at_hand)
-    _check(elsewhere, data_at_hand=False)
+    check(at_hand)
+    check(elsewhere, data_at_hand=False)
     for planned in plans:
         OUT.print(Text(f"{planned.run_id}  {title(planned)}"), soft_wrap=True)
     OUT.print(f"{count(len(plans), 'run')}, all valid; nothing was started", style="bold")
@@ -198,8 +173,16 @@ def plot(
     return 0
 
 
-def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions) -> int:
-    """Train a paper's comparison, print its tables and claims, save its plots."""
+def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, deciding: Deciding | None) -> int:
+    """Train a paper's comparison, print its tables and claims, save its plots.
+
+    Args:
+        paper: its name, or `all`.
+        scale: how much is trained.
+        runs: the folder that holds all runs.
+        options: how to go about it.
+        deciding: add seeds until its claims are decided; None: train the recipe's own.
+    """
     from batchlab.runner.plan.reproduce import absent, plan, recipes
 
     chosen = recipes() if paper == "all" else [paper]
@@ -213,22 +196,43 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions) -> int:
     for planned in plans:
         if len(plans) > 1:
             OUT.print(planned.paper, style="bold")
-        codes.append(execute(planned.plans, runs, options, planned.sweep))
-        if codes[-1] == 130:  # Ctrl-C is meant for all of them
+        if deciding and not options.dry_run:
+            codes.append(_decide(planned, runs, options, deciding))
+        else:
+            codes.append(execute(planned.plans, runs, options, planned.sweep))
+        if codes[-1] == 130 and not deciding:  # Ctrl-C is meant for all of them
             break
         if options.dry_run:
             continue
-        from batchlab.results.papers.catalogue import reproduce as conclude
-        from batchlab.results.show.render import print_sheets
-
-        store = RunStore(runs)
-        if planned.survey and not store.measured(planned.paper):
-            store.write_measured(planned.paper, planned.measure())
-        concluded = conclude(store, planned.paper, planned.sweep)
-        print_sheets(concluded.sheets())
-        for path in concluded.save_plots(runs / "plots"):
-            OUT.print(f"plot: {path}", soft_wrap=True)
+        _conclude(planned, runs)
+        if codes[-1] == 130:  # what was decided until then is printed
+            break
     return max(codes)
+
+
+def _decide(planned: PaperPlan, runs: Path, options: SweepOptions, deciding: Deciding) -> int:
+    """Train a paper's runs until its claims are decided."""
+    from batchlab.results.papers.catalogue import build
+    from batchlab.runner.looks import Question, decided
+
+    question = Question(planned.sweep, planned.plans, lambda frame: build(planned.paper, frame).claims)
+    code = decided(question, runs, options, deciding, planned.smallest)
+    hint(planned.sweep, runs)
+    return code
+
+
+def _conclude(planned: PaperPlan, runs: Path) -> None:
+    """Print a paper's tables and claims, save its plots."""
+    from batchlab.results.papers.catalogue import reproduce as conclude
+    from batchlab.results.show.render import print_sheets
+
+    store = RunStore(runs)
+    if planned.survey and not store.measured(planned.paper):
+        store.write_measured(planned.paper, planned.measure())
+    concluded = conclude(store, planned.paper, planned.sweep)
+    print_sheets(concluded.sheets())
+    for path in concluded.save_plots(runs / "plots"):
+        OUT.print(f"plot: {path}", soft_wrap=True)
 
 
 def report(output: Path, sweep: str | None, runs: Path) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -77,9 +77,13 @@ class Display:
     began: float = field(default_factory=time.monotonic)
     drawn: float = 0.0
     screen: Live | None = None
+    standing: RenderableType = ""
+    """What is decided so far and what is left, of a sweep that adds seeds: shown above its runs."""
 
     def begin(self, total: int, done: int, left: int) -> None:
-        """Print how many runs are done already, left alone, and to be trained."""
+        """Print how many runs are done already, left alone, and to be trained; counting starts anew."""
+        self.close()
+        self.counts, self.seconds, self.began = Counter(), [], time.monotonic()
         alone = total - done - left  # failed before, damaged, or another process's: a note names each
         parts = [f"{n:,} {what}" for n, what in ((done, "done already"), (alone, "left alone")) if n]
         self.console.print(f"{count(total, 'run')}: {', '.join([*parts, f'{left:,} to go'])}", highlight=False)
@@ -145,6 +149,7 @@ class Display:
         """End the live block."""
         if self.screen is not None:
             self.screen.stop()
+            self.screen = None
 
     def __rich__(self) -> Group:
         wide = self.console.width >= 120
@@ -157,7 +162,8 @@ class Display:
             bar = ProgressBar(total=1.0, completed=active.done, width=20 if wide else 8)
             last = active.last if wide else active.last.rpartition("  ")[2]  # the last figure alone
             table.add_row(active.run.run_id, bar, title(active.planned), last)
-        return Group(table, Text(self.summary(), style="bold"))
+        parts = [self.standing] if self.standing else []
+        return Group(*parts, table, Text(self.summary(), style="bold"))
 
     def summary(self) -> str:
         """Counts, time so far and time left."""

@@ -26,6 +26,21 @@ class SweepOptions:
 
 
 @dataclass(frozen=True)
+class Deciding:
+    """How far to go until claims are decided.
+
+    Attributes:
+        max_seeds: At the last look; None: as it was declared, or the usual.
+        max_minutes: Of this command; None: no end.
+        smallest: Effects of interest as texts, `0.5` or `5%`; None: as declared, or as the recipe says.
+    """
+
+    max_seeds: int | None = None
+    max_minutes: float | None = None
+    smallest: list[str] | None = None
+
+
+@dataclass(frozen=True)
 class TableRequest:
     """What `batchlab table` was asked for."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -50,22 +51,34 @@ class Report:
     states: Counter[State] = field(default_factory=Counter)
     skipped: int = 0
     interrupted: bool = False
+    expired: bool = False
+    """The time that it was given is over; what was running then goes on when it is asked for again."""
+    halted: bool = False
+    """It ended before its end: interrupted, expired, or at the first failure, as asked."""
 
     @property
     def exit_code(self) -> int:
         """0 done, 1 some run failed or was cut off, 130 interrupted."""
         if self.interrupted:
             return 130
-        return 1 if any(count for state, count in self.states.items() if state not in ENDED_WELL) else 0
+        well = ENDED_WELL | {State.INTERRUPTED} if self.expired else ENDED_WELL
+        return 1 if any(count for state, count in self.states.items() if state not in well) else 0
 
 
-def freeze(store: RunStore, name: str, plans: Sequence[Planned]) -> None:
-    """Write the sweep's manifest, and the configuration of every run that has none."""
+def freeze(store: RunStore, name: str, plans: Sequence[Planned], among: Sequence[Planned] = ()) -> None:
+    """Write the sweep's manifest, and the configuration of every run that has none.
+
+    Args:
+        store: where runs are kept.
+        name: of the sweep.
+        plans: what is to be trained.
+        among: all runs of the sweep, where these are only some of them.
+    """
     for planned in plans:
         run = store.run(planned.run_id)
         if run.read_state().state not in FINISHED | {State.RUNNING, State.DAMAGED}:
             run.write_config(yaml.safe_dump(planned.tree, sort_keys=False))
-    store.write_sweep(name, [SweepEntry(p.run_id, p.labels, list(p.overrides)) for p in plans])
+    store.write_sweep(name, [SweepEntry(p.run_id, p.labels, list(p.overrides)) for p in among or plans])
 
 
 def run_sweep(
@@ -76,6 +89,7 @@ def run_sweep(
     *,
     retry: bool = False,
     stop_on_error: bool = False,
+    deadline: float = math.inf,
 ) -> Report:
     """Train what is left to train; blocks until all has ended, or until Ctrl-C has stopped it.
 
@@ -86,6 +100,7 @@ def run_sweep(
         observer: who is told what happens.
         retry: start failed runs again (from their checkpoint, where they have one).
         stop_on_error: after the first failure start nothing more and interrupt what runs.
+        deadline: when `time.monotonic` is past it, do the same; runs write their checkpoints.
 
     Returns:
         How many runs are in which state.
@@ -111,9 +126,8 @@ def run_sweep(
     observer.begin(len(plans), report.skipped, len(left))
     running: dict[str, Planned] = {}
     with _stop_signals() as asked:
-        halted = False
-        while running or (left and not halted):
-            while left and not halted and executor.room(int(left[0].tree["nproc"])):
+        while running or (left and not report.halted):
+            while left and not report.halted and executor.room(int(left[0].tree["nproc"])):
                 planned = left.pop(0)
                 run = store.run(planned.run_id)
                 running[planned.run_id] = planned
@@ -124,13 +138,17 @@ def run_sweep(
                 state_now = _settle(end.run, end.code)
                 report.states[state_now.state] += 1
                 observer.ended(planned, end.run, state_now)
-                if stop_on_error and state_now.state in (State.FAILED, State.CRASHED) and not halted:
+                if stop_on_error and state_now.state in (State.FAILED, State.CRASHED) and not report.halted:
                     observer.note("stopping at the first failure, as asked")
-                    halted = True
+                    report.halted = True
                     executor.stop()
             observer.tick()
+            if time.monotonic() > deadline and not report.halted:
+                report.expired = report.halted = True
+                observer.note("the time is over: runs write their checkpoints, the same command goes on")
+                executor.stop()
             if asked and not report.interrupted:
-                report.interrupted = halted = True
+                report.interrupted = report.halted = True
                 observer.note("stopping: runs write their checkpoints (Ctrl-C again to kill them)")
                 executor.stop()
             if len(asked) > 1:

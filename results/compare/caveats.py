@@ -12,6 +12,8 @@ from batchlab.results.words import listing
 
 TRIALS = "tuning_runs"
 """What a run that is judged at chosen values says: of each choice, from how many tuning runs it was made."""
+SOURCES = "sources"
+"""What a row that was made of several runs says: the identities of the others."""
 
 
 def contended(runs: Iterable[RunRow]) -> float:

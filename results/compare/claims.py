@@ -1,45 +1,18 @@
-"""What a paper claims, what was measured, and one rule that turns the one into a verdict on the other.
-
-**The rule.** A claim says that runs A are better than runs B in a metric by more than a margin. Seed by seed the
-outcomes of A and B are compared (`outcomes` says what an outcome is: runs that never reach a target, diverge or fail
-are outcomes of their side, worse than any number). The differences go through a two-sided paired test of
-`difference = margin`: Student's while every outcome is a number, on the logarithm where the metric spans orders of
-magnitude, otherwise Wilcoxon's signed ranks; p-values are corrected by Holm over the claims of one reading (equal
-epochs, equal steps, equal time). With p < 0.05 the claim `holds` or `does not hold` by the side on which the
-difference lies; otherwise it is `not decided at this n`. Against several rivals a claim holds only if it holds against
-each (the largest p), and falls by any (the least p, times how many).
-
-Claims of a distance, `within` or `apart`, are measured in each stratum by itself, because opposite differences
-would cancel in a mean: two sides are within a margin if they are so in every stratum, and apart if they are in
-any (now it is holding that takes the least p, times how many).
-
-Intervals are as wide as the correction asks: all those of one reading hold at the same time (Bonferroni).
-"""
+"""What a paper claims, and what was measured of it. `judge` has the rule that turns the one into a verdict."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from batchlab.results.compare.caveats import batchnorm_parts, contended, timed, uneven_tuning
-from batchlab.results.compare.frame import Frame, RunRow
-from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget, nothing
-from batchlab.results.compare.outcomes import (
-    LOST_STATES,
-    Outcome,
-    by_seed,
-    compare_outcomes,
-    merged,
-    of_run,
-    restricted_mean,
-)
-from batchlab.results.compare.replicates import Key, mixed_keys
-from batchlab.results.compare.stats import ALPHA, Test, holm
-from batchlab.results.store.run import State
-from batchlab.results.words import count, listing
+from batchlab.results.compare.frame import RunRow
+from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.outcomes import Outcome, restricted_mean
+from batchlab.results.compare.replicates import Key
+from batchlab.results.compare.stats import ALPHA, Test
 
 
 class Verdict(StrEnum):
@@ -47,7 +20,9 @@ class Verdict(StrEnum):
 
     HOLDS = "holds"
     DOES_NOT_HOLD = "does not hold"
-    UNDECIDED = "not decided at this n"
+    NO_DIFFERENCE = "no difference"
+    """Beyond the smallest effect of interest; only a comparison in looks comes to it, see `decide`."""
+    UNDECIDED = "not decided"
 
 
 @dataclass(frozen=True)
@@ -102,6 +77,11 @@ class Claim:
         """Whether it is about how far apart two sides are, not about which is better."""
         return self.within or self.apart
 
+    @property
+    def edge(self) -> float:
+        """The margin on the scale of the comparison."""
+        return math.log1p(self.margin) if self.metric.quantity.log else self.margin
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -142,6 +122,27 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Ruled:
+    """How a comparison in looks came to its verdict.
+
+    Attributes:
+        look: Place of the look that the verdict fell at, or of the last one that was reached; None before the first.
+        looks: Seeds at each look.
+        smallest: The smallest effect of interest, as text (`0.5 points`); empty where none was declared.
+        p_equal: Corrected p of "they differ by as much"; NaN where it was not tested.
+        open: Whether more seeds can still decide it.
+        missing: Identities of the runs that its next look still needs, as far as they are in the frame.
+    """
+
+    look: int | None
+    looks: tuple[int, ...]
+    smallest: str = ""
+    p_equal: float = math.nan
+    open: bool = True
+    missing: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Judged:
     """A claim with what was measured and the verdict.
 
@@ -155,7 +156,13 @@ class Judged:
         budget: How much of the clock `Claim.at` the sides were compared at; NaN: whole runs.
         lost: Runs of either side that are not done, by state.
         family: Claims that p was corrected for.
+        group: Which family that is: claims of the same reading that were judged together.
+        level: What a p, before the correction, had to fall below; intervals are of 1 - level.
         parts: What BatchNorm saw of which batches, see `batchnorm_parts`.
+        runs: What was compared, in any state.
+        needed: Seeds that would decide it, see `outlook`; None: decided, or not known.
+        minutes: What those that are missing would take here; NaN where that is not known.
+        ruling: Of a comparison in looks, how it came to its verdict, see `decide`.
     """
 
     claim: Claim
@@ -167,141 +174,28 @@ class Judged:
     budget: float = math.nan
     lost: dict[str, int] = field(default_factory=dict)
     family: int = 0
+    group: str = ""
+    level: float = ALPHA
     parts: dict[int, int] = field(default_factory=dict)
+    runs: tuple[RunRow, ...] = field(default=(), repr=False)
+    needed: int | None = None
+    minutes: float = math.nan
+    ruling: Ruled | None = None
 
+    @property
+    def seeds(self) -> int:
+        """How many were compared, of the comparison with the fewest."""
+        return min((comparison.seeds for comparison in self.comparisons), default=0)
 
-def judge(frame: Frame, claims: Iterable[Claim]) -> list[Judged]:
-    """Measure each claim on the runs of the frame and give the verdicts, by the rule of this module.
+    @property
+    def tested(self) -> bool:
+        """Whether it has a p-value."""
+        return not math.isnan(self.p)
 
-    Holm's family is the claims of the same reading (`at`). A claim whose runs are missing is undecided and says why.
-
-    Args:
-        frame: The runs of all sides, in any state.
-        claims: What to measure.
-
-    Returns:
-        One verdict per claim, in their order.
-    """
-    measured = [_measure(frame, replace(claim, metric=claim.metric.of(frame))) for claim in claims]
-    for reading in {judged.claim.at for judged in measured}:
-        family = [i for i, judged in enumerate(measured) if judged.claim.at == reading]
-        tested = [i for i in family if not math.isnan(measured[i].p)]
-        for i, p in zip(tested, holm([measured[i].p for i in tested]), strict=True):
-            decided = p < ALPHA
-            holds = Verdict.HOLDS if _points_to(measured[i]) else Verdict.DOES_NOT_HOLD
-            wide = [
-                replace(c, test=c.test.at_level(1 - ALPHA / len(tested)) if c.test else None)
-                for c in measured[i].comparisons
-            ]
-            verdict = holds if decided else Verdict.UNDECIDED
-            measured[i] = replace(measured[i], comparisons=wide, p_holm=p, verdict=verdict, family=len(tested))
-    return measured
-
-
-def observed(claim: Claim, holds: bool | None, reason: str) -> Judged:
-    """The verdict on a claim that has no seeds: a property of the methods themselves.
-
-    Args:
-        claim: What is claimed.
-        holds: Whether it does; None: nothing was measured.
-        reason: What was seen, in words.
-    """
-    verdict = Verdict.UNDECIDED if holds is None else Verdict.HOLDS if holds else Verdict.DOES_NOT_HOLD
-    return Judged(claim, [], math.nan, math.nan, verdict, reason)
-
-
-def _measure(frame: Frame, claim: Claim) -> Judged:
-    sides = [side for side in (claim.better, *claim.rivals) if side.value is None]
-    frames = [frame.where(**side.where) for side in sides]
-    everyone = [run for part in frames for run in part.runs]
-    unfinished = [run.state.value for run in everyone if run.state is not State.DONE]
-    lost = {state: unfinished.count(state) for state in dict.fromkeys(unfinished)}
-    empty = [side.label for side, part in zip(sides, frames, strict=True) if not part.runs]
-    if empty:
-        return _undecided(claim, f"no runs of {listing(empty)}", lost)
-    metric, budget = claim.metric, math.nan
-    missing = [name for name in (metric.name, *(CLOCKS[c] for c in [claim.at] if c)) if name not in frame.names]
-    if missing and (claim.at or any(run.state not in LOST_STATES for run in everyone)):
-        return _undecided(claim, f"{listing(missing)} not measured", lost)
-    if claim.at:
-        budget = common_budget(frames, claim.at)
-        metric = replace(metric, budget=claim.at, limit=budget)
-    ours, *measured = (_by_stratum(part, metric, claim.match) for part in frames)
-    values = iter(measured)
-    comparisons = []
-    for rival in claim.rivals:
-        theirs = next(values) if rival.value is None else _constant(rival.value, ours)
-        strata = [key for key in ours if key in theirs]
-        planned = {run.value("seed") for run in everyone}
-        for part in [[key] for key in strata] if claim.distance and strata else [strata]:
-            comparisons.append(_compare(claim, rival, [(ours[key], theirs[key]) for key in part], part, planned))
-    if any(comparison.test is None for comparison in comparisons):
-        seeds = min(comparison.seeds for comparison in comparisons)
-        why = f"{count(seeds, 'seed')} with every run done and measured: needs at least 2"
-        return replace(_undecided(claim, why, lost), comparisons=comparisons, budget=budget)
-    p = deciding(claim, comparisons)[1]
-    busy = contended(everyone) if timed(metric, claim.at) else 0.0
-    reasons = [f"measured on a busy machine (wall over processor time up to {busy:.1f})"] if busy else []
-    reason = "; ".join([*reasons, *filter(None, [uneven_tuning(everyone, claim.match)])])
-    p = math.nan if busy else p
-    parts = batchnorm_parts(everyone)
-    return Judged(claim, comparisons, p, math.nan, Verdict.UNDECIDED, reason, budget, lost, parts=parts)
-
-
-Outcomes = dict[Any, Outcome]
-"""By seed."""
-
-
-def _by_stratum(frame: Frame, metric: Metric, match: Sequence[str]) -> dict[Key, Outcomes]:
-    """The outcomes of a side by stratum and seed; see `outcomes` for what is averaged and what is left out."""
-    known = metric.name in frame.names
-    measured, log = metric.measure(frame) if known else nothing(frame), metric.quantity.log
-    mixed = mixed_keys([frame.runs])
-    strata: dict[Key, list[tuple[RunRow, Outcome | None]]] = {}
-    for i, run in enumerate(frame.runs):
-        strata.setdefault(tuple(map(run.value, match)), []).append((run, of_run(run, i, measured, log=log)))
-    return {key: by_seed(runs, mixed, log=log) for key, runs in strata.items()}
-
-
-def _compare(
-    claim: Claim, rival: Side, strata: Sequence[tuple[Outcomes, Outcomes]], keys: list[Key], planned: set[Any]
-) -> Comparison:
-    """Ours against theirs, averaged over strata seed by seed; a seed that lacks a stratum is left out."""
-    log, up = claim.metric.quantity.log, claim.metric.quantity.better == "up"
-    shared = set(planned).intersection(*(side.keys() for pair in strata for side in pair)) if strata else set()
-    ours, theirs = (
-        {seed: merged([pair[i][seed] for pair in strata], log=log) for seed in sorted(shared, key=str)} for i in (0, 1)
-    )
-    hypothesis = _edge(claim)
-
-    def at(edge: float) -> Test | None:
-        return compare_outcomes(ours, theirs, up=up, log=log, hypothesis=edge)
-
-    test = at(hypothesis)
-    if test and claim.distance:  # both edges must be rejected to say within, the nearer one to say beyond
-        other = at(-hypothesis)
-        assert other
-        below = other.difference < -hypothesis  # where the budget cannot tell the estimate is NaN, and p is 1
-        inside = max(test, other, key=lambda t: t.p)
-        test = test if test.difference > hypothesis else other if below else inside
-    stratum = keys[0] if claim.distance and keys else ()
-    return Comparison(rival, ours, theirs, test, len(planned) - len(shared), stratum, log)
-
-
-def _edge(claim: Claim) -> float:
-    return math.log1p(claim.margin) if claim.metric.quantity.log else claim.margin
-
-
-def _supports(claim: Claim, test: Test) -> bool:
-    edge = _edge(claim)
-    if claim.apart:
-        return abs(test.difference) > edge
-    return abs(test.difference) <= edge if claim.within else test.difference > edge
-
-
-def _points_to(judged: Judged) -> bool:
-    support = [_supports(judged.claim, c.test) for c in judged.comparisons if c.test]
-    return any(support) if judged.claim.apart else all(support)
+    def decided(self, p: float) -> Judged:
+        """The same with this corrected p, and the verdict that the side of the difference gives."""
+        verdict = Verdict.HOLDS if _points_to(self) else Verdict.DOES_NOT_HOLD
+        return replace(self, p_holm=p, verdict=verdict)
 
 
 def deciding(claim: Claim, tested: Sequence[Comparison]) -> tuple[Comparison, float]:
@@ -320,10 +214,25 @@ def deciding(claim: Claim, tested: Sequence[Comparison]) -> tuple[Comparison, fl
     return decides, min(1.0, len(ranked) * decides.test.p) if alone else decides.test.p
 
 
-def _constant(value: float, like: dict[Key, Outcomes]) -> dict[Key, Outcomes]:
-    """One number at every seed."""
-    return {key: dict.fromkeys(seeds, Outcome(value)) for key, seeds in like.items()}
+def _supports(claim: Claim, test: Test) -> bool:
+    edge = claim.edge
+    if claim.apart:
+        return abs(test.difference) > edge
+    return abs(test.difference) <= edge if claim.within else test.difference > edge
 
 
-def _undecided(claim: Claim, reason: str, lost: dict[str, int]) -> Judged:
-    return Judged(claim, [], math.nan, math.nan, Verdict.UNDECIDED, reason, math.nan, lost)
+def _points_to(judged: Judged) -> bool:
+    support = [_supports(judged.claim, c.test) for c in judged.comparisons if c.test]
+    return any(support) if judged.claim.apart else all(support)
+
+
+def observed(claim: Claim, holds: bool | None, reason: str) -> Judged:
+    """The verdict on a claim that has no seeds: a property of the methods themselves.
+
+    Args:
+        claim: What is claimed.
+        holds: Whether it does; None: nothing was measured.
+        reason: What was seen, in words.
+    """
+    verdict = Verdict.UNDECIDED if holds is None else Verdict.HOLDS if holds else Verdict.DOES_NOT_HOLD
+    return Judged(claim, [], math.nan, math.nan, verdict, reason)

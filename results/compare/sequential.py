@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -56,6 +56,14 @@ class Looks:
             raise ValueError(f"looks at {list(self.seeds)} seeds: they rise, and the first has 2 at least")
         if not 0 < self.alpha < 1 or not self.exponent > 0:
             raise ValueError(f"alpha={self.alpha} must be in (0, 1) and exponent={self.exponent} positive")
+
+    def until(self, most: int) -> Looks:
+        """The same looks up to `most` seeds, the last of them at just so many.
+
+        >>> Looks().until(10).seeds, Looks().until(30).seeds
+        ((3, 5, 8, 10), (3, 5, 8, 12, 20, 30))
+        """
+        return replace(self, seeds=(*(n for n in self.seeds if n < most), most))
 
     def spent(self, share: float, alpha: float | None = None) -> float:
         """What of alpha is spent when this share of the seeds is there, 0 to 1."""

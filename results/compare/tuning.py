@@ -16,7 +16,7 @@ from statistics import median
 
 import numpy as np
 
-from batchlab.results.compare.caveats import TRIALS
+from batchlab.results.compare.caveats import SOURCES, TRIALS
 from batchlab.results.compare.choice import Tuning, best_value, costs, settle
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget
@@ -67,8 +67,14 @@ def tuned(frame: Frame, metric: Metric, over: str, within: Sequence[str]) -> Tun
 
 
 def together(run: RunRow, other: RunRow) -> RunRow:
-    """A run that says of the other's choice too from how many tuning runs it was made: both make one number."""
-    return replace(run, info=run.info | {TRIALS: run.info.get(TRIALS, []) + other.info.get(TRIALS, [])})
+    """A run that speaks for the other too, because both make one number: from how many runs either was chosen.
+
+    It is over when both are.
+    """
+    made = {key: run.info.get(key, []) + other.info.get(key, []) for key in (TRIALS, SOURCES)}
+    made[SOURCES] = [*made[SOURCES], other.run_id]
+    state = run.state if other.state in (State.DONE, *LOST_STATES) else other.state
+    return replace(run, state=state, info=run.info | made)
 
 
 def _tuning(frame: Frame) -> Frame:
@@ -140,7 +146,7 @@ class Study:
     def judged(self, reading: str) -> Frame:
         """The runs of the other seeds, each method at the rate chosen for the reading."""
         chosen = self.chosen[reading]
-        others = self.frame.where(tuning=False)
+        others = judged(self.frame)
         return others.select(lambda run: chosen.get(run.value(self.method)) == run.value(self.rate))
 
     def table(self, title: str, *more: Metric) -> Table:
@@ -161,7 +167,7 @@ class Study:
 
         Geometric mean over the judged seeds; infinite if a run was lost.
         """
-        others = self.frame.where(tuning=False)
+        others = judged(self.frame)
         logs: dict[str, dict[float, list[float]]] = {}
         for run, loss in zip(others.runs, _finished(others, self.loss), strict=True):
             own = logs.setdefault(run.value(self.method), {}).setdefault(run.value(self.rate), [])

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from batchlab.results.compare.claims import Claim, Judged, Side, judge, observed
+from batchlab.results.compare.claims import Claim, Judged, Side, observed
 from batchlab.results.compare.derived import known_by, numbers
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
+from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import Metric, has_rows
 from batchlab.results.compare.table import build_table
 from batchlab.results.papers.literature import published, published_sheet

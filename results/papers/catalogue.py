@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from batchlab.results.compare.decide import Plan, decide
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.load import load
 from batchlab.results.papers import literature
@@ -41,7 +42,14 @@ def build(paper: str, frame: Frame) -> Reproduction:
 def reproduce(store: RunStore, paper: str, sweep: str) -> Reproduction:
     """The reproduction of a paper from the runs of a sweep: what `batchlab reproduce` prints when they are done.
 
+    Where a plan was declared, the verdicts are those of its looks.
+
     Raises:
         ValueError: For a paper or a sweep that is not there, or runs without the paper's labels.
     """
-    return build(paper, replace(load(store, sweep), measured=store.measured(paper)))
+    frame = replace(load(store, sweep), measured=store.measured(paper))
+    made, declared = build(paper, frame), store.plan(sweep)
+    if declared is None:
+        return made
+    claims = decide(frame, lambda part: build(paper, part).claims, Plan.of(declared))
+    return replace(made, claims=claims)

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from batchlab.results.compare.claims import Claim, Side, judge
+from batchlab.results.compare.claims import Claim, Side
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
+from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.table import Table, build_table
 from batchlab.results.papers.literature import Published, published

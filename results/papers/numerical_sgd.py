@@ -1,8 +1,8 @@
 """SGD as a numerical integrator of the gradient flow, arXiv 2409.04707.
 
 Labels of the runs: `problem`, its `curvature`, `scheme` (a method of published/numerical_sgd.csv) and `share`, the
-learning rate in shares of the scheme's stability limit over the curvature. Axes: seed. Seeds 0 and 1 choose the
-learning rates by the rule of `compare.tuning`; the others are judged.
+learning rate in shares of the scheme's stability limit over the curvature. Axes: seed. Runs with the label `tuning`
+choose the learning rates by the rule of `compare.tuning`; the others are judged.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from batchlab.results.compare.claims import Claim, Judged, Side, judge, observed
-from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.claims import Claim, Judged, Side, observed
+from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import Metric, budgets
 from batchlab.results.compare.table import Table
-from batchlab.results.compare.tuning import READINGS, Study, counted
+from batchlab.results.compare.tuning import READINGS, Study, counted, judged
 from batchlab.results.papers.integrator_plots import Integrators, LossByShare, share_text, slope
 from batchlab.results.papers.literature import published
 from batchlab.results.papers.reproduction import Reproduction
@@ -28,8 +29,6 @@ from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number
 from batchlab.results.store.run import State
 
 REFERENCE = "arXiv 2409.04707"
-TUNING = ("0", "1")
-"""Seeds that choose learning rates and are judged in nothing."""
 EULER, TAYLOR = "Euler (SGD)", "Taylor 4-instant (our interpretation)"
 MULTISTEP = (TAYLOR, "Adams-Bashforth 2", "Adams-Bashforth 3", "Adams-Bashforth 4")
 RUNGE_KUTTA = ("Heun (RK2)", "RK4")
@@ -70,7 +69,7 @@ def build(frame: Frame) -> Reproduction:
         ValueError: The runs have no label `share`: they are not of its recipe.
     """
     frame.values("share")  # refuses runs that are not its recipe's
-    frame = counted(replace(frame, runs=[_placed(run) for run in frame.runs]), ["problem", "scheme"])
+    frame = counted(frame, ["problem", "scheme"])
     studies = [Study(problem, frame.where(problem=problem), LOSS) for problem in frame.values("problem")]
     tables: list[Table | Sheet] = []
     for study in studies:
@@ -82,7 +81,10 @@ def build(frame: Frame) -> Reproduction:
         "SGD as a numerical integrator",
         REFERENCE,
         [*tables, _epoch_times(studies)],
-        [*_of_the_schemes(frame.measured), *judge(frame, [claim for study in studies for claim in claims(study)])],
+        [
+            *_of_the_schemes(frame.measured),
+            *judge(judged(frame), [claim for study in studies for claim in claims(study)]),
+        ],
         [
             LossByShare({s.problem: s.final for s in studies}, {s.problem: s.start for s in studies}),
             Plot(chosen, LOSS, READINGS, "scheme", "problem", "Train loss, each scheme at its rate for equal epochs"),
@@ -105,7 +107,7 @@ def claims(study: Study) -> list[Claim]:
     def side(scheme: str, reading: str) -> Side:
         share = study.chosen[reading].get(scheme)
         label = scheme if share is not None else f"{scheme} (no learning rate had a loss on every tuning seed)"
-        return Side(label, {"problem": problem, "scheme": scheme, "share": share, "tuning": False})
+        return Side(label, {"problem": problem, "scheme": scheme, "share": share})
 
     def said(
         text: str, better: str, rivals: Sequence[str], *readings: str, metric: Metric = LOSS, margin: float = 0.0
@@ -178,7 +180,7 @@ def _grid(study: Study) -> Sheet:
     for scheme in study.methods:
         line = [Text(scheme)]
         for share in study.rates:
-            runs = study.frame.where(scheme=scheme, share=share, tuning=False).runs
+            runs = judged(study.frame).where(scheme=scheme, share=share).runs
             lost = sum(run.state is not State.DONE for run in runs)
             loss = study.final.get(scheme, {}).get(share, math.inf)
             shown = number(loss, decimals(math.nan, loss) - 1) if loss < 1e4 else f"{loss:.0e}"
@@ -220,11 +222,6 @@ def _epoch_times(studies: Sequence[Study]) -> Sheet:
             records.append({"problem": study.problem, "scheme": scheme, "ms": middle, "ratio": ratio})
     notes = ["median and quartiles over every run that is done, at all learning rates and seeds; ratio of medians"]
     return Sheet("Training time of an epoch", columns, list(lines.values()), notes, records, "no run is done yet")
-
-
-def _placed(run: RunRow) -> RunRow:
-    """The run with the label `tuning`: whether its seed chooses learning rates."""
-    return replace(run, labels=run.labels | {"tuning": str(run.value("seed")) in TUNING})
 
 
 @cache

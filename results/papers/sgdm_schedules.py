@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from batchlab.results.compare.claims import Claim, Side, judge
+from batchlab.results.compare.claims import Claim, Side
 from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget
 from batchlab.results.compare.stats import summarize
 from batchlab.results.compare.table import Table, build_table

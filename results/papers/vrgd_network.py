@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from batchlab.results.compare.choice import MARKS, Tuning, seeds_text
-from batchlab.results.compare.claims import Claim, Judged, Side, judge
+from batchlab.results.compare.claims import Claim, Judged, Side
 from batchlab.results.compare.derived import known_by, numbers
 from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.stats import summarize
 from batchlab.results.compare.table import Table, build_table
@@ -69,7 +70,7 @@ def claims(network: Frame) -> list[Judged]:
         network: Runs as of `labelled`.
     """
     choice = tuned(network, ACCURACY, "lr", CELL)
-    return judge(_judged_on(judged(network), choice.frame), _asked(judged(network), choice))
+    return judge(_judged_on(judged(network), choice.frame), _asked(judged(network), choice), "network")
 
 
 def _asked(network: Frame, choice: Tuning) -> list[Claim]:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from batchlab.results.compare.choice import MARKS, Tuning, seeds_text
-from batchlab.results.compare.claims import Claim, Judged, Side, judge
+from batchlab.results.compare.claims import Claim, Judged, Side
 from batchlab.results.compare.derived import known_by, numbers
 from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import Metric, has_rows
 from batchlab.results.compare.table import Table, build_table
 from batchlab.results.compare.tuning import UNTUNED, judged, together, tuned
@@ -111,10 +112,10 @@ def claims(frame: Frame) -> list[Judged]:
         _ablation("the best k is about 32 to 256", "k", [32, 64, 256], [8, 512], upper) for upper in ("one", "inverse")
     ]
     return [
-        *judge(race(judged(everyone), choice.frame), speed),
-        *judge(settled(choice.frame), order),
-        *judge(gamma, best),
-        *judge(groups, best_k),
+        *judge(race(judged(everyone), choice.frame), speed, "toy: speed"),
+        *judge(settled(choice.frame), order, "toy: order"),
+        *judge(gamma, best, "toy: gamma"),
+        *judge(groups, best_k, "toy: k"),
     ]
 
 

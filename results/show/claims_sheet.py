@@ -9,13 +9,18 @@ from typing import Any
 from batchlab.results.compare.caveats import batchnorm_note, selection_note
 from batchlab.results.compare.claims import Claim, Comparison, Judged, Verdict, deciding
 from batchlab.results.compare.outcomes import Fate, Outcome, restricted_mean, tally
-from batchlab.results.compare.power import POWER, detectable
+from batchlab.results.compare.power import MOST, POWER, detectable
 from batchlab.results.compare.stats import ALPHA
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, p_value
 from batchlab.results.words import count, listing
 
 READINGS = {None: "whole runs", "seconds": "equal time", "method": "the method itself"}
-TONES: dict[Verdict, Any] = {Verdict.HOLDS: "good", Verdict.DOES_NOT_HOLD: "bad", Verdict.UNDECIDED: "dim"}
+TONES: dict[Verdict, Any] = {
+    Verdict.HOLDS: "good",
+    Verdict.DOES_NOT_HOLD: "bad",
+    Verdict.NO_DIFFERENCE: "",
+    Verdict.UNDECIDED: "dim",
+}
 
 
 def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
@@ -33,24 +38,19 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
         same = claim.text == before
         before = claim.text
         shown = _shown(item)
-        seeds = [c.seeds for c in item.comparisons]
         rows.append(
             [
                 Text("" if same else claim.text, detail="" if same else f"{claim.source}, {claim.certainty}"),
                 Text(READINGS.get(claim.at, f"equal {claim.at}"), detail=_budget(item)),
                 Text("\n".join(_values(claim, c) for c in shown) or item.reason),
-                Text("\n".join(effect(claim, c) for c in shown)),
+                Text("\n".join(effect(item, c) for c in shown)),
                 _p(item),
-                Text(str(min(seeds)) if seeds else "" if claim.at == "method" else "0"),
-                Text(item.verdict, item.verdict is not Verdict.UNDECIDED, _lost(item), TONES[item.verdict]),
+                Text("" if claim.at == "method" else str(item.seeds)),
+                Text(verdict_text(item), item.verdict is not Verdict.UNDECIDED, _detail(item), TONES[item.verdict]),
             ]
         )
         records += [_record(item, c) for c in item.comparisons] or [_record(item, None)]
-    notes = [
-        "rule: one difference per seed, two-sided paired t-test (signed ranks where a seed has no number), Holm over "
-        f"the claims of one reading (p: of how many), intervals as wide; needs p < {ALPHA} against every rival"
-    ]
-    notes += power_note(judged)
+    notes = [*rule_notes(judged), *power_note(judged)]
     notes += selection_note(item.claim.metric for item in judged)
     parts: dict[int, int] = {}
     for item in judged:
@@ -61,13 +61,46 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
     return Sheet(title, columns, rows, notes, records, "no claims")
 
 
+def rule_notes(judged: Sequence[Judged]) -> list[str]:
+    """How verdicts came about: of runs that are all there, or in looks."""
+    test = "one difference per seed, two-sided paired t-test (signed ranks where a seed has no number)"
+    rulings = [item.ruling for item in judged if item.ruling]
+    if not rulings:
+        return [
+            f"rule: {test}, Holm over the claims of one reading (p: of how many), intervals as wide; needs p < {ALPHA} "
+            "against every rival"
+        ]
+    looks = ", ".join(map(str, rulings[0].looks))
+    notes = [
+        f"rule: {test}; looks at {looks} seeds, declared before the first: over all looks, and over the claims of one "
+        f"reading (Holm), a true null is rejected with {ALPHA:.0%} at most. p is corrected for both, intervals are of "
+        "the level of their look; a verdict is that of the look it fell at"
+    ]
+    smallest = list(dict.fromkeys(ruling.smallest for ruling in rulings if ruling.smallest))
+    if smallest:
+        notes.append(
+            f"no difference: two one-sided tests, as often wrong at most, reject a difference of {listing(smallest)} "
+            "or more either way"
+        )
+    return notes
+
+
+def verdict_text(item: Judged) -> str:
+    """The verdict in words, with the seeds or the smallest effect that it is about."""
+    if item.verdict is Verdict.NO_DIFFERENCE and item.ruling:
+        return f"no difference beyond {item.ruling.smallest}"
+    if item.verdict is Verdict.UNDECIDED:
+        return f"not decided at n = {item.seeds}" if item.tested else "not decided"
+    return str(item.verdict)
+
+
 def power_note(judged: Sequence[Judged]) -> list[str]:
     """What the paired t-tests of this sheet could have seen, at the level of the first step of Holm's correction.
 
     One note, from the least to the greatest effect where numbers of seeds or families differ.
     """
-    asked = {(min(c.seeds for c in item.comparisons), item.family) for item in judged if item.family}
-    seen = sorted((detectable(n, ALPHA / family), n, family) for n, family in asked)
+    asked = {(item.seeds, item.family, item.level) for item in judged if item.family and item.seeds > 1}
+    seen = sorted((detectable(n, level), n, family) for n, family, level in asked)
     if not seen:
         return []
     said = [f"{effect:.2g} at n = {n} and p of {count(family, 'claim')}" for effect, n, family in (seen[0], seen[-1])]
@@ -90,11 +123,12 @@ def _shown(item: Judged) -> list[Comparison]:
     return [deciding(item.claim, tested)[0]] if item.claim.distance and tested else item.comparisons
 
 
-def effect(claim: Claim, comparison: Comparison) -> str:
-    """The difference with its interval: a factor where the metric is logarithmic, else in its unit."""
-    test = comparison.test
+def effect(item: Judged, comparison: Comparison) -> str:
+    """The difference with its interval, of the level of the claim: a factor where the metric is logarithmic."""
+    claim, test = item.claim, comparison.test
     if test is None:
         return ""
+    test = test.at_level(1 - item.level)
     if test.ranks:  # means say little where some have no number: who was better how often does
         return standing(claim, comparison)
     sign = 1.0 if claim.metric.quantity.better == "up" else -1.0
@@ -140,18 +174,36 @@ def _budget(item: Judged) -> str:
     return f"{item.budget:,.4g} {unit}" if item.budget < 1000 else f"{item.budget:,.0f} {unit}"
 
 
-def _lost(item: Judged) -> str:
+def _detail(item: Judged) -> str:
+    """When it fell, or what would decide it; what was lost."""
+    lines = []
+    ruling = item.ruling
+    if ruling and ruling.look is not None and item.verdict is not Verdict.UNDECIDED:
+        lines.append(f"at look {ruling.look + 1} of {len(ruling.looks)}, n = {ruling.looks[ruling.look]}")
+    if item.needed and item.verdict is Verdict.UNDECIDED:
+        lines.append(outlook_text(item))
     dropped = max((c.dropped for c in item.comparisons), default=0)
     parts = [f"{count(sum(item.lost.values()), 'run')} not done"] if item.lost else []
     if dropped:
         parts.append(f"{count(dropped, 'seed')} left out")
     if item.reason and item.comparisons:
         parts.append(item.reason)
-    return f"† {', '.join(parts)}" if parts else ""
+    return "\n".join([*lines, *([f"† {', '.join(parts)}"] if parts else [])])
+
+
+def outlook_text(item: Judged) -> str:
+    """How many seeds would decide, and what they would take: `about 12 would (3 min more)`."""
+    if not item.needed:
+        return ""
+    if item.needed > MOST:
+        return f"more than {MOST:,} would"
+    minutes = f" ({max(item.minutes, 0.1):.2g} min more)" if math.isfinite(item.minutes) else ""
+    return f"about {item.needed} would{minutes}"
 
 
 def _record(item: Judged, comparison: Comparison | None) -> dict[str, Any]:
-    claim, test = item.claim, comparison.test if comparison else None
+    claim, ruling = item.claim, item.ruling
+    test = comparison.test.at_level(1 - item.level) if comparison and comparison.test else None
     return {
         "claim": claim.text,
         "source": claim.source,
@@ -173,5 +225,10 @@ def _record(item: Judged, comparison: Comparison | None) -> dict[str, Any]:
         "p_holm": item.p_holm,
         "family": item.family,
         "verdict": item.verdict.value,
+        "look": ruling.looks[ruling.look] if ruling and ruling.look is not None else None,
+        "smallest": ruling.smallest if ruling else "",
+        "p_equal": ruling.p_equal if ruling else math.nan,
+        "seeds_needed": item.needed,
+        "minutes_needed": item.minutes,
         "reason": item.reason,
     }

@@ -3,6 +3,7 @@
     runs/<run_id>/            config.yaml  run.json  metrics.parquet  steps.parquet  layers.parquet
                               log/  checkpoint.pt  progress  lock
     runs/.sweeps/<name>.json  the runs of a sweep in order, with their labels and overrides
+    runs/.plans/<name>.json   what was declared of a sweep that adds seeds until its claims are decided
     runs/.measured/<paper>.json  what a paper's reproduction measured apart from its runs
 
 One run's folder is `run.Run`.
@@ -145,6 +146,37 @@ class RunStore:
             return [(run, {}) for run in self.runs()]
         return [(self.run(entry.run_id), entry.labels) for entry in self.sweep(sweep).entries]
 
+    def plan(self, sweep: str) -> dict[str, Any] | None:
+        """What was declared before the first look at a sweep; None where nothing was.
+
+        Raises:
+            ValueError: When the file is damaged.
+        """
+        path = self._plan(sweep)
+        try:
+            content = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} is damaged: delete it to declare another plan, and say so") from error
+        return content if isinstance(content, dict) else None
+
+    def declare(self, sweep: str, content: dict[str, Any]) -> None:
+        """Write down what is declared before the first look at a sweep, once: it cannot be changed after.
+
+        Args:
+            sweep: Its name.
+            content: What `json` can write.
+
+        Raises:
+            FileExistsError: When something was declared before.
+            ValueError: With the way out, when it cannot be written.
+        """
+        path = self._plan(sweep)
+        if path.exists():
+            raise FileExistsError(f"{path} is there: what was declared stands")
+        self._write(path, content)
+
     def measured(self, paper: str) -> dict[str, Any]:
         """What was measured for a paper apart from its runs; empty where nothing readable is there."""
         try:
@@ -172,6 +204,10 @@ class RunStore:
 
     def _measured(self, paper: str) -> Path:
         return self.root / ".measured" / f"{paper}.json"
+
+    def _plan(self, name: str) -> Path:
+        check_name(name)
+        return self.root / ".plans" / f"{name}.json"
 
     def _manifest(self, name: str) -> Path:
         check_name(name)

@@ -29,9 +29,12 @@ over, come out the same with `rounded_at`, that curvature.
 `prefer: [mnist, digits]` takes the first data set that is at hand for all grids; a grid or setting with `needs: w8a` is
 left out where that one is not, one with `unless: a9a` where that one is. Nothing is downloaded unasked. The runs of one
 seed come before those of the next, so that a comparison is whole early; those labelled `tuning: true`, which choose a
-learning rate for the others and are judged in nothing, come before all. A scale that is a text instead of grids is not
+learning rate for the others and are judged in nothing, come before all (`tuning: [0, 1]`, of a scale, labels these
+seeds). A scale that is a text instead of grids is not
 there, and the text says why. `measure: package.module.function` is called with a way to build each of the paper's
 optimizers, once for a folder of runs, and what it returns is kept there for the paper's module to show.
+`smallest: [0.5, 5%]` are the smallest effects of interest where seeds are added until claims are decided: of
+differences, in the unit that a metric is shown in, and of ratios.
 """
 
 from __future__ import annotations
@@ -46,6 +49,7 @@ from typing import Any
 import yaml
 
 from batchlab.datasets import available
+from batchlab.results.compare.smallest import Smallest
 from batchlab.results.papers.literature import published
 from batchlab.results.papers.scale import Scale
 from batchlab.runner.plan.build import build, locate
@@ -53,6 +57,7 @@ from batchlab.runner.plan.config import Bases, Planned, compose
 from batchlab.runner.plan.files import PACKAGED
 from batchlab.runner.plan.overrides import suggest
 from batchlab.runner.plan.schema import ConfigError, Node
+from batchlab.runner.plan.seeds import tunes
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ class PaperPlan:
     plans: list[Planned]
     survey: str = ""
     """Dotted path of what its file asks to be measured apart from the runs."""
+    smallest: Smallest = field(default_factory=Smallest)
+    """The smallest effects of interest, where seeds are added until claims are decided."""
 
     def measure(self) -> dict[str, Any]:
         """Call the survey with every optimizer of the plan.
@@ -117,7 +124,8 @@ def plan(paper: str, scale: str) -> PaperPlan:
     if why := absent(paper, scale):
         raise ConfigError(f"--scale {scale}: {why}")
     content = _content(paper)
-    return PaperPlan(paper, scale, plans_of(whole(content, scale), paper), content.get("measure", ""))
+    smallest = Smallest.parse(content.get("smallest", []))
+    return PaperPlan(paper, scale, plans_of(whole(content, scale), paper), content.get("measure", ""), smallest)
 
 
 def whole(content: Mapping[str, Any], scale: str) -> dict[str, Any]:
@@ -158,10 +166,11 @@ def plans_of(chosen: Mapping[str, Any], paper: str) -> list[Planned]:
             continue
         try:
             for planned in _runs(grid, paper, bases):
-                runs.setdefault(planned.run_id, planned)
+                tuning = {"tuning": True} if planned.tree["seed"] in chosen.get("tuning", []) else {}
+                runs.setdefault(planned.run_id, replace(planned, labels=planned.labels | tuning))
         except ConfigError as error:
             raise ConfigError(f"{paper}, grid {grid.labels}: {error}") from error
-    return sorted(runs.values(), key=lambda p: (p.labels.get("tuning") is not True, int(p.tree["seed"])))
+    return sorted(runs.values(), key=lambda p: (not tunes(p), int(p.tree["seed"])))
 
 
 def _grids(

@@ -3,7 +3,8 @@
 import pytest
 
 from batchlab.results.axes import CONTENDED
-from batchlab.results.compare.claims import Claim, Side, Verdict, judge
+from batchlab.results.compare.claims import Claim, Side, Verdict
+from batchlab.results.compare.judge import judge
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.table import load_table

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from batchlab.results.compare.claims import Claim, Side, Verdict, judge, observed
+from batchlab.results.compare.claims import Claim, Side, Verdict, observed
+from batchlab.results.compare.judge import judge
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.stats import holm, paired_test

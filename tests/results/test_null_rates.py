@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from batchlab.results.compare.claims import Claim, Side, Verdict, judge
+from batchlab.results.compare.claims import Claim, Side, Verdict
+from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.table import build_table
 from batchlab.results.compare.tuning import tuned
@@ -141,9 +142,8 @@ def test_intervals_hold_together(frame_of):
     values = 0.9 + 0.01 * generator.normal(size=(12, 2, 4))
     judged = judge(two_sided(frame_of, values), claims(ACCURACY))
     wide = paired_test(*values[0], level=1 - 0.05 / 12)
-    assert (judged[0].comparisons[0].test.low, judged[0].comparisons[0].test.high) == pytest.approx(
-        (wide.low, wide.high)
-    )
+    shown = claims_sheet(judged).records[0]
+    assert (shown["ci_low"], shown["ci_high"]) == pytest.approx((wide.low, wide.high))
     assert claims_sheet(judged).rows[0][4].detail == "of 12"
     table = build_table(two_sided(frame_of, values), rows=["side"], metrics=[ACCURACY], baseline="side=A0")
     test = table.cells[("B0",), (), ACCURACY].test

@@ -61,6 +61,7 @@ def train(lab, *, rates=RATES, problems=("net",), seeds=7, lost=(), shares=(0.9,
                     ]  # fmt: skip
                     lab.run(run_id, rows, state, optimizer=name, seed=seed, lr=lr)
                     labels = {"problem": problem, "curvature": CURVATURE, "scheme": SCHEMES[name], "share": share}
+                    labels |= {"tuning": True} if seed < 2 else {}
                     entries.append(
                         SweepEntry(run_id, labels, [f"optimizer={name}", f"optimizer.lr={lr}", f"seed={seed}"])
                     )

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from batchlab.results.compare.claims import Claim, Side, Verdict, judge
+from batchlab.results.compare.claims import Claim, Side, Verdict
+from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.outcomes import Fate, Outcome, by_seed, compare_outcomes, merged, restricted_mean, tally
 from batchlab.results.compare.stats import paired_test

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from batchlab.results.compare.claims import Claim, Side, judge
+from batchlab.results.compare.claims import Claim, Side
+from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.power import detectable, power
 from batchlab.results.compare.stats import paired_test

@@ -4,8 +4,9 @@ from dataclasses import asdict
 
 import pytest
 
-from batchlab.results.compare.claims import Claim, Side, Verdict, judge
+from batchlab.results.compare.claims import Claim, Side, Verdict
 from batchlab.results.compare.derived import numbers
+from batchlab.results.compare.judge import judge
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.quantities import Quantity, declared, quantity

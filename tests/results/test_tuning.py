@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from batchlab.results.compare.caveats import TRIALS
-from batchlab.results.compare.claims import Claim, Side, Verdict, judge
+from batchlab.results.compare.claims import Claim, Side, Verdict
+from batchlab.results.compare.judge import judge
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.tuning import Study, judged, together, tuned

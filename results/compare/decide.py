@@ -1,0 +1,181 @@
+"""Claims that are decided by as few seeds as it takes: looks declared before the first run, and one rule for them.
+
+At each look the claims are measured on the first so many seeds of the plan, by the rule of `judge`. A claim's p then
+has to fall below the level of that look and of its share of the family, so that over all looks and all claims of a
+family together at most 5 % of true nulls are ever rejected (`sequential`). With a smallest effect of interest a claim
+without a margin can also end as `no difference`: two one-sided tests (Schuirmann, 1987) reject a difference of that
+size on either side, with an error of 5 % over looks and family that is counted by itself. The verdict of a claim is
+that of the first look at which it is decided, and later runs do not change it. So a page can be made again from the
+runs and the plan alone, whoever stopped it and whenever.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from batchlab.results.compare.caveats import SOURCES
+from batchlab.results.compare.claims import Claim, Comparison, Judged, Ruled, Verdict
+from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.outcomes import LOST_STATES, compare_outcomes
+from batchlab.results.compare.outlook import outlook
+from batchlab.results.compare.sequential import Looks, Ruling, holm_over_looks
+from batchlab.results.compare.smallest import Smallest
+from batchlab.results.store.run import State
+
+Measure = Callable[[Frame], Sequence[Judged]]
+"""Judges every claim of a page on a frame, by the rule of `judge`; the same claims in the same order at every look."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is declared before the first look.
+
+    Attributes:
+        looks: Seeds at each look, and how alpha is spent.
+        seeds: The seeds that are judged, as many as the last look has, in the order in which they are added.
+        smallest: The smallest effects of interest; what lies within them is no difference.
+        declared: When.
+        seen: Judged runs that were done already then: who had seen them could choose a plan by them.
+    """
+
+    looks: Looks
+    seeds: tuple[int, ...]
+    smallest: Smallest = field(default_factory=Smallest)
+    declared: str = ""
+    seen: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """As it is written beside the sweep."""
+        looks = self.looks
+        return {
+            "declared": self.declared,
+            "looks": list(looks.seeds),
+            "alpha": looks.alpha,
+            "spending": looks.spending,
+            "exponent": looks.exponent,
+            "seeds": list(self.seeds),
+            "smallest": self.smallest.texts(),
+            "seen": self.seen,
+        }
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> Plan:
+        """The plan that was written.
+
+        Raises:
+            ValueError: A record that is none.
+        """
+        try:
+            looks = Looks(tuple(record["looks"]), record["alpha"], record["spending"], record["exponent"])
+            seeds = tuple(record["seeds"])
+            smallest = Smallest.parse(record["smallest"])
+            return cls(looks, seeds, smallest, record["declared"], record["seen"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the plan of looks is damaged ({error!r})") from error
+
+    def at(self, frame: Frame, look: int) -> Frame:
+        """What may be seen at a look: its seeds, and the runs that tune."""
+        seeds = set(self.seeds[: self.looks.seeds[look]])
+        return frame.select(lambda run: run.value("tuning") is True or run.value("seed") in seeds)
+
+
+def decide(frame: Frame, measure: Measure, plan: Plan) -> list[Judged]:
+    """The verdicts on all claims, each of the look that it fell at.
+
+    Args:
+        frame: All runs there are and, where seeds are still to be bought, those that could be (state pending).
+        measure: Judges the claims on a part of the frame.
+        plan: What was declared.
+
+    Returns:
+        The claims in their order, each measured on the seeds of its look, with `Judged.ruling`. A claim without seeds
+        (a property of the methods) is left as it is.
+    """
+    seen: list[list[Judged]] = []
+    reached: list[int] = []
+    for look, n in enumerate(plan.looks.seeds):
+        if look > max(reached, default=look):
+            break  # nobody came to the look before
+        seen.append(list(measure(plan.at(frame, look))))
+        reached = reached or [0] * len(seen[0])
+        for i, judged in enumerate(seen[look]):
+            reached[i] += reached[i] == look and _over(judged.runs, plan.seeds[:n])
+    made = list(seen[0])
+    for group in dict.fromkeys(judged.group for judged in made):
+        family = [i for i, judged in enumerate(made) if judged.group == group and judged.runs]
+        if family:
+            for i, judged in _rule(family, seen, reached, plan).items():
+                made[i] = judged
+    return made
+
+
+def _rule(family: list[int], seen: list[list[Judged]], reached: list[int], plan: Plan) -> dict[int, Judged]:
+    """The verdicts of one family."""
+    differ = {i: [seen[look][i].p for look in range(reached[i])] for i in family}
+    equal = {i: [equivalence(seen[look][i], plan.smallest) for look in range(reached[i])] for i in family}
+    wider = replace(plan.looks, alpha=2 * plan.looks.alpha)  # one side of two: each keeps alpha
+    apart, alike = holm_over_looks(plan.looks, differ), holm_over_looks(wider, equal)
+    made = {}
+    for i in family:
+        ended = [r.look for r in (apart[i], alike[i]) if r.rejected and r.look is not None]
+        look = min(ended) if ended else reached[i] - 1
+        judged = seen[max(look, 0)][i]
+        made[i] = _ruled(judged, look, apart[i], alike[i], len(family), plan)
+        ruling = made[i].ruling
+        if ruling and ruling.open and look + 1 < len(seen):
+            made[i] = replace(made[i], ruling=replace(ruling, missing=_unfinished(seen[look + 1][i].runs)))
+    return made
+
+
+def _ruled(judged: Judged, look: int, apart: Ruling, alike: Ruling, family: int, plan: Plan) -> Judged:
+    said = plan.smallest.text(judged.claim)
+    ruled = Ruled(look if look >= 0 else None, plan.looks.seeds, said, alike.adjusted / 2)
+    level = plan.looks.levels(plan.looks.alpha / family)[max(look, 0)] if math.isnan(apart.level) else apart.level
+    judged = replace(judged, p_holm=apart.adjusted, family=family, level=level, verdict=Verdict.UNDECIDED)
+    if apart.rejected and apart.look == look:
+        return replace(judged.decided(apart.adjusted), ruling=replace(ruled, open=False))
+    if alike.rejected:
+        return replace(judged, verdict=Verdict.NO_DIFFERENCE, ruling=replace(ruled, open=False))
+    testable = look < 0 or judged.tested
+    goes_on = testable and look + 1 < len(plan.looks.seeds)
+    seeds, minutes = outlook(judged, plan.smallest.of(judged.claim)) if look >= 0 else (None, math.nan)
+    return replace(judged, needed=seeds, minutes=minutes, ruling=replace(ruled, open=goes_on))
+
+
+def _over(runs: Sequence[RunRow], seeds: Sequence[int]) -> bool:
+    """Whether every run is over, and each of the seeds has one: then the look at these seeds has come."""
+    there = {run.value("seed") for run in runs if run.state in (State.DONE, *LOST_STATES)}
+    return not _unfinished(runs) and there.issuperset(seeds)
+
+
+def equivalence(judged: Judged, smallest: Smallest) -> float:
+    """Twice the p-value of "they differ by the smallest effect of interest or more": of two one-sided tests.
+
+    Against several rivals the least one, times how many: whoever is no different from one of them does not beat them
+    all. NaN where the claim has no smallest effect, has a margin of its own, or was not tested.
+    """
+    size = smallest.of(judged.claim)
+    if size is None or not judged.tested:
+        return math.nan
+    found = [_twice_larger(judged.claim, comparison, size) for comparison in judged.comparisons]
+    return min(1.0, len(found) * min(found))
+
+
+def _twice_larger(claim: Claim, comparison: Comparison, size: float) -> float:
+    up = claim.metric.quantity.better == "up"
+    larger = []
+    for edge in (size, -size):
+        test = compare_outcomes(comparison.outcomes, comparison.of_rival, up=up, log=comparison.log, hypothesis=edge)
+        assert test is not None
+        inside = test.difference < edge if edge > 0 else test.difference > edge
+        larger.append(test.p if inside else 2 - test.p)
+    return max(larger)
+
+
+def _unfinished(runs: Sequence[RunRow]) -> frozenset[str]:
+    """The identities of the runs behind these that are not over: a row may be part of a run, or made of several."""
+    left = [run for run in runs if run.state not in (State.DONE, *LOST_STATES)]
+    return frozenset(name for run in left for name in (run.run_id.split()[0], *run.info.get(SOURCES, [])))

@@ -1,0 +1,201 @@
+"""Seeds are bought where they can still decide: looks, and between them the runs that open claims ask for.
+
+The engine of `reproduce --until-decided` and of `compare`. What it needs to know is which runs choose (label `tuning`),
+which are judged, and a function that judges all claims on the runs there are; which runs a claim compares it learns
+from what that function returns, so that of a tuned grid only the chosen values get more seeds.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from rich.text import Text
+
+from batchlab.results.compare.claims import Judged
+from batchlab.results.compare.decide import Measure, Plan, decide
+from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.load import load
+from batchlab.results.compare.sequential import LOOKS, Looks
+from batchlab.results.compare.smallest import Smallest
+from batchlab.results.show.standing import standing_grid, standing_lines
+from batchlab.results.store.run import FINISHED, State, now
+from batchlab.results.store.runs import RunStore
+from batchlab.runner.console import OUT
+from batchlab.runner.display import Display
+from batchlab.runner.options import Deciding, SweepOptions
+from batchlab.runner.plan.config import Planned
+from batchlab.runner.plan.seeds import at_seeds, judged_seeds, tunes
+from batchlab.runner.sweep import Report, freeze
+from batchlab.runner.training import Training
+
+
+@dataclass(frozen=True)
+class Question:
+    """Claims about the runs of a sweep.
+
+    Attributes:
+        sweep: Its name.
+        plans: The runs that tune, and those that are judged, each at one seed at least.
+        measure: Judges the claims.
+    """
+
+    sweep: str
+    plans: list[Planned]
+    measure: Measure
+
+    @property
+    def tuning(self) -> list[Planned]:
+        """The runs that choose for the others."""
+        return [planned for planned in self.plans if tunes(planned)]
+
+    def at(self, seeds: Sequence[int]) -> list[Planned]:
+        """The runs that may be judged, at these seeds."""
+        return at_seeds([planned for planned in self.plans if not tunes(planned)], seeds)
+
+
+def declare(
+    store: RunStore, question: Question, most: int | None, smallest: Smallest | None, usual: Smallest
+) -> tuple[Plan, str]:
+    """Write the plan beside the sweep before its first look; one that stands there stays.
+
+    Args:
+        store: Where runs are kept.
+        question: What is asked.
+        most: Seeds at the last look; None: not said.
+        smallest: The smallest effects of interest; None: not said.
+        usual: Those where nothing is said.
+
+    Returns:
+        The plan that holds, and what to tell the user about it.
+    """
+    looks = Looks().until(most or LOOKS[-1])
+    asked = Plan(looks, judged_seeds(question.plans, looks.seeds[-1]), usual if smallest is None else smallest)
+    standing = store.plan(question.sweep)
+    if standing is None:
+        judged = question.at(asked.seeds)
+        seen = sum(store.run(planned.run_id).read_state().state in FINISHED for planned in judged)
+        plan = replace(asked, declared=now(), seen=seen)
+        store.declare(question.sweep, plan.record())
+        return plan, f"declared: {describe(plan)}"
+    plan = Plan.of(standing)
+    other = (most and asked.looks != plan.looks) or (smallest is not None and smallest != plan.smallest)
+    said = f"declared {plan.declared}, before the first look: {describe(plan)}"
+    return plan, f"{said}; this stands, not what was asked for now ({describe(asked)})" if other else said
+
+
+def describe(plan: Plan) -> str:
+    """Looks, smallest effects, and what was known when they were chosen, in words."""
+    parts = [f"looks at {', '.join(map(str, plan.looks.seeds))} seeds"]
+    if texts := plan.smallest.texts():
+        parts.append(f"smallest effect {' or '.join(texts)}")
+    if plan.seen:
+        parts.append(f"{plan.seen} of its runs were done already")
+    return ", ".join(parts)
+
+
+def until_decided(
+    training: Training,
+    question: Question,
+    plan: Plan,
+    show: Callable[[list[Judged]], None],
+    deadline: float = math.inf,
+) -> tuple[list[Judged], Report]:
+    """Tune, then buy seeds look by look for the claims that are open, until none is or the time is over.
+
+    What was trained before is used; a stop at any time loses nothing.
+
+    Args:
+        training: Trains; it has checked the plans.
+        question: What is asked.
+        plan: What was declared.
+        show: Is told the standing before the first look and after each.
+        deadline: See `run_sweep`.
+
+    Returns:
+        The standing of all claims, and how the last training went.
+    """
+    everything = {p.run_id: p for p in [*question.tuning, *question.at(plan.seeds)]}
+    store, name = training.store, question.sweep
+    known = {entry.run_id for entry in store.sweep(name).entries} if name in store.sweeps() else set()
+    bought = {run_id for run_id in everything if run_id in known}
+    again = [p for i, p in everything.items() if i in bought and training.options.retry and _failed(store, i)]
+
+    def train(wanted: Sequence[Planned]) -> Report:
+        bought.update(p.run_id for p in wanted)
+        among = [p for i, p in everything.items() if i in bought]
+        if training.left(wanted):
+            return training.train(wanted, name, among, deadline)
+        freeze(store, name, [], among)
+        return Report()
+
+    report = train([*question.tuning, *again])
+    wanted: frozenset[str] = frozenset()
+    while True:
+        judged = decide(_frame(store, name, everything), question.measure, plan)
+        show(judged)
+        before, wanted = wanted, missing(judged)
+        if not wanted or wanted == before or report.halted:
+            return judged, report
+        report = train([p for i, p in everything.items() if i in wanted])
+
+
+def missing(judged: Sequence[Judged]) -> frozenset[str]:
+    """The runs that the earliest look of an open claim needs."""
+    needs = [(item.ruling.look, item.ruling.missing) for item in judged if item.ruling and item.ruling.missing]
+    first = min((-1 if look is None else look for look, _ in needs), default=0)
+    return frozenset().union(*(own for look, own in needs if (-1 if look is None else look) == first))
+
+
+def _failed(store: RunStore, run_id: str) -> bool:
+    return store.run(run_id).read_state().state is State.FAILED
+
+
+def _frame(store: RunStore, sweep: str, plans: dict[str, Planned]) -> Frame:
+    """The runs of the sweep, and as pending those that could be bought: what may be compared, in the plans' order."""
+    frame = load(store, sweep)
+    there = {run.run_id: run for run in frame.runs}
+    return replace(frame, runs=[there.get(run_id) or _pending(planned) for run_id, planned in plans.items()])
+
+
+def _pending(planned: Planned) -> RunRow:
+    overrides = dict(text.lstrip("+~").partition("=")[::2] for text in planned.overrides)
+    return RunRow(planned.run_id, State.PENDING, None, {}, planned.tree, planned.labels, overrides)
+
+
+def decided(question: Question, runs: Path, options: SweepOptions, deciding: Deciding, usual: Smallest) -> int:
+    """Train until the claims are decided, as a command.
+
+    Args:
+        question: What is asked.
+        runs: The folder that holds all runs.
+        options: How to go about training.
+        deciding: How far to go.
+        usual: The smallest effects of interest where the user names none.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigError: A run that cannot work.
+        ValueError: Smallest effects that cannot be read.
+    """
+    deadline = math.inf if deciding.max_minutes is None else time.monotonic() + 60 * deciding.max_minutes
+    smallest = None if deciding.smallest is None else Smallest.parse(deciding.smallest)
+    with Training(question.plans, runs, options) as training:
+        plan, said = declare(training.store, question, deciding.max_seeds, smallest, usual)
+        OUT.print(said, soft_wrap=True)
+        _, report = until_decided(training, question, plan, partial(_show, training.display), deadline)
+    return report.exit_code
+
+
+def _show(display: Display, judged: Sequence[Judged]) -> None:
+    """The standing above the runs that are being trained, or a line each where output is no terminal."""
+    display.standing = standing_grid(judged) if display.live else ""
+    if not display.live:
+        for line in standing_lines(judged):
+            OUT.print(Text(line), soft_wrap=True)

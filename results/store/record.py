@@ -20,8 +20,8 @@ from batchlab.results.store.run import Run
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Stream = Literal["metrics", "steps", "layers"]
-STREAMS: tuple[Stream, ...] = ("layers", "steps", "metrics")  # metrics sealed: all sealed
+Stream = Literal["metrics", "steps", "layers", "examples"]
+STREAMS: tuple[Stream, ...] = ("examples", "layers", "steps", "metrics")  # metrics sealed: all sealed
 CONFIG_KEY = b"batchlab.config"
 RUN_KEY = b"batchlab.run"
 AXES_KEY = b"batchlab.axes"
@@ -58,7 +58,7 @@ class Recorder:
         """Append one row and hand it to the operating system.
 
         Args:
-            stream: `metrics`, `steps` or `layers`.
+            stream: `metrics`, `steps`, `layers` or `examples`.
             row: Column names with numbers, strings, booleans or None.
         """
         file = self._files.get(stream) or self._open(stream)

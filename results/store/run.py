@@ -97,6 +97,11 @@ class Run:
         return self.folder / "layers.parquet"
 
     @property
+    def examples(self) -> Path:
+        """The sealed row that says which test examples were right at the end, where that was asked for."""
+        return self.folder / "examples.parquet"
+
+    @property
     def log(self) -> Path:
         """Folder with one log per rank."""
         return self.folder / "log"
@@ -122,7 +127,7 @@ class Run:
         return any(path.exists() for path in (self.config, self.state_file, self.metrics, self.stream("metrics")))
 
     def sealed(self, stream: str) -> Path:
-        """The Parquet file of a stream (metrics, steps or layers)."""
+        """The Parquet file of a stream (metrics, steps, layers or examples)."""
         return self.folder / f"{stream}.parquet"
 
     def stream(self, stream: str) -> Path:

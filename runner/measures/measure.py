@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from batchlab.runner.measures.probe import Probe
 
 Row: TypeAlias = Mapping[str, Any]
-When: TypeAlias = Literal["evaluation", "trained", "step"]
-MeasureStream: TypeAlias = Literal["metrics", "layers"]
+When: TypeAlias = Literal["evaluation", "trained", "step", "end"]
+MeasureStream: TypeAlias = Literal["metrics", "layers", "examples"]
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,11 @@ class Measure(ABC):
 
     Attributes:
         when: "evaluation", at every evaluation, the one before the first step included; "trained", at every other
-            evaluation; "step", after the first step that follows each evaluation.
+            evaluation; "step", after the first step that follows each evaluation; "end", at the evaluation at which the
+            budget is spent.
         stream: the file its rows go to. "metrics": `measure` returns one row, columns of metrics.parquet, so `when` is
-            not "step". "layers": it returns rows of its own for layers.parquet.
+            not "step". "layers": it returns rows of its own for layers.parquet, "examples" for
+            examples.parquet.
         quantities: what tables and plots must know of the columns: which direction is better, unit, scale. A column
             that is not listed is known by its name (see `batchlab.results.compare`).
 
@@ -75,7 +77,7 @@ class Measure(ABC):
             probe: the run at this moment.
 
         Returns:
-            column -> number; for "layers" a sequence of rows.
+            column -> number; for "layers" and "examples" a sequence of rows.
         """
 
     def check(self, subject: Subject) -> None:  # noqa: B027 - most measures take anything

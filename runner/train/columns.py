@@ -19,6 +19,7 @@ OWN: dict[Stream, set[str]] = {
     },
     "steps": {"samples", "steps", "epoch", "lr", "batch_size", "train_loss"},
     "layers": {"samples", "steps"},
+    "examples": {"samples", "steps"},
 }
 """What every row has, by its stream, beside `COLUMNS`: nobody else may give a column of such a name."""
 
@@ -58,21 +59,21 @@ def plain_row(choice: str, measure: Measure, row: object) -> dict[str, Any]:
         choice: as it was chosen, for the message: `measure=NAME`.
         measure: what gave the row.
         row: column -> number, boolean, None or what has one such as its `item()` (tensors and NumPy's numbers); in
-            layers.parquet a text too, which names a layer.
+            a stream of its own a text too, which names a layer or packs bits.
 
     Raises:
         ConfigError: it is no mapping, or something else stands in a column.
     """
-    kind, layers = type(measure).__name__, measure.stream == "layers"
+    kind, apart = type(measure).__name__, measure.stream != "metrics"
     if not isinstance(row, Mapping):
-        wanted = "rows" if layers else "a row"
+        wanted = "rows" if apart else "a row"
         raise ConfigError(f"{choice}: {kind} gives {_shown(row)}: return {wanted}, each a mapping of column to number")
-    return {column: _plain(f"{choice}: {kind}", column, value, layers) for column, value in row.items()}
+    return {column: _plain(f"{choice}: {kind}", column, value, apart) for column, value in row.items()}
 
 
-def _plain(who: str, column: object, value: object, layers: bool) -> float | str | None:
+def _plain(who: str, column: object, value: object, texts: bool) -> float | str | None:
     """A value as a row can hold it."""
-    allowed = (int, float, str) if layers else (int, float)  # a bool is an int
+    allowed = (int, float, str) if texts else (int, float)  # a bool is an int
     found, cause = value, None
     if not (value is None or isinstance(value, allowed)) and callable(item := getattr(value, "item", None)):
         try:
@@ -81,9 +82,9 @@ def _plain(who: str, column: object, value: object, layers: bool) -> float | str
             cause = error
     if found is None or isinstance(found, allowed):
         return found
-    texts = " or text" if layers else ""
+    text = " or text" if texts else ""
     raise ConfigError(
-        f"{who} gives {_shown(value)} in the column {column!r}: give one number{texts}, or None"
+        f"{who} gives {_shown(value)} in the column {column!r}: give one number{text}, or None"
     ) from cause
 
 

@@ -132,8 +132,10 @@ class Writer:
         for name, measure in self.at_evaluation:
             if measure.when == "trained" and not clock.steps:
                 continue
+            if measure.when == "end" and clock.samples < clock.total_samples:
+                continue
             measured = self._measure(name, measure)
-            if measure.stream == "layers":
+            if measure.stream != "metrics":
                 self._write_apart(name, measure, measured)
                 continue
             own = plain_row(f"measure={name}", measure, measured)
@@ -159,7 +161,7 @@ class Writer:
         with untouched(self.session.model):
             try:
                 measured: Any = measure.measure(self.session.probe)
-                if measure.stream == "layers" and isinstance(measured, Iterable):
+                if measure.stream != "metrics" and isinstance(measured, Iterable):
                     measured = list(measured)  # a generator measures while it is asked
             except (MemoryError, torch.OutOfMemoryError):  # says nothing of the measure: the run is too large
                 raise

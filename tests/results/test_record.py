@@ -87,7 +87,7 @@ def test_truncate_goes_back_to_the_checkpoint_and_no_further(run):
             recorder.write("metrics", row)
     with Recorder(run) as recorder:
         recorder.truncate(counts)
-        assert recorder.counts() == counts == {"layers": 0, "metrics": 4, "steps": 4}
+        assert recorder.counts() == counts == {"examples": 0, "layers": 0, "metrics": 4, "steps": 4}
         recorder.write("metrics", {"samples": 7})
         assert read_stream(run, "metrics") == [*rows(4), {"samples": 7}]
         with pytest.raises(ValueError, match=r"4 rows, the checkpoint knows of 9: delete .*checkpoint\.pt"):

@@ -7,14 +7,15 @@ diverged or failed are counted and shown beside the mean, and in every test they
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from batchlab.results.compare.caveats import batchnorm_note, batchnorm_parts, selection_note
 from batchlab.results.compare.cells import Cell, compare_cells, make_cell, order
 from batchlab.results.compare.choice import choose
-from batchlab.results.compare.frame import MISSING, Frame
+from batchlab.results.compare.examples import OverExamples, load_correct, over_examples, side_of
+from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.load import load, parse_where
 from batchlab.results.compare.metrics import Metric, columns_of
 from batchlab.results.compare.outcomes import Fate
@@ -39,6 +40,8 @@ class Table:
         mixed: Keys beside the seed that vary inside a cell.
         unplaced: Runs that have no value on some axis of the table.
         notes: What to know before reading it.
+        examples: Of the last test accuracy, by row and column: how sure the difference from the baseline is over the
+            test examples, where the runs kept which of them were right.
     """
 
     title: str
@@ -52,6 +55,11 @@ class Table:
     mixed: list[str]
     unplaced: int = 0
     notes: list[str] = field(default_factory=list)
+    examples: dict[tuple[Key, Key], OverExamples] = field(default_factory=dict)
+
+    def rival(self, row: Key, col: Key) -> tuple[Key, Key]:
+        """The baseline's cell for a cell: the baseline's values on its axes and the same ones elsewhere."""
+        return _swap(self.row_axes, row, self.baseline), _swap(self.col_axes, col, self.baseline)
 
 
 def load_table(
@@ -156,6 +164,9 @@ def build_table(
     for metric in metrics:
         _mark_best(made, metric)
         _test_baseline(made, metric)
+    if named and any(metric == Metric("test_accuracy") for metric in metrics):
+        runs = {key: [placed[i] for i in group] for key, group in groups.items()}
+        made.examples.update(_over_examples(made, inner, runs))
     return made
 
 
@@ -191,14 +202,14 @@ def _mark_best(table: Table, metric: Metric) -> None:
 
 
 def _test_baseline(table: Table, metric: Metric) -> None:
-    """Each cell against the cell that has the baseline's values on its axes and the same ones elsewhere."""
+    """Each cell against its rival."""
     if not table.baseline:
         return
     tests: dict[tuple[Key, Key, Metric], Test] = {}
     for (row, col, name), cell in table.cells.items():
         if name != metric:
             continue
-        target = (_swap(table.row_axes, row, table.baseline), _swap(table.col_axes, col, table.baseline))
+        target = table.rival(row, col)
         base = table.cells.get((*target, metric))
         test = compare_cells(cell, base) if base and target != (row, col) else None
         if test:
@@ -206,6 +217,20 @@ def _test_baseline(table: Table, metric: Metric) -> None:
     level = 1 - ALPHA / max(1, len(tests))  # all intervals at the same time
     for (key, test), p in zip(tests.items(), holm([t.p for t in tests.values()]), strict=True):
         table.cells[key] = replace(table.cells[key], test=test.at_level(level), p_holm=p)
+
+
+def _over_examples(
+    table: Table, frame: Frame, groups: Mapping[tuple[Key, Key], Sequence[RunRow]]
+) -> dict[tuple[Key, Key], OverExamples]:
+    """Each cell against its rival on the test examples, where both kept which were right."""
+    found = load_correct(frame)
+    sides = {key: side for key, runs in groups.items() if (side := side_of(runs, found))} if found else {}
+    compared = {}
+    for row, col in [(row, col) for row in table.rows for col in table.cols]:
+        rival = table.rival(row, col)
+        if rival != (row, col) and (row, col) in sides and rival in sides:
+            compared[row, col] = over_examples(sides[row, col], sides[rival])
+    return {key: made for key, made in compared.items() if made}
 
 
 def _swap(axes: Sequence[str], key: Key, baseline: dict[str, Any]) -> Key:

@@ -132,7 +132,25 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
         notes.append(averaged(table.mixed))
     if table.unplaced:
         notes.append(f"{count(table.unplaced, 'run')} without a value on every axis left out")
-    return notes + table.notes
+    return [*notes, *(over_examples(table, row, col) for row, col in table.examples), *table.notes]
+
+
+def over_examples(table: Table, row: Key, col: Key) -> str:
+    """One line of how sure a difference in test accuracy is over the test examples."""
+    found, rival = table.examples[row, col], table.rival(row, col)
+    sides = [" ".join(_value(value) for value in (*side[0], *side[1])) for side in ((row, col), rival)]
+    width = 100 * (found.examples_interval[1] - found.examples_interval[0])
+    places = decimals(width, 100 * found.difference)
+
+    def ends(interval: tuple[float, float]) -> str:
+        return "[{}]".format(", ".join(f"{100 * end:+.{places}f}" for end in interval))
+
+    both = f", {ends(found.both)} over examples and seeds" if found.both else ""
+    return (
+        f"over test examples ({found.examples}): {' - '.join(sides)} {100 * found.difference:+.{places}f} points "
+        f"{ends(found.examples_interval)} over examples{both}; McNemar {p_value(found.p)} of these "
+        f"{count(len(found.seeds), 'seed')}"
+    )
 
 
 def averaged(mixed: Sequence[str]) -> str:

@@ -26,9 +26,7 @@ class FullGradientNorm(Measure):
 
     def measure(self, probe: Probe) -> dict[str, float]:
         """Column `full_gradient_norm`."""
-        n = probe.dataset.n
-        with mode(probe.model, training=False):
-            return {"full_gradient_norm": probe.gradient_norm((x, y, 1 / n) for x, y in probe.batches("train"))}
+        return {"full_gradient_norm": probe.full_gradient_norm()}
 
 
 class PaperGradientNorm(Measure):

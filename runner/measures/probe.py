@@ -5,7 +5,7 @@ Nothing here changes the model, its BatchNorm statistics, its gradients or any r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -40,6 +40,7 @@ class Probe:
         batch_size: the schedule's at this moment, in samples.
         dtype: of inputs and outputs.
         rank, world_size: this process among those of the run.
+        plain: whether `forward` is the model as it is, not under autocast.
     """
 
     model: nn.Module
@@ -55,7 +56,8 @@ class Probe:
     dtype: torch.dtype = torch.float32
     rank: int = 0
     world_size: int = 1
-    _known: dict[tuple[str, str], object] = field(default_factory=dict, repr=False)
+    plain: bool = True
+    _known: dict[tuple[str, str], tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
 
     def look(self, clock: Clock, batch_size: int) -> Probe:
         """Begin a new moment: what was computed at an earlier one is forgotten.
@@ -96,32 +98,25 @@ class Probe:
         Returns:
             `loss` and, for labels, `accuracy`; empty where the split has no samples.
         """
-        if model is None and ("score", split) in self._known:
-            return dict(self._known["score", split])  # type: ignore[call-overload, no-any-return]
-        seen = self.model if model is None else model
+        outputs, targets = self._outputs(split) if model is None else self._run(model, split)
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
-        with mode(seen, training=False):
-            for x, y in self.batches(split):
-                output = self.forward(seen, x)
-                sums[0] += self.evaluation(output, y).double().sum()
-                if self.dataset.classes is not None:
-                    sums[1] += (output.argmax(1) == y).sum()
-                sums[2] += len(y)
+        sums[0] = self.evaluation(outputs, targets).double().sum()
+        if self.dataset.classes is not None:
+            sums[1] = (outputs.argmax(1) == targets).sum()
+        sums[2] = len(targets)
         if dist.is_initialized():
             dist.all_reduce(sums)
         loss, correct, count = sums.tolist()
         scores = {"loss": loss / count} if count else {}
         if count and self.dataset.classes is not None:
             scores["accuracy"] = correct / count
-        if model is None:
-            self._known["score", split] = scores
-        return dict(scores)
+        return scores
 
     @torch.no_grad()
     def predictions(self, split: Split) -> tuple[Tensor, Tensor]:
         """The model's outputs and the targets of a whole split, in stored order, the same on every rank.
 
-        Computed once per evaluation, however many measures ask.
+        Gathered once per evaluation, however many measures ask.
 
         Returns:
             outputs (n, classes) in eval mode, and targets (n,), both on the CPU.
@@ -129,20 +124,52 @@ class Probe:
         if ("predictions", split) not in self._known:
             n = len(self.dataset.split(split)[1])
             outputs = torch.zeros(n, self.dataset.outputs, dtype=self.dtype, device=self.device)
-            places = torch.arange(n, device=self.device)[self.rank :: self.world_size]
-            done = 0
-            with mode(self.model, training=False):
-                for x, y in self.batches(split):
-                    output = self.forward(self.model, x)
-                    outputs[places[done : done + len(y)]] = output.reshape(len(y), -1)
-                    done += len(y)
+            own, _ = self._outputs(split)
+            outputs[self.rank :: self.world_size] = own.reshape(len(own), -1)
             if dist.is_initialized():  # each rank has filled places of its own
                 dist.all_reduce(outputs)
-            targets = torch.from_numpy(self.dataset.split(split)[1])
-            self._known["predictions", split] = (outputs.cpu(), targets)
-        return self._known["predictions", split]  # type: ignore[return-value]
+            self._known["predictions", split] = (outputs.cpu(), torch.from_numpy(self.dataset.split(split)[1]))
+        return self._known["predictions", split]
 
-    def gradient_norm(self, weighted: Iterator[tuple[Tensor, Tensor, float]]) -> float:
+    def _outputs(self, split: Split) -> tuple[Tensor, Tensor]:
+        """The model's outputs and the targets of this rank's share of a split; one pass, whoever asks."""
+        if ("outputs", split) not in self._known:
+            self._known["outputs", split] = self._run(self.model, split)
+        return self._known["outputs", split]
+
+    @torch.no_grad()
+    def _run(self, model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
+        """The same of any model, from a pass of its own."""
+        with mode(model, training=False):
+            pairs = [(self.forward(model, x), y) for x, y in self.batches(split)]
+        return self._joined(pairs)
+
+    def _joined(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Outputs and targets of several batches as one."""
+        if not pairs:  # a rank may have no sample, or a data set no test split
+            nothing = torch.zeros(0, self.dataset.outputs, dtype=self.dtype, device=self.device)
+            return nothing, nothing.new_zeros(0, dtype=torch.int64 if self.dataset.classes is not None else self.dtype)
+        outputs, targets = zip(*pairs, strict=True)
+        return torch.cat(outputs), torch.cat(targets)
+
+    def full_gradient_norm(self) -> float:
+        """`gradient_norm` of the mean loss over the training set, not augmented, in eval mode.
+
+        The outputs of this pass are those that `score` and `predictions` are made of, so that after it neither needs
+        one of its own, unless they are taken in another precision.
+        """
+        n, pairs = self.dataset.n, list[tuple[Tensor, Tensor]]()
+        with mode(self.model, training=False):
+            norm = self.gradient_norm(((x, y, 1 / n) for x, y in self.batches("train")), pairs)
+        if self.plain:
+            self._known["outputs", "train"] = self._joined(pairs)
+        return norm
+
+    def gradient_norm(
+        self,
+        weighted: Iterator[tuple[Tensor, Tensor, float]],
+        kept: list[tuple[Tensor, Tensor]] | None = None,
+    ) -> float:
         """Euclidean norm, over all parameters and ranks, of the gradient of a weighted sum of the losses that train.
 
         In `dtype`, not under autocast: at train.precision=bfloat16 it is that of float32.
@@ -150,6 +177,7 @@ class Probe:
         Args:
             weighted: (inputs (n, *shape), targets (n,), weight of each of these n losses). The model stays in the mode
                 that it is in.
+            kept: where the outputs and targets of the pass are left, batch by batch; None: nowhere.
 
         Returns:
             The norm, the same on every rank.
@@ -157,7 +185,10 @@ class Probe:
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         total = [torch.zeros_like(p) for p in parameters]
         for x, y, weight in weighted:
-            loss = self.criterion(self.model(x), y).sum() * weight
+            output = self.model(x)
+            loss = self.criterion(output, y).sum() * weight
+            if kept is not None:
+                kept.append((output.detach(), y))
             torch._foreach_add_(total, torch.autograd.grad(loss, parameters, materialize_grads=True))
         if dist.is_initialized():
             flat = torch.cat([t.reshape(-1) for t in total])

@@ -147,6 +147,7 @@ class Session:
                 dtype=dtype,
                 rank=rank,
                 world_size=world_size,
+                plain=options.precision != "bfloat16",
             ),
             measures={name: build(node, "measure") for name, node in config.measure.items()},
             clock=clock,

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from batchlab.results.store.record import Recorder
-from batchlab.runner.measures import Measure, untouched
+from batchlab.runner.measures import FullGradientNorm, Measure, untouched
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.train.checkpoint import plain_state
 from batchlab.runner.train.columns import check_columns, plain_row
@@ -40,6 +40,8 @@ class Writer:
         measures = session.measures.items()
         self.at_step = [(name, measure) for name, measure in measures if measure.when == "step"]
         self.at_evaluation = [(name, measure) for name, measure in measures if measure.when != "step"]
+        # the first: others find in its pass over the training set what they would make one of their own for
+        self.at_evaluation.sort(key=lambda item: not isinstance(item[1], FullGradientNorm))
         self.known_plain: set[str] = set()
         self.known_record: set[str] = set()
 

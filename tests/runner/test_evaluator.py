@@ -101,6 +101,62 @@ def test_the_papers_procedure(session: Session, size: int) -> None:
     assert all(torch.equal(a, b) for a, b in zip(session.model.buffers(), kept, strict=True))
 
 
+@pytest.fixture
+def passes(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Splits that were gone through, in order."""
+    seen: list[str] = []
+    batches = probe.Probe.batches
+
+    def counted(self: probe.Probe, split: Any) -> Any:
+        seen.append(split)
+        return batches(self, split)
+
+    monkeypatch.setattr(probe.Probe, "batches", counted)
+    session.probe.look(session.clock, 64)
+    return seen
+
+
+def test_the_gradients_pass_gives_the_scores_of_the_training_set_too(session: Session, passes: list[str]) -> None:
+    apart = session.probe.score("train"), session.probe.predictions("train")
+    assert passes == ["train"], "scores and predictions are of one pass"
+    session.probe.look(session.clock, 64)
+    FullGradientNorm().measure(session.probe)
+    together = session.probe.score("train"), session.probe.predictions("train")
+    assert passes == ["train", "train"]
+    assert together[0] == pytest.approx(apart[0], rel=1e-12)
+    torch.testing.assert_close(together[1], apart[1], rtol=1e-12, atol=1e-12)
+
+
+def test_scores_and_predictions_of_a_split_are_of_one_pass(session: Session, passes: list[str]) -> None:
+    outputs, targets = session.probe.predictions("test")
+    score = session.probe.score("test")
+    assert passes == ["test"]
+    assert score["loss"] == pytest.approx(float(nn.functional.cross_entropy(outputs, targets)), rel=1e-12)
+    assert score["accuracy"] == float((outputs.argmax(1) == targets).double().mean())
+    session.probe.look(session.clock, 64)
+    session.probe.score("test")
+    assert passes == ["test", "test"], "at another moment the model is another"
+
+
+@pytest.mark.parametrize(("precision", "taken"), [("float32", 1), ("bfloat16", 2)])
+def test_passes_of_a_row(precision: str, taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the order in which they are asked for; under autocast the outputs are others than the gradient's."""
+    seen: list[str] = []
+    batches = probe.Probe.batches
+
+    def counted(self: probe.Probe, split: Any) -> Any:
+        seen.append(split)
+        return batches(self, split)
+
+    monkeypatch.setattr(probe.Probe, "batches", counted)
+    asked = "measure=[train_accuracy,scores,full_gradient_norm]"
+    run, config = frozen(tmp_path, asked, "train.epochs=2", f"train.precision={precision}")
+    train(config, context(run))
+    assert len(rows(run)) == 3
+    assert seen.count("test") == 3
+    assert seen.count("train") == 1 + 2 * taken, "no gradient where the run begins"
+
+
 EVERYTHING = (
     "measure=[scores,full_gradient_norm,full_gradient_norm_paper,train_accuracy,batchnorm_reestimated]",
     "log.steps=true",

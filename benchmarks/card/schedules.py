@@ -1,0 +1,241 @@
+"""(f) As much of `batchlab reproduce sgdm_schedules` as still fits: cases (i) to (iv), three seeds, on a thin ResNet.
+
+The grids are the recipe's own at scale `gpu`, with the model, the data and the epochs changed to what fits, as the
+paper's module is given them. How many epochs fit is found by short runs beforehand, as many at a time as later. The
+comparison's tables and claims are printed, and DIR/runs.tar.gz has every run's Parquet and configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tarfile
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from batchlab.results.papers.catalogue import reproduce as conclude
+from batchlab.results.show.render import print_sheets
+from batchlab.results.store.run import FINISHED
+from batchlab.results.store.runs import RunStore
+from batchlab.runner.commands import OUT
+from batchlab.runner.display import Display
+from batchlab.runner.launch.executors.base import Executor, executor_for
+from batchlab.runner.plan.config import Planned
+from batchlab.runner.plan.files import PACKAGED
+from batchlab.runner.plan.reproduce import merge, plans_of, whole
+from batchlab.runner.plan.validate import validate
+from batchlab.runner.sweep import Report, freeze, run_sweep
+from card.part import Part, median
+
+PAPER, SWEEP = "sgdm_schedules", "sgdm_schedules-gpu"
+SCHEDULES = ["constant", "cosine", "growth to 0.2", "warm-up to 0.2, constant", "warm-up to 0.2, cosine"]
+BOTH = "shb,nshb"
+LADDER = [(BOTH, 10.0, 20), (BOTH, 6.0, 20), (BOTH, 4.0, 20), ("shb", 6.0, 20), ("shb", 4.0, 20), ("shb", 3.0, 20)]
+LADDER += [("shb", 3.0, 10), ("shb", 2.0, 10)]
+"""Optimizers, epochs and evaluations, the dearest first. Case (i) takes fewer steps in all than a growing batch takes
+in a tenth of the epochs, so that it takes 20 evaluations to compare them at equal steps."""
+LAST = ("shb", 1.0, 10)
+"""Taken where nothing fits, as far as it comes."""
+SMOKE = ("shb", 1.0, 2)
+RUN_GIB = 11
+"""Of the card, at most, for a run: a batch of 4,096 in one piece takes a ResNet-20 about 8 GiB."""
+ARCHIVE_BYTES = 14 * 2**20
+CLOSING = 12.0
+"""Seconds kept for the tables and the archive."""
+
+
+@dataclass
+class Pace:
+    """Seconds of what a run is made of, as many at a time as are run later."""
+
+    start: float
+    step: float
+    evaluation: float
+
+    def of(self, plans: Sequence[Planned], n: int) -> float:
+        """Seconds of all these runs one after the other."""
+        return sum(self.start + self.step * steps_of(p, n) + self.evaluation * evaluations_of(p) for p in plans)
+
+
+def steps_of(planned: Planned, n: int) -> float:
+    """Steps of a run with a constant batch, or one that is doubled ten times from 8."""
+    samples = planned.tree["train"]["epochs"] * n
+    if "size" in planned.tree["batch_schedule"]:
+        return float(samples / planned.tree["batch_schedule"]["size"])
+    return float(sum(samples / 10 / (8 * 2**stair) for stair in range(10)))
+
+
+def evaluations_of(planned: Planned) -> float:
+    """How many evaluations it has."""
+    return float(planned.tree["train"]["epochs"] / planned.tree["log"]["evaluate_every"] + 1)
+
+
+def grids(part: Part, optimizers: str, epochs: float, evaluations: int, seeds: str) -> list[Planned]:
+    """The paper's runs, changed to what fits here."""
+    recipe: dict[str, Any] = yaml.safe_load((PACKAGED / "reproduce" / f"{PAPER}.yaml").read_text())
+    chosen = whole(recipe, "gpu") | {"only": {"schedule": SCHEDULES}}
+    own = [
+        *part.overrides(model="mlp" if part.smoke else "resnet20", log__evaluate_every=epochs / evaluations),
+        f"train.epochs={epochs:g}",
+        f"optimizer={optimizers}",
+        f"seed={seeds}",
+        "batch_schedule=exponential",
+    ]
+    own = [text for text in own if text != "batch_schedule=constant" and not text.startswith("batch_schedule.size=")]
+    return plans_of(chosen | {"common": merge(chosen["common"], own)}, PAPER)
+
+
+def train(plans: list[Planned], executor: Executor, store: RunStore, name: str, seconds: float) -> Report:
+    """Train, and stop in order when the time is over: the runs then write checkpoints, which nobody needs."""
+    store.prepare()
+    freeze(store, name, plans)
+    display = Display(OUT, live=False, follow=False)
+    timer = threading.Timer(seconds, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    timer.daemon = True
+    timer.start()
+    try:
+        return run_sweep(plans, store, executor, display)
+    finally:
+        timer.cancel()
+        display.close()
+
+
+def pilot(part: Part, executor: Executor, jobs: int) -> Pace:
+    """Short runs of all cases, as many at a time as later: what a start, a step and an evaluation take."""
+    store = RunStore(part.work / "pilot")
+    plans = grids(part, "shb", 0.1 if not part.smoke else 0.5, 2, "range(0,3)")[:jobs]
+    train(plans, executor, store, "pilot", max(10.0, part.left / 3))
+    steps, evaluations, trained, evaluated, starts = [], [], [], [], []
+    for planned in plans:
+        file = store.run(planned.run_id).metrics
+        if file.exists():
+            last = pd.read_parquet(file)
+            steps.append(float(last["steps"].iloc[-1]))
+            evaluations.append(len(last))
+            trained.append(float(last["train_seconds"].iloc[-1]))
+            evaluated.append(float(last["eval_seconds"].iloc[-1]))
+            info = store.run(planned.run_id).read_state().info
+            took = (datetime.fromisoformat(info["ended"]) - datetime.fromisoformat(info["started"])).total_seconds()
+            starts.append(max(1.0, took - trained[-1] - evaluated[-1]))
+    if not steps:
+        raise RuntimeError("no pilot run ended")
+    pace = Pace(median(starts), sum(trained) / sum(steps), sum(evaluated) / sum(evaluations))
+    note = f"{len(steps)} runs at a time; starting one takes {pace.start:.1f} s, an evaluation {pace.evaluation:.2f} s"
+    part.add("pilot: a step beside the others", 1e3 * pace.step, "ms", note=note)
+    return pace
+
+
+def choose(part: Part, pace: Pace, jobs: int, seconds: float) -> tuple[list[Planned], str]:
+    """The dearest grids that fit into the time."""
+    n = int(part.images["n"])
+    ladder, seeds = ([SMOKE], "range(0,2)") if part.smoke else ([*LADDER, LAST], "range(0,3)")
+    for optimizers, epochs, evaluations in ladder:
+        plans = grids(part, optimizers, epochs, evaluations, seeds)
+        needed = 1.15 * pace.of(plans, n) / jobs + pace.start
+        if needed < seconds or (optimizers, epochs, evaluations) == LAST:
+            break
+    return plans, f"{len(plans)} runs of {epochs:g} epochs, {optimizers}; about {needed:.0f} s of {seconds:.0f}"
+
+
+def reproduce(part: Part) -> None:
+    """Pilot, grids, tables, archive."""
+    cores = len(os.sched_getaffinity(0))
+    jobs = max(1, min(cores - 2, memory() // RUN_GIB)) if part.device.type == "cuda" else cores
+    first = grids(part, "shb", 1.0, 2, "0")
+    executor = executor_for([p.tree for p in first], jobs if part.device.type == "cuda" else None)
+    executor.warm_up()
+    for warning in validate(first[:2]):
+        print(f"    warning: {warning}", flush=True)
+    try:
+        pace = pilot(part, executor, jobs)
+        seconds = part.left - CLOSING
+        plans, said = choose(part, pace, jobs, seconds)
+        print(f"    {said}", flush=True)
+        store = RunStore(part.work / "sweep")
+        began = time.monotonic()
+        train(plans, executor, store, SWEEP, max(5.0, seconds))
+        took = time.monotonic() - began
+    finally:
+        executor.close(kill=part.left < CLOSING / 2)
+    states = [store.run(p.run_id).read_state().state for p in plans]
+    done = sum(state in FINISHED for state in states)
+    what = f"{plans[0].tree['model']['name']}, {part.images['said']}, {jobs} runs at a time; {said}"
+    part.add(f"runs done, of {len(plans)}", float(done), "runs", note=what)
+    part.add("runs a minute", 60 * done / took, "1/min", note=f"{took:.0f} s")
+    for planned, state in zip(plans, states, strict=True):
+        if state not in FINISHED:
+            print(f"    {planned.run_id} {planned.labels} {state}", flush=True)
+    part.attempt("archive", partial(archive, part, store))
+    part.attempt("accuracies", partial(accuracies, part, store, plans))
+    part.attempt("tables and claims", partial(tables, part, store))
+
+
+def memory() -> int:
+    """Of the card, in GiB, without touching it."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.split()
+        return int(said[0]) // 1024
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return 4 * RUN_GIB
+
+
+def accuracies(part: Part, store: RunStore, plans: Sequence[Planned]) -> None:
+    """Test accuracy at the end, by case, schedule and optimizer, over seeds."""
+    found: dict[str, list[float]] = {}
+    for planned in plans:
+        run = store.run(planned.run_id)
+        if run.metrics.exists():
+            name = f"({planned.labels['case']}) {planned.labels['schedule']}, {planned.tree['optimizer']['name']}"
+            found.setdefault(name, []).append(100 * float(pd.read_parquet(run.metrics)["test_accuracy"].iloc[-1]))
+    for name, values in found.items():
+        part.add(f"test accuracy, {name}", unit="%", samples=values)
+
+
+def tables(part: Part, store: RunStore) -> None:
+    """The paper's tables and claims on these runs, into a file and onto the screen."""
+    sheets = list(conclude(store, PAPER, SWEEP).sheets())
+    with (part.rows.out / f"{PAPER}.txt").open("w") as file, redirect_stdout(file):
+        print_sheets(sheets)
+    print((part.rows.out / f"{PAPER}.txt").read_text()[-6000:], flush=True)
+
+
+def archive(part: Part, store: RunStore) -> None:
+    """Configurations, states and rows of all runs; logs of those that did not end; no checkpoints."""
+    kept = {"config.yaml", "run.json", "metrics.parquet", "layers.parquet", "metrics.jsonl"}
+    left_out, total = 0, 0
+    with tarfile.open(part.rows.out / "runs.tar.gz", "w:gz") as tar:
+        for file in sorted((store.root / ".sweeps").glob("*.json")):
+            tar.add(file, f"runs/.sweeps/{file.name}")
+        for run in store.runs():
+            files = [f for f in run.folder.iterdir() if f.name in kept]
+            if run.read_state().state not in FINISHED:
+                files += [f for f in run.log.glob("*.log") if f.stat().st_size < 2**16]
+            size = sum(f.stat().st_size for f in files)
+            if total + size > ARCHIVE_BYTES:
+                left_out += 1
+                continue
+            total += size
+            for file in files:
+                tar.add(file, Path("runs") / run.run_id / file.relative_to(run.folder))
+    part.add("archive of runs", total / 2**20, "MiB", note=f"{left_out} runs left out" if left_out else "")
+
+
+def measure(part: Part) -> None:
+    """Only where there are real images: on random ones there is nothing to compare."""
+    if not part.smoke and not part.images["real"]:
+        part.add("left out: sgdm_schedules", note="no real images at hand")
+        return
+    with suppress(KeyboardInterrupt):
+        reproduce(part)

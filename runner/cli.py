@@ -168,6 +168,31 @@ def plot(
 
 
 @app.command()
+def compare(
+    overrides: Overrides = None,
+    tune: Annotated[
+        list[str] | None,
+        typer.Option("--tune", metavar="KEY=V,V", help="Choose each contender's value on seeds that judge nothing."),
+    ] = None,
+    metric: Annotated[str, typer.Option("--metric", metavar="M", help="What is judged.")] = "test_accuracy",
+    max_seeds: MaxSeeds = None,
+    max_minutes: MaxMinutes = None,
+    smallest: SmallestEffect = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call its sweep.")] = None,
+    runs: Runs = RUNS,
+    dry_run: DryRun = False,
+    retry: Retry = False,
+    jobs_per_device: JobsPerDevice = None,
+) -> None:
+    """Which of these is better? Tune each alike, then add paired seeds until it is decided."""
+    from batchlab.runner import commands
+
+    options = SweepOptions(dry_run, retry, jobs_per_device=jobs_per_device)
+    deciding = Deciding(max_seeds, max_minutes, smallest)
+    raise typer.Exit(commands.compare(overrides or [], tune or [], metric, runs, options, deciding, name))
+
+
+@app.command()
 def reproduce(
     paper: Annotated[
         str, typer.Argument(metavar="PAPER|all", help="sgdm_schedules, adadagrad, ...", autocompletion=_recipes)

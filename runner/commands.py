@@ -173,6 +173,23 @@ def plot(
     return 0
 
 
+def compare(
+    overrides: Sequence[str],
+    tune: Sequence[str],
+    metric: str,
+    runs: Path,
+    options: SweepOptions,
+    deciding: Deciding,
+    name: str | None,
+) -> int:
+    """Tune contenders alike, judge them in looks until it is decided, and say who is better."""
+    from batchlab.runner import compare as engine
+
+    if name is not None:
+        check_name(name)
+    return engine.compare(engine.planned(overrides, tune, metric), runs, options, deciding, name)
+
+
 def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, deciding: Deciding | None) -> int:
     """Train a paper's comparison, print its tables and claims, save its plots.
 

@@ -7,12 +7,14 @@ from what that function returns, so that of a tuned grid only the chosen values 
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
@@ -42,11 +44,13 @@ class Question:
         sweep: Its name.
         plans: The runs that tune, and those that are judged, each at one seed at least.
         measure: Judges the claims.
+        record: What is kept beside the plan, and has to be the same where one stands.
     """
 
     sweep: str
     plans: list[Planned]
     measure: Measure
+    record: dict[str, Any] = field(default_factory=dict)
 
     @property
     def tuning(self) -> list[Planned]:
@@ -57,33 +61,51 @@ class Question:
         """The runs that may be judged, at these seeds."""
         return at_seeds([planned for planned in self.plans if not tunes(planned)], seeds)
 
+    def plan(self, most: int | None, smallest: Sequence[str] | None, usual: Smallest) -> Plan:
+        """What is asked for.
 
-def declare(
-    store: RunStore, question: Question, most: int | None, smallest: Smallest | None, usual: Smallest
-) -> tuple[Plan, str]:
+        Args:
+            most: Seeds at the last look; None: the usual.
+            smallest: The smallest effects of interest as texts; None: not said.
+            usual: Those where nothing is said.
+
+        Raises:
+            ValueError: Effects that cannot be read.
+        """
+        looks = Looks().until(most or LOOKS[-1])
+        effects = usual if smallest is None else Smallest.parse(smallest)
+        return Plan(looks, judged_seeds(self.plans, looks.seeds[-1]), effects)
+
+
+def declare(store: RunStore, question: Question, deciding: Deciding, usual: Smallest) -> tuple[Plan, str]:
     """Write the plan beside the sweep before its first look; one that stands there stays.
 
     Args:
         store: Where runs are kept.
         question: What is asked.
-        most: Seeds at the last look; None: not said.
-        smallest: The smallest effects of interest; None: not said.
-        usual: Those where nothing is said.
+        deciding: What the user asks for.
+        usual: The smallest effects of interest where the user names none.
 
     Returns:
         The plan that holds, and what to tell the user about it.
+
+    Raises:
+        ValueError: Effects that cannot be read, or a plan there that is about something else.
     """
-    looks = Looks().until(most or LOOKS[-1])
-    asked = Plan(looks, judged_seeds(question.plans, looks.seeds[-1]), usual if smallest is None else smallest)
+    asked = question.plan(deciding.max_seeds, deciding.smallest, usual)
     standing = store.plan(question.sweep)
     if standing is None:
         judged = question.at(asked.seeds)
         seen = sum(store.run(planned.run_id).read_state().state in FINISHED for planned in judged)
         plan = replace(asked, declared=now(), seen=seen)
-        store.declare(question.sweep, plan.record())
+        store.declare(question.sweep, plan.record() | question.record)
         return plan, f"declared: {describe(plan)}"
+    if any(standing.get(key) != json.loads(json.dumps(value)) for key, value in question.record.items()):
+        raise ValueError(f"the sweep {question.sweep} asks something else: give this one another --name")
     plan = Plan.of(standing)
-    other = (most and asked.looks != plan.looks) or (smallest is not None and smallest != plan.smallest)
+    other = (deciding.max_seeds and asked.looks != plan.looks) or (
+        deciding.smallest and asked.smallest != plan.smallest
+    )
     said = f"declared {plan.declared}, before the first look: {describe(plan)}"
     return plan, f"{said}; this stands, not what was asked for now ({describe(asked)})" if other else said
 
@@ -185,9 +207,8 @@ def decided(question: Question, runs: Path, options: SweepOptions, deciding: Dec
         ValueError: Smallest effects that cannot be read.
     """
     deadline = math.inf if deciding.max_minutes is None else time.monotonic() + 60 * deciding.max_minutes
-    smallest = None if deciding.smallest is None else Smallest.parse(deciding.smallest)
     with Training(question.plans, runs, options) as training:
-        plan, said = declare(training.store, question, deciding.max_seeds, smallest, usual)
+        plan, said = declare(training.store, question, deciding, usual)
         OUT.print(said, soft_wrap=True)
         _, report = until_decided(training, question, plan, partial(_show, training.display), deadline)
     return report.exit_code

@@ -19,7 +19,7 @@ WINGS = {
     "results": ("axes", "words", "legacy", "store", "compare", "show", "papers", "report"),
     "runner": (
         *("options", "models", "measures", "plan", "train", "launch"),
-        *("sweep", "display", "commands", "cli", "notebook"),
+        *("console", "sweep", "display", "training", "looks", "compare", "commands", "cli", "notebook"),
     ),
     "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),
     "datasets": ("files", "dataset", "augment", "resident", "batches", "entry", "originals", "bundled", "sets"),

@@ -39,6 +39,11 @@ class Executor(ABC):
     def warm_up(self) -> None:  # noqa: B027
         """Runs will be started soon: begin what takes time and can be done while they are checked."""
 
+    @property
+    def places(self) -> int:
+        """How many runs of one rank can be trained at a time, where that is known; else 1."""
+        return 1
+
     @abstractmethod
     def room(self, nproc: int) -> bool:
         """Could a run of `nproc` ranks start now?"""

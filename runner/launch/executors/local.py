@@ -160,6 +160,11 @@ class LocalExecutor(Executor):
             self.server.stdin.write(json.dumps(command).encode() + b"\n")
             self.server.stdin.flush()
 
+    @property
+    @override
+    def places(self) -> int:
+        return self.devices * self.jobs_per_device
+
     @override
     def room(self, nproc: int) -> bool:
         return len(self.slots.free()) >= nproc

@@ -1,0 +1,193 @@
+"""Contenders compared with each other, each at values that tuning runs chose: what `batchlab compare` asks.
+
+Runs have the labels `contender` and, where values are chosen, `tuning`: of seeds that are judged in nothing, by a
+validation metric. Every pair is a claim of one family, decided in looks (`decide`). Contenders whose pairs are not told
+apart share a group.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from batchlab.results.compare.choice import Tuning
+from batchlab.results.compare.claims import Claim, Judged, Side, Verdict
+from batchlab.results.compare.decide import Plan, decide
+from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.judge import judge
+from batchlab.results.compare.load import load
+from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.outcomes import LOST_STATES
+from batchlab.results.compare.tuning import judged, tuned
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import RunStore
+
+LABEL = "contender"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What is asked: who is compared, in what, and what was tuned.
+
+    Attributes:
+        contenders: Their names, in the order of the request.
+        metric: What is judged, at the end of a run or as it says.
+        keys: Configuration keys that were tuned; empty: none.
+        chooser: The metric that chooses their values, better by its direction; empty without keys.
+    """
+
+    contenders: tuple[str, ...]
+    metric: str
+    keys: tuple[str, ...] = ()
+    chooser: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """As it is kept beside the sweep."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> Contest:
+        """The contest that was kept."""
+        return cls(tuple(record["contenders"]), record["metric"], tuple(record["keys"]), record["chooser"])
+
+    def measure(self, frame: Frame) -> list[Judged]:
+        """Every pair as a claim: that the first is better than the second.
+
+        Args:
+            frame: Runs with the labels of this module, in any state.
+        """
+        metric = Metric.parse(self.metric)
+        claims = [
+            Claim(f"{a} beats {b}", "asked", "ours", Side(a, {LABEL: a}), (Side(b, {LABEL: b}),), metric)
+            for a, b in combinations(self.contenders, 2)
+        ]
+        return judge(self.at_best(frame), claims)
+
+    def at_best(self, frame: Frame) -> Frame:
+        """The judged runs, each contender at its chosen values."""
+        choice = self.choice(frame)
+        return judged(frame) if choice is None else choice.frame
+
+    def choice(self, frame: Frame) -> Tuning | None:
+        """The values that the tuning runs chose; None where nothing was tuned."""
+        return tuned(frame, Metric.parse(self.chooser), ",".join(self.keys), [LABEL]) if self.keys else None
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a contest stands.
+
+    Attributes:
+        contest: What was asked.
+        plan: What was declared.
+        frame: All its runs.
+    """
+
+    contest: Contest
+    plan: Plan
+    frame: Frame
+
+    @cached_property
+    def judged(self) -> list[Judged]:
+        """Every pair's standing."""
+        return decide(self.frame, self.contest.measure, self.plan)
+
+    @cached_property
+    def best(self) -> Frame:
+        """The judged runs at their chosen values."""
+        return self.contest.at_best(self.frame)
+
+    @cached_property
+    def metric(self) -> Metric:
+        """What is judged, with what the runs declare of it."""
+        return Metric.parse(self.contest.metric).of(self.frame)
+
+    def values(self, contender: str, metric: Metric) -> list[float]:
+        """A metric over the seeds of a contender; runs that gave no number are left out."""
+        part = self.best.where(**{LABEL: contender}).select(lambda run: run.state is State.DONE)
+        if metric.name not in part.names or not part.runs:
+            return []
+        return [float(value) for value in metric.measure(part).values if math.isfinite(value)]
+
+    def lost(self, contender: str) -> int:
+        """Judged runs of a contender that diverged or failed."""
+        return sum(run.state in LOST_STATES for run in self.best.where(**{LABEL: contender}).runs)
+
+    @cached_property
+    def order(self) -> list[str]:
+        """Contenders from the best mean to the worst; those that lost runs, and then those without a number, last."""
+        sign = -1.0 if self.metric.quantity.better == "up" else 1.0
+
+        def place(name: str) -> tuple[bool, bool, float]:
+            values = self.values(name, self.metric)
+            mean = sign * float(np.mean(values)) if values else math.inf
+            return not values, 2 * self.lost(name) > len(values), mean
+
+        return sorted(self.contest.contenders, key=place)
+
+    def between(self, a: str, b: str) -> Judged | None:
+        """The claim about a pair, in either order."""
+        names = {a, b}
+        return next((j for j in self.judged if {j.claim.better.label, j.claim.rivals[0].label} == names), None)
+
+    def beats(self, a: str, b: str) -> bool:
+        """Whether it is decided that a is better than b."""
+        item = self.between(a, b)
+        if item is None or item.verdict not in (Verdict.HOLDS, Verdict.DOES_NOT_HOLD):
+            return False
+        return (item.verdict is Verdict.HOLDS) == (item.claim.better.label == a)
+
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """By contender the letters of its groups: who shares one is not told apart (Piepho, 2004)."""
+        order = self.order
+        alike = {a: {b for b in order if b == a or not (self.beats(a, b) or self.beats(b, a))} for a in order}
+        cliques = _cliques(order, alike)
+        return {a: "".join(chr(97 + i) for i, clique in enumerate(cliques) if a in clique) for a in order}
+
+    @cached_property
+    def reached(self) -> float | None:
+        """The level that every judged run came to, in the metric's own unit: what cost is compared at.
+
+        None where there is no number, or the metric is not one of a run's last row.
+        """
+        if self.metric.reduce != "last":
+            return None
+        every = [value for name in self.contest.contenders for value in self.values(name, self.metric)]
+        up = self.metric.quantity.better == "up"
+        return (min(every) if up else max(every)) if every else None
+
+
+def _cliques(order: Sequence[str], alike: dict[str, set[str]]) -> list[list[str]]:
+    """The largest sets in which all are alike, in the order of their first members (Bron and Kerbosch, 1973)."""
+    found: list[set[str]] = []
+
+    def grow(clique: set[str], candidates: set[str], done: set[str]) -> None:
+        if not candidates and not done:
+            found.append(clique)
+        for name in sorted(candidates, key=order.index):
+            others = alike[name] - {name}
+            grow(clique | {name}, candidates & others, done & others)
+            candidates = candidates - {name}
+            done = done | {name}
+
+    grow(set(), set(order), set())
+    return sorted((sorted(clique, key=order.index) for clique in found), key=lambda c: [order.index(n) for n in c])
+
+
+def result_of(store: RunStore, sweep: str) -> Result | None:
+    """How a contest stands; None for a sweep that is none.
+
+    Raises:
+        ValueError: For a sweep that is not there, or a damaged plan.
+    """
+    declared = store.plan(sweep)
+    if declared is None or "contest" not in declared:
+        return None
+    return Result(Contest.of(declared["contest"]), Plan.of(declared), load(store, sweep))

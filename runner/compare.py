@@ -1,0 +1,196 @@
+"""`batchlab compare`: contenders tuned alike on seeds that judge nothing, then paired seeds until it is decided.
+
+Every combination of the choices is a contender. With `--tune` each is trained at every value, at full length, on the
+tuning seeds, and a validation metric chooses; the judged runs are of the same configuration (the validation split is
+set apart there too) and of other seeds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+
+from batchlab.results.axes import CHOICES
+from batchlab.results.compare.contest import LABEL, Contest, result_of
+from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.smallest import Smallest
+from batchlab.results.show.contest_sheet import contest_sheets, sentence
+from batchlab.results.show.render import print_sheets
+from batchlab.results.store.runs import RunStore
+from batchlab.results.words import count
+from batchlab.runner.console import OUT
+from batchlab.runner.display import Display, duration
+from batchlab.runner.launch.executors.base import executor_for
+from batchlab.runner.looks import Question, decided, describe
+from batchlab.runner.options import Deciding, SweepOptions
+from batchlab.runner.plan.config import Planned, compose
+from batchlab.runner.plan.reproduce import merge
+from batchlab.runner.plan.schema import ConfigError
+
+TUNING_SEEDS = (101, 102)
+VALIDATION = "dataset.validation=0.1"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What is to be compared, and the runs it takes."""
+
+    contest: Contest
+    plans: list[Planned]
+    usual: Smallest
+
+    @property
+    def contenders(self) -> int:
+        """How many there are."""
+        return len(self.contest.contenders)
+
+    def question(self, sweep: str) -> Question:
+        """What the engine is asked."""
+        return Question(sweep, self.plans, self.contest.measure, {"contest": self.contest.record()})
+
+
+def planned(overrides: Sequence[str], tune: Sequence[str], metric: str) -> Compared:
+    """Compose the contenders, each at every value that is tried.
+
+    Args:
+        overrides: Of all contenders, in Hydra's grammar; what has several values makes contenders.
+        tune: `KEY=VALUE,VALUE`, tried for each contender.
+        metric: What is judged.
+
+    Raises:
+        ConfigError: Fewer than two contenders, a seed, a key that is tuned and compared, or what does not compose.
+        ValueError: A metric that cannot be read, or is neither better up nor down.
+    """
+    keys = [text.partition("=")[0] for text in tune]
+    _check(overrides, tune, keys)
+    judged = Metric.parse(metric)
+    if judged.column.better is None:
+        raise ValueError(f"--metric {metric}: it is neither better up nor down")
+    if tune and not any(text.startswith(("dataset.validation=", "+dataset.validation=")) for text in overrides):
+        overrides = [*overrides, VALIDATION]
+    base = compose(overrides)
+    if len(base) < 2:
+        raise ConfigError("one contender: give an axis several values, such as optimizer=adamw,shb")
+    names = [_name(one) for one in base]
+    plans: list[Planned] = []
+    for one, name in zip(base, names, strict=True):
+        own = merge(overrides, one.overrides)
+        if tune:
+            trials = compose([*own, *tune, f"seed={','.join(map(str, TUNING_SEEDS))}"], {"tuning": True, LABEL: name})
+            plans += [replace(trial, labels={"tuning": True, LABEL: name}) for trial in trials]
+        plans += compose([*own, *tune, "seed=0"], {LABEL: name})
+    plans.sort(key=lambda plan: plan.labels.get("tuning") is not True)  # those that choose come first
+    chooser = str(replace(judged, name=judged.name.replace("test_", "validation_", 1))) if tune else ""
+    share = Smallest(difference=0.5, share=0.05) if judged.column.share else Smallest(share=0.05)
+    return Compared(Contest(tuple(names), metric, tuple(keys), chooser), plans, share)
+
+
+def _check(overrides: Sequence[str], tune: Sequence[str], keys: Sequence[str]) -> None:
+    given = {text.lstrip("+~").partition("=")[0] for text in overrides}
+    if "seed" in given:
+        raise ConfigError("seed=...: seeds come in looks here; --max-seeds says how many at most")
+    for text, key in zip(tune, keys, strict=True):
+        if not key or "," not in text.partition("=")[2]:
+            raise ConfigError(f"--tune {text}: it takes KEY=VALUE,VALUE")
+        if key in given or key in CHOICES or key == "seed" or keys.count(key) > 1:
+            raise ConfigError(f"--tune {key}: give it once, and not as a choice or an override too")
+
+
+def _name(one: Planned) -> str:
+    """What sets a contender apart: choices by their names, values with the ends of their keys."""
+    parts = []
+    for text in one.overrides:
+        key, _, value = text.lstrip("+~").partition("=")
+        parts.append(value if key in CHOICES else f"{key.rpartition('.')[2]} {value}")
+    return " · ".join(parts)
+
+
+def compare(compared: Compared, runs: Path, options: SweepOptions, deciding: Deciding, name: str | None) -> int:
+    """Tune, judge in looks, and print who is better: what `batchlab compare` does.
+
+    Args:
+        compared: What to compare.
+        runs: The folder that holds all runs.
+        options: How to go about training.
+        deciding: How far to go.
+        name: Of its sweep; None: made of the request, so that the same request goes on.
+
+    Returns:
+        The exit code.
+    """
+    ids = " ".join([compared.contest.metric, *(plan.run_id for plan in compared.plans)])
+    sweep = name or f"compare-{hashlib.sha256(ids.encode()).hexdigest()[:6]}"
+    if options.dry_run:
+        return _dry_run(compared, sweep, options, deciding)
+    code = decided(compared.question(sweep), runs, options, deciding, compared.usual)
+    result = result_of(RunStore(runs), sweep)
+    assert result is not None
+    print_sheets(contest_sheets(result))
+    OUT.print(sentence(result), style="bold", soft_wrap=True)
+    return code
+
+
+def _dry_run(compared: Compared, sweep: str, options: SweepOptions, deciding: Deciding) -> int:
+    """Say how many runs it takes at least and at most, and about how long."""
+    from batchlab.runner.training import check
+
+    executor = executor_for([plan.tree for plan in compared.plans], options.jobs_per_device)
+    check(compared.plans)
+    plan = compared.question(sweep).plan(deciding.max_seeds, deciding.smallest, compared.usual)
+    tuning = sum(p.labels.get("tuning") is True for p in compared.plans)
+    least, most = (tuning + compared.contenders * n for n in (plan.looks.seeds[0], plan.looks.seeds[-1]))
+    for contender in compared.contest.contenders:
+        OUT.print(contender, soft_wrap=True)
+    chosen = f", of which {tuning} choose {', '.join(compared.contest.keys)}" if tuning else ""
+    OUT.print(f"{describe(plan)}: {least} to {count(most, 'run')}{chosen}", style="bold", soft_wrap=True)
+    seconds = _seconds(compared.plans[0])
+    if seconds is not None:
+        low, high = (duration(n * seconds / executor.places) for n in (least, most))
+        at_once = f"{executor.places} at a time" if executor.places > 1 else "one at a time"
+        OUT.print(
+            f"about {low} to {high}, {at_once}: from {STEPS} steps of the first contender, just tried", soft_wrap=True
+        )
+    OUT.print("all valid; nothing was started", style="bold")
+    return 0
+
+
+STEPS = 20
+"""So many are tried to say about how long runs take."""
+START = 1.0
+"""Seconds until a run of a warm process begins."""
+
+
+def _seconds(plan: Planned) -> float | None:
+    """About how long a run takes, from a few steps of it in a folder that is thrown away; None where that failed."""
+    import pyarrow.parquet as pq
+
+    from batchlab.runner.plan.schema import RunConfig
+    from batchlab.runner.sweep import freeze, run_sweep
+
+    config = RunConfig.of(plan.tree)
+    schedule, log = plan.tree["batch_schedule"], plan.tree["log"]
+    size = next((schedule[key] for key in ("size", "initial") if isinstance(schedule.get(key), int)), 1)
+    train = plan.tree["train"] | {"samples": STEPS * size}
+    tried = plan.tree | {"train": train, "log": log | {"evaluate_every": 1e6, "evaluations": None}}
+    with TemporaryDirectory() as folder:
+        store, trial = RunStore(Path(folder)), replace(plan, tree=tried)
+        executor = executor_for([tried])
+        freeze(store, "trial", [trial])
+        run_sweep([trial], store, executor, Display(Console(file=io.StringIO()), live=False))
+        executor.close()
+        run = store.run(plan.run_id)
+        try:
+            row = pq.read_table(run.metrics).to_pylist()[-1]
+        except OSError:
+            return None
+    epoch = float(row["samples"] / row["epoch"])
+    epochs = config.train.samples / epoch if config.train.samples else config.train.epochs
+    evaluations = config.log.evaluations or max(1.0, epochs / config.log.evaluate_every)
+    pace = float(row["train_seconds"] / row["epoch"])
+    return START + pace * epochs + float(row.get("eval_seconds") or 0.0) * evaluations

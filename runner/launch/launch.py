@@ -14,7 +14,8 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,17 +120,18 @@ def elastic(run: Run, config: RunConfig) -> None:
 
     agent_log = run.log / "agent"
     agent_log.mkdir(parents=True, exist_ok=True)
-    launch = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=config.nproc,
-        run_id=run.run_id,
-        rdzv_backend=BACKEND,
-        start_method="fork",
-        monitor_interval=0.05,
-        max_restarts=0,
-        logs_specs=DefaultLogsSpecs(log_dir=str(agent_log)),
-    )
+    with untouched_accelerators():
+        launch = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=config.nproc,
+            run_id=run.run_id,
+            rdzv_backend=BACKEND,
+            start_method="fork",
+            monitor_interval=0.05,
+            max_restarts=0,
+            logs_specs=DefaultLogsSpecs(log_dir=str(agent_log)),
+        )
     try:
         elastic_launch(launch, rank_main)(str(run.folder))
     except SignalException as error:
@@ -137,6 +139,26 @@ def elastic(run: Run, config: RunConfig) -> None:
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         raise LaunchFailure.of(failure.error_file_data, rank, failure.exitcode) from error
+
+
+@contextmanager
+def untouched_accelerators() -> Iterator[None]:
+    """Let nobody ask in this block whether there is an accelerator: the answer is no.
+
+    torch's LaunchConfig asks, to choose how ranks are bound to memory, and a process that has asked the CUDA runtime
+    can no longer fork ranks that use it.
+    """
+    import torch
+
+    modules: list[Any] = [torch.cuda, torch.accelerator]
+    asked = [module.is_available for module in modules]
+    for module in modules:
+        module.is_available = bool  # bool() is False
+    try:
+        yield
+    finally:
+        for module, own in zip(modules, asked, strict=True):
+            module.is_available = own
 
 
 def torchrun(

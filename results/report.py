@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from batchlab.results.axes import CHOICES
+from batchlab.results.compare.contest import LABEL, Result, result_of
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CLOCKS, Metric
 from batchlab.results.compare.table import build_table
+from batchlab.results.compare.tuning import judged
 from batchlab.results.papers.catalogue import known_papers, reproduce
 from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.papers.scale import Scale
+from batchlab.results.show.contest_sheet import contest_sheets, sentence
 from batchlab.results.show.css import CSS
 from batchlab.results.show.drawing import OTHER_FILE, Drawing
 from batchlab.results.show.layers_plot import Layers
@@ -71,6 +74,11 @@ def write_report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
             shown |= {entry.run_id for entry in store.sweep(name).entries}
         except ValueError as error:
             sections.append((name, f"<p class='empty'>{html.escape(str(error))}</p>"))
+    for name in named:
+        compared = result_of(store, name)
+        if compared is not None:
+            sections.append((f"Comparison {name}", _contest(compared)))
+            shown |= {entry.run_id for entry in store.sweep(name).entries}
     rest = load(store, sweep).select(lambda run: run.run_id not in shown)
     if rest.runs:
         sections.append(("Other runs" if sections else "Runs", _overview(rest)))
@@ -123,6 +131,16 @@ def _reproduction(made: Reproduction, sweep: str) -> str:
     parts = [f"<p class='lead'>{html.escape(lead)}</p>", render(claims, "html")]
     parts += [_svg(plot) for plot in made.plots if plot.drawable]
     parts += [render(sheet, "html") for sheet in tables]
+    return "".join(parts)
+
+
+def _contest(result: Result) -> str:
+    """The answer in a sentence, the contenders in order, every pair, and the metric over time."""
+    frame = judged(result.best)
+    parts = [f"<p class='lead'>{html.escape(sentence(result))}</p>"]
+    parts += [render(sheet, "html") for sheet in contest_sheets(result)]
+    if result.metric.name in frame.names and len(result.order) <= LINES:
+        parts.append(_svg(Plot(frame, Metric(result.metric.name), ("samples", "seconds"), LABEL)))
     return "".join(parts)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -162,6 +162,18 @@ class Result:
         every = [value for name in self.contest.contenders for value in self.values(name, self.metric)]
         up = self.metric.quantity.better == "up"
         return (min(every) if up else max(every)) if every else None
+
+
+def turned(item: Judged) -> Judged:
+    """The same comparison from the other side."""
+    comparison = item.comparisons[0]
+    test = comparison.test
+    if test is not None:
+        test = replace(test, difference=-test.difference, low=-test.high, high=-test.low, t=-test.t)
+    rival = item.claim.better
+    claim = replace(item.claim, better=item.claim.rivals[0], rivals=(rival,))
+    other = replace(comparison, rival=rival, outcomes=comparison.of_rival, of_rival=comparison.outcomes, test=test)
+    return replace(item, claim=claim, comparisons=[other])
 
 
 def _cliques(order: Sequence[str], alike: dict[str, set[str]]) -> list[list[str]]:

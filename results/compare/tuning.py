@@ -25,7 +25,7 @@ from batchlab.results.compare.table import Table, build_table
 from batchlab.results.store.run import State
 
 READINGS = ("epochs", "gradients", "seconds")
-UNTUNED = "no tuning run is there, so no learning rate is chosen: `batchlab reproduce` trains those that are missing"
+UNTUNED = "no tuning run is there, so nothing is chosen: `batchlab reproduce` trains those that are missing"
 """Said in place of what needs a choice, of a sweep from before tuning runs had seeds of their own or at its start."""
 
 

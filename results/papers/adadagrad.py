@@ -129,10 +129,10 @@ def _outcomes(frame: Frame, steps: Frame) -> Iterator[tuple[RunRow, Mapping[str,
     measured = [name for name in MEASURED if name in frame.names]
     columns: dict[str, NDArray[np.float64]] = {name: frame.column(name)[0] for name in measured}
     for run, detailed in zip(frame.runs, steps.runs, strict=True):
-        if not has_rows(run):
+        values = {name: float(column[run.rows][-1]) for name, column in columns.items()} if has_rows(run) else {}
+        if not values.get("steps"):  # cut off before its first step, it has only the row of its start
             yield run, {}
             continue
-        values = {name: float(column[run.rows][-1]) for name, column in columns.items()}
         values["average_batch"] = values["samples"] / values["steps"]
         source, rows = (steps, detailed.rows) if has_rows(detailed) else (frame, run.rows)
         values["train_loss"] = tail_loss(*(source.column(name)[0][rows] for name in ("samples", "train_loss")))

@@ -2,7 +2,7 @@
 
 Labels of the runs: `case` (i, ii, iii, iv) and `schedule` (constant, diminishing, cosine, linear, polynomial for
 (i) and (ii); growth to a rate for (iii); warm-up to a rate, then constant or cosine, for (iv)). Axes: optimizer
-(shb, nshb), seed.
+(shb, nshb), seed. Runs with the label `tuning` choose each case's best schedule and are judged in nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget
 from batchlab.results.compare.stats import summarize
 from batchlab.results.compare.table import Table, build_table
+from batchlab.results.compare.tuning import UNTUNED, judged, tuned
 from batchlab.results.papers.literature import published, published_sheet
 from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.show.plot import Plot
@@ -27,6 +28,8 @@ NORM = Metric("full_gradient_norm", "min")
 PAPER_NORM = Metric("full_gradient_norm_paper", "min")
 NORMS = ((NORM, "norm in eval mode"), (PAPER_NORM, "norm as the paper takes it, in train mode"))
 READINGS = ("epochs", "steps", "seconds")
+CELL = ("case", "optimizer", "optimizer.lr")
+"""What has a best schedule of its own: the same optimizer from the same learning rate."""
 CASES = {
     "i": "(i) constant batch, decaying lr",
     "ii": "(ii) growing batch, decaying lr",
@@ -40,7 +43,8 @@ NOTES = [
     "each claim is judged by two norms: of the whole training set in eval mode, where BatchNorm makes a hardly trained "
     "net flat, so that the least can be one of the first evaluations; and as the paper's code takes it, in train mode. "
     "Where they disagree, that is a result",
-    "pooled over schedules that begin at the same learning rate: (iii) from 0.01 has no counterpart in (i) and (ii)",
+    "pooled: over all schedules of a case that begin at the same learning rate ((iii) from 0.01 has no counterpart in "
+    "(i) and (ii)); best: each case's best schedule, chosen by the norm it is judged by at the end of the tuning runs",
     "(iv) has no theorem: the paper evaluates it in experiments only; the paper's own tables are unknown",
 ]
 
@@ -51,6 +55,7 @@ def build(frame: Frame) -> Reproduction:
     Args:
         frame: Runs with the labels above, in any state.
     """
+    everyone, frame = frame, judged(frame)
     measured = [metric for metric, _ in NORMS if metric.name in frame.names]
     metrics = [*measured, Metric("test_accuracy"), Metric("train_loss")]
     metrics = [metric for metric in metrics if metric.name in frame.names]
@@ -71,15 +76,15 @@ def build(frame: Frame) -> Reproduction:
         "Momentum SGD with learning-rate and batch-size schedules",
         REFERENCE,
         tables,
-        judge(frame, claims()),
+        [*judge(frame, claims(), "pooled"), *judge(*best(everyone), "best")],
         plots,
         [_beside(frame), _kamo()],
-        NOTES,
+        [*NOTES, *_chosen(everyone)],
     )
 
 
 def claims() -> list[Claim]:
-    """The paper's claims in both norms, each at equal epochs, equal steps and equal time."""
+    """The paper's claims in both norms, each at equal epochs, equal steps and equal time, pooled over schedules."""
     sides = {case: Side(f"({case})", {"case": case}) for case in CASES}
     said = (
         ("(ii) converges where (i) need not: (ii) beats (i)", "abstract", "ii", ("i",), ("optimizer", "schedule")),
@@ -98,6 +103,41 @@ def claims() -> list[Claim]:
         for norm, by in NORMS
         for clock in READINGS
     ]
+
+
+def best(frame: Frame) -> tuple[Frame, list[Claim]]:
+    """The same claims on each case's best schedule, which the tuning runs choose by the norm that is judged.
+
+    Args:
+        frame: All runs.
+
+    Returns:
+        The judged runs at the chosen schedules, once for each norm, labelled `chosen by`; and the claims about them.
+    """
+    runs = [
+        replace(run, labels=run.labels | {"chosen by": norm.name})
+        for norm, _ in NORMS
+        for run in tuned(frame, norm, "schedule", CELL).frame.runs
+    ]
+    sides = {case: {"case": case} for case in CASES}
+    asked = []
+    for claim in claims():
+        own = {"chosen by": claim.metric.name}
+        named = {case: Side(f"best of ({case})", where | own) for case, where in sides.items()}
+        better, *rivals = (named[str(side.where["case"])] for side in (claim.better, *claim.rivals))
+        text = f"{claim.text}, best against best"
+        asked.append(replace(claim, text=text, better=better, rivals=tuple(rivals), match=CELL[1:]))
+    return replace(frame, runs=runs), asked
+
+
+def _chosen(frame: Frame) -> list[str]:
+    """Which schedules the claims on the best ones are about."""
+    notes = []
+    for norm, by in NORMS:
+        chosen = tuned(frame, norm, "schedule", CELL).chosen
+        said = "; ".join(f"({case}) {optimizer} from {lr}: {best}" for (case, optimizer, lr), best in chosen.items())
+        notes += [f"best by the {by}: {said}"] if said else []
+    return notes or [UNTUNED]
 
 
 def _table(frame: Frame, metrics: list[Metric], title: str) -> Table:

@@ -23,6 +23,10 @@ TONES: dict[Verdict, Any] = {
 }
 
 
+OPEN = 1e6
+"""An interval of a factor that spans more says nothing: its ends are not worth their digits."""
+
+
 def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
     """Claims with what was measured and the verdict, a row each.
 
@@ -46,7 +50,9 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
                 Text("\n".join(effect(item, c) for c in shown)),
                 _p(item),
                 Text("" if claim.at == "method" else str(item.seeds)),
-                Text(verdict_text(item), item.verdict is not Verdict.UNDECIDED, _detail(item), TONES[item.verdict]),
+                Text(
+                    verdict_text(item), item.verdict is not Verdict.UNDECIDED, verdict_detail(item), TONES[item.verdict]
+                ),
             ]
         )
         records += [_record(item, c) for c in item.comparisons] or [_record(item, None)]
@@ -59,6 +65,10 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
     margins = sorted({item.claim.margin for item in judged})
     notes.append(f"margin: {', '.join(f'{margin:g}' for margin in margins)}" if margins != [0.0] else "margin: none")
     return Sheet(title, columns, rows, notes, records, "no claims")
+
+
+def _verdict(item: Judged) -> Text:
+    return Text(verdict_text(item), item.verdict is not Verdict.UNDECIDED, verdict_detail(item), TONES[item.verdict])
 
 
 def rule_notes(judged: Sequence[Judged]) -> list[str]:
@@ -135,7 +145,7 @@ def effect(item: Judged, comparison: Comparison) -> str:
     ends = sorted((sign * test.low, sign * test.high))
     if claim.metric.quantity.log:
         middle, low, high = (math.exp(min(x, 700)) for x in (sign * test.difference, *ends))
-        return f"× {middle:.3g} [{low:.3g}, {high:.3g}]"
+        return f"× {middle:.3g} [{low:.3g}, {high:.3g}]" if high < OPEN * low else f"× {middle:.3g} [0, ∞]"
     scale = claim.metric.quantity.scale
     middle, low, high = scale * sign * test.difference, scale * ends[0], scale * ends[1]
     places = decimals((high - low) / 4, middle)
@@ -174,7 +184,7 @@ def _budget(item: Judged) -> str:
     return f"{item.budget:,.4g} {unit}" if item.budget < 1000 else f"{item.budget:,.0f} {unit}"
 
 
-def _detail(item: Judged) -> str:
+def verdict_detail(item: Judged) -> str:
     """When it fell, or what would decide it; what was lost."""
     lines = []
     ruling = item.ruling

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 from batchlab.results.compare.caveats import contended, selection_note
-from batchlab.results.compare.claims import Judged, Verdict
-from batchlab.results.compare.contest import LABEL, Result
+from batchlab.results.compare.claims import Verdict
+from batchlab.results.compare.contest import LABEL, Result, turned
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.stats import summarize
-from batchlab.results.show.claims_sheet import claims_sheet, effect, outlook_text
-from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, uncertain
+from batchlab.results.show.claims_sheet import (
+    claims_sheet,
+    effect,
+    outlook_text,
+    power_note,
+    rule_notes,
+    verdict_detail,
+    verdict_text,
+)
+from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, p_value, uncertain
 from batchlab.results.words import count, listing
+
+WINS = (Verdict.HOLDS, Verdict.DOES_NOT_HOLD)
+"""Verdicts by which one of a pair is better."""
 
 
 def contest_sheets(result: Result) -> list[Sheet]:
     """The contenders in order with what each cost, and the verdicts on all pairs."""
-    return [_order(result), claims_sheet(result.judged, "each pair, and what was decided")]
+    return [_order(result), _pairs(result)]
 
 
 def sentence(result: Result) -> str:
@@ -84,6 +96,34 @@ def _order(result: Result) -> Sheet:
         notes.append(f"seconds were measured on a busy machine (wall over processor time up to {busy:.1f})")
     notes += selection_note([metric])
     return Sheet(f"{count(len(result.order), 'contender')} by {metric.title}", columns, rows, notes, records)
+
+
+def _pairs(result: Result) -> Sheet:
+    """The verdict on every pair, from the side of whoever stands higher in the order."""
+    unit = "points" if result.metric.quantity.share else result.metric.quantity.unit
+    factor = result.metric.quantity.log
+    what = "ratio" if factor else f"difference{f' [{unit}]' if unit else ''}"
+    columns = [Column(("pair",)), Column((what,), "right"), Column(("p",), "right"), Column(("n",), "right")]
+    columns.append(Column(("verdict",)))
+    rows = []
+    for a, b in combinations(result.order, 2):
+        item = result.between(a, b)
+        if item is None:
+            continue
+        item = item if item.claim.better.label == a else turned(item)
+        decided = item.verdict is not Verdict.UNDECIDED
+        text = f"{a if result.beats(a, b) else b} is better" if decided and item.verdict in WINS else verdict_text(item)
+        rows.append(
+            [
+                Text(f"{a} against {b}"),
+                Text("\n".join(effect(item, c) for c in item.comparisons)),
+                Text("" if math.isnan(item.p_holm) else p_value(item.p_holm).removeprefix("p ")),
+                Text(str(item.seeds)),
+                Text(text, decided, verdict_detail(item)),
+            ]
+        )
+    notes = [*rule_notes(result.judged), *power_note(result.judged)]
+    return Sheet("each pair, and what was decided", columns, rows, notes, claims_sheet(result.judged).records)
 
 
 def _costs(result: Result) -> dict[str, Metric]:
@@ -153,23 +193,9 @@ def _lead(result: Result, best: str, other: str) -> str:
     if item is None or not item.comparisons:
         return ""
     if item.claim.better.label != best:
-        item = _turned(item)
+        item = turned(item)
     unit = " points" if item.claim.metric.quantity.share else ""
     return f"{effect(item, item.comparisons[0])}{unit}"
-
-
-def _turned(item: Judged) -> Judged:
-    """The same comparison from the other side."""
-    from dataclasses import replace
-
-    comparison = item.comparisons[0]
-    test = comparison.test
-    if test is not None:
-        test = replace(test, difference=-test.difference, low=-test.high, high=-test.low, t=-test.t)
-    rival = item.claim.better
-    claim = replace(item.claim, better=item.claim.rivals[0], rivals=(rival,))
-    other = replace(comparison, rival=rival, outcomes=comparison.of_rival, of_rival=comparison.outcomes, test=test)
-    return replace(item, claim=claim, comparisons=[other])
 
 
 def _outlook(result: Result, a: str, b: str) -> str:

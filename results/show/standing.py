@@ -60,7 +60,7 @@ def _summary(followed: Sequence[Judged]) -> str:
     left = sum(bool(item.ruling and item.ruling.open) for item in followed)
     given_up = len(followed) - decided - left
     parts = [f"{decided} of {count(len(followed), 'claim')} decided", f"{left} open"]
-    return ", ".join([*parts, *([f"{given_up} not to be decided"] if given_up else [])])
+    return ", ".join([*parts, *([f"{given_up} left undecided"] if given_up else [])])
 
 
 def _name(item: Judged) -> str:

@@ -38,8 +38,16 @@ def test_the_plain_loop_runs() -> None:
 
 
 @pytest.mark.slow
+def test_the_first_example_goes_on_until_its_time_is_over(tmp_path: Path) -> None:
+    """Whole it takes minutes; cut short it still says where every pair stands."""
+    printed = shell(blocks("bash")[0].rstrip() + " --max-minutes 0.3 --max-seeds 3", tmp_path)
+    assert "looks at 3 seeds, smallest effect 0.5 or 5%" in printed
+    assert "each pair, and what was decided" in printed
+
+
+@pytest.mark.slow
 def test_the_two_commands_make_the_table(tmp_path: Path) -> None:
-    printed = shell(blocks("bash")[0], tmp_path)
+    printed = shell(blocks("bash")[1], tmp_path)
     rows = [line.split() for line in printed.splitlines() if line.strip().startswith(("shb", "nshb"))]
     assert sorted(row[0] for row in rows) == ["nshb", "shb"]
 
@@ -62,6 +70,6 @@ def test_an_optimizer_of_ones_own_is_one_yaml_file(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(yaml)
     (tmp_path / "my_package.py").write_text(OWN_OPTIMIZER)
-    printed = shell(blocks("bash")[1].rstrip() + " --dry-run\nbatchlab show --axes", tmp_path)
+    printed = shell(blocks("bash")[2].rstrip() + " --dry-run\nbatchlab show --axes", tmp_path)
     assert "30 runs, all valid" in printed
     assert "mine" in printed

@@ -178,7 +178,7 @@ def holm_over_looks(looks: Looks, p: Mapping[Any, Sequence[float]]) -> dict[Any,
 def _adjusted(looks: Looks, look: int, p: float, left: int) -> float:
     """The family's alpha at which this p would just be rejected at this look, by one of `left` hypotheses."""
     shares, levels = _table(looks)
-    at = float(np.interp(math.log(max(p, 1e-300)), levels[look], shares, left=-math.inf, right=math.inf))
+    at = float(np.interp(math.log(max(p, 1e-300)), levels[look], shares, left=shares[0], right=math.inf))
     return min(1.0, left * math.exp(at)) if at < math.inf else 1.0
 
 

@@ -15,6 +15,12 @@ from batchlab.results.papers import literature
 from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.store.runs import RunStore
 
+ADDED = (
+    "seeds were added where they could decide a claim, so that n differs between rows of the tables; what no claim "
+    "compares (learning rates that were not chosen) was not trained"
+)
+"""Said of runs that were bought until claims were decided."""
+
 
 def known_papers() -> list[str]:
     """The papers that can be reproduced: a module here and numbers in `published/`, under one name."""
@@ -52,4 +58,4 @@ def reproduce(store: RunStore, paper: str, sweep: str) -> Reproduction:
     if declared is None:
         return made
     claims = decide(frame, lambda part: build(paper, part).claims, Plan.of(declared))
-    return replace(made, claims=claims)
+    return replace(made, claims=claims, notes=[ADDED, *made.notes])

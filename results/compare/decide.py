@@ -123,11 +123,18 @@ def _rule(family: list[int], seen: list[list[Judged]], reached: list[int], plan:
         ended = [r.look for r in (apart[i], alike[i]) if r.rejected and r.look is not None]
         look = min(ended) if ended else reached[i] - 1
         judged = seen[max(look, 0)][i]
-        made[i] = _ruled(judged, look, apart[i], alike[i], len(family), plan)
+        # As they were at that look: what was bought since for others moves no p and no level of a verdict.
+        then = _until(look, plan.looks, differ)[i], _until(look, wider, equal)[i]
+        made[i] = _ruled(judged, look, *then, len(family), plan)
         ruling = made[i].ruling
         if ruling and ruling.open and look + 1 < len(seen):
             made[i] = replace(made[i], ruling=replace(ruling, missing=_unfinished(seen[look + 1][i].runs)))
     return made
+
+
+def _until(look: int, looks: Looks, p: dict[int, list[float]]) -> dict[int, Ruling]:
+    """What the family's procedure said at a look."""
+    return holm_over_looks(looks, {i: own[: look + 1] for i, own in p.items()})
 
 
 def _ruled(judged: Judged, look: int, apart: Ruling, alike: Ruling, family: int, plan: Plan) -> Judged:

@@ -132,7 +132,7 @@ def compare(compared: Compared, runs: Path, options: SweepOptions, deciding: Dec
     result = result_of(RunStore(runs), sweep)
     assert result is not None
     print_sheets(contest_sheets(result))
-    OUT.print(sentence(result), style="bold", soft_wrap=True)
+    OUT.print(sentence(result), style="bold")
     return code
 
 

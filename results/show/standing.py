@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from batchlab.results.compare.claims import Judged, Verdict
-from batchlab.results.show.claims_sheet import READINGS, TONES, effect, outlook_text, verdict_text
+from batchlab.results.show.claims_sheet import READINGS, effect, outlook_text, verdict_text
 from batchlab.results.words import count
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 MOST = 8
 """So many open claims have room above the runs of a terminal."""
-COLOURS = {"good": "green", "bad": "red", "dim": "dim", "": ""}
 
 
 def standing_lines(judged: Sequence[Judged]) -> list[str]:
@@ -29,8 +28,9 @@ def standing_lines(judged: Sequence[Judged]) -> list[str]:
     return lines
 
 
-def standing_grid(judged: Sequence[Judged]) -> Table | str:
-    """The same for a terminal of any width: open claims first, and of those that are decided how many."""
+def standing_grid(judged: Sequence[Judged]) -> Group | str:
+    """The same for a terminal of any width: of those that are decided how many, and the open ones."""
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
@@ -42,13 +42,12 @@ def standing_grid(judged: Sequence[Judged]) -> Table | str:
     grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
-    grid.add_row(Text(_summary(followed), "bold"), "", "")
     for item in left[:MOST]:
         shown = effect(item, item.comparisons[0]) if item.comparisons else ""
-        grid.add_row(_name(item), shown, Text(_said(item), COLOURS[TONES[item.verdict]]))
+        grid.add_row(_name(item), shown, Text(f"about {item.needed} seeds" if item.needed else "", "dim"))
     if len(left) > MOST:
         grid.add_row(Text(f"and {len(left) - MOST} more", "dim"), "", "")
-    return grid
+    return Group(Text(_summary(followed), "bold"), grid)
 
 
 def _followed(judged: Sequence[Judged]) -> list[Judged]:
@@ -64,7 +63,8 @@ def _summary(followed: Sequence[Judged]) -> str:
 
 
 def _name(item: Judged) -> str:
-    return f"{item.claim.text} ({READINGS.get(item.claim.at, f'equal {item.claim.at}')})"
+    where = f" ({READINGS.get(item.claim.at, f'equal {item.claim.at}')})" if item.claim.at else ""
+    return f"{item.claim.text}{where}"
 
 
 def _said(item: Judged) -> str:

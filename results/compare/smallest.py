@@ -47,9 +47,9 @@ class Smallest:
         return cls(**found)
 
     def texts(self) -> list[str]:
-        """What `parse` reads."""
-        difference = [] if self.difference is None else [f"{self.difference:g}"]
-        return difference + ([] if self.share is None else [f"{100 * self.share:g}%"])
+        """What `parse` reads, to twelve digits: the same request is then the same plan."""
+        difference = [] if self.difference is None else [f"{self.difference:.12g}"]
+        return difference + ([] if self.share is None else [f"{100 * self.share:.12g}%"])
 
     def of(self, claim: Claim) -> float | None:
         """The effect on the scale on which the claim is tested; None where none is stated, or the claim has its own."""

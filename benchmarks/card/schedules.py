@@ -1,12 +1,15 @@
 """(f) As much of `batchlab reproduce sgdm_schedules` as still fits: cases (i) to (iv), three seeds, on a thin ResNet.
 
 The grids are the recipe's own at scale `gpu`, with the model, the data and the epochs changed to what fits, as the
-paper's module is given them. How many epochs fit is found by short runs beforehand, as many at a time as later. The
-comparison's tables and claims are printed, and DIR/runs.tar.gz has every run's Parquet and configuration.
+paper's module is given them. Evaluations are few: the exact gradient norm takes a pass over the training set, and the
+paper's own, at the current batch size, up to 2,500 steps, so that it is measured at the end alone. How many epochs fit
+is found by a few steps beforehand, as many runs at a time as later. What is done is packed first, whatever happens:
+DIR/runs.tar.gz has every run's Parquet and configuration. Then the comparison's tables and claims are printed.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -41,31 +44,41 @@ from card.part import Part, median
 PAPER, SWEEP = "sgdm_schedules", "sgdm_schedules-gpu"
 SCHEDULES = ["constant", "cosine", "growth to 0.2", "warm-up to 0.2, constant", "warm-up to 0.2, cosine"]
 BOTH = "shb,nshb"
-LADDER = [(BOTH, 10.0, 20), (BOTH, 6.0, 20), (BOTH, 4.0, 20), ("shb", 6.0, 20), ("shb", 4.0, 20), ("shb", 3.0, 20)]
-LADDER += [("shb", 3.0, 10), ("shb", 2.0, 10)]
-"""Optimizers, epochs and evaluations, the dearest first. Case (i) takes fewer steps in all than a growing batch takes
-in a tenth of the epochs, so that it takes 20 evaluations to compare them at equal steps."""
-LAST = ("shb", 1.0, 10)
+LADDER = [(BOTH, 10.0, 6), (BOTH, 6.0, 6), (BOTH, 4.0, 5), (BOTH, 3.0, 5), (BOTH, 2.0, 4)]
+LADDER += [("shb", 4.0, 5), ("shb", 3.0, 5), ("shb", 2.0, 4), ("shb", 1.0, 4)]
+"""Optimizers, epochs and evaluations, the dearest first."""
+LAST = ("shb", 0.5, 3)
 """Taken where nothing fits, as far as it comes."""
 SMOKE = ("shb", 1.0, 2)
+FIRST = 16
+"""Marks are geometric, the first at this part of the budget: there a batch of 8 has taken the steps that 128 takes in
+all, so that the cases can be compared at equal steps."""
+LARGEST = 4096
+"""Batch that a growing one ends with."""
+TOGETHER = 6
+"""Runs at a time, at most: of 12 each evaluation took 16 s, and none was done in two minutes."""
 RUN_GIB = 11
 """Of the card, at most, for a run: a batch of 4,096 in one piece takes a ResNet-20 about 8 GiB."""
 ARCHIVE_BYTES = 14 * 2**20
-CLOSING = 12.0
-"""Seconds kept for the tables and the archive."""
+CLOSING = 30.0
+"""Seconds kept for the end: runs to stop, the archive, the tables."""
+GRACE = 5.0
+"""Seconds from the order to stop to the end of those that did not: an evaluation is not interrupted."""
 
 
 @dataclass
 class Pace:
     """Seconds of what a run is made of, as many at a time as are run later."""
 
-    start: float
-    step: float
-    evaluation: float
+    start: float = math.inf
+    step: float = math.inf
+    evaluation: float = math.inf
+    """With the exact norm; the paper's takes steps besides."""
 
     def of(self, plans: Sequence[Planned], n: int) -> float:
         """Seconds of all these runs one after the other."""
-        return sum(self.start + self.step * steps_of(p, n) + self.evaluation * evaluations_of(p) for p in plans)
+        steps = sum(steps_of(p, n) + passes_of(p, n) for p in plans)
+        return self.step * steps + sum(self.start + self.evaluation * p.tree["log"]["evaluations"] for p in plans)
 
 
 def steps_of(planned: Planned, n: int) -> float:
@@ -76,64 +89,74 @@ def steps_of(planned: Planned, n: int) -> float:
     return float(sum(samples / 10 / (8 * 2**stair) for stair in range(10)))
 
 
-def evaluations_of(planned: Planned) -> float:
-    """How many evaluations it has."""
-    return float(planned.tree["train"]["epochs"] / planned.tree["log"]["evaluate_every"] + 1)
+def passes_of(planned: Planned, n: int) -> int:
+    """Forward and backward passes of the paper's norm at a run's end."""
+    return math.ceil(n / min(n, planned.tree["batch_schedule"].get("size", LARGEST)))
 
 
-def grids(part: Part, optimizers: str, epochs: float, evaluations: int, seeds: str) -> list[Planned]:
-    """The paper's runs, changed to what fits here."""
+def grids(part: Part, optimizers: str, epochs: float, evaluations: int, seeds: str, *also: str) -> list[Planned]:
+    """The paper's runs, changed to what fits here; `also` are further overrides."""
     recipe: dict[str, Any] = yaml.safe_load((PACKAGED / "reproduce" / f"{PAPER}.yaml").read_text())
     chosen = whole(recipe, "gpu") | {"only": {"schedule": SCHEDULES}}
     own = [
-        *part.overrides(model="mlp" if part.smoke else "resnet20", log__evaluate_every=epochs / evaluations),
+        *part.overrides(model="mlp" if part.smoke else "resnet20", log__evaluate_every=epochs / FIRST),
+        f"log.evaluations={evaluations}",
         f"train.epochs={epochs:g}",
         f"optimizer={optimizers}",
         f"seed={seeds}",
         "batch_schedule=exponential",
+        "measure.full_gradient_norm_paper._target_=card.norms.PaperAtTheEnd",
+        *also,
     ]
     own = [text for text in own if text != "batch_schedule=constant" and not text.startswith("batch_schedule.size=")]
     return plans_of(chosen | {"common": merge(chosen["common"], own)}, PAPER)
 
 
 def train(plans: list[Planned], executor: Executor, store: RunStore, name: str, seconds: float) -> Report:
-    """Train, and stop in order when the time is over: the runs then write checkpoints, which nobody needs."""
+    """Train, and stop when the time is over: in order, and what has not stopped then is killed."""
     store.prepare()
     freeze(store, name, plans)
     display = Display(OUT, live=False, follow=False)
-    timer = threading.Timer(seconds, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    timer.daemon = True
-    timer.start()
+    timers = [threading.Timer(at, lambda: os.kill(os.getpid(), signal.SIGTERM)) for at in (seconds, seconds + GRACE)]
+    for timer in timers:
+        timer.daemon = True
+        timer.start()
     try:
         return run_sweep(plans, store, executor, display)
     finally:
-        timer.cancel()
+        for timer in timers:
+            timer.cancel()
         display.close()
 
 
-def pilot(part: Part, executor: Executor, jobs: int) -> Pace:
-    """Short runs of all cases, as many at a time as later: what a start, a step and an evaluation take."""
-    store = RunStore(part.work / "pilot")
-    plans = grids(part, "shb", 0.1 if not part.smoke else 0.5, 2, "range(0,3)")[:jobs]
-    train(plans, executor, store, "pilot", max(10.0, part.left / 3))
-    steps, evaluations, trained, evaluated, starts = [], [], [], [], []
-    for planned in plans:
-        file = store.run(planned.run_id).metrics
-        if file.exists():
-            last = pd.read_parquet(file)
-            steps.append(float(last["steps"].iloc[-1]))
-            evaluations.append(len(last))
-            trained.append(float(last["train_seconds"].iloc[-1]))
-            evaluated.append(float(last["eval_seconds"].iloc[-1]))
-            info = store.run(planned.run_id).read_state().info
-            took = (datetime.fromisoformat(info["ended"]) - datetime.fromisoformat(info["started"])).total_seconds()
-            starts.append(max(1.0, took - trained[-1] - evaluated[-1]))
-    if not steps:
-        raise RuntimeError("no pilot run ended")
-    pace = Pace(median(starts), sum(trained) / sum(steps), sum(evaluated) / sum(evaluations))
-    note = f"{len(steps)} runs at a time; starting one takes {pace.start:.1f} s, an evaluation {pace.evaluation:.2f} s"
+def pilot(part: Part, executor: Executor, jobs: int) -> tuple[Pace, bool]:
+    """A few steps and one evaluation with norms, as many runs at a time as later: what a start and they take,
+    and whether runs had to be stopped.
+
+    What comes before the first of two marks is not counted, for a card is slow at first: there both norms are left out.
+    """
+    store, n = RunStore(part.work / "pilot"), int(part.images["n"])
+    once = "measure.full_gradient_norm._target_=card.norms.ExactAtTheEnd"
+    plans = grids(part, "shb", 3.0 if part.smoke else 0.1, 2, "range(0,3)", once)[:jobs]
+    report = train(plans, executor, store, "pilot", max(10.0, part.left / 4))
+    ended = [planned for planned in plans if store.run(planned.run_id).metrics.exists()]
+    if not ended:
+        part.add("pilot", note="no run ended: the least is tried")
+        return Pace(), report.interrupted
+    columns = ["steps", "train_seconds", "eval_seconds"]
+    gained = {p.run_id: pd.read_parquet(store.run(p.run_id).metrics)[columns].diff().iloc[-1] for p in ended}
+    step = sum(g["train_seconds"] for g in gained.values()) / sum(g["steps"] for g in gained.values())
+    starts, evaluations = [], []
+    for planned in ended:
+        gain, info = gained[planned.run_id], store.run(planned.run_id).read_state().info
+        took = (datetime.fromisoformat(info["ended"]) - datetime.fromisoformat(info["started"])).total_seconds()
+        starts.append(max(1.0, took - gain["train_seconds"] - gain["eval_seconds"]))
+        evaluations.append(max(0.3 * gain["eval_seconds"], gain["eval_seconds"] - step * passes_of(planned, n)))
+    pace = Pace(median(starts), float(step), median(evaluations))
+    note = f"{len(ended)} of {len(plans)} runs at a time; starting one takes {pace.start:.1f} s"
+    note += f", an evaluation with the exact norm {pace.evaluation:.2f} s"
     part.add("pilot: a step beside the others", 1e3 * pace.step, "ms", note=note)
-    return pace
+    return pace, report.interrupted
 
 
 def choose(part: Part, pace: Pace, jobs: int, seconds: float) -> tuple[list[Planned], str]:
@@ -149,25 +172,30 @@ def choose(part: Part, pace: Pace, jobs: int, seconds: float) -> tuple[list[Plan
 
 
 def reproduce(part: Part) -> None:
-    """Pilot, grids, tables, archive."""
+    """Pilot, grids, archive, tables."""
     cores = len(os.sched_getaffinity(0))
-    jobs = max(1, min(cores - 2, memory() // RUN_GIB)) if part.device.type == "cuda" else cores
+    jobs = max(1, min(cores - 2, memory() // RUN_GIB, TOGETHER)) if part.device.type == "cuda" else cores
     first = grids(part, "shb", 1.0, 2, "0")
-    executor = executor_for([p.tree for p in first], jobs if part.device.type == "cuda" else None)
+    engine = partial(executor_for, [p.tree for p in first], jobs if part.device.type == "cuda" else None)
+    executor = engine()
     executor.warm_up()
     for warning in validate(first[:2]):
         print(f"    warning: {warning}", flush=True)
+    store = RunStore(part.work / "sweep")
     try:
-        pace = pilot(part, executor, jobs)
+        pace, stopped = pilot(part, executor, jobs)
+        if stopped:  # its places may be taken for ever by runs that were killed
+            executor.close(kill=True)
+            executor = engine()
         seconds = part.left - CLOSING
         plans, said = choose(part, pace, jobs, seconds)
         print(f"    {said}", flush=True)
-        store = RunStore(part.work / "sweep")
         began = time.monotonic()
         train(plans, executor, store, SWEEP, max(5.0, seconds))
         took = time.monotonic() - began
     finally:
-        executor.close(kill=part.left < CLOSING / 2)
+        executor.close(kill=True)  # all have ended, or ought to have
+        part.attempt("archive", partial(archive, part), -math.inf)
     states = [store.run(p.run_id).read_state().state for p in plans]
     done = sum(state in FINISHED for state in states)
     what = f"{plans[0].tree['model']['name']}, {part.images['said']}, {jobs} runs at a time; {said}"
@@ -176,8 +204,7 @@ def reproduce(part: Part) -> None:
     for planned, state in zip(plans, states, strict=True):
         if state not in FINISHED:
             print(f"    {planned.run_id} {planned.labels} {state}", flush=True)
-    part.attempt("archive", partial(archive, part, store))
-    part.attempt("accuracies", partial(accuracies, part, store, plans))
+    part.attempt("accuracies", partial(accuracies, part, store, plans), -math.inf)
     part.attempt("tables and claims", partial(tables, part, store))
 
 
@@ -211,24 +238,25 @@ def tables(part: Part, store: RunStore) -> None:
     print((part.rows.out / f"{PAPER}.txt").read_text()[-6000:], flush=True)
 
 
-def archive(part: Part, store: RunStore) -> None:
-    """Configurations, states and rows of all runs; logs of those that did not end; no checkpoints."""
+def archive(part: Part) -> None:
+    """Configurations, states and rows of all runs, the pilot's last; logs of those that did not end; no checkpoints."""
     kept = {"config.yaml", "run.json", "metrics.parquet", "layers.parquet", "metrics.jsonl"}
     left_out, total = 0, 0
     with tarfile.open(part.rows.out / "runs.tar.gz", "w:gz") as tar:
-        for file in sorted((store.root / ".sweeps").glob("*.json")):
-            tar.add(file, f"runs/.sweeps/{file.name}")
-        for run in store.runs():
-            files = [f for f in run.folder.iterdir() if f.name in kept]
-            if run.read_state().state not in FINISHED:
-                files += [f for f in run.log.glob("*.log") if f.stat().st_size < 2**16]
-            size = sum(f.stat().st_size for f in files)
-            if total + size > ARCHIVE_BYTES:
-                left_out += 1
-                continue
-            total += size
-            for file in files:
-                tar.add(file, Path("runs") / run.run_id / file.relative_to(run.folder))
+        for folder, store in (("runs", RunStore(part.work / "sweep")), ("pilot", RunStore(part.work / "pilot"))):
+            for file in sorted((store.root / ".sweeps").glob("*.json")):
+                tar.add(file, f"{folder}/.sweeps/{file.name}")
+            for run in store.runs():
+                files = [f for f in run.folder.iterdir() if f.name in kept]
+                if run.read_state().state not in FINISHED:
+                    files += [f for f in run.log.glob("*.log") if f.stat().st_size < 2**16]
+                size = sum(f.stat().st_size for f in files)
+                if total + size > ARCHIVE_BYTES:
+                    left_out += 1
+                    continue
+                total += size
+                for file in files:
+                    tar.add(file, Path(folder) / run.run_id / file.relative_to(run.folder))
     part.add("archive of runs", total / 2**20, "MiB", note=f"{left_out} runs left out" if left_out else "")
 
 

@@ -189,7 +189,9 @@ class GradientMoments:
         """
         sums, (rank, world) = self._open(), self._ranks()
         counts = torch.zeros_like(sums.scatter).repeat(3)
-        counts[0], counts[1], counts[2] = self._samples, self._groups, sums.scatter
+        counts[0].fill_(self._samples)  # assigning a number would wait for the device
+        counts[1].fill_(self._groups)
+        counts[2] = sums.scatter
         if world > 1:
             # A place for each rank, in two halves: float64 numbers come through a float32 sum unharmed.
             high = counts.to(sums.ledger.dtype)

@@ -161,6 +161,15 @@ class Frame:
         values = np.frombuffer(numbers.buffers()[1], np.float64)[numbers.offset :][: len(numbers)]
         return np.where(valid, values, np.nan), valid
 
+    def has(self, *names: str) -> bool:
+        """Whether each of these columns was measured in some row of these runs, maybe some of a wider frame's."""
+
+        def measured(name: str) -> bool:
+            valid = self.column(name)[1]
+            return any(valid[run.rows].any() for run in self.runs)
+
+        return bool(self.runs) and all(name in self.names and measured(name) for name in names)
+
     def values(self, key: str) -> list[Any]:
         """The values of an axis over these runs: numbers in order, a sweep's in its order, else by name.
 

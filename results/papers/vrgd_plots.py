@@ -40,7 +40,7 @@ class Weights(Drawing):
     @property
     def drawable(self) -> bool:
         """Whether the weights were recorded."""
-        return {f"w{i}" for i in self.weights} <= self.frame.names
+        return self.frame.has(*(f"w{i}" for i in self.weights))
 
     def figure(self) -> Figure:
         """Draw means over the runs that are done.
@@ -107,7 +107,7 @@ class MetricByRate(Drawing):
     @property
     def drawable(self) -> bool:
         """Whether some run measured the metric."""
-        return self.metric.name in self.frame.names and bool(self.frame.runs)
+        return self.frame.has(self.metric.name)
 
     def figure(self) -> Figure:
         """Draw means over the seeds that are done; a cross on the axis is a run that diverged.

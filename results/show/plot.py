@@ -57,7 +57,7 @@ class Plot(FrameDrawing):
     @property
     def drawable(self) -> bool:
         """Whether some run has measured the metric."""
-        return self.metric.name in self.frame.names
+        return self.frame.has(self.metric.name)
 
     @property
     def wide(self) -> bool:

@@ -187,3 +187,11 @@ def test_runs_without_rows_yet(lab):
     for sheet in made.sheets():
         render(sheet, "markdown")
     assert made.save_plots(lab.store.root) == []
+
+
+def test_tuning_runs_alone_draw_nothing_and_are_no_error(book, tmp_path):
+    """What was stopped while it tuned has rows, but none of a judged run."""
+    toy(book, {"sgd": 0.05, "one": 0.04}, seeds=0)
+    made = book.made()
+    assert made.save_plots(tmp_path) == []
+    assert {item.verdict for item in made.claims} == {Verdict.UNDECIDED}

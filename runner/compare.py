@@ -46,13 +46,20 @@ class Compared:
     usual: Smallest
 
     @property
+    def digest(self) -> str:
+        """Of what is asked: the same request has the same, another one another, whatever both are called."""
+        ids = " ".join([self.contest.metric, *(plan.run_id for plan in self.plans)])
+        return hashlib.sha256(ids.encode()).hexdigest()
+
+    @property
     def contenders(self) -> int:
         """How many there are."""
         return len(self.contest.contenders)
 
     def question(self, sweep: str) -> Question:
         """What the engine is asked."""
-        return Question(sweep, self.plans, self.contest.measure, {"contest": self.contest.record()})
+        record = {"contest": self.contest.record(), "asked": self.digest}
+        return Question(sweep, self.plans, self.contest.measure, record)
 
 
 def planned(overrides: Sequence[str], tune: Sequence[str], metric: str) -> Compared:
@@ -124,8 +131,7 @@ def compare(compared: Compared, runs: Path, options: SweepOptions, deciding: Dec
     Returns:
         The exit code.
     """
-    ids = " ".join([compared.contest.metric, *(plan.run_id for plan in compared.plans)])
-    sweep = name or f"compare-{hashlib.sha256(ids.encode()).hexdigest()[:6]}"
+    sweep = name or f"compare-{compared.digest[:6]}"
     if options.dry_run:
         return _dry_run(compared, sweep, options, deciding)
     code = decided(compared.question(sweep), runs, options, deciding, compared.usual)

@@ -22,6 +22,7 @@ from batchlab.results.compare.claims import Judged
 from batchlab.results.compare.decide import Measure, Plan, decide
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.load import load
+from batchlab.results.compare.outcomes import LOST_STATES
 from batchlab.results.compare.sequential import LOOKS, Looks
 from batchlab.results.compare.smallest import Smallest
 from batchlab.results.show.standing import standing_grid, standing_lines
@@ -129,7 +130,8 @@ def until_decided(
 ) -> tuple[list[Judged], Report]:
     """Tune, then buy seeds look by look for the claims that are open, until none is or the time is over.
 
-    What was trained before is used; a stop at any time loses nothing.
+    What was trained before is used; a stop at any time loses nothing. No seed is bought while a run that tunes is not
+    over: it could change the choice after others were seen.
 
     Args:
         training: Trains; it has checked the plans.
@@ -156,12 +158,13 @@ def until_decided(
         return Report()
 
     report = train([*question.tuning, *again])
+    untuned = any(store.run(p.run_id).read_state().state not in (State.DONE, *LOST_STATES) for p in question.tuning)
     wanted: frozenset[str] = frozenset()
     while True:
         judged = decide(_frame(store, name, everything), question.measure, plan)
         show(judged)
         before, wanted = wanted, missing(judged)
-        if not wanted or wanted == before or report.halted:
+        if not wanted or wanted == before or report.halted or untuned:
             return judged, report
         report = train([p for i, p in everything.items() if i in wanted])
 
@@ -208,6 +211,7 @@ def decided(question: Question, runs: Path, options: SweepOptions, deciding: Dec
     """
     deadline = math.inf if deciding.max_minutes is None else time.monotonic() + 60 * deciding.max_minutes
     with Training(question.plans, runs, options) as training:
+        training.ready(question.plans)  # a request that cannot work declares nothing
         plan, said = declare(training.store, question, deciding, usual)
         OUT.print(said, soft_wrap=True)
         _, report = until_decided(training, question, plan, partial(_show, training.display), deadline)

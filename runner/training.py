@@ -53,6 +53,17 @@ class Training:
         """Those that are not over."""
         return [p for p in plans if self.store.run(p.run_id).read_state().state not in FINISHED]
 
+    def ready(self, plans: Sequence[Planned]) -> None:
+        """Check all plans of the training, once, where some of these are left.
+
+        Raises:
+            ConfigError: a run that cannot work.
+        """
+        if not self.checked and self.left(plans):
+            self.executor.warm_up()  # it imports torch on the other core while this process checks the runs
+            check(self.plans)
+            self.checked = True
+
     def train(
         self, plans: Sequence[Planned], name: str, among: Sequence[Planned] = (), deadline: float = math.inf
     ) -> Report:
@@ -69,10 +80,7 @@ class Training:
         Raises:
             ConfigError: a run that cannot work; nothing was started then.
         """
-        if not self.checked and self.left(plans):
-            self.executor.warm_up()  # it imports torch on the other core while this process checks the runs
-            check(self.plans)
-            self.checked = True
+        self.ready(plans)
         freeze(self.store, name, plans, among)
         stop = self.options.on_error is OnError.STOP
         report = run_sweep(

@@ -127,6 +127,10 @@ def run_sweep(
     running: dict[str, Planned] = {}
     with _stop_signals() as asked:
         while running or (left and not report.halted):
+            if time.monotonic() > deadline and not report.halted:  # before anything is begun only to be stopped
+                report.expired = report.halted = True
+                observer.note("the time is over: runs write their checkpoints, the same command goes on")
+                executor.stop()
             while left and not report.halted and executor.room(int(left[0].tree["nproc"])):
                 planned = left.pop(0)
                 run = store.run(planned.run_id)
@@ -135,7 +139,7 @@ def run_sweep(
                 executor.start(run, int(planned.tree["nproc"]))
             for end in executor.wait(POLL_SECONDS):
                 planned = running.pop(end.run.run_id)
-                state_now = _settle(end.run, end.code)
+                state_now = _settle(end.run, end.code, stopped=report.halted)
                 report.states[state_now.state] += 1
                 observer.ended(planned, end.run, state_now)
                 if stop_on_error and state_now.state in (State.FAILED, State.CRASHED) and not report.halted:
@@ -143,10 +147,6 @@ def run_sweep(
                     report.halted = True
                     executor.stop()
             observer.tick()
-            if time.monotonic() > deadline and not report.halted:
-                report.expired = report.halted = True
-                observer.note("the time is over: runs write their checkpoints, the same command goes on")
-                executor.stop()
             if asked and not report.interrupted:
                 report.interrupted = report.halted = True
                 observer.note("stopping: runs write their checkpoints (Ctrl-C again to kill them)")
@@ -157,14 +157,16 @@ def run_sweep(
     return report
 
 
-def _settle(run: Run, code: int) -> RunState:
-    """The state of a run whose process has ended; one that wrote no state itself has crashed."""
+def _settle(run: Run, code: int, *, stopped: bool) -> RunState:
+    """The state of a run whose process has ended; one that wrote no state itself, and was not stopped, has crashed."""
     if code == BUSY:
         return RunState(State.RUNNING, "another process is training it: left alone")
     deadline = time.monotonic() + STOP_GRACE
     while (state := run.read_state()).state is State.RUNNING and time.monotonic() < deadline:
         time.sleep(0.05)  # its ranks hold the lock for a little longer, where their parents were killed
     if state.state is State.PENDING:
+        if stopped:
+            return RunState(State.INTERRUPTED, "stopped before it began")
         return RunState(State.CRASHED, f"its process ended with code {code}; see {run.log / 'launch.log'}")
     return state
 

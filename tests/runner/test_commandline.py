@@ -22,13 +22,15 @@ from batchlab.runner import cli
 from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.config import compose
 
+DECIDING = {"--max-seeds", "--max-minutes", "--smallest"}
 COMMANDS = {
     "train": {"--runs", "--retry"},
     "sweep": {"--runs", "--dry-run", "--retry", "--on-error", "--jobs-per-device", "--name"},
     "status": {"--runs"},
     "table": {"--runs", "--rows", "--cols", "--metric", "--where", "--format", "--sweep", "--baseline", "--tuned"},
     "plot": {"--runs", "--metric", "--x", "--hue", "--output", "--where", "--sweep"},
-    "reproduce": {"--runs", "--scale", "--dry-run", "--retry", "--jobs-per-device"},
+    "compare": {"--tune", "--metric", *DECIDING, "--name", "--runs", "--dry-run", "--retry", "--jobs-per-device"},
+    "reproduce": {"--runs", "--scale", "--until-decided", *DECIDING, "--dry-run", "--retry", "--jobs-per-device"},
     "report": {"--runs", "--output", "--sweep"},
     "data": set(),
     "show": {"--axes"},
@@ -44,7 +46,7 @@ def test_the_command_line_is_frozen() -> None:
         options = {max(p.opts, key=len) for p in command.params if p.param_type_name == "option"}
         assert options == COMMANDS[name], name
     arguments = {n: [p.name for p in c.params if p.param_type_name == "argument"] for n, c in found.items()}
-    assert arguments["train"] == arguments["sweep"] == arguments["show"] == ["overrides"]
+    assert arguments["train"] == arguments["sweep"] == arguments["compare"] == arguments["show"] == ["overrides"]
     assert (arguments["status"], arguments["reproduce"]) == (["name"], ["paper"])
 
 
@@ -197,7 +199,7 @@ def test_ctrl_c_ends_a_reproduction_of_all(
         return 130
 
     monkeypatch.setattr(commands, "execute", execute)
-    assert commands.reproduce("all", "laptop", tmp_path, SweepOptions()) == 130
+    assert commands.reproduce("all", "laptop", tmp_path, SweepOptions(), None) == 130
     assert begun == [f"{recipes()[0]}-laptop"]
     said = capsys.readouterr().out
     assert recipes()[0] in said

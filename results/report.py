@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from batchlab.results.axes import CHOICES
+from batchlab.results.compare.choice import judged
 from batchlab.results.compare.contest import LABEL, Result, result_of
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CLOCKS, Metric
 from batchlab.results.compare.table import build_table
-from batchlab.results.compare.tuning import judged
 from batchlab.results.papers.catalogue import known_papers, reproduce
 from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.papers.scale import Scale
-from batchlab.results.show.contest_sheet import contest_sheets, sentence
+from batchlab.results.show.answer import sentence
+from batchlab.results.show.contest_sheet import contest_sheets
 from batchlab.results.show.css import CSS
 from batchlab.results.show.drawing import OTHER_FILE, Drawing
 from batchlab.results.show.layers_plot import Layers

@@ -213,29 +213,36 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, decidin
     for planned in plans:
         if len(plans) > 1:
             OUT.print(planned.paper, style="bold")
-        if deciding and not options.dry_run:
-            codes.append(_decide(planned, runs, options, deciding))
+        if deciding:
+            code, begun = _decide(planned, runs, options, deciding)
         else:
-            codes.append(execute(planned.plans, runs, options, planned.sweep))
-        if codes[-1] == 130 and not deciding:  # Ctrl-C is meant for all of them
-            break
-        if options.dry_run:
-            continue
-        _conclude(planned, runs)
-        if codes[-1] == 130:  # what was decided until then is printed
+            code = execute(planned.plans, runs, options, planned.sweep)
+            begun = code != 130 and not options.dry_run
+        codes.append(code)
+        if begun:  # with looks, what was decided until Ctrl-C is printed too
+            _conclude(planned, runs)
+        if code == 130:  # meant for all of them
             break
     return max(codes)
 
 
-def _decide(planned: PaperPlan, runs: Path, options: SweepOptions, deciding: Deciding) -> int:
-    """Train a paper's runs until its claims are decided."""
+def _decide(planned: PaperPlan, runs: Path, options: SweepOptions, deciding: Deciding) -> tuple[int, bool]:
+    """Train a paper's runs until its claims are decided; whether there is something to show."""
     from batchlab.results.papers.catalogue import build
-    from batchlab.runner.looks import Question, decided
+    from batchlab.runner.looks import Question, decided, describe
 
     question = Question(planned.sweep, planned.plans, lambda frame: build(planned.paper, frame).claims)
-    code = decided(question, runs, options, deciding, planned.smallest)
+    if options.dry_run:
+        code = _dry_run(planned.plans, options)
+        plan = question.plan(deciding.max_seeds, deciding.smallest, planned.smallest)
+        tuning, methods = len(question.tuning), len(question.at(plan.seeds[:1]))
+        most = tuning + methods * plan.looks.seeds[-1]
+        chosen = f"{count(tuning, 'run')} that choose, then " if tuning else ""
+        OUT.print(f"{describe(plan)}: {chosen}{methods} a seed at most, where claims are open, up to {most:,} in all")
+        return code, False
+    code, begun = decided(question, runs, options, deciding, planned.smallest)
     hint(planned.sweep, runs)
-    return code
+    return code, begun
 
 
 def _conclude(planned: PaperPlan, runs: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,8 @@ from batchlab.results.axes import CHOICES
 from batchlab.results.compare.contest import LABEL, Contest, result_of
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.smallest import Smallest
-from batchlab.results.show.contest_sheet import contest_sheets, sentence
+from batchlab.results.show.answer import sentence
+from batchlab.results.show.contest_sheet import contest_sheets
 from batchlab.results.show.render import print_sheets
 from batchlab.results.store.runs import RunStore
 from batchlab.results.words import count
@@ -30,6 +32,7 @@ from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.looks import Question, decided, describe
 from batchlab.runner.options import Deciding, SweepOptions
 from batchlab.runner.plan.config import Planned, compose
+from batchlab.runner.plan.files import axes
 from batchlab.runner.plan.reproduce import merge
 from batchlab.runner.plan.schema import ConfigError
 
@@ -78,12 +81,14 @@ def planned(overrides: Sequence[str], tune: Sequence[str], metric: str) -> Compa
     _check(overrides, tune, keys)
     judged = Metric.parse(metric)
     if judged.column.better is None:
-        raise ValueError(f"--metric {metric}: it is neither better up nor down")
-    if tune and not any(text.startswith(("dataset.validation=", "+dataset.validation=")) for text in overrides):
+        raise ValueError(
+            f"--metric {metric}: nothing says whether more of it is better or less; of test_accuracy, test_loss and "
+            "train_loss it is known, and of what a +measure declares"
+        )
+    if tune and not any(text.lstrip("+").startswith("dataset.validation=") for text in overrides):
         overrides = [*overrides, VALIDATION]
     base = compose(overrides)
-    if len(base) < 2:
-        raise ConfigError("one contender: give an axis several values, such as optimizer=adamw,shb")
+    _check_contenders(base, judged, tuned=bool(tune))
     names = [_name(one) for one in base]
     plans: list[Planned] = []
     for one, name in zip(base, names, strict=True):
@@ -92,10 +97,30 @@ def planned(overrides: Sequence[str], tune: Sequence[str], metric: str) -> Compa
             trials = compose([*own, *tune, f"seed={','.join(map(str, TUNING_SEEDS))}"], {"tuning": True, LABEL: name})
             plans += [replace(trial, labels={"tuning": True, LABEL: name}) for trial in trials]
         plans += compose([*own, *tune, "seed=0"], {LABEL: name})
+    plans = list({plan.run_id: plan for plan in plans}.values())
     plans.sort(key=lambda plan: plan.labels.get("tuning") is not True)  # those that choose come first
     chooser = str(replace(judged, name=judged.name.replace("test_", "validation_", 1))) if tune else ""
-    share = Smallest(difference=0.5, share=0.05) if judged.column.share else Smallest(share=0.05)
-    return Compared(Contest(tuple(names), metric, tuple(keys), chooser), plans, share)
+    return Compared(Contest(tuple(names), metric, tuple(keys), chooser), plans, _usual(judged))
+
+
+def _usual(metric: Metric) -> Smallest:
+    """Half a point of what is shown in %, 5 % where ratios are compared; of anything else only the user knows."""
+    if metric.quantity.log:
+        return Smallest(share=0.05)
+    return Smallest(difference=0.5) if metric.quantity.share else Smallest()
+
+
+def _check_contenders(base: Sequence[Planned], metric: Metric, *, tuned: bool) -> None:
+    """Refuse what could only end without an answer, or with one to another question."""
+    if len(base) < 2:
+        raise ConfigError("one contender: give an axis several values, such as optimizer=adamw,shb")
+    trees = [one.tree for one in base]
+    if len({json.dumps(tree["dataset"], sort_keys=True) for tree in trees}) > 1:
+        raise ConfigError("contenders on different data cannot be compared: one dataset, with one set of keys")
+    if metric.name in axes()["measure"] and any(metric.name not in tree["measure"] for tree in trees):
+        raise ConfigError(f"--metric {metric.name} is not measured: add +measure={metric.name}")
+    if tuned and not trees[0]["dataset"].get("validation"):
+        raise ConfigError("--tune chooses by a validation split: dataset.validation=0.1, not 0")
 
 
 def _check(overrides: Sequence[str], tune: Sequence[str], keys: Sequence[str]) -> None:
@@ -134,7 +159,9 @@ def compare(compared: Compared, runs: Path, options: SweepOptions, deciding: Dec
     sweep = name or f"compare-{compared.digest[:6]}"
     if options.dry_run:
         return _dry_run(compared, sweep, options, deciding)
-    code = decided(compared.question(sweep), runs, options, deciding, compared.usual)
+    code, begun = decided(compared.question(sweep), runs, options, deciding, compared.usual)
+    if not begun:
+        return code
     result = result_of(RunStore(runs), sweep)
     assert result is not None
     print_sheets(contest_sheets(result))
@@ -154,16 +181,26 @@ def _dry_run(compared: Compared, sweep: str, options: SweepOptions, deciding: De
     for contender in compared.contest.contenders:
         OUT.print(contender, soft_wrap=True)
     chosen = f", of which {tuning} choose {', '.join(compared.contest.keys)}" if tuning else ""
-    OUT.print(f"{describe(plan)}: {least} to {count(most, 'run')}{chosen}", style="bold", soft_wrap=True)
-    seconds = _seconds(compared.plans[0])
-    if seconds is not None:
-        low, high = (duration(n * seconds / executor.places) for n in (least, most))
-        at_once = f"{executor.places} at a time" if executor.places > 1 else "one at a time"
-        OUT.print(
-            f"about {low} to {high}, {at_once}: from {STEPS} steps of the first contender, just tried", soft_wrap=True
-        )
+    runs = count(most, "run") if least == most else f"{least} to {count(most, 'run')}"
+    OUT.print(f"{describe(plan)}: {runs}{chosen}", style="bold", soft_wrap=True)
+    OUT.print(_about(compared, least, most, executor.places), soft_wrap=True)
     OUT.print("all valid; nothing was started", style="bold")
     return 0
+
+
+def _about(compared: Compared, least: int, most: int, places: int) -> str:
+    """About how long it takes, from a few steps of each model."""
+    models: dict[str, list[Planned]] = {}
+    for plan in compared.plans:
+        models.setdefault(json.dumps(plan.tree["model"], sort_keys=True), []).append(plan)
+    tried = [(_seconds(plans[0]), len(plans)) for plans in models.values()]
+    if any(seconds is None for seconds, _ in tried):
+        return "how long it takes is not known: the steps that were tried failed"
+    mean = sum((seconds or 0.0) * n for seconds, n in tried) / sum(n for _, n in tried)
+    low, high = (duration(n * mean / places) for n in (least, most))
+    span = low if least == most else f"{low} to {high}"
+    at_once = f"{places} at a time" if places > 1 else "one at a time"
+    return f"about {span}, {at_once}: from {STEPS} steps of {count(len(models), 'model')}, just tried"
 
 
 STEPS = 20

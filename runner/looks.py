@@ -28,6 +28,7 @@ from batchlab.results.compare.smallest import Smallest
 from batchlab.results.show.standing import standing_grid, standing_lines
 from batchlab.results.store.run import FINISHED, State, now
 from batchlab.results.store.runs import RunStore
+from batchlab.results.words import count
 from batchlab.runner.console import OUT
 from batchlab.runner.display import Display
 from batchlab.runner.options import Deciding, SweepOptions
@@ -102,7 +103,10 @@ def declare(store: RunStore, question: Question, deciding: Deciding, usual: Smal
         store.declare(question.sweep, plan.record() | question.record)
         return plan, f"declared: {describe(plan)}"
     if any(standing.get(key) != json.loads(json.dumps(value)) for key, value in question.record.items()):
-        raise ValueError(f"the sweep {question.sweep} asks something else: give this one another --name")
+        raise ValueError(
+            f"the sweep {question.sweep} asks something else (other contenders, values, settings or metric): give this "
+            "one another --name"
+        )
     plan = Plan.of(standing)
     other = (deciding.max_seeds and asked.looks != plan.looks) or (
         deciding.smallest and asked.smallest != plan.smallest
@@ -115,7 +119,7 @@ def describe(plan: Plan) -> str:
     """Looks, smallest effects, and what was known when they were chosen, in words."""
     parts = [f"looks at {', '.join(map(str, plan.looks.seeds))} seeds"]
     if texts := plan.smallest.texts():
-        parts.append(f"smallest effect {' or '.join(texts)}")
+        parts.append(f"smallest effect {' and '.join(texts)}")
     if plan.seen:
         parts.append(f"{plan.seen} of its runs were done already")
     return ", ".join(parts)
@@ -192,7 +196,9 @@ def _pending(planned: Planned) -> RunRow:
     return RunRow(planned.run_id, State.PENDING, None, {}, planned.tree, planned.labels, overrides)
 
 
-def decided(question: Question, runs: Path, options: SweepOptions, deciding: Deciding, usual: Smallest) -> int:
+def decided(
+    question: Question, runs: Path, options: SweepOptions, deciding: Deciding, usual: Smallest
+) -> tuple[int, bool]:
     """Train until the claims are decided, as a command.
 
     Args:
@@ -203,7 +209,7 @@ def decided(question: Question, runs: Path, options: SweepOptions, deciding: Dec
         usual: The smallest effects of interest where the user names none.
 
     Returns:
-        The exit code.
+        The exit code, and whether a run that is judged is over, so that there is something to show.
 
     Raises:
         ConfigError: A run that cannot work.
@@ -213,9 +219,14 @@ def decided(question: Question, runs: Path, options: SweepOptions, deciding: Dec
     with Training(question.plans, runs, options) as training:
         training.ready(question.plans)  # a request that cannot work declares nothing
         plan, said = declare(training.store, question, deciding, usual)
-        OUT.print(said, soft_wrap=True)
-        _, report = until_decided(training, question, plan, partial(_show, training.display), deadline)
-    return report.exit_code
+        OUT.print(said)
+        judged, report = until_decided(training, question, plan, partial(_show, training.display), deadline)
+    begun = any(run.state in (State.DONE, *LOST_STATES) for item in judged for run in item.runs)
+    if not begun:
+        over = sum(training.store.run(p.run_id).read_state().state in FINISHED for p in question.tuning)
+        chosen = f"{over} of {count(len(question.tuning), 'tuning run')} over, " if question.tuning else ""
+        OUT.print(f"{chosen}nothing is judged yet: the same command goes on")
+    return report.exit_code, begun
 
 
 def _show(display: Display, judged: Sequence[Judged]) -> None:

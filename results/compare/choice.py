@@ -19,6 +19,8 @@ from batchlab.results.compare.outcomes import Fate, of_run
 from batchlab.results.compare.replicates import Key
 from batchlab.results.words import count, listing
 
+TUNING = "tuning"
+"""The label of runs that choose and are judged in nothing."""
 MARKS = "*: the least or the greatest on offer, so a better one may lie beyond; †: of none all tuning runs finished"
 """What `Tuning.text` marks."""
 
@@ -40,6 +42,28 @@ def best_value(costs: Mapping[Any, Sequence[float]], centre: Callable[[Sequence[
     """
     whole = {value: float(centre(own)) for value, own in costs.items() if own and np.isfinite(own).all()}
     return min(whole, key=lambda value: (whole[value], value), default=None)
+
+
+def judged(frame: Frame) -> Frame:
+    """The runs that do not choose, which are the ones to show and compare; of a sweep without the label, all."""
+    return frame.select(lambda run: run.value(TUNING) is not True)
+
+
+def shown(frame: Frame, asked: Sequence[str]) -> tuple[Frame, list[str]]:
+    """The runs that a table or a plot is of: not those that only choose, unless somebody asks for them.
+
+    Args:
+        frame: Runs, in any state.
+        asked: Axes and keys that the user named.
+
+    Returns:
+        The runs, and a note where some were left out.
+    """
+    kept = judged(frame)
+    left = len(frame.runs) - len(kept.runs)
+    if not left or TUNING in asked:
+        return frame, []
+    return kept, [f"{count(left, 'tuning run')} left out: they only choose values (--where tuning=true shows them)"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +117,7 @@ class Tuning:
 
 
 def choose(frame: Frame, key: str, metric: Metric, axes: Sequence[str]) -> Tuning:
-    """Choose a value of `key` for each cell on the first half of the seeds (rounded down, at least one).
+    """Choose a value of `key` for each cell on the tuning runs, or on the first half of the seeds (rounded down).
 
     Best is the best mean over those seeds, of the logarithm where the metric spans orders of magnitude; a target that
     was never reached gives no number.
@@ -114,11 +138,8 @@ def choose(frame: Frame, key: str, metric: Metric, axes: Sequence[str]) -> Tunin
     known = metric.of(frame).quantity
     if known.better is None:
         raise ValueError(f"--tuned {key}: {metric} is neither better up nor down; name one that is as first --metric")
-    seeds = frame.values("seed") if frame.runs else []
-    if len(seeds) < 2:
-        raise ValueError(f"--tuned {key}: there is {count(len(seeds), 'seed')}; the first half of at least 2 chooses")
-    first = seeds[: len(seeds) // 2]
-    choosing, others = frame.where(seed=first), frame.where(seed=seeds[len(first) :])
+    choosing, others = _parted(frame, key)
+    first = choosing.values("seed")
     made = settle(choosing, others, key, metric, axes)
     sizes = {cell: len(offered) for cell, offered in made.offered.items()}
     if len(set(sizes.values())) > 1:
@@ -130,7 +151,21 @@ def choose(frame: Frame, key: str, metric: Metric, axes: Sequence[str]) -> Tunin
     return made
 
 
-def settle(choosing: Frame, others: Frame, key: str, metric: Metric, axes: Sequence[str]) -> Tuning:
+def _parted(frame: Frame, key: str) -> tuple[Frame, Frame]:
+    """The runs that choose and those that are judged: by their label, or by halves of the seeds where none has it."""
+    others = judged(frame)
+    if len(others.runs) < len(frame.runs):
+        return frame.where(**{TUNING: True}), others
+    seeds = frame.values("seed") if frame.runs else []
+    if len(seeds) < 2:
+        raise ValueError(f"--tuned {key}: there is {count(len(seeds), 'seed')}; the first half of at least 2 chooses")
+    half = len(seeds) // 2
+    return frame.where(seed=seeds[:half]), frame.where(seed=seeds[half:])
+
+
+def settle(
+    choosing: Frame, others: Frame, key: str, metric: Metric, axes: Sequence[str], ties: Metric | None = None
+) -> Tuning:
     """Choose a value of `key` for each cell on some runs, and take the others of it.
 
     Best is the best mean of the metric over the runs that choose, of its logarithm where it spans orders of magnitude.
@@ -141,9 +176,13 @@ def settle(choosing: Frame, others: Frame, key: str, metric: Metric, axes: Seque
         key: What is chosen.
         metric: What chooses, by its direction.
         axes: Those that make a cell.
+        ties: Chooses between values of equal mean; None, or where they are equal in it too: the smaller is taken.
     """
     offered = costs(choosing, key, metric, axes)
     best = {cell: best_value(own, np.mean) for cell, own in offered.items()}
+    if ties is not None and ties.name in choosing.names:
+        second = costs(choosing, key, ties, axes)
+        best = {cell: _among_equals(offered[cell], second[cell], value) for cell, value in best.items()}
     stuck = [cell for cell, value in best.items() if value is None]
     values = choosing.values(key) if stuck else []
     chosen = best | {cell: next(value for value in values if value in offered[cell]) for cell in stuck}
@@ -154,6 +193,15 @@ def settle(choosing: Frame, others: Frame, key: str, metric: Metric, axes: Seque
 
     seeds = choosing.values("seed") if choosing.runs else []
     return Tuning(others.select(kept), key, metric, seeds, chosen, stuck, offered)
+
+
+def _among_equals(offered: Mapping[Any, Sequence[float]], second: Mapping[Any, Sequence[float]], best: Any) -> Any:
+    """Of the values whose mean cost is that of the best one, the one that costs least by the second measure."""
+    if best is None:
+        return None
+    least = float(np.mean(offered[best]))
+    equal = [value for value, own in offered.items() if math.isclose(float(np.mean(own)), least, rel_tol=1e-12)]
+    return best_value({value: second[value] for value in equal}, np.mean) if len(equal) > 1 else best
 
 
 def costs(

@@ -16,19 +16,21 @@ from typing import Any
 
 import numpy as np
 
-from batchlab.results.compare.choice import Tuning
+from batchlab.results.compare.choice import Tuning, judged
 from batchlab.results.compare.claims import Claim, Judged, Side, Verdict
 from batchlab.results.compare.decide import Plan, decide
-from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.frame import MISSING, Frame
 from batchlab.results.compare.judge import judge
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.outcomes import LOST_STATES
-from batchlab.results.compare.tuning import judged, tuned
+from batchlab.results.compare.tuning import tuned
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
 
 LABEL = "contender"
+TIES = Metric("validation_loss")
+"""Chooses between values of equal validation accuracy, which is a whole number of examples and often equal."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,11 @@ class Contest:
 
     def choice(self, frame: Frame) -> Tuning | None:
         """The values that the tuning runs chose; None where nothing was tuned."""
-        return tuned(frame, Metric.parse(self.chooser), ",".join(self.keys), [LABEL]) if self.keys else None
+        if not self.keys:
+            return None
+        chooser = Metric.parse(self.chooser)
+        ties = TIES if chooser.name == "validation_accuracy" else None
+        return tuned(frame, chooser, ",".join(self.keys), [LABEL], ties)
 
 
 @dataclass(frozen=True)
@@ -115,21 +121,50 @@ class Result:
             return []
         return [float(value) for value in metric.measure(part).values if math.isfinite(value)]
 
+    @property
+    def budgets(self) -> dict[str, float]:
+        """By contender its budget in epochs, where they are not the same; empty where they are."""
+        found: dict[str, float] = {}
+        for run in self.best.runs:
+            samples, epochs = run.value("train.samples"), run.value("train.epochs")
+            if samples in (None, MISSING) and isinstance(epochs, (int, float)):
+                found.setdefault(str(run.value(LABEL)), float(epochs))
+        return found if len(set(found.values())) > 1 else {}
+
     def lost(self, contender: str) -> int:
         """Judged runs of a contender that diverged or failed."""
         return sum(run.state in LOST_STATES for run in self.best.where(**{LABEL: contender}).runs)
 
     @cached_property
     def order(self) -> list[str]:
-        """Contenders from the best mean to the worst; those that lost runs, and then those without a number, last."""
+        """Contenders from the best to the worst: nobody stands above who is decided to be better.
+
+        Where verdicts leave it open, the mean over the seeds that all have decides; those that lost most of their runs,
+        and then those without a number, come last.
+        """
+        left = sorted(self.contest.contenders, key=self._place)
+        order: list[str] = []
+        while left:
+            free = [a for a in left if not any(self.beats(b, a) for b in left)]
+            order.append((free or left)[0])
+            left.remove(order[-1])
+        return order
+
+    def _place(self, name: str) -> tuple[bool, bool, float]:
         sign = -1.0 if self.metric.quantity.better == "up" else 1.0
+        own = self.by_seed(name)
+        shared = set.intersection(*(set(self.by_seed(other)) or set(own) for other in self.contest.contenders))
+        values = [own[seed] for seed in own if seed in shared] or list(own.values())
+        mean = sign * float(np.mean(values)) if values else math.inf
+        return not values, 2 * self.lost(name) > len(values), mean
 
-        def place(name: str) -> tuple[bool, bool, float]:
-            values = self.values(name, self.metric)
-            mean = sign * float(np.mean(values)) if values else math.inf
-            return not values, 2 * self.lost(name) > len(values), mean
-
-        return sorted(self.contest.contenders, key=place)
+    def by_seed(self, contender: str) -> dict[Any, float]:
+        """What is judged, by the seeds of a contender that gave a number."""
+        part = self.best.where(**{LABEL: contender}).select(lambda run: run.state is State.DONE)
+        if self.metric.name not in part.names or not part.runs:
+            return {}
+        values = self.metric.measure(part).values
+        return {run.value("seed"): float(v) for run, v in zip(part.runs, values, strict=True) if math.isfinite(v)}
 
     def between(self, a: str, b: str) -> Judged | None:
         """The claim about a pair, in either order."""

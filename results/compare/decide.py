@@ -145,7 +145,8 @@ def _ruled(judged: Judged, look: int, apart: Ruling, alike: Ruling, family: int,
     if apart.rejected and apart.look == look:
         return replace(judged.decided(apart.adjusted), ruling=replace(ruled, open=False))
     if alike.rejected:
-        return replace(judged, verdict=Verdict.NO_DIFFERENCE, ruling=replace(ruled, open=False))
+        alone = replace(ruled, open=False)  # its interval is the one that lies within the smallest effect
+        return replace(judged, verdict=Verdict.NO_DIFFERENCE, level=alike.level, ruling=alone)
     testable = look < 0 or judged.tested
     goes_on = testable and look + 1 < len(plan.looks.seeds)
     seeds, minutes = outlook(judged, plan.smallest.of(judged.claim)) if look >= 0 else (None, math.nan)

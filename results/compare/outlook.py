@@ -25,6 +25,9 @@ def outlook(judged: Judged, smallest: float | None = None) -> tuple[int | None, 
     """
     claim = judged.claim
     test = deciding(claim, judged.comparisons)[0].test if judged.tested else None
+    if test is not None and test.ranks and test.t != 0:
+        n = 1 + math.ceil(-math.log2(judged.level))  # so many seeds that all go one way are needed for such a p
+        return (n, (n - judged.seeds) * minutes_a_seed(judged.runs)) if n > judged.seeds else (None, math.nan)
     if test is None or math.isnan(test.df):
         return None, math.nan
     spread = (test.high - test.difference) * math.sqrt(test.n) / t_quantile(test.df, LEVEL)

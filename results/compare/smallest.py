@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from batchlab.results.compare.claims import Claim
+from batchlab.results.compare.metrics import CLOCKS
 
 FORM = "a number, in the unit that the metric is shown in (0.5: half a point of accuracy), or a share (5%)"
 
@@ -53,8 +54,8 @@ class Smallest:
 
     def of(self, claim: Claim) -> float | None:
         """The effect on the scale on which the claim is tested; None where none is stated, or the claim has its own."""
-        if claim.margin or claim.distance:
-            return None
+        if claim.margin or claim.distance or claim.metric.reduce in CLOCKS:
+            return None  # a time to a target is only known to an evaluation
         quantity = claim.metric.quantity
         if quantity.log:
             return None if self.share is None else math.log1p(self.share)

@@ -13,7 +13,7 @@ from typing import Any
 
 from batchlab.results.compare.caveats import batchnorm_note, batchnorm_parts, selection_note
 from batchlab.results.compare.cells import Cell, compare_cells, make_cell, order
-from batchlab.results.compare.choice import choose
+from batchlab.results.compare.choice import TUNING, choose, shown
 from batchlab.results.compare.examples import OverExamples, load_correct, over_examples, side_of
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.load import load, parse_where
@@ -91,9 +91,11 @@ def load_table(
     Raises:
         ValueError: With the way out, for an axis, metric or baseline that no run has.
     """
-    parsed = [Metric.parse(metric) for metric in metrics]
-    frame = load(store, sweep, where=where, columns=columns_of(parsed))
-    return build_table(frame, rows=rows, cols=cols, metrics=parsed, baseline=baseline, tuned=tuned, title=title)
+    parsed, where = [Metric.parse(metric) for metric in metrics], [*where]
+    asked = [*rows, *cols, *(text.partition("=")[0] for text in where), *([TUNING] if tuned else [])]
+    frame, notes = shown(load(store, sweep, where=where, columns=columns_of(parsed)), asked)
+    made = build_table(frame, rows=rows, cols=cols, metrics=parsed, baseline=baseline, tuned=tuned, title=title)
+    return replace(made, notes=[*made.notes, *notes])
 
 
 def build_table(

@@ -17,7 +17,7 @@ from statistics import median
 import numpy as np
 
 from batchlab.results.compare.caveats import SOURCES, TRIALS
-from batchlab.results.compare.choice import Tuning, best_value, costs, settle
+from batchlab.results.compare.choice import Tuning, best_value, costs, judged, settle
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget
 from batchlab.results.compare.outcomes import LOST_STATES
@@ -27,11 +27,6 @@ from batchlab.results.store.run import State
 READINGS = ("epochs", "gradients", "seconds")
 UNTUNED = "no tuning run is there, so nothing is chosen: `batchlab reproduce` trains those that are missing"
 """Said in place of what needs a choice, of a sweep from before tuning runs had seeds of their own or at its start."""
-
-
-def judged(frame: Frame) -> Frame:
-    """The runs that do not choose, which are the ones to show and compare; of a sweep without the label, all."""
-    return frame.select(lambda run: run.value("tuning") is not True)
 
 
 def counted(frame: Frame, within: Sequence[str]) -> Frame:
@@ -46,7 +41,7 @@ def counted(frame: Frame, within: Sequence[str]) -> Frame:
     return replace(frame, runs=runs)
 
 
-def tuned(frame: Frame, metric: Metric, over: str, within: Sequence[str]) -> Tuning:
+def tuned(frame: Frame, metric: Metric, over: str, within: Sequence[str], ties: Metric | None = None) -> Tuning:
     """Choose a value of `over` for each cell on its tuning runs, and take the judged runs of it.
 
     Tuning runs have the label `tuning` and seeds of their own. Choosing and judging on the same seeds would flatter
@@ -58,12 +53,13 @@ def tuned(frame: Frame, metric: Metric, over: str, within: Sequence[str]) -> Tun
         metric: What is best, by its direction.
         over: A key with numbers (`optimizer.lr`).
         within: The keys of a cell.
+        ties: Chooses between equals; None: the smaller is taken.
 
     Returns:
         The choice, and the judged runs at it, each `counted`: none of a cell without tuning runs.
     """
     frame = counted(frame, within)
-    return settle(_tuning(frame), judged(frame), over, metric, within)
+    return settle(_tuning(frame), judged(frame), over, metric, within, ties)
 
 
 def together(run: RunRow, other: RunRow) -> RunRow:

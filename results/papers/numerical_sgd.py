@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from batchlab.results.compare.choice import judged
 from batchlab.results.compare.claims import Claim, Judged, Side, observed
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import Metric, budgets
 from batchlab.results.compare.table import Table
-from batchlab.results.compare.tuning import READINGS, Study, counted, judged
+from batchlab.results.compare.tuning import READINGS, Study, counted
 from batchlab.results.papers.integrator_plots import Integrators, LossByShare, share_text, slope
 from batchlab.results.papers.literature import published
 from batchlab.results.papers.reproduction import Reproduction

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from batchlab.results.compare.choice import judged
 from batchlab.results.compare.claims import Claim, Side
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget
 from batchlab.results.compare.stats import summarize
 from batchlab.results.compare.table import Table, build_table
-from batchlab.results.compare.tuning import UNTUNED, judged, tuned
+from batchlab.results.compare.tuning import UNTUNED, tuned
 from batchlab.results.papers.literature import published, published_sheet
 from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.show.plot import Plot

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from batchlab.results.compare.choice import MARKS, Tuning, seeds_text
+from batchlab.results.compare.choice import MARKS, Tuning, judged, seeds_text
 from batchlab.results.compare.claims import Claim, Judged, Side
 from batchlab.results.compare.derived import known_by, numbers
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import Metric, has_rows
 from batchlab.results.compare.table import Table, build_table
-from batchlab.results.compare.tuning import UNTUNED, judged, together, tuned
+from batchlab.results.compare.tuning import UNTUNED, together, tuned
 from batchlab.results.papers.vrgd_plots import Weights
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.plot import Plot

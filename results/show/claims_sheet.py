@@ -84,7 +84,7 @@ def rule_notes(judged: Sequence[Judged]) -> list[str]:
     notes = [
         f"rule: {test}; looks at {looks} seeds, declared before the first: over all looks, and over the claims of one "
         f"reading (Holm), a true null is rejected with {ALPHA:.0%} at most. p is corrected for both, intervals are of "
-        "the level of their look; a verdict is that of the look it fell at"
+        "the level of their look; a verdict is that of the look it fell at, where an effect looks too large on average"
     ]
     smallest = list(dict.fromkeys(ruling.smallest for ruling in rulings if ruling.smallest))
     if smallest:
@@ -113,11 +113,11 @@ def power_note(judged: Sequence[Judged]) -> list[str]:
     seen = sorted((detectable(n, level), n, family) for n, family, level in asked)
     if not seen:
         return []
-    said = [f"{effect:.2g} at n = {n} and p of {count(family, 'claim')}" for effect, n, family in (seen[0], seen[-1])]
-    return [
-        f"power: a difference of {' up to '.join(dict.fromkeys(said))} is detected with {POWER:.0%}, in standard "
-        "deviations of the paired differences"
+    said = [
+        f"at n = {n} (p of {count(family, 'claim')}) one of {effect:.2g} standard deviations"
+        for effect, n, family in (seen[0], seen[-1])
     ]
+    return [f"power: what a paired difference is detected at with {POWER:.0%}: {', '.join(dict.fromkeys(said))}"]
 
 
 def _p(item: Judged) -> Text:
@@ -193,7 +193,7 @@ def verdict_detail(item: Judged) -> str:
     if item.needed and item.verdict is Verdict.UNDECIDED:
         lines.append(outlook_text(item))
     dropped = max((c.dropped for c in item.comparisons), default=0)
-    parts = [f"{count(sum(item.lost.values()), 'run')} not done"] if item.lost else []
+    parts = [f"{count(n, 'run')} {state}" for state, n in item.lost.items()]
     if dropped:
         parts.append(f"{count(dropped, 'seed')} left out")
     if item.reason and item.comparisons:
@@ -202,13 +202,15 @@ def verdict_detail(item: Judged) -> str:
 
 
 def outlook_text(item: Judged) -> str:
-    """How many seeds would decide, and what they would take: `about 12 would (3 min more)`."""
+    """How many seeds would decide, and what they would take: `about 12 seeds would, 3 min more`."""
     if not item.needed:
         return ""
     if item.needed > MOST:
-        return f"more than {MOST:,} would"
-    minutes = f" ({max(item.minutes, 0.1):.2g} min more)" if math.isfinite(item.minutes) else ""
-    return f"about {item.needed} would{minutes}"
+        return f"more than {MOST:,} seeds would"
+    minutes = f", {max(item.minutes, 0.1):.2g} min more" if math.isfinite(item.minutes) else ""
+    last = item.ruling.looks[-1] if item.ruling else item.needed
+    beyond = f", beyond this plan's {last}" if item.needed > last else minutes
+    return f"about {item.needed} seeds would{beyond}"
 
 
 def _record(item: Judged, comparison: Comparison | None) -> dict[str, Any]:

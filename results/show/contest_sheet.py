@@ -1,21 +1,20 @@
-"""A contest as sheets: the contenders in order, the verdict on every pair, and one sentence for people."""
+"""A contest as sheets: the contenders in order, and the verdict on every pair."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
 from batchlab.results.compare.caveats import contended, selection_note
 from batchlab.results.compare.claims import Verdict
-from batchlab.results.compare.contest import LABEL, Result, turned
+from batchlab.results.compare.contest import LABEL, TIES, Result, turned
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.stats import summarize
+from batchlab.results.show.answer import chosen_value, places_of
 from batchlab.results.show.claims_sheet import (
     claims_sheet,
     effect,
-    outlook_text,
     power_note,
     rule_notes,
     verdict_detail,
@@ -33,29 +32,6 @@ def contest_sheets(result: Result) -> list[Sheet]:
     return [_order(result), _pairs(result)]
 
 
-def sentence(result: Result) -> str:
-    """The answer in plain English: who is best, beyond whom, and what is not decided."""
-    best, *others = result.order
-    values = result.values(best, result.metric)
-    if not values or not result.judged:
-        return "No judged run is done yet: nothing can be said."
-    said = f"{best}{_chosen(result, best)} has the best {result.metric.label}: {_mean(result, values)}"
-    worse = [name for name in others if result.beats(best, name)]
-    alike = [name for name in others if _verdict(result, best, name) is Verdict.NO_DIFFERENCE]
-    left = [name for name in others if name not in (*worse, *alike)]
-    parts = [f"{said} over {count(len(values), 'seed')}."]
-    if worse:
-        shown = [f"{name} ({_lead(result, best, name)})" for name in worse]
-        parts.append(f"It is better than {listing(shown)}.")
-    if alike:
-        ruling = next(j.ruling for name in alike if (j := result.between(best, name)) is not None)
-        parts.append(f"No difference beyond {ruling.smallest if ruling else ''} from {listing(alike)}.")
-    if left:
-        shown = [f"{name} ({said})" if (said := _outlook(result, best, name)) else name for name in left]
-        parts.append(f"Not decided against {listing(shown)}.")
-    return " ".join(parts)
-
-
 def _order(result: Result) -> Sheet:
     metric, keys = result.metric, result.contest.keys
     costs = _costs(result)
@@ -63,14 +39,15 @@ def _order(result: Result) -> Sheet:
     columns += [Column((metric.title,), "right"), Column(("n",), "right"), Column(("group",))]
     columns += [Column((title,), "right") for title in costs]
     rows, records = [], []
-    places = _places(result)
+    places, share = places_of(result), metric.quantity.share
     for i, name in enumerate(result.order):
         values = result.values(name, metric)
         summary = summarize([metric.quantity.scale * value for value in values])
-        lost = f"† lost {result.lost(name)}" if result.lost(name) else ""
-        interval = "" if summary.n < 2 else f"[{number(summary.low, places)}, {number(summary.high, places)}]"
+        lost = f"† {count(result.lost(name), 'seed')} lost" if result.lost(name) else ""
+        low, high = (max(summary.low, 0.0), min(summary.high, 100.0)) if share else (summary.low, summary.high)
+        interval = "" if summary.n < 2 else f"[{number(low, places)}, {number(high, places)}]"
         line = [Text(name, i == 0 and any(result.beats(name, other) for other in result.order[1:]))]
-        line += [Text(_value(result, name))] if keys else []
+        line += [Text(chosen_value(result, name))] if keys else []
         shown = uncertain(summary.mean, summary.std, places) if values else "–"
         line += [Text(shown, detail=" ".join(filter(None, [interval, lost]))), Text(str(summary.n))]
         line.append(Text(result.groups[name]))
@@ -81,8 +58,8 @@ def _order(result: Result) -> Sheet:
         rows.append(line)
         records.append(_record(result, name, costs))
     notes = [
-        "in order of the mean over the judged seeds, ± std, with its own 95 % interval; who shares a group is not told "
-        "apart by the verdicts below"
+        "in order of the verdicts below, and where they leave it open of the mean over the seeds that all have; mean "
+        "± std over a contender's own seeds, with its own 95 % interval. Who shares a group is not told apart"
     ]
     notes += [text for text in (_tuning_note(result),) if text]
     if costs:
@@ -90,10 +67,12 @@ def _order(result: Result) -> Sheet:
         unit = f" {metric.quantity.unit}" if metric.quantity.unit else ""
         notes.append(
             f"cost: until a run first had {metric.label} {number(level, decimals(math.nan, level))}{unit}, which every "
-            "judged run came to; the level was picked after the runs, so that no test is made of it"
+            "judged run that ended well came to; the level was picked after the runs, so that no test is made of it"
         )
     if busy := contended(result.best.runs):
         notes.append(f"seconds were measured on a busy machine (wall over processor time up to {busy:.1f})")
+    if budgets := result.budgets:
+        notes.append(f"unequal budgets: {listing([f'{name} {n:g} epochs' for name, n in budgets.items()])}")
     notes += selection_note([metric])
     return Sheet(f"{count(len(result.order), 'contender')} by {metric.title}", columns, rows, notes, records)
 
@@ -138,12 +117,16 @@ def _tuning_note(result: Result) -> str:
     choice = result.contest.choice(result.frame)
     if choice is None:
         return "nothing was tuned: each at the values of its configuration"
+    if not choice.offered:
+        return "no tuning run is over yet"
     notes = choice.notes
     trials = [f"{value:g}" if isinstance(value, float) else str(value) for value in _grid(choice.offered)]
     edges = [name for (name,) in choice.chosen if _edge(choice.offered[name,], choice.chosen[name,])]
     edge = f"; {listing(edges)} at an end of the grid: a better one may lie beyond" if edges else ""
     chose = f"each contender's {choice.key} was chosen from {', '.join(trials)}"
-    said = f"{chose} by {choice.metric} on {count(len(choice.seeds), 'seed')} that judge nothing{edge}"
+    said = f"{chose} by {choice.metric} on {count(len(choice.seeds), 'seed')} that judge nothing"
+    said += f" (of equals by {TIES})" if choice.metric.name == "validation_accuracy" else ""
+    said += edge
     return "; ".join([said, *(note for note in notes[1:] if note.startswith("*"))])
 
 
@@ -156,59 +139,12 @@ def _edge(offered: dict[Any, list[float]], chosen: Any) -> bool:
     return len(numbers) > 2 and chosen in (min(numbers), max(numbers))
 
 
-def _value(result: Result, name: str) -> str:
-    choice = result.contest.choice(result.frame)
-    value = choice.chosen.get((name,), "–") if choice else ""
-    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
-
-
-def _chosen(result: Result, name: str) -> str:
-    if not result.contest.keys:
-        return ""
-    return f" ({', '.join(result.contest.keys)} {_value(result, name)})"
-
-
-def _places(result: Result) -> int:
-    scale = result.metric.quantity.scale
-    summaries = [summarize([scale * v for v in result.values(name, result.metric)]) for name in result.order]
-    spreads = sorted(s.std for s in summaries if s.n > 1 and s.std > 0)
-    means = [abs(s.mean) for s in summaries if s.n]
-    return decimals(spreads[len(spreads) // 2] if spreads else math.nan, min(means, default=math.nan))
-
-
-def _mean(result: Result, values: Sequence[float]) -> str:
-    quantity = result.metric.quantity
-    mean = quantity.scale * sum(values) / len(values)
-    return f"{number(mean, _places(result))}{f' {quantity.unit}' if quantity.unit else ''}"
-
-
-def _verdict(result: Result, a: str, b: str) -> Verdict | None:
-    item = result.between(a, b)
-    return item.verdict if item else None
-
-
-def _lead(result: Result, best: str, other: str) -> str:
-    """By how much, in the words of the claim's effect, from the side of the best."""
-    item = result.between(best, other)
-    if item is None or not item.comparisons:
-        return ""
-    if item.claim.better.label != best:
-        item = turned(item)
-    unit = " points" if item.claim.metric.quantity.share else ""
-    return f"{effect(item, item.comparisons[0])}{unit}"
-
-
-def _outlook(result: Result, a: str, b: str) -> str:
-    item = result.between(a, b)
-    return f"{outlook_text(item)} decide" if item is not None and item.needed else ""
-
-
 def _record(result: Result, name: str, costs: dict[str, Metric]) -> dict[str, Any]:
     summary = summarize(result.values(name, result.metric))
     spent = {str(cost): summarize(result.values(name, cost)).mean for cost in costs.values()}
     return {
         LABEL: name,
-        "chosen": _value(result, name),
+        "chosen": chosen_value(result, name),
         "metric": str(result.metric),
         "mean": summary.mean,
         "std": summary.std,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from batchlab.results.compare.choice import shown
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CLOCKS, Metric
 from batchlab.results.show.drawing import Drawing
@@ -48,7 +49,9 @@ def load_figure(
         raise ValueError(f"no x-axis {unknown[0]}: choose {', '.join(CLOCKS)}")
     parsed = Metric.parse(metric)
     columns = {*parsed.columns, *(CLOCKS[clock] for clock in x)}
-    frame = load(store, sweep, where=where, columns=columns)
+    where = [*where]
+    asked = [hue, panel or "", *(text.partition("=")[0] for text in where)]
+    frame = shown(load(store, sweep, where=where, columns=columns), ",".join(asked).split(","))[0]
     if parsed.name not in frame.names:
         layers = frame.stream("layers")
         if parsed.name in layers.names:

@@ -234,7 +234,7 @@ def test_a_seed_with_a_run_that_is_not_over_is_left_out_and_counted(lab, curve):
     (judged,) = judge(load(lab.store), [claim()])
     assert judged.lost == {"interrupted": 1}
     assert (judged.comparisons[0].seeds, judged.comparisons[0].dropped) == (4, 1)
-    assert "1 run not done, 1 seed left out" in claims_sheet([judged]).rows[0][-1].detail
+    assert "1 run interrupted, 1 seed left out" in claims_sheet([judged]).rows[0][-1].detail
 
 
 @pytest.mark.parametrize(

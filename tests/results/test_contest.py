@@ -13,7 +13,8 @@ from batchlab.results.compare.contest import LABEL, Contest, Result, result_of
 from batchlab.results.compare.decide import Plan
 from batchlab.results.compare.sequential import Looks
 from batchlab.results.compare.smallest import Smallest
-from batchlab.results.show.contest_sheet import contest_sheets, sentence
+from batchlab.results.show.answer import sentence
+from batchlab.results.show.contest_sheet import contest_sheets
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.store.runs import SweepEntry
 
@@ -101,7 +102,7 @@ def test_better_than_both(frame_of):
     assert said.startswith(f"good has the best test accuracy: {100 * BETTER['good'].mean():.3f} % over 8 seeds.")
     assert "It is better than fair (+5.0" in said
     assert "and poor (+10.0" in said
-    assert said.count("points)") == 2
+    assert said.count("points at 3 seeds)") == 2
     assert "Not decided" not in said
     assert "No difference" not in said
     asked_so = result(frame_of, BETTER)
@@ -136,13 +137,13 @@ def test_not_decided(frame_of):
 
 def test_runs_that_were_lost(frame_of):
     """Half of the runs and more: last in the order, whatever the others came to; a contender without any after that."""
-    values = {"none": ["diverged"] * 8, "half": [*(0.99 + NOISE[:4]), *["failed"] * 4], "whole": 0.8 + NOISE}
+    values = {"none": ["diverged"] * 8, "half": [*["failed"] * 4, *(0.99 + NOISE[4:])], "whole": 0.8 + NOISE}
     found = result(frame_of, values)
     assert found.order == ["whole", "half", "none"]
     assert [found.lost(name) for name in found.order] == [0, 4, 8]
     assert len(found.values("half", found.metric)) == 4
     order, _ = contest_sheets(found)
-    assert [row[1].detail.partition("† ")[2] for row in order.rows] == ["", "lost 4", "lost 8"]
+    assert [row[1].detail.partition("† ")[2] for row in order.rows] == ["", "4 seeds lost", "8 seeds lost"]
     assert order.rows[2][1].text == "–"
     assert found.beats("whole", "none"), "lost is worse than any number"
     assert "better than" in sentence(found)
@@ -151,7 +152,9 @@ def test_runs_that_were_lost(frame_of):
 
 def test_one_seed_says_nothing_yet(frame_of):
     found = result(frame_of, {"a": [0.9], "b": [0.8]})
-    assert sentence(found) == "a has the best test accuracy: 90.00 % over 1 seed. Not decided against b."
+    assert sentence(found) == (
+        "Nothing is decided yet. a has the best mean test accuracy so far: 90.00 % over 1 seed. Not decided against b."
+    )
     order, pairs = contest_sheets(found)
     assert (order.rows[0][1].detail, order.rows[0][2].text) == ("", "1")
     for sheet, form in itertools.product((order, pairs), FORMATS):
@@ -210,7 +213,7 @@ def test_each_at_its_best_value_on_seeds_that_judge_nothing(frame_of):
     (note,) = [note for note in order.notes if "was chosen" in note]
     assert note == (
         "each contender's optimizer.lr was chosen from 0.1, 0.3, 1 by validation_accuracy on 2 seeds that judge "
-        "nothing; b at an end of the grid: a better one may lie beyond"
+        "nothing (of equals by validation_loss); b at an end of the grid: a better one may lie beyond"
     )
     inner = tuned(frame_of, {"a": OFFERED["a"], "b": OFFERED["a"]})
     assert "end of the grid" not in str(contest_sheets(inner)[0].notes)
@@ -257,3 +260,32 @@ def test_a_contest_comes_back_as_it_was_written(lab):
     assert result_of(lab.store, "nosuch") is None
     lab.store.declare("paper", Plan(LOOKS, tuple(range(8))).record())
     assert result_of(lab.store, "paper") is None, "a paper's plan is no contest"
+
+
+def test_nobody_is_called_best_who_is_decided_to_be_worse(frame_of):
+    """A pair that was decided early has fewer seeds: a mean that has easier ones too does not overrule it."""
+    early, late = 0.80 + NOISE[:3], 0.95 + NOISE[3:]
+    values = {"b": [*early, *late], "a": early + 0.02, "c": [*(early - 0.02 * NOISE[0]), *late]}
+    found = result(frame_of, values)
+    assert found.beats("a", "b")
+    assert found.order.index("a") < found.order.index("b"), "a has three seeds, all hard; b has easy ones too"
+    assert sentence(found).startswith("a has the best")
+
+
+def test_equal_validation_accuracies_are_told_apart_by_the_loss(frame_of):
+    runs = []
+    for rate, loss in ((0.01, 0.13), (0.1, 0.07), (1.0, 0.30)):
+        for seed in (101, 102):
+            labels = {LABEL: "a", "seed": seed, "tuning": True, "optimizer.lr": rate}
+            chosen = {"validation_accuracy": 0.9 if rate < 1 else 0.8, "validation_loss": loss}
+            runs.append((labels, chosen | {"test_accuracy": 0.5} | CLOCKS))
+        runs.append(({LABEL: "a", "seed": 0, "optimizer.lr": rate}, {"test_accuracy": 0.9} | CLOCKS))
+    contest = Contest(("a", "b"), "test_accuracy", ("optimizer.lr",), "validation_accuracy")
+    choice = contest.choice(frame_of(runs))
+    assert choice is not None
+    assert choice.chosen["a",] == 0.1
+
+
+def test_nothing_came_to_anything(frame_of):
+    lost = result(frame_of, {"a": ["diverged"] * 3, "b": ["failed"] * 3})
+    assert sentence(lost) == "No contender has a number: 6 judged runs diverged or failed."

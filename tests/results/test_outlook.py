@@ -100,13 +100,15 @@ def test_so_many_seeds_do_decide():
 
 
 def test_nothing_to_go_by(frame_of):
-    """No p, ranks, or no spread: then no number is made up."""
+    """No p or no spread: then no number is made up. Of ranks it is known how many must go one way."""
     lost = [({"side": s, "seed": k}, {"test_accuracy": 0.5 + 0.01 * k}) for s in "AB" for k in range(4)]
     lost[1] = (lost[1][0], {}, "diverged")
     sides = Side("A", {"side": "A"}), (Side("B", {"side": "B"}),)
     (ranks,) = judge(frame_of(lost), [Claim("", "", "ours", *sides, ACCURACY)])
     assert ranks.comparisons[0].test.ranks
-    assert outlook(ranks) == (None, pytest.approx(math.nan, nan_ok=True))
+    n, minutes = outlook(ranks)
+    assert n == 6, "2^-5 is 0.031: six seeds that all go one way"
+    assert math.isnan(minutes)
     (untested,) = judge(frame_of(lost[:1]), [Claim("", "", "ours", *sides, ACCURACY)])
     assert outlook(untested)[0] is None
     assert outlook(one(frame_of, [0.0] * 4))[0] is None, "equal in all, at no smallest effect"
@@ -154,4 +156,7 @@ def test_the_minutes_are_of_the_seeds_that_are_missing(frame_of):
     seeds, minutes = outlook(item)
     assert minutes == pytest.approx(4 * (seeds - 6))
     assert item.verdict is Verdict.UNDECIDED
-    assert outlook_text(replace(item, needed=seeds, minutes=minutes)) == f"about {seeds} would ({minutes:.2g} min more)"
+    assert (
+        outlook_text(replace(item, needed=seeds, minutes=minutes))
+        == f"about {seeds} seeds would, {minutes:.2g} min more"
+    )

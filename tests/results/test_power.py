@@ -40,6 +40,6 @@ def test_a_sheet_of_claims_says_it(frame_of):
     sides = Side("A", {"side": "A"}), (Side("B", {"side": "B"}),)
     asked = [Claim("x", "", "ours", *sides, Metric("test_accuracy"), margin=0.1 * i) for i in range(4)]
     (note,) = [note for note in claims_sheet(judge(frame_of(runs), asked)).notes if note.startswith("power")]
-    assert f"{detectable(5, 0.05 / 4):.2g} at n = 5 and p of 4 claims" in note
+    assert f"at n = 5 (p of 4 claims) one of {detectable(5, 0.05 / 4):.2g} standard deviations" in note
     assert "80%" in note
     assert not any(note.startswith("power") for note in claims_sheet(judge(frame_of([]), asked)).notes)

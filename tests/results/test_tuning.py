@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 
 from batchlab.results.compare.caveats import TRIALS
+from batchlab.results.compare.choice import judged
 from batchlab.results.compare.claims import Claim, Side, Verdict
 from batchlab.results.compare.judge import judge
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
-from batchlab.results.compare.tuning import Study, judged, together, tuned
+from batchlab.results.compare.tuning import Study, together, tuned
 from batchlab.results.show.claims_sheet import claims_sheet
 
 LOSS, ACCURACY = Metric("train_loss"), Metric("test_accuracy")

@@ -89,7 +89,8 @@ def test_what_is_judged_is_not_what_chooses(metric: str, chooser: str) -> None:
 
 
 def test_the_usual_smallest_effects() -> None:
-    assert composed(TWO).usual == Smallest(0.5, 0.05)
+    assert composed(TWO).usual == Smallest(0.5)
+    assert composed(TWO, metric="test_loss").usual == Smallest(), "of a loss in its own unit only the user knows"
     assert composed(TWO, metric="train_loss").usual == Smallest(share=0.05)
 
 
@@ -105,7 +106,7 @@ REFUSED = {
     "tuned seeds": ([TWO, "--tune", "seed=1,2"], "--tune seed: give it once"),
     "one value": ([TWO, "--tune", "optimizer.lr=0.1"], "it takes KEY=VALUE,VALUE"),
     "no key": ([TWO, "--tune", "=0.1,0.2"], "it takes KEY=VALUE,VALUE"),
-    "no direction": ([TWO, "--metric", "batch_size"], "it is neither better up nor down"),
+    "no direction": ([TWO, "--metric", "batch_size"], "nothing says whether more of it is better or less"),
     "no metric": ([TWO, "--metric", "most:test_accuracy"], "metric"),
     "unknown choice": (["optimizer=shb,adm"], "did you mean adam"),
     "unknown key": ([TWO, "--tune", "optimizer.rate=1,2"], "optimizer.rate"),
@@ -200,7 +201,7 @@ def test_dry_run_counts_and_starts_nothing(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     lines = done.output.splitlines()
     assert lines[:2] == ["shb", "adam"]
-    counts = "looks at 3, 5, 8, 10 seeds, smallest effect 0.5 or 5%: 18 to 32 runs, of which 12 choose optimizer.lr"
+    counts = "looks at 3, 5, 8, 10 seeds, smallest effect 0.5: 18 to 32 runs, of which 12 choose optimizer.lr"
     assert lines[2] == counts
     assert re.match(r"about \d.* to \d.*, .* at a time: from 20 steps of the first contender", lines[3])
     assert lines[-1] == "all valid; nothing was started"

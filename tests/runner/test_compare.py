@@ -203,7 +203,7 @@ def test_dry_run_counts_and_starts_nothing(tmp_path: Path) -> None:
     assert lines[:2] == ["shb", "adam"]
     counts = "looks at 3, 5, 8, 10 seeds, smallest effect 0.5: 18 to 32 runs, of which 12 choose optimizer.lr"
     assert lines[2] == counts
-    assert re.match(r"about \d.* to \d.*, .* at a time: from 20 steps of the first contender", lines[3])
+    assert re.match(r"about \d.* to \d.*, .* at a time: from 20 steps of 1 model, just tried", lines[3])
     assert lines[-1] == "all valid; nothing was started"
     assert not (tmp_path / "runs").exists()
 

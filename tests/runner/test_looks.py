@@ -351,7 +351,7 @@ def test_a_sweep_of_this_name_that_asks_something_else(tmp_path: Path) -> None:
     store = RunStore(tmp_path).prepare()
     declare(store, question(("good", "poor"), contest={"keys": ("a", "b")}), EIGHT, Smallest())
     declare(store, question(("good", "poor"), contest={"keys": ["a", "b"]}), EIGHT, Smallest())
-    with pytest.raises(ValueError, match="asks something else .*: give this one another --name"):
+    with pytest.raises(ValueError, match=r"asks something else .*: give this one another --name"):
         declare(store, question(("good", "poor"), contest={"keys": ["a"]}), EIGHT, Smallest())
 
 

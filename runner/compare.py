@@ -20,6 +20,7 @@ from rich.console import Console
 from batchlab.results.axes import CHOICES
 from batchlab.results.compare.contest import LABEL, Contest, result_of
 from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.quantities import Quantity
 from batchlab.results.compare.smallest import Smallest
 from batchlab.results.show.answer import sentence
 from batchlab.results.show.contest_sheet import contest_sheets
@@ -31,6 +32,7 @@ from batchlab.runner.display import Display, duration
 from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.looks import Question, decided, describe
 from batchlab.runner.options import Deciding, SweepOptions
+from batchlab.runner.plan.build import locate
 from batchlab.runner.plan.config import Planned, compose
 from batchlab.runner.plan.files import axes
 from batchlab.runner.plan.reproduce import merge
@@ -80,14 +82,15 @@ def planned(overrides: Sequence[str], tune: Sequence[str], metric: str) -> Compa
     keys = [text.partition("=")[0] for text in tune]
     _check(overrides, tune, keys)
     judged = Metric.parse(metric)
+    if tune and not any(text.lstrip("+").startswith("dataset.validation=") for text in overrides):
+        overrides = [*overrides, VALIDATION]
+    base = compose(overrides)
+    judged = replace(judged, declared=_declared(base).get(judged.name))
     if judged.column.better is None:
         raise ValueError(
             f"--metric {metric}: nothing says whether more of it is better or less; of test_accuracy, test_loss and "
             "train_loss it is known, and of what a +measure declares"
         )
-    if tune and not any(text.lstrip("+").startswith("dataset.validation=") for text in overrides):
-        overrides = [*overrides, VALIDATION]
-    base = compose(overrides)
     _check_contenders(base, judged, tuned=bool(tune))
     names = [_name(one) for one in base]
     plans: list[Planned] = []
@@ -101,6 +104,13 @@ def planned(overrides: Sequence[str], tune: Sequence[str], metric: str) -> Compa
     plans.sort(key=lambda plan: plan.labels.get("tuning") is not True)  # those that choose come first
     chooser = str(replace(judged, name=judged.name.replace("test_", "validation_", 1))) if tune else ""
     return Compared(Contest(tuple(names), metric, tuple(keys), chooser), plans, _usual(judged))
+
+
+def _declared(base: Sequence[Planned]) -> dict[str, Quantity]:
+    """What the measures that were chosen say of their columns."""
+    nodes = {json.dumps(node): node for one in base for node in one.tree["measure"].values()}
+    classes = [locate(node, "measure") for node in nodes.values()]
+    return {name: known for kind in classes for name, known in dict(getattr(kind, "quantities", {})).items()}
 
 
 def _usual(metric: Metric) -> Smallest:

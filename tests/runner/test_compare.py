@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from test_commandline import batchlab
 from typer.testing import CliRunner
 
 from batchlab.results.compare.contest import LABEL, result_of
+from batchlab.results.compare.quantities import Quantity
 from batchlab.results.compare.smallest import Smallest
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
@@ -23,6 +25,7 @@ from batchlab.runner import cli
 from batchlab.runner import compare as module
 from batchlab.runner.compare import TUNING_SEEDS, Compared, compare, planned
 from batchlab.runner.options import Deciding, SweepOptions
+from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.seeds import tunes
 
 TWO = "optimizer=shb,adam"
@@ -264,3 +267,14 @@ def test_ctrl_c_and_the_same_command_again_end_in_the_same_page(tmp_path: Path) 
     assert told[0] == told[1]
     assert [e.run_id for e in cut.sweep(sweep).entries] == [e.run_id for e in whole.sweep(sweep).entries]
     assert set(judged_states(cut)) == {State.DONE}
+
+
+class Confident:
+    """A measure of one's own, as far as its declaration goes."""
+
+    quantities: ClassVar = {"confidence": Quantity("up", "mean confidence", "%", 100)}
+
+
+def test_a_metric_that_a_measure_of_ones_own_declares() -> None:
+    node = {"name": "mine", "_target_": f"{__name__}.Confident"}
+    assert module._declared([Planned("x", {"measure": {"mine": node}})])["confidence"].better == "up"

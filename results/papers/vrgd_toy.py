@@ -16,6 +16,7 @@ from batchlab.results.compare.derived import known_by, numbers
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import Metric, has_rows
+from batchlab.results.compare.outcomes import LOST_STATES
 from batchlab.results.compare.table import Table, build_table
 from batchlab.results.compare.tuning import UNTUNED, together, tuned
 from batchlab.results.papers.vrgd_plots import Weights
@@ -197,14 +198,16 @@ def race(main: Frame, best: Frame) -> Frame:
         best: Those at their best rates.
 
     Returns:
-        VR-SGD's runs with the columns of `_arrival` and the labels `method`, `reading` (which of the two) and `lr`.
+        VR-SGD's runs with the columns of `_arrival` and the labels `method`, `reading` (which of the two) and `lr`;
+        those of which SGD's is not over yet without numbers, those of which it is lost not at all.
     """
-    if not {LOSS.name, STEPS.name} <= main.names:
-        return numbers(())
-    loss, _ = main.column(LOSS.name)
-    steps, _ = main.column(STEPS.name)
+    known = {LOSS.name, STEPS.name} <= main.names
 
-    def reached(run: RunRow, target: float) -> dict[str, float]:
+    def reached(run: RunRow, rival: RunRow) -> dict[str, float]:
+        if not known or not run.state is State.DONE is rival.state:
+            return {}
+        (loss, _), (steps, _) = main.column(LOSS.name), main.column(STEPS.name)
+        target = float(loss[rival.rows][-1])
         there = np.flatnonzero(loss[run.rows] <= target)
         return _arrival(float(steps[run.rows][there[0]]) if len(there) else None)
 
@@ -214,14 +217,13 @@ def race(main: Frame, best: Frame) -> Frame:
             def place(run: RunRow, reading: str = reading) -> tuple[Any, Any]:
                 return run.value("seed"), run.value("lr") if reading == SAME else "best"
 
-            of_sgd = {place(run): run for run in part.where(method=SGD).runs if run.state is State.DONE}
+            of_sgd = {place(run): run for run in part.where(method=SGD).runs if run.state not in LOST_STATES}
             for run in part.where(method=list(VR.values())).runs:
                 rival = of_sgd.get(place(run))
                 if rival is None:
                     continue
                 labels = {"method": run.value("method"), "reading": reading, "lr": place(run)[1]}
-                done = run.state is State.DONE
-                yield together(run, rival), labels, reached(run, float(loss[rival.rows][-1])) if done else {}
+                yield together(run, rival), labels, reached(run, rival)
 
     return numbers(entries())
 

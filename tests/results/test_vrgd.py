@@ -3,6 +3,7 @@
 import pytest
 from vrgd_book import Book, network, toy
 
+from batchlab.results.compare.caveats import SOURCES
 from batchlab.results.compare.claims import Verdict
 from batchlab.results.compare.outcomes import Fate
 from batchlab.results.papers import vrgd_toy
@@ -195,3 +196,12 @@ def test_tuning_runs_alone_draw_nothing_and_are_no_error(book, tmp_path):
     made = book.made()
     assert made.save_plots(tmp_path) == []
     assert {item.verdict for item in made.claims} == {Verdict.UNDECIDED}
+
+
+def test_a_race_that_is_not_run_yet_names_the_runs_it_takes(book):
+    """Who adds seeds until a claim is decided must know what to train: VR-SGD's run and the SGD's it races."""
+    toy(book, {"sgd": 0.05, "one": 0.04}, states={("sgd", lr): "pending" for lr in (0.1, 0.2)})
+    same, _ = [item for item in book.made().claims if item.claim.better.where.get("method") == vrgd_toy.VR["one"]]
+    assert same.verdict is Verdict.UNDECIDED
+    assert {run.state.value for run in same.runs} == {"pending"}
+    assert all(run.info[SOURCES] for run in same.runs)

@@ -76,10 +76,12 @@ def write_report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
         except ValueError as error:
             sections.append((name, f"<p class='empty'>{html.escape(str(error))}</p>"))
     for name in named:
-        compared = result_of(store, name)
-        if compared is not None:
-            sections.append((f"Comparison {name}", _contest(compared)))
-            shown |= {entry.run_id for entry in store.sweep(name).entries}
+        try:
+            if (compared := result_of(store, name)) is not None:
+                sections.append((f"Comparison {name}", _contest(compared)))
+                shown |= {entry.run_id for entry in store.sweep(name).entries}
+        except ValueError as error:
+            sections.append((name, f"<p class='empty'>{html.escape(str(error))}</p>"))
     rest = load(store, sweep).select(lambda run: run.run_id not in shown)
     if rest.runs:
         sections.append(("Other runs" if sections else "Runs", _overview(rest)))

@@ -190,7 +190,7 @@ def compare(
     return engine.compare(engine.planned(overrides, tune, metric), runs, options, deciding, name)
 
 
-def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, deciding: Deciding | None) -> int:
+def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, deciding: Deciding | None = None) -> int:
     """Train a paper's comparison, print its tables and claims, save its plots.
 
     Args:

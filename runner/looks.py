@@ -188,7 +188,12 @@ def _frame(store: RunStore, sweep: str, plans: dict[str, Planned]) -> Frame:
     """The runs of the sweep, and as pending those that could be bought: what may be compared, in the plans' order."""
     frame = load(store, sweep)
     there = {run.run_id: run for run in frame.runs}
-    return replace(frame, runs=[there.get(run_id) or _pending(planned) for run_id, planned in plans.items()])
+    return replace(frame, runs=[_row(there.get(run_id), planned) for run_id, planned in plans.items()])
+
+
+def _row(run: RunRow | None, planned: Planned) -> RunRow:
+    """The run as it is there; one whose folder was deleted is to be trained again."""
+    return run if run is not None and run.config else _pending(planned)
 
 
 def _pending(planned: Planned) -> RunRow:

@@ -64,6 +64,14 @@ class Training:
             check(self.plans)
             self.checked = True
 
+    def _kept(self, plans: Sequence[Planned], name: str) -> Sequence[Planned]:
+        """All runs of a sweep that was decided in looks: who trains its first ones again takes no verdict back."""
+        if self.store.plan(name) is None or name not in self.store.sweeps():
+            return plans
+        own = {planned.run_id for planned in plans}
+        entries = [entry for entry in self.store.sweep(name).entries if entry.run_id not in own]
+        return [*plans, *(Planned(e.run_id, {}, tuple(e.overrides), e.labels) for e in entries)]
+
     def train(
         self, plans: Sequence[Planned], name: str, among: Sequence[Planned] = (), deadline: float = math.inf
     ) -> Report:
@@ -81,7 +89,7 @@ class Training:
             ConfigError: a run that cannot work; nothing was started then.
         """
         self.ready(plans)
-        freeze(self.store, name, plans, among)
+        freeze(self.store, name, plans, among or self._kept(plans, name))
         stop = self.options.on_error is OnError.STOP
         report = run_sweep(
             plans,

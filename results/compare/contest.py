@@ -156,7 +156,7 @@ class Result:
         shared = set.intersection(*(set(self.by_seed(other)) or set(own) for other in self.contest.contenders))
         values = [own[seed] for seed in own if seed in shared] or list(own.values())
         mean = sign * float(np.mean(values)) if values else math.inf
-        return not values, 2 * self.lost(name) > len(values), mean
+        return not values, self.lost(name) >= len(own), mean
 
     def by_seed(self, contender: str) -> dict[Any, float]:
         """What is judged, by the seeds of a contender that gave a number."""
@@ -237,4 +237,8 @@ def result_of(store: RunStore, sweep: str) -> Result | None:
     declared = store.plan(sweep)
     if declared is None or "contest" not in declared:
         return None
-    return Result(Contest.of(declared["contest"]), Plan.of(declared), load(store, sweep))
+    try:
+        contest = Contest.of(declared["contest"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the plan of {sweep} is damaged: delete it to declare another, and say so") from error
+    return Result(contest, Plan.of(declared), load(store, sweep))

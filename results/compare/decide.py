@@ -102,7 +102,7 @@ def decide(frame: Frame, measure: Measure, plan: Plan) -> list[Judged]:
         seen.append(list(measure(plan.at(frame, look))))
         reached = reached or [0] * len(seen[0])
         for i, judged in enumerate(seen[look]):
-            reached[i] += reached[i] == look and _over(judged.runs, plan.seeds[:n])
+            reached[i] += reached[i] == look and _over(judged, plan.seeds[:n])
     made = list(seen[0])
     for group in dict.fromkeys(judged.group for judged in made):
         family = [i for i, judged in enumerate(made) if judged.group == group and judged.runs]
@@ -117,6 +117,10 @@ def _rule(family: list[int], seen: list[list[Judged]], reached: list[int], plan:
     differ = {i: [seen[look][i].p for look in range(reached[i])] for i in family}
     equal = {i: [equivalence(seen[look][i], plan.smallest) for look in range(reached[i])] for i in family}
     wider = replace(plan.looks, alpha=2 * plan.looks.alpha)  # one side of two: each keeps alpha
+    for look in range(len(seen)):  # who has ended is followed no further, whatever was trained since for others
+        for i in family:
+            if _until(look, plan.looks, differ)[i].rejected or _until(look, wider, equal)[i].rejected:
+                differ[i], equal[i] = differ[i][: look + 1], equal[i][: look + 1]
     apart, alike = holm_over_looks(plan.looks, differ), holm_over_looks(wider, equal)
     made = {}
     for i in family:
@@ -153,10 +157,20 @@ def _ruled(judged: Judged, look: int, apart: Ruling, alike: Ruling, family: int,
     return replace(judged, needed=seeds, minutes=minutes, ruling=replace(ruled, open=goes_on))
 
 
-def _over(runs: Sequence[RunRow], seeds: Sequence[int]) -> bool:
-    """Whether every run is over, and each of the seeds has one: then the look at these seeds has come."""
-    there = {run.value("seed") for run in runs if run.state in (State.DONE, *LOST_STATES)}
-    return not _unfinished(runs) and there.issuperset(seeds)
+def _over(judged: Judged, seeds: Sequence[int]) -> bool:
+    """Whether every run is over, and each side has one of each of the seeds: then the look at these seeds has come."""
+    if _unfinished(judged.runs):
+        return False
+    for side in (judged.claim.better, *judged.claim.rivals):
+        if side.value is None:
+            own = (run for run in judged.runs if all(_among(run.value(key), v) for key, v in side.where.items()))
+            if not {run.value("seed") for run in own}.issuperset(seeds):
+                return False
+    return True
+
+
+def _among(value: Any, wanted: Any) -> bool:
+    return bool(value in wanted if isinstance(wanted, (list, tuple, set)) else value == wanted)
 
 
 def equivalence(judged: Judged, smallest: Smallest) -> float:

@@ -71,7 +71,7 @@ def _measure(frame: Frame, claim: Claim) -> Judged:
     lost = {state: unfinished.count(state) for state in dict.fromkeys(unfinished)}
     empty = [side.label for side, part in zip(sides, frames, strict=True) if not part.runs]
     judged = _undecided(claim, f"no runs of {listing(empty)}") if empty else _weigh(claim, frames)
-    return replace(judged, lost=lost, runs=everyone)
+    return replace(judged, lost=lost, runs=() if empty else everyone)
 
 
 def _weigh(claim: Claim, frames: Sequence[Frame]) -> Judged:

@@ -125,9 +125,12 @@ class Study:
 
     def at(self, reading: str) -> Metric:
         """The loss at equal epochs, which are whole runs, or within the budget common to every finished run."""
+        return self._within(reading, self.frame)
+
+    def _within(self, reading: str, frame: Frame) -> Metric:
         if reading == "epochs" or CLOCKS[reading] not in self.frame.names:
             return self.loss
-        return replace(self.loss, budget=reading, limit=common_budget([self.frame], reading))
+        return replace(self.loss, budget=reading, limit=common_budget([frame], reading))
 
     @cached_property
     def chosen(self) -> dict[str, dict[str, float]]:
@@ -135,7 +138,8 @@ class Study:
         return {reading: self._choose(reading) for reading in READINGS}
 
     def _choose(self, reading: str) -> dict[str, float]:
-        offered = costs(self.frame.where(tuning=True), self.rate, self.at(reading), [self.method], log=False)
+        choosing = self.frame.where(tuning=True)  # judged runs say nothing here, their budgets neither
+        offered = costs(choosing, self.rate, self._within(reading, choosing), [self.method], log=False)
         best = {method: best_value(losses, median) for (method,), losses in offered.items()}
         return {method: rate for method, rate in best.items() if rate is not None}
 

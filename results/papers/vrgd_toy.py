@@ -183,11 +183,12 @@ def ablations(frame: Frame) -> tuple[Frame, Frame]:
 
 
 def _complete(frame: Frame, key: str) -> Frame:
-    seeds: dict[Any, set[Any]] = {}
+    """The seeds that every value of the key has, for each clip by itself: a claim is about one."""
+    seeds: dict[Any, dict[Any, set[Any]]] = {}
     for run in frame.runs:
-        seeds.setdefault((run.value(key), run.value("upper")), set()).add(run.value("seed"))
-    shared = set.intersection(*seeds.values()) if seeds else set()
-    return frame.select(lambda run: run.value("seed") in shared)
+        seeds.setdefault(run.value("upper"), {}).setdefault(run.value(key), set()).add(run.value("seed"))
+    shared = {upper: set.intersection(*own.values()) for upper, own in seeds.items()}
+    return frame.select(lambda run: run.value("seed") in shared[run.value("upper")])
 
 
 def race(main: Frame, best: Frame) -> Frame:

@@ -26,10 +26,11 @@ def sentence(result: Result) -> str:
     left = [name for name in others if name not in (*worse, *alike, *above)]
     mean = f"{_mean(result, values)} over {count(len(values), 'seed')}"
     label = result.metric.label
-    if worse or (alike and not left):
+    if (worse or alike) and not left:
         parts = [f"{best}{_chosen(result, best)} has the best {label}: {mean}."]
     else:
-        parts = [f"Nothing is decided yet. {best}{_chosen(result, best)} has the best mean {label} so far: {mean}."]
+        lead = "" if worse or alike else "Nothing is decided yet. "
+        parts = [f"{lead}{best}{_chosen(result, best)} has the best mean {label} so far: {mean}."]
     if worse:
         parts.append(f"It is better than {listing([f'{name} ({_lead(result, best, name)})' for name in worse])}.")
     if above:

@@ -82,9 +82,10 @@ def rule_notes(judged: Sequence[Judged]) -> list[str]:
         ]
     looks = ", ".join(map(str, rulings[0].looks))
     notes = [
-        f"rule: {test}; looks at {looks} seeds, declared before the first: over all looks, and over the claims of one "
-        f"reading (Holm), a true null is rejected with {ALPHA:.0%} at most. p is corrected for both, intervals are of "
-        "the level of their look; a verdict is that of the look it fell at, where an effect looks too large on average"
+        f"rule: {test}; looks at {looks} seeds, declared before the first: over all looks, and over a family of "
+        f"claims (Holm; p: of how many), a true null is rejected with about {ALPHA:.0%}. p is corrected for both, "
+        "intervals are of the level of their look; a verdict is that of the look it fell at, where an effect looks too "
+        "large on average"
     ]
     smallest = list(dict.fromkeys(ruling.smallest for ruling in rulings if ruling.smallest))
     if smallest:

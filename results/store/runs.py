@@ -159,7 +159,9 @@ class RunStore:
             return None
         except (OSError, ValueError) as error:
             raise ValueError(f"{path} is damaged: delete it to declare another plan, and say so") from error
-        return content if isinstance(content, dict) else None
+        if not isinstance(content, dict):
+            raise ValueError(f"{path} is damaged: delete it to declare another plan, and say so")
+        return content
 
     def declare(self, sweep: str, content: dict[str, Any]) -> None:
         """Write down what is declared before the first look at a sweep, once: it cannot be changed after.

@@ -340,3 +340,26 @@ def test_a_difference_that_is_not_there_is_found_at_most_as_often_as_said(frame_
 @pytest.mark.slow
 def test_the_smallest_effect_is_called_no_difference_at_most_as_often_as_said(frame_of):
     rate_at_most([Verdict.NO_DIFFERENCE in found for found in simulated(frame_of, 0.005)])
+
+
+def test_runs_bought_for_others_reopen_nothing(frame_of):
+    """Of a pair that ended early one side goes on, for another pair: the page made from what is there says the same."""
+    generator = np.random.default_rng(4)
+    values = {name: 0.9 + 0.002 * generator.normal(size=8) for name in "abc"}
+    kept = {name: own[:3] if name == "b" else own for name, own in values.items()}
+    runs = [
+        ({"side": name, "seed": seed}, {"test_accuracy": float(value)})
+        for name, own in kept.items()
+        for seed, value in enumerate(own)
+    ]
+    pairs = (("a", "b"), ("a", "c"))
+    claims = [
+        Claim(f"{x} {y}", "", "ours", Side(x, {"side": x}), (Side(y, {"side": y}),), Metric("test_accuracy"))
+        for x, y in pairs
+    ]
+    plan = Plan(Looks((3, 8)), tuple(range(8)), Smallest(difference=5.0))
+    first, second = decide(frame_of(runs), lambda frame: judge(frame, claims), plan)
+    assert first.ruling is not None
+    assert first.ruling.look == 0, "b has three seeds: its second look has not come, though a's runs are there"
+    assert second.ruling is not None
+    assert second.ruling.look in (0, 1)

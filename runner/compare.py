@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from batchlab.results.axes import CHOICES
+from batchlab.results.compare.choice import TUNING
 from batchlab.results.compare.contest import LABEL, Contest, result_of
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.quantities import Quantity
@@ -37,6 +38,7 @@ from batchlab.runner.plan.config import Planned, compose
 from batchlab.runner.plan.files import axes
 from batchlab.runner.plan.reproduce import merge
 from batchlab.runner.plan.schema import ConfigError
+from batchlab.runner.plan.seeds import tunes
 
 TUNING_SEEDS = (101, 102)
 VALIDATION = "dataset.validation=0.1"
@@ -97,11 +99,10 @@ def planned(overrides: Sequence[str], tune: Sequence[str], metric: str) -> Compa
     for one, name in zip(base, names, strict=True):
         own = merge(overrides, one.overrides)
         if tune:
-            trials = compose([*own, *tune, f"seed={','.join(map(str, TUNING_SEEDS))}"], {"tuning": True, LABEL: name})
-            plans += [replace(trial, labels={"tuning": True, LABEL: name}) for trial in trials]
+            plans += compose([*own, *tune, f"seed={','.join(map(str, TUNING_SEEDS))}"], {TUNING: True, LABEL: name})
         plans += compose([*own, *tune, "seed=0"], {LABEL: name})
     plans = list({plan.run_id: plan for plan in plans}.values())
-    plans.sort(key=lambda plan: plan.labels.get("tuning") is not True)  # those that choose come first
+    plans.sort(key=lambda plan: not tunes(plan))  # those that choose come first
     chooser = str(replace(judged, name=judged.name.replace("test_", "validation_", 1))) if tune else ""
     return Compared(Contest(tuple(names), metric, tuple(keys), chooser), plans, _usual(judged))
 
@@ -185,8 +186,9 @@ def _dry_run(compared: Compared, sweep: str, options: SweepOptions, deciding: De
 
     executor = executor_for([plan.tree for plan in compared.plans], options.jobs_per_device)
     check(compared.plans)
-    plan = compared.question(sweep).plan(deciding.max_seeds, deciding.smallest, compared.usual)
-    tuning = sum(p.labels.get("tuning") is True for p in compared.plans)
+    question = compared.question(sweep)
+    plan = question.plan(deciding.max_seeds, deciding.smallest, compared.usual)
+    tuning = len(question.tuning)
     least, most = (tuning + compared.contenders * n for n in (plan.looks.seeds[0], plan.looks.seeds[-1]))
     for contender in compared.contest.contenders:
         OUT.print(contender, soft_wrap=True)

@@ -201,7 +201,8 @@ def _among_equals(offered: Mapping[Any, Sequence[float]], second: Mapping[Any, S
         return None
     least = float(np.mean(offered[best]))
     equal = [value for value, own in offered.items() if math.isclose(float(np.mean(own)), least, rel_tol=1e-12)]
-    return (best_value({value: second[value] for value in equal}, np.mean) or best) if len(equal) > 1 else best
+    least_of_equals = best_value({value: second[value] for value in equal}, np.mean)
+    return best if least_of_equals is None else least_of_equals
 
 
 def costs(

@@ -69,12 +69,8 @@ class Contest:
             Claim(f"{a} beats {b}", "asked", "ours", Side(a, {LABEL: a}), (Side(b, {LABEL: b}),), metric)
             for a, b in combinations(self.contenders, 2)
         ]
-        return judge(self.at_best(frame), claims)
-
-    def at_best(self, frame: Frame) -> Frame:
-        """The judged runs, each contender at its chosen values."""
         choice = self.choice(frame)
-        return judged(frame) if choice is None else choice.frame
+        return judge(judged(frame) if choice is None else choice.frame, claims)
 
     def choice(self, frame: Frame) -> Tuning | None:
         """The values that the tuning runs chose; None where nothing was tuned."""
@@ -105,9 +101,14 @@ class Result:
         return decide(self.frame, self.contest.measure, self.plan)
 
     @cached_property
+    def choice(self) -> Tuning | None:
+        """What the tuning runs chose; None where nothing was tuned."""
+        return self.contest.choice(self.frame)
+
+    @cached_property
     def best(self) -> Frame:
         """The judged runs at their chosen values."""
-        return self.contest.at_best(self.frame)
+        return judged(self.frame) if self.choice is None else self.choice.frame
 
     @cached_property
     def metric(self) -> Metric:
@@ -116,10 +117,7 @@ class Result:
 
     def values(self, contender: str, metric: Metric) -> list[float]:
         """A metric over the seeds of a contender; runs that gave no number are left out."""
-        part = self.best.where(**{LABEL: contender}).select(lambda run: run.state is State.DONE)
-        if metric.name not in part.names or not part.runs:
-            return []
-        return [float(value) for value in metric.measure(part).values if math.isfinite(value)]
+        return list(self.by_seed(contender, metric).values())
 
     @property
     def budgets(self) -> dict[str, float]:
@@ -152,18 +150,18 @@ class Result:
 
     def _place(self, name: str) -> tuple[bool, bool, float]:
         sign = -1.0 if self.metric.quantity.better == "up" else 1.0
-        own = self.by_seed(name)
-        shared = set.intersection(*(set(self.by_seed(other)) or set(own) for other in self.contest.contenders))
+        own, *others = (self.by_seed(one, self.metric) for one in (name, *self.contest.contenders))
+        shared = set.intersection(*(set(other) or set(own) for other in others))
         values = [own[seed] for seed in own if seed in shared] or list(own.values())
         mean = sign * float(np.mean(values)) if values else math.inf
         return not values, self.lost(name) >= len(own), mean
 
-    def by_seed(self, contender: str) -> dict[Any, float]:
-        """What is judged, by the seeds of a contender that gave a number."""
+    def by_seed(self, contender: str, metric: Metric) -> dict[Any, float]:
+        """A metric by the seeds of a contender that gave a number."""
         part = self.best.where(**{LABEL: contender}).select(lambda run: run.state is State.DONE)
-        if self.metric.name not in part.names or not part.runs:
+        if metric.name not in part.names or not part.runs:
             return {}
-        values = self.metric.measure(part).values
+        values = metric.measure(part).values
         return {run.value("seed"): float(v) for run, v in zip(part.runs, values, strict=True) if math.isfinite(v)}
 
     def between(self, a: str, b: str) -> Judged | None:

@@ -117,19 +117,20 @@ def _rule(family: list[int], seen: list[list[Judged]], reached: list[int], plan:
     differ = {i: [seen[look][i].p for look in range(reached[i])] for i in family}
     equal = {i: [equivalence(seen[look][i], plan.smallest) for look in range(reached[i])] for i in family}
     wider = replace(plan.looks, alpha=2 * plan.looks.alpha)  # one side of two: each keeps alpha
-    for look in range(len(seen)):  # who has ended is followed no further, whatever was trained since for others
+    fell: dict[int, tuple[int, Ruling, Ruling]] = {}  # the look of each claim, and what was said of it then
+    ended: set[int] = set()
+    for look in range(-1, len(seen)):
+        apart, alike = _until(look, plan.looks, differ), _until(look, wider, equal)
         for i in family:
-            if _until(look, plan.looks, differ)[i].rejected or _until(look, wider, equal)[i].rejected:
+            if i in ended or look >= reached[i]:
+                continue
+            fell[i] = look, apart[i], alike[i]
+            if apart[i].rejected or alike[i].rejected:  # followed no further, whatever was trained since for others
+                ended.add(i)
                 differ[i], equal[i] = differ[i][: look + 1], equal[i][: look + 1]
-    apart, alike = holm_over_looks(plan.looks, differ), holm_over_looks(wider, equal)
     made = {}
-    for i in family:
-        ended = [r.look for r in (apart[i], alike[i]) if r.rejected and r.look is not None]
-        look = min(ended) if ended else reached[i] - 1
-        judged = seen[max(look, 0)][i]
-        # As they were at that look: what was bought since for others moves no p and no level of a verdict.
-        then = _until(look, plan.looks, differ)[i], _until(look, wider, equal)[i]
-        made[i] = _ruled(judged, look, *then, len(family), plan)
+    for i, (look, differs, same) in fell.items():
+        made[i] = _ruled(seen[max(look, 0)][i], look, differs, same, len(family), plan)
         ruling = made[i].ruling
         if ruling and ruling.open and look + 1 < len(seen):
             made[i] = replace(made[i], ruling=replace(ruling, missing=_unfinished(seen[look + 1][i].runs)))
@@ -162,15 +163,10 @@ def _over(judged: Judged, seeds: Sequence[int]) -> bool:
     if _unfinished(judged.runs):
         return False
     for side in (judged.claim.better, *judged.claim.rivals):
-        if side.value is None:
-            own = (run for run in judged.runs if all(_among(run.value(key), v) for key, v in side.where.items()))
-            if not {run.value("seed") for run in own}.issuperset(seeds):
-                return False
+        own = {run.value("seed") for run in judged.runs if run.fits(side.where)}
+        if side.value is None and not own.issuperset(seeds):
+            return False
     return True
-
-
-def _among(value: Any, wanted: Any) -> bool:
-    return bool(value in wanted if isinstance(wanted, (list, tuple, set)) else value == wanted)
 
 
 def equivalence(judged: Judged, smallest: Smallest) -> float:

@@ -7,7 +7,7 @@ everybody else.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -79,6 +79,11 @@ class RunRow:
             return value.get("name", MISSING)
         return str(value) if isinstance(value, list) else value
 
+    def fits(self, values: Mapping[str, Any]) -> bool:
+        """Whether each axis or label equals its value (or is in it, when it is a list)."""
+        wanted = ((key, v if isinstance(v, (list, tuple, set)) else [v]) for key, v in values.items())
+        return all(self.value(key) in among for key, among in wanted)
+
     def matches(self, conditions: dict[str, list[str]]) -> bool:
         """Whether every axis has one of the values named for it.
 
@@ -121,8 +126,7 @@ class Frame:
 
     def where(self, **values: Any) -> Frame:
         """The runs whose axis or label equals the value (or is in it, when it is a list)."""
-        wanted = {k: v if isinstance(v, (list, tuple, set)) else [v] for k, v in values.items()}
-        return self.select(lambda run: all(run.value(key) in among for key, among in wanted.items()))
+        return self.select(lambda run: run.fits(values))
 
     def stream(self, name: str) -> Frame:
         """Rows of another stream of these runs: `steps`, or `layers`; none where there are none.

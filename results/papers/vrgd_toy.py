@@ -203,11 +203,11 @@ def race(main: Frame, best: Frame) -> Frame:
         those of which SGD's is not over yet without numbers, those of which it is lost not at all.
     """
     known = {LOSS.name, STEPS.name} <= main.names
+    loss, steps = ((main.column(metric.name)[0] if known else np.zeros(0)) for metric in (LOSS, STEPS))
 
     def reached(run: RunRow, rival: RunRow) -> dict[str, float]:
         if not known or not run.state is State.DONE is rival.state:
             return {}
-        (loss, _), (steps, _) = main.column(LOSS.name), main.column(STEPS.name)
         target = float(loss[rival.rows][-1])
         there = np.flatnonzero(loss[run.rows] <= target)
         return _arrival(float(steps[run.rows][there[0]]) if len(there) else None)

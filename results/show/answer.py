@@ -48,8 +48,7 @@ def sentence(result: Result) -> str:
 
 def chosen_value(result: Result, name: str) -> str:
     """The values that tuning gave a contender; empty where nothing was tuned."""
-    choice = result.contest.choice(result.frame)
-    value = choice.chosen.get((name,), "–") if choice else ""
+    value = result.choice.chosen.get((name,), "–") if result.choice else ""
     return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 

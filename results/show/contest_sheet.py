@@ -23,9 +23,6 @@ from batchlab.results.show.claims_sheet import (
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, p_value, uncertain
 from batchlab.results.words import count, listing
 
-WINS = (Verdict.HOLDS, Verdict.DOES_NOT_HOLD)
-"""Verdicts by which one of a pair is better."""
-
 
 def contest_sheets(result: Result) -> list[Sheet]:
     """The contenders in order with what each cost, and the verdicts on all pairs."""
@@ -90,15 +87,18 @@ def _pairs(result: Result) -> Sheet:
         if item is None:
             continue
         item = item if item.claim.better.label == a else turned(item)
-        decided = item.verdict is not Verdict.UNDECIDED
-        text = f"{a if result.beats(a, b) else b} is better" if decided and item.verdict in WINS else verdict_text(item)
+        better = a if result.beats(a, b) else b if result.beats(b, a) else ""
         rows.append(
             [
                 Text(f"{a} against {b}"),
                 Text("\n".join(effect(item, c) for c in item.comparisons)),
                 Text("" if math.isnan(item.p_holm) else p_value(item.p_holm).removeprefix("p ")),
                 Text(str(item.seeds)),
-                Text(text, decided, verdict_detail(item)),
+                Text(
+                    f"{better} is better" if better else verdict_text(item),
+                    item.verdict is not Verdict.UNDECIDED,
+                    verdict_detail(item),
+                ),
             ]
         )
     notes = [*rule_notes(result.judged), *power_note(result.judged)]
@@ -114,29 +114,28 @@ def _costs(result: Result) -> dict[str, Metric]:
 
 
 def _tuning_note(result: Result) -> str:
-    choice = result.contest.choice(result.frame)
+    choice = result.choice
     if choice is None:
         return "nothing was tuned: each at the values of its configuration"
     if not choice.offered:
         return "no tuning run is over yet"
-    notes = choice.notes
     trials = [f"{value:g}" if isinstance(value, float) else str(value) for value in _grid(choice.offered)]
-    edges = [name for (name,) in choice.chosen if _edge(choice.offered[name,], choice.chosen[name,])]
+    known = len(result.contest.keys) == 1  # several keys together have no order
+    edges = [cell[0] for cell in choice.chosen if known and len(choice.offered[cell]) > 2 and choice.edge(cell)]
     edge = f"; {listing(edges)} at an end of the grid: a better one may lie beyond" if edges else ""
     chose = f"each contender's {choice.key} was chosen from {', '.join(trials)}"
     said = f"{chose} by {choice.metric} on {count(len(choice.seeds), 'seed')} that judge nothing"
     said += f" (of equals by {TIES})" if choice.metric.name == "validation_accuracy" else ""
-    said += edge
-    return "; ".join([said, *(note for note in notes[1:] if note.startswith("*"))])
+    stuck = (
+        f"; of {listing([cell[0] for cell in choice.stuck])} no value finished on every one of them"
+        if choice.stuck
+        else ""
+    )
+    return f"{said}{edge}{stuck}"
 
 
 def _grid(offered: dict[Any, dict[Any, list[float]]]) -> list[Any]:
     return list(dict.fromkeys(value for own in offered.values() for value in own))
-
-
-def _edge(offered: dict[Any, list[float]], chosen: Any) -> bool:
-    numbers = [value for value in offered if isinstance(value, (int, float))]
-    return len(numbers) > 2 and chosen in (min(numbers), max(numbers))
 
 
 def _record(result: Result, name: str, costs: dict[str, Metric]) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from batchlab.results.compare.choice import TUNING
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.identity import run_id
 
 
 def tunes(planned: Planned) -> bool:
     """Whether a run chooses for others, and is judged in nothing."""
-    return planned.labels.get("tuning") is True
+    return planned.labels.get(TUNING) is True
 
 
 def judged_seeds(plans: Iterable[Planned], n: int) -> tuple[int, ...]:

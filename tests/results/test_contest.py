@@ -286,6 +286,19 @@ def test_equal_validation_accuracies_are_told_apart_by_the_loss(frame_of):
     assert choice.chosen["a",] == 0.1
 
 
+def test_of_equals_zero_is_a_value_too(frame_of):
+    runs = [
+        (
+            {LABEL: "a", "seed": 101, "tuning": True, "optimizer.momentum": value},
+            {"validation_accuracy": 0.9, "validation_loss": loss} | CLOCKS,
+        )
+        for value, loss in ((-0.5, 0.3), (0.0, 0.1), (0.9, 0.2))
+    ]
+    choice = Contest(("a", "b"), "test_accuracy", ("optimizer.momentum",), "validation_accuracy").choice(frame_of(runs))
+    assert choice is not None
+    assert choice.chosen["a",] == 0.0
+
+
 def test_nothing_came_to_anything(frame_of):
     lost = result(frame_of, {"a": ["diverged"] * 3, "b": ["failed"] * 3})
     assert sentence(lost) == "No contender has a number: 6 judged runs diverged or failed."

@@ -101,9 +101,8 @@ def test_the_papers_procedure(session: Session, size: int) -> None:
     assert all(torch.equal(a, b) for a, b in zip(session.model.buffers(), kept, strict=True))
 
 
-@pytest.fixture
-def passes(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Splits that were gone through, in order."""
+def count_passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Splits that will be gone through, in order."""
     seen: list[str] = []
     batches = probe.Probe.batches
 
@@ -112,6 +111,13 @@ def passes(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return batches(self, split)
 
     monkeypatch.setattr(probe.Probe, "batches", counted)
+    return seen
+
+
+@pytest.fixture
+def passes(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Splits that were gone through, in order."""
+    seen = count_passes(monkeypatch)
     session.probe.look(session.clock, 64)
     return seen
 
@@ -141,14 +147,7 @@ def test_scores_and_predictions_of_a_split_are_of_one_pass(session: Session, pas
 @pytest.mark.parametrize(("precision", "taken"), [("float32", 1), ("bfloat16", 2)])
 def test_passes_of_a_row(precision: str, taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the order in which they are asked for; under autocast the outputs are others than the gradient's."""
-    seen: list[str] = []
-    batches = probe.Probe.batches
-
-    def counted(self: probe.Probe, split: Any) -> Any:
-        seen.append(split)
-        return batches(self, split)
-
-    monkeypatch.setattr(probe.Probe, "batches", counted)
+    seen = count_passes(monkeypatch)
     asked = "measure=[train_accuracy,scores,full_gradient_norm]"
     run, config = frozen(tmp_path, asked, "train.epochs=2", f"train.precision={precision}")
     train(config, context(run))

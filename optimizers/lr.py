@@ -20,14 +20,43 @@ Schedules hold no state: there is nothing to checkpoint.
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 from batchlab.optimizers.clock import Clock, Unit, check_every, check_unit, stair
 
-__all__ = ["Constant", "Cosine", "Diminishing", "LRSchedule", "Linear", "Polynomial", "StepGrowth"]
+__all__ = [
+    *("Constant", "Cosine", "Diminishing", "LRSchedule", "Linear", "Polynomial", "StepGrowth"),
+    *("check_finite", "power"),
+]
+
+
+def check_finite(**values: object) -> None:
+    """See that levels and lengths are finite numbers: comparisons let NaN pass, and infinities compare as numbers do.
+
+    Args:
+        **values: by their names; None says that there is none, and passes.
+
+    Raises:
+        ValueError: naming the first that is no finite number.
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, Real | None):
+            raise ValueError(f"{name}={value!r} must be a number")
+        if value is not None and not abs(value) <= sys.float_info.max:  # a whole number may lie beyond all floats
+            raise ValueError(f"{name}={value} must be finite")
+
+
+def power(base: float, exponent: float) -> float:
+    """base^exponent, infinite where that is beyond all floats."""
+    try:
+        return math.pow(base, exponent)
+    except OverflowError:
+        return math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +97,8 @@ class LRSchedule(ABC):
 
     def __post_init__(self) -> None:
         check_unit(self.clock)
+        check_finite(every=self.every, warmup=self.warmup, warmup_from=self.warmup_from, peak=self.peak)
+        check_finite(warmup_every=self.warmup_every, warmup_stairs=self.warmup_stairs)
         check_every("every", self.every)
         check_every("warmup_every", self.warmup_every)
         if self.warmup is not None and self.warmup < 0:
@@ -88,6 +119,8 @@ class LRSchedule(ABC):
                 "a geometric warm-up cannot rise from 0: set warmup_from (1 = the optimizer's lr) "
                 "or warmup_shape=linear"
             )
+        if self.warmup_shape == "geometric" and math.isinf(self.peak / self.warmup_from):
+            raise ValueError(f"a geometric warm-up cannot rise from warmup_from={self.warmup_from} to peak={self.peak}")
         if self.warmup_stairs is not None and not (isinstance(self.warmup_stairs, int) and self.warmup_stairs >= 2):
             raise ValueError(f"warmup_stairs={self.warmup_stairs} must be a whole number, at least 2 (or null)")
         if self.warmup is not None:
@@ -201,12 +234,15 @@ class StepGrowth(LRSchedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_finite(gamma=self.gamma, maximum=self.maximum)
         if self.gamma is None and self.maximum is None:
             raise ValueError("the rate does not know how to grow: give gamma, maximum or both")
         if self.gamma is not None and not self.gamma > 0:
             raise ValueError(f"gamma={self.gamma} must be positive")
         if self.maximum is not None and self.maximum < self.peak:
             raise ValueError(f"maximum={self.maximum} is below peak={self.peak}, where growth begins")
+        if self.maximum is not None and math.isinf(self.maximum / self.peak):
+            raise ValueError(f"maximum={self.maximum} is out of the reach of peak={self.peak}: lower it")
 
     def _length(self, clock: Clock) -> float:
         if self.gamma is not None and self.every is not None:
@@ -231,8 +267,12 @@ class StepGrowth(LRSchedule):
         if self.gamma is None:
             assert self.maximum is not None
             return self.peak * math.pow(self.maximum / self.peak, min(done / (self._stairs(length) - 1), 1.0))
-        grown = self.peak * math.pow(self.gamma, done)
-        return grown if self.maximum is None else min(grown, self.maximum)
+        grown = self.peak * power(self.gamma, done)
+        if self.maximum is not None:
+            return min(grown, self.maximum)
+        if math.isinf(grown):
+            raise ValueError(f"gamma={self.gamma} grows beyond all numbers in {done} stairs: lower it, or give maximum")
+        return grown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +289,7 @@ class _Decay(LRSchedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_finite(minimum=self.minimum, end=self.end)
         if not 0 <= self.minimum <= self.peak:
             raise ValueError(f"minimum={self.minimum} must lie between 0 and peak={self.peak}")
         if self.end is not None and self.warmup is not None and self.end <= self.warmup:
@@ -294,6 +335,7 @@ class Polynomial(_Decay):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_finite(power=self.power)
         if not self.power > 0:
             raise ValueError(f"power={self.power} must be positive")
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from batchlab.optimizers.batch.base import BatchSchedule, check_batch
+from batchlab.optimizers.lr import check_finite
 from batchlab.optimizers.moments import Estimator, GradientMoments
 from batchlab.optimizers.needs import Moments
 
@@ -60,8 +61,8 @@ class AdaptiveBatch(BatchSchedule):
         check_batch("maximum", self.maximum)
         if self.maximum is not None and self.maximum < self.initial:
             raise ValueError(f"maximum={self.maximum} is below initial={self.initial}")
-        if self.interval < 1:
-            raise ValueError(f"interval={self.interval} must be at least 1 step")
+        if isinstance(self.interval, bool) or not isinstance(self.interval, int) or self.interval < 1:
+            raise ValueError(f"interval={self.interval} must be a whole number, at least 1 step")
         self.needs = replace(self.needs, estimator=self.estimator)
         self.value = self.initial
         self._updates = 0
@@ -182,6 +183,7 @@ class RelativeTest(AdaptiveBatch):
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_finite(eta=self.eta)
         if not 0 < self.eta < 1:
             raise ValueError(
                 f"eta={self.eta} must be in (0, 1): the standard error tolerated, relative to the gradient"
@@ -287,6 +289,7 @@ class CoordinateTest(RelativeTest):
 
 
 def _check_positive(name: str, value: float) -> None:
+    check_finite(**{name: value})
     if not value > 0:
         raise ValueError(f"{name}={value} must be positive")
 

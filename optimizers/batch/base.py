@@ -90,9 +90,10 @@ class BatchSchedule(ABC):
 
 
 def check_batch(name: str, size: int | None) -> None:
-    """Raise ValueError unless `size` is None or a positive whole number."""
-    if size is not None and (not isinstance(size, int) or size < 1):
-        raise ValueError(f"{name}={size} must be a whole number of samples, at least 1")
+    """Raise ValueError unless `size` is None or a positive whole number that 64 bits hold."""
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not 1 <= size < 2**63):
+        most = ", below 2^63" if isinstance(size, int) and size > 1 else ""
+        raise ValueError(f"{name}={size} must be a whole number of samples, at least 1{most}")
 
 
 def total_steps(schedule: BatchSchedule, epoch_size: int, total_samples: int) -> int | None:

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from batchlab.optimizers.batch.base import BatchSchedule, check_batch
 from batchlab.optimizers.clock import Clock, Unit, check_every, check_unit, next_stair, stair
+from batchlab.optimizers.lr import check_finite, power
 
 __all__ = ["Constant", "Exponential", "ExponentialCapped", "LinearRamp", "Stagewise"]
 
@@ -53,6 +54,7 @@ class _Stairs(BatchSchedule):
 
     def __post_init__(self) -> None:
         check_unit(self.clock)
+        check_finite(every=self.every)
         check_every("every", self.every)
         check_batch("initial", self.initial)
         check_batch("maximum", self.maximum)
@@ -96,12 +98,13 @@ class Exponential(_Stairs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_finite(factor=self.factor)
         if not self.factor > 0:
             raise ValueError(f"factor={self.factor} must be positive")
 
     @override
     def _on_stair(self, j: int, clock: Clock) -> int:
-        return _ceil(self.initial * _power(self.factor, j), clock)
+        return _ceil(self.initial * power(self.factor, j), clock)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +130,7 @@ class ExponentialCapped(_Stairs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_finite(factor=self.factor)
         if not self.factor > 1:
             raise ValueError(f"factor={self.factor} must be above 1")
 
@@ -139,8 +143,11 @@ class ExponentialCapped(_Stairs):
                 f"every={self.every} leaves one stair in {clock.total(self.clock):g} {self.clock}, so the "
                 "batch never grows: lower it"
             )
-        a = (top - b0) / (_power(self.factor, stairs - 1) - 1)
-        return _ceil(min(a * _power(self.factor, j) + (b0 - a), top), clock)
+        grown = power(self.factor, stairs - 1)
+        if math.isinf(grown):
+            raise ValueError(f"factor={self.factor} grows beyond all numbers in {stairs:g} stairs: lower it")
+        a = (top - b0) / (grown - 1)
+        return _ceil(min(a * power(self.factor, j) + (b0 - a), top), clock)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,13 +209,6 @@ class Stagewise(BatchSchedule):
     def _stage(self, clock: Clock) -> int:
         stages = len(self.sizes)
         return min(clock.samples * stages // clock.total_samples, stages - 1)
-
-
-def _power(base: float, exponent: float) -> float:
-    try:
-        return math.pow(base, exponent)
-    except OverflowError:
-        return math.inf
 
 
 def _ceil(size: float, clock: Clock) -> int:

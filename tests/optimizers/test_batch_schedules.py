@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 
 import batchlab.conf
 from batchlab.optimizers.batch import (
+    AugmentedInnerProductTest,
     BatchSchedule,
     Constant,
+    CoordinateTest,
     Exponential,
     ExponentialCapped,
     LinearRamp,
@@ -209,12 +212,34 @@ def test_growth_without_end_stays_finite() -> None:
         (lambda: Constant(size=51).size(Clock(0, 0, 50, 100)), "larger than the training set of 50"),
         (lambda: Exponential(initial=51).size(Clock(0, 0, 50, 100)), "larger than the training set of 50"),
         (lambda: ExponentialCapped(every=5, maximum=40).size(Clock(0, 0, 50, 100)), "never grows"),
+        (lambda: ExponentialCapped(factor=1e200).size(Clock(0, 0, 50, 1000)), "beyond all numbers"),
         (lambda: total_steps(Exponential(clock="steps"), 50, 100), "clock=samples"),
     ],
 )
 def test_what_makes_no_sense_is_refused(make: Any, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         make()
+
+
+NUMBERS = {
+    Constant: ("size",),
+    Exponential: ("initial", "factor", "every", "maximum"),
+    ExponentialCapped: ("initial", "factor", "every", "maximum"),
+    LinearRamp: ("initial", "increment", "every", "maximum"),
+    Stagewise: ("sizes",),
+    NormTest: ("initial", "maximum", "interval", "eta"),
+    AugmentedInnerProductTest: ("theta", "nu"),
+    CoordinateTest: ("eta",),
+}
+
+
+@pytest.mark.parametrize(("kind", "key"), [(kind, key) for kind, keys in NUMBERS.items() for key in keys])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, True, "3", 10**400], ids=str)
+def test_sizes_and_lengths_are_finite_numbers(kind: Any, key: str, value: Any) -> None:
+    if key == "interval" and value == 10**400:  # never tested again: nothing is wrong with that
+        return
+    with pytest.raises(ValueError, match=rf"^{key}=.* must be"):
+        kind(**{key: [value] if key == "sizes" else value})
 
 
 def test_conf_files_build() -> None:

@@ -205,6 +205,41 @@ def test_what_makes_no_sense_is_refused(make: Any, match: str) -> None:
         make()
 
 
+NUMBERS = {
+    Constant: ("every", "warmup", "warmup_from", "warmup_every", "warmup_stairs", "peak"),
+    Cosine: ("every", "warmup", "peak", "minimum", "end"),
+    Linear: ("minimum", "end"),
+    Polynomial: ("minimum", "end", "power"),
+    StepGrowth: ("every", "gamma", "maximum"),
+}
+
+
+@pytest.mark.parametrize(("kind", "key"), [(kind, key) for kind, keys in NUMBERS.items() for key in keys])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400, True, "3"], ids=str)
+def test_levels_and_lengths_are_finite_numbers(kind: Any, key: str, value: Any) -> None:
+    """Whether they have an effect or not: `warmup_from` is looked at without a warm-up too."""
+    needed = {"maximum": 2.0} if kind is StepGrowth else {}
+    with pytest.raises(ValueError, match=rf"^{key}=.* must be (finite|a number)"):
+        kind(**needed | {key: value})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: StepGrowth(gamma=1e10, every=1).factor(Clock(0, 40, 50, 1000, 100)),
+        lambda: StepGrowth(maximum=1e300, peak=1e-300),
+        lambda: Constant(warmup=5, warmup_shape="geometric", warmup_from=1e-300, peak=1e300),
+    ],
+)
+def test_finite_numbers_make_no_infinite_rate(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"beyond all numbers|out of the reach|cannot rise"):
+        make()
+
+
+def test_growth_without_end_stays_at_its_maximum() -> None:
+    assert StepGrowth(gamma=1e10, every=1, maximum=5.0).factor(Clock(0, 40, 50, 1000, 100)) == 5.0
+
+
 def test_a_setting_without_effect_warns() -> None:
     with pytest.warns(UserWarning, match="warmup_every"):
         Constant(warmup_every=3)

@@ -118,7 +118,7 @@ def squared_norm(tensors: Sequence[Tensor]) -> Tensor:
 def square_sum(rows: Tensor) -> Tensor:
     """Squared norms of rows of any shape, (b, ...) -> (b,), float64: short sums of squares are added up in it."""
     wide = torch.promote_types(rows.dtype, torch.float32)
-    rows = rows.flatten(1)
+    rows = rows.flatten(1) if rows.dim() > 1 else rows.unsqueeze(1)
     whole = rows.shape[1] // ROW * ROW
     norms: Tensor = torch.linalg.vector_norm(rows[:, whole:], dim=1, dtype=wide).to(exact(rows.device)).square()
     if whole:

@@ -171,7 +171,7 @@ class EmbeddingCall(Call):
 
     def __init__(self, layer: nn.Embedding, params: Sequence[str], x: Tensor, d: Tensor) -> None:
         self.layer, self.params = layer, params
-        self.x = x.reshape(len(x), -1)
+        self.x = x.reshape(len(x), -1).long()  # tokens may be int32, what they are scattered by may not
         d = d.reshape(len(x), -1, d.shape[-1])
         self.d = d if layer.padding_idx is None else d * (self.x != layer.padding_idx).unsqueeze(2)
         self.bytes = d.element_size() * layer.weight.numel()

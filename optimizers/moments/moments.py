@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from batchlab.optimizers.moments.flat import Sums, dots, squared_norm
 from batchlab.optimizers.moments.per_sample import PerSample
-from batchlab.optimizers.moments.projection import Micro
+from batchlab.optimizers.moments.projection import Micro, Products
+from batchlab.optimizers.moments.truth import Losses
 
 Estimator: TypeAlias = Literal["groups", "per_sample", "ddp_norm"]
 Criterion: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -77,7 +78,7 @@ class GradientMoments:
         process_group: dist.ProcessGroup | None = None,
         chunk_bytes: int | None = None,
     ) -> None:
-        self.params = list(params)
+        self.params = list(dict.fromkeys(params))  # joined lists of tied parts give a parameter twice
         if not self.params:
             raise ValueError("no parameters: was the iterator of model.parameters() used up? pass a list")
         if estimator not in get_args(Estimator):
@@ -91,6 +92,7 @@ class GradientMoments:
         self.measuring = True
         self._sums: Sums | None = None
         self._per_sample: PerSample | None = None
+        self._products = Products()
         self._start()
 
     # -- filling -----------------------------------------------------------------------------------------
@@ -118,7 +120,7 @@ class GradientMoments:
                 "model.module; moments.reduce() adds up over the ranks"
             )
 
-        def losses_of(output: Tensor) -> Tensor:
+        def losses_of(output: Tensor, y: Tensor) -> Tensor:
             losses = criterion(output, y)
             if losses.dim() != 1 or len(losses) != len(x):
                 raise ValueError(
@@ -128,8 +130,8 @@ class GradientMoments:
             return losses
 
         if self.estimator == "per_sample" and (self.measuring or self.elementwise):
-            return self._observe_each(model, losses_of, x)
-        losses = losses_of(model(x))
+            return self._observe_each(model, losses_of, x, y)
+        losses = losses_of(model(x), y)
         losses.mean().backward()  # type: ignore[no-untyped-call]
         self.observe(len(losses))
         return losses.detach().sum()
@@ -162,13 +164,13 @@ class GradientMoments:
         self._samples += samples
         self._groups += 1
 
-    def _observe_each(self, model: nn.Module, losses_of: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    def _observe_each(self, model: nn.Module, losses_of: Losses, x: Tensor, y: Tensor) -> Tensor:
         sums = self._open()
         if self._per_sample is None:
             self._per_sample = PerSample(self.params, self.chunk_bytes)
         if self.inner_products and self.measuring:
-            self._kept.append(Micro(model, losses_of, x))
-        losses, norms, seen = self._per_sample.backward(model, losses_of, x, sums.gradient_views, sums.square_views)
+            self._kept.append(Micro(model, losses_of, x, y))
+        losses, norms, seen = self._per_sample.backward(model, losses_of, x, y, sums.gradient_views, sums.square_views)
         sums.scatter += norms.sum()
         self._seen = [a or b for a, b in zip(self._seen, seen, strict=True)]
         self._samples += len(losses)
@@ -188,6 +190,7 @@ class GradientMoments:
             ValueError: nothing was observed, where there are no other ranks; or the step is already reduced.
         """
         sums, (rank, world) = self._open(), self._ranks()
+        mine = self._of_this_rank(sums)
         counts = torch.zeros_like(sums.scatter).repeat(3)
         counts[0].fill_(self._samples)  # assigning a number would wait for the device
         counts[1].fill_(self._groups)
@@ -210,7 +213,7 @@ class GradientMoments:
         sums.gradient.div_(counts[0])
         sums.squares.div_(counts[0])
         norm = squared_norm([sums.gradient])
-        along = self._scatter_along(sums, norm, world)
+        along = self._scatter_along(sums, norm, world, mine)
         self._counts = torch.stack([*counts, norm, along])
         for parameter, mean, here in zip(self.params, sums.gradient_views, self._seen, strict=True):
             parameter.grad = mean.to(parameter.dtype, copy=self._squaring) if here else None
@@ -340,13 +343,20 @@ class GradientMoments:
             return 0, 1
         return dist.get_rank(self.process_group), dist.get_world_size(self.process_group)
 
-    def _scatter_along(self, sums: Sums, norm: Tensor, world: int) -> Tensor:
+    def _of_this_rank(self, sums: Sums) -> Tensor:
+        """The sum of this rank's gradients, while the inner products are to be judged by it."""
+        return sums.gradient.clone() if self._kept and not self._products.judged else sums.gradient
+
+    def _scatter_along(self, sums: Sums, norm: Tensor, world: int, mine: Tensor) -> Tensor:
         """Sum over all groups of n_j (<g_j, g> - ||g||^2)^2."""
         total = torch.zeros_like(norm)
         for samples, row in self._rows:
             total += samples * (dots(row, sums.gradient) - norm).square()
-        for micro in self._kept:
-            products = micro.products(self.params, sums.gradient_views)
+
+        def expected() -> tuple[Tensor, Tensor]:
+            return dots(mine, sums.gradient), (self._samples * sums.scatter * norm).sqrt()
+
+        for products in self._products.of(self._kept, self.params, sums.gradient_views, expected):
             total += (products.to(norm.dtype) - norm).square().sum()
         if world > 1 and self.inner_products and self.measuring:
             dist.all_reduce(total, group=self.process_group)

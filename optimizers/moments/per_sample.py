@@ -1,42 +1,52 @@
-"""The gradient of every single sample of a micro-batch, from one forward and one backward pass.
+"""The gradient of every single sample of a micro-batch, in the quickest way that is exact for the model.
 
-Each layer with parameters (a `Unit`, units.py) is applied with its parameters out of autograd's sight, and a
-hook on its output takes the output's gradient: from that and the layer's input a `Call` (layers.py) gets the
-per-sample gradients in place of the batch's own. Where a parameter is used several times (a layer applied
-twice, tied weights) the uses wait for each other, so that the cross terms of ||sum of uses||^2 are there.
-Layers that we do not know go through `torch.func.vmap`; a parameter that the model uses outside its layer, or a
-layer whose input is not one row per sample, sends the whole model through it. All of it works on chunks of
-samples, in bounded memory.
+1. Layer by layer, from one forward and one backward pass: each layer with parameters (a `Unit`, units.py) is applied
+   with its parameters out of autograd's sight, and a hook on its output takes the output's gradient: from that and
+   the layer's input a `Call` (layers.py) gets the per-sample gradients in place of the batch's own. Where a parameter
+   is used several times (a layer applied twice, tied weights) the uses wait for each other, so that the cross terms of
+   ||sum of uses||^2 are there. Layers that we do not know are run again for every sample (replay.py).
+2. The whole model as one such layer, under `torch.func.vmap`.
+3. A backward pass for every sample, over the graph of one forward pass.
+
+The first batch of a model is also put through plain autograd (truth.py), which says whether samples have gradients of
+their own at all, and judges the ways in this order: the first that gives the same is taken from then on. All of it
+works on chunks of samples, in bounded memory.
 """
 
 from __future__ import annotations
 
 import warnings
 import weakref
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from batchlab.optimizers.moments.flat import exact, square_sum
-from batchlab.optimizers.moments.layers import Call, slices
-from batchlab.optimizers.moments.units import NotSampleWise, Unit, replay, units_of
+from batchlab.optimizers.moments.known import known
+from batchlab.optimizers.moments.passes import Learnt, Pass, patched, short
+from batchlab.optimizers.moments.replay import Whole, replay, replayed
+from batchlab.optimizers.moments.state import ModelState
+from batchlab.optimizers.moments.truth import Losses, Truth, check_apart, gradients_of, rounding
+from batchlab.optimizers.moments.units import NotSampleWise, Unit
 
 CACHE_BYTES, ELSEWHERE_BYTES = 4 << 20, 256 << 20  # memory to work in: a core's cache; a GPU, to keep it busy
+Way = Literal["layers", "whole", "samples"]
+SLOWER: dict[Way, str] = {
+    "whole": "the whole model goes through torch.func.vmap, which is exact but several times slower",
+    "samples": "every sample takes a backward pass of its own, which is exact and very slow",
+}
 
 
 @dataclass
 class Plan:
-    """What was found out about a model."""
+    """How a model, in its present modes, is measured."""
 
-    whole: bool = False  # the model is one unit
-    tried: bool = False
-    row_inputs: dict[tuple[str, int], list[bool]] = field(default_factory=dict)  # by unit and how often before
+    way: Way = "layers"
+    judged_at: int = 0  # samples that it was judged on: one does not show whether samples are apart
+    learnt: Learnt = field(default_factory=Learnt)
+    unreached: set[int] = field(default_factory=set)  # places of parameters that have no gradient
 
 
 class PerSample:
@@ -51,13 +61,14 @@ class PerSample:
         self.params = params
         self.index = {id(p): i for i, p in enumerate(params)}
         self.chunk_bytes = chunk_bytes or (CACHE_BYTES if params[0].device.type == "cpu" else ELSEWHERE_BYTES)
-        self._plans: weakref.WeakKeyDictionary[nn.Module, Plan] = weakref.WeakKeyDictionary()
+        self._plans: weakref.WeakKeyDictionary[nn.Module, dict[tuple[bool, ...], Plan]] = weakref.WeakKeyDictionary()
 
     def backward(
         self,
         model: nn.Module,
-        losses_of: Callable[[Tensor], Tensor],
+        losses_of: Losses,
         x: Tensor,
+        y: Tensor,
         sums: Sequence[Tensor],
         squares: Sequence[Tensor] | None,
     ) -> tuple[Tensor, Tensor, list[bool]]:
@@ -65,61 +76,136 @@ class PerSample:
 
         Args:
             model: whose trainable parameters are those of this object.
-            losses_of: the samples' losses (n,), of the model's output.
+            losses_of: the samples' losses (n,), of the model's output and the targets.
             x: the n samples.
+            y: their targets.
             sums: per parameter, gain the samples' gradients.
             squares: per parameter, gain the squares of these; None where they are not wanted.
 
         Returns:
             The losses (n,), the samples' squared gradient norms (n,), and which parameters had a gradient.
+
+        Raises:
+            ValueError: samples have no gradients of their own, or none of the ways is exact.
         """
         model = getattr(model, "_orig_mod", model)  # the layers of a compiled model are reached only without it
-        check_samples_apart(model)
-        plan = self._plans.get(model)
-        if plan is None:
-            plan = self._plans[model] = Plan()
-            self._check_known(model)
-            self._probe(model, plan, x)
-        run = partial(self._run, model, plan, losses_of, x, sums, squares)
-        if plan.tried or plan.whole:
-            return run()
-        before = [t.clone() for t in (*sums, *(squares or ()))]
-        try:
-            result = run()
-        except NotSampleWise as why:
-            for tensor, copy in zip((*sums, *(squares or ())), before, strict=True):
-                tensor.copy_(copy)
-            _go_whole(plan, why)
-            result = run()
-        plan.tried = True
-        return result
+        plan = self.plan(model)
+        if plan.judged_at < min(len(x), 2):
+            check_samples_apart(model)
+            self._check_given(model)
+            return self._judge(model, plan, losses_of, x, y, sums, squares)
+        losses, run = self._run(model, plan, losses_of, x, y, sums, squares)
+        return losses, run.norms, self._seen(plan, run)
+
+    def plan(self, model: nn.Module) -> Plan:
+        """How this model is measured in its present modes."""
+        modes = (*(m.training for m in model.modules()), *(p.requires_grad for p in self.params))
+        return self._plans.setdefault(model, {}).setdefault(modes, Plan())
+
+    def _judge(
+        self,
+        model: nn.Module,
+        plan: Plan,
+        losses_of: Losses,
+        x: Tensor,
+        y: Tensor,
+        sums: Sequence[Tensor],
+        squares: Sequence[Tensor] | None,
+    ) -> tuple[Tensor, Tensor, list[bool]]:
+        before, given = ModelState(model, device=x.device), x.detach().clone()
+        eps = rounding(self.params, x.device)
+
+        def again() -> Tensor:
+            """The batch and the model as they were."""
+            before.restore()
+            if not torch.equal(x, given):
+                with torch.no_grad():
+                    x.copy_(given)
+            return x
+
+        truth = Truth.of(model, losses_of, again(), y, self.params)
+        if len(x) > 1 and truth.finite:
+            check_apart(model, losses_of, given, y, before, eps)
+        plan.unreached = {i for i, g in enumerate(truth.sums) if g is None}
+        again()
+        self._probe(model, plan, given)
+        why = ""
+        for way in get_args(Way):
+            plan.way = way
+            if way != "layers":
+                plan.learnt.row_inputs.clear()
+            trial = [torch.zeros_like(t) for t in sums]
+            trial_squares = None if squares is None else [torch.zeros_like(t) for t in squares]
+            try:
+                losses, run = self._run(model, plan, losses_of, again(), y, trial, trial_squares, judging=True)
+            except NotSampleWise as error:
+                why = why or short(error)
+                continue
+            wrong = truth.differs(losses, trial, run.shares or {}, eps) if truth.finite else None
+            if wrong is None:
+                break
+            why = why or wrong
+        else:
+            raise ValueError(
+                f"per-sample gradients of this model cannot be had exactly ({why}): use estimator=groups, which takes "
+                "any model that an ordinary backward pass can train"
+            )
+        if plan.way in SLOWER:
+            warnings.warn(
+                f"per-sample gradients layer by layer do not fit this model ({why}): {SLOWER[plan.way]}; "
+                "estimator=groups costs nothing",
+                RuntimeWarning,
+                stacklevel=5,
+            )
+        plan.judged_at = len(x) if truth.finite else 0
+        for total, part in zip((*sums, *(squares or ())), (*trial, *(trial_squares or ())), strict=True):
+            total.add_(part)
+        return losses, run.norms, self._seen(plan, run)
 
     def _run(
         self,
         model: nn.Module,
         plan: Plan,
-        losses_of: Callable[[Tensor], Tensor],
+        losses_of: Losses,
         x: Tensor,
+        y: Tensor,
         sums: Sequence[Tensor],
         squares: Sequence[Tensor] | None,
-    ) -> tuple[Tensor, Tensor, list[bool]]:
+        judging: bool = False,
+    ) -> tuple[Tensor, Pass]:
         for parameter in self.params:
             parameter.grad = None
-        run = Pass(len(x), plan.row_inputs, self.chunk_bytes, self.index, sums, squares)
-        with _patched(self._units(model, plan), run):
-            losses = losses_of(model(x))
+        run = Pass(len(x), self.index, self.chunk_bytes, plan.learnt, sums, squares)
+        run.shares = {} if judging else None
+        if plan.way == "samples":
+            losses = losses_of(model(x), y)
+            for sample, loss in enumerate(losses):
+                run.take(sample, gradients_of(loss, self.params))
+            return losses.detach(), run
+        if plan.way == "whole":
+            whole = replay("the model", Whole(model), self._wanted(model))
+            losses = losses_of(replayed(run, whole, whole.module.forward, x), y)
             losses.sum().backward()  # type: ignore[no-untyped-call]
-            run.finish()
-        leaks = [name for name, p in model.named_parameters() if p.grad is not None]
+        else:
+            with patched(list(units_of(model, self._wanted(model))), run):
+                losses = losses_of(model(x), y)
+                losses.sum().backward()  # type: ignore[no-untyped-call]
+        run.finish()
+        leaks = [place for place, p in enumerate(self.params) if p.grad is not None]
         if leaks:
-            raise NotSampleWise(f"parameters {', '.join(leaks)} are used outside the layer they belong to")
-        return losses.detach(), run.norms, run.seen
+            names = {id(p): name for name, p in model.named_parameters()}
+            who = ", ".join(names.get(id(self.params[place]), "of the loss") for place in leaks)
+            raise NotSampleWise(f"parameters ({who}) are used outside the layer they belong to")
+        return losses.detach(), run
 
-    def _units(self, model: nn.Module, plan: Plan) -> list[Unit]:
-        wanted = {id(p) for p in model.parameters() if p.requires_grad and id(p) in self.index}
-        return [replay("the model", model, wanted)] if plan.whole else list(units_of(model, wanted))
+    def _wanted(self, model: nn.Module) -> set[int]:
+        return {id(p) for p in model.parameters() if p.requires_grad and id(p) in self.index}
 
-    def _check_known(self, model: nn.Module) -> None:
+    def _seen(self, plan: Plan, run: Pass) -> list[bool]:
+        guessed = run.replayed & plan.unreached  # what is run again has a gradient of zero where it has none
+        return [seen and place not in guessed for place, seen in enumerate(run.seen)]
+
+    def _check_given(self, model: nn.Module) -> None:
         strange = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in self.index]
         if strange:
             raise ValueError(
@@ -128,119 +214,50 @@ class PerSample:
             )
 
     def _probe(self, model: nn.Module, plan: Plan, x: Tensor) -> None:
-        """Look at one sample alone: an input with as many rows as samples now and then has a row per sample."""
-        run = Pass(1, plan.row_inputs, self.chunk_bytes, self.index, [], None, probing=True)
-        devices = [x.device] if x.device.type == "cuda" else []
-        with torch.no_grad(), torch.random.fork_rng(devices), _patched(self._units(model, plan), run):
+        """Look at a batch of another size: an input with as many rows as samples now and then has a row per sample."""
+        others = 2 if len(x) != 2 else 3
+        run = Pass(others, self.index, self.chunk_bytes, plan.learnt, [], None, probing=True)
+        with torch.no_grad(), patched(list(units_of(model, self._wanted(model))), run):
             try:
-                model(x[:1])
-            except NotSampleWise as why:
-                _go_whole(plan, why)
+                model(x[:1].expand(others, *x.shape[1:]).clone())
+            except torch.OutOfMemoryError:
+                raise
+            except Exception:  # a model for batches of one size: the judgement below has to do without
+                plan.learnt.row_inputs.clear()
 
 
-class Pass:
-    """One forward and backward pass over `samples` samples."""
+def units_of(model: nn.Module, wanted: set[int]) -> Iterator[Unit]:
+    """The units of a model: known layers, and the smallest modules that hold the other parameters.
 
-    def __init__(
-        self,
-        samples: int,
-        row_inputs: dict[tuple[str, int], list[bool]],
-        chunk_bytes: int,
-        index: dict[int, int],
-        sums: Sequence[Tensor],
-        squares: Sequence[Tensor] | None,
-        probing: bool = False,
-    ) -> None:
-        self.samples, self.chunk_bytes, self.index = samples, chunk_bytes, index
-        self.sums, self.squares, self.probing = sums, squares, probing
-        self.norms = torch.zeros(0)
-        self.seen = [False] * len(sums)
-        self._row_inputs = row_inputs
-        self._calls: Counter[str] = Counter()
-        self._uses: Counter[int] = Counter()
-        self._waiting: list[tuple[list[int], Call]] = []
-        if not probing:
-            device = sums[0].device
-            self.norms = torch.zeros(samples, dtype=exact(device), device=device)
+    Args:
+        model: to be divided.
+        wanted: ids of the parameters whose gradients are wanted.
+    """
+    seen: set[int] = set()
 
-    def rows(self, unit: Unit, inputs: Sequence[Any]) -> list[bool]:
-        """Which of a unit's inputs have one row per sample: those that also had it when there was one sample.
-
-        Raises:
-            NotSampleWise: none of them.
-        """
-        key = (unit.name, self._calls[unit.name])
-        self._calls[unit.name] += 1
-        now = [isinstance(t, Tensor) and t.dim() > 0 and len(t) == self.samples for t in inputs]
-        if self.probing:
-            self._row_inputs[key] = now
-        rows = [a and b for a, b in zip(now, self._row_inputs.get(key, now), strict=True)]
-        if not any(rows):
-            raise NotSampleWise(f"{unit.name} is applied to something that has not one row per sample")
-        return rows
-
-    def expect(self, unit: Unit) -> None:
-        """A use of the unit's parameters whose gradient will come."""
-        self._uses.update(self.index[id(p)] for p in unit.params.values())
-
-    def arrived(self, unit: Unit, call: Call) -> None:
-        """The gradient of one use: done with at once if it is the only one, else when all are there."""
-        owners = [self.index[id(unit.params[name])] for name in call.params]
-        if all(self._uses[owner] == 1 for owner in owners):
-            self._settle([(owners, call)])
-        else:
-            self._waiting.append((owners, call))
-
-    def later(self, unit: Unit, call: Call) -> None:
-        """A use that is ready only when the backward pass is over."""
-        self._waiting.append(([self.index[id(unit.params[name])] for name in call.params], call))
-
-    def finish(self) -> None:
-        """Settle the uses that waited, those together that share a parameter."""
-        self._waiting = [(owners, call) for owners, call in self._waiting if call.ready]
-        while self._waiting:
-            together = [self._waiting.pop()]
-            shared = set(together[0][0])
-            while more := [w for w in self._waiting if shared & set(w[0])]:
-                together += more
-                shared |= {owner for owners, _ in more for owner in owners}
-                self._waiting = [w for w in self._waiting if all(w is not m for m in more)]
-            self._settle(together)
-
-    @torch.no_grad()
-    def _settle(self, uses: Sequence[tuple[list[int], Call]]) -> None:
-        chunk = max(1, self.chunk_bytes // sum(call.bytes for _, call in uses))
-        for owner in {owner for owners, _ in uses for owner in owners}:
-            self.seen[owner] = True
-        if len(uses) == 1 and self._settle_at_once(*uses[0], chunk):
+    def visit(module: nn.Module, name: str) -> Iterator[Unit]:
+        if id(module) in seen:
             return
-        for samples in slices(self.samples, chunk):
-            blocks: dict[int, Tensor] = {}
-            for owners, call in uses:
-                for owner, block in zip(owners, call.blocks(samples), strict=True):
-                    blocks[owner] = blocks[owner] + block if owner in blocks else block
-            for owner, block in blocks.items():
-                total = self.sums[owner]
-                self.norms[samples] += square_sum(block)
-                total += block.sum(0, dtype=total.dtype)
-                if self.squares is not None:
-                    self.squares[owner].add_(block.to(total.dtype).square().sum(0))
+        seen.add(id(module))
+        own = {n: p for n, p in module.named_parameters(recurse=False) if id(p) in wanted}
+        apply = known(module)
+        if own and apply is not None:
+            yield Unit(name, module, own, apply)
+        elif own:
+            yield replay(name, module, wanted)
+        else:
+            for child, part in module.named_children():
+                yield from visit(part, f"{name}.{child}" if name else child)
 
-    def _settle_at_once(self, owners: Sequence[int], call: Call, chunk: int) -> bool:
-        squares = call.squares() if self.squares is not None else []
-        if squares is None or (cheap := call.norms_and_sums(chunk)) is None:
-            return False
-        self.norms += cheap[0]
-        for owner, total in zip(owners, cheap[1], strict=True):
-            self.sums[owner].add_(total)
-        if self.squares is not None:
-            for owner, square in zip(owners, squares, strict=True):
-                self.squares[owner].add_(square)
-        return True
+    yield from visit(model, "")
 
 
 def check_samples_apart(model: nn.Module) -> None:
-    """Raise ValueError where a sample's gradient depends on the others in its batch: BatchNorm in train mode."""
+    """Raise ValueError where a layer makes a sample's gradient depend on the others in its batch.
+
+    Args:
+        model: with BatchNorm in train mode, or an embedding that divides by how often an index comes in the batch.
+    """
     for name, module in model.named_modules():
         batch = isinstance(module, nn.modules.batchnorm._BatchNorm)
         instance = isinstance(module, nn.modules.instancenorm._InstanceNorm)
@@ -252,30 +269,9 @@ def check_samples_apart(model: nn.Module) -> None:
                 "has a gradient of its own: use estimator=groups, to which a group is a batch like any other, or "
                 "a model with GroupNorm"
             )
-
-
-def _go_whole(plan: Plan, why: NotSampleWise) -> None:
-    warnings.warn(
-        f"per-sample gradients layer by layer do not fit this model ({why}): the whole model goes through "
-        "torch.func.vmap, which is exact but several times slower; estimator=groups costs nothing",
-        RuntimeWarning,
-        stacklevel=5,
-    )
-    plan.whole = True
-    plan.row_inputs.clear()
-    plan.row_inputs["the model", 0] = [True]
-
-
-@contextmanager
-def _patched(units: Sequence[Unit], run: Pass) -> Iterator[None]:
-    """Let the units' modules be applied in our way, on these objects only and for this pass only."""
-    before = [unit.module.__dict__.get("forward") for unit in units]
-    try:
-        for unit in units:
-            unit.module.__dict__["forward"] = partial(unit.apply, run, unit, unit.module.forward)
-        yield
-    finally:
-        for unit, forward in zip(units, before, strict=True):
-            del unit.module.__dict__["forward"]
-            if forward is not None:
-                unit.module.__dict__["forward"] = forward
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.scale_grad_by_freq:
+            raise ValueError(
+                f"{name or 'the model'} ({type(module).__name__}, scale_grad_by_freq=True) divides by how often an "
+                "index comes in the whole batch, so that no sample has a gradient of its own: use estimator=groups, "
+                "or switch it off"
+            )

@@ -1,4 +1,4 @@
-"""Inner products of the per-sample gradients with a direction, all of them from one forward-mode product."""
+"""Inner products of the per-sample gradients with a direction, in a second pass over the same batch."""
 
 from __future__ import annotations
 
@@ -12,66 +12,140 @@ import torch.autograd.forward_ad as forward_mode
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from batchlab.optimizers.moments.units import autocast_as_now
+from batchlab.optimizers.moments.flat import exact
+from batchlab.optimizers.moments.replay import autocast_as_now
+from batchlab.optimizers.moments.state import ModelState
+from batchlab.optimizers.moments.truth import Losses, gradients_of, rounding
 
 
 class Micro:
-    """A micro-batch to come back to: the data (no copy), and the random numbers and precision it was run with."""
+    """A micro-batch to come back to: a copy of the data, and the state and precision that the model met it in."""
 
-    def __init__(self, model: nn.Module, losses_of: Callable[[Tensor], Tensor], x: Tensor) -> None:
-        self.model, self.losses_of, self.x = model, losses_of, x
+    def __init__(self, model: nn.Module, losses_of: Losses, x: Tensor, y: Tensor) -> None:
+        self.model = getattr(model, "_orig_mod", model)
+        self.losses_of, self.x, self.y = losses_of, x.detach().clone(), y.detach().clone()  # loops refill their tensors
         self.autocast: Callable[[], AbstractContextManager[Any]] = autocast_as_now(x.device)
-        self.random = torch.get_rng_state()
-        self.device_random = torch.cuda.get_rng_state(x.device) if x.device.type == "cuda" else None
+        self.before = ModelState(self.model, device=x.device)
 
-    def products(self, params: Sequence[Tensor], direction: Sequence[Tensor]) -> Tensor:
-        """<g_i, direction> of each sample, (n,): the derivative of the samples' losses along the direction.
+    def by_forward_mode(self, params: Sequence[Tensor], direction: Sequence[Tensor]) -> Tensor:
+        """<g_i, direction> of each sample, (n,): the derivative of the samples' losses along the direction."""
+        with self._as_then(), forward_mode.dual_level():
+            make_dual: Callable[..., Tensor] = forward_mode.make_dual
+            unpack_dual: Callable[..., tuple[Tensor, Tensor | None]] = forward_mode.unpack_dual
+            named = self._named(params, direction).items()
+            losses, slopes = unpack_dual(self._losses({name: make_dual(p.detach(), d) for name, (p, d) in named}))
+            return torch.zeros_like(losses) if slopes is None else slopes
 
-        Where an operation has no forward-mode derivative, by differentiating the backward pass: u -> <J^T u,
-        direction> is linear in u with the gradient J direction.
-        """
+    def by_double_backward(self, params: Sequence[Tensor], direction: Sequence[Tensor]) -> Tensor:
+        """The same by differentiating the backward pass: <J^T u, direction> has the gradient J direction in u."""
+        named = self._named(params, direction)
+        with self._as_then(), torch.enable_grad():
+            free = {name: p.detach().requires_grad_() for name, (p, _) in named.items()}
+            losses = self._losses(free)
+            u = torch.ones_like(losses, requires_grad=True)
+            given = torch.autograd.grad(losses, list(free.values()), u, create_graph=True, allow_unused=True)
+            pairs = zip(given, named.values(), strict=True)
+            products = [(g * d).sum() for g, (_, d) in pairs if g is not None]
+            if not products:
+                return torch.zeros_like(losses)
+            return torch.autograd.grad(torch.stack(products).sum(), u)[0]
+
+    def by_samples(self, params: Sequence[Tensor], direction: Sequence[Tensor]) -> Tensor:
+        """The same by a backward pass for every sample."""
+        with self._as_then(), torch.enable_grad():
+            losses = self.losses_of(self.model(self.x.clone()), self.y)
+            products = torch.zeros(len(losses), dtype=exact(losses.device), device=losses.device)
+            for sample, loss in enumerate(losses):
+                for gradient, d in zip(gradients_of(loss, params), direction, strict=True):
+                    if gradient is not None:
+                        products[sample] += (gradient.to(products.dtype) * d).sum()
+            return products
+
+    def _named(self, params: Sequence[Tensor], direction: Sequence[Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
         place = {id(p): i for i, p in enumerate(params)}
-        named = {name: p for name, p in self.model.named_parameters() if id(p) in place}
-        along = {name: direction[place[id(p)]].to(p.dtype) for name, p in named.items()}
-        point = {name: p.detach() for name, p in named.items()}
-        try:
-            with self._as_then(), forward_mode.dual_level():
-                make_dual: Callable[..., Tensor] = forward_mode.make_dual
-                unpack_dual: Callable[..., tuple[Tensor, Tensor]] = forward_mode.unpack_dual
-                dual = {name: make_dual(p, along[name]) for name, p in point.items()}
-                return unpack_dual(self._losses(dual))[1]
-        except NotImplementedError:
-            with self._as_then(), torch.enable_grad():
-                free = {name: p.requires_grad_() for name, p in point.items()}
-                losses = self._losses(free)
-                u = torch.ones_like(losses, requires_grad=True)
-                given = torch.autograd.grad(losses, list(free.values()), u, create_graph=True, allow_unused=True)
-                pairs = zip(given, along.values(), strict=True)
-                product = torch.stack([(g * v).sum() for g, v in pairs if g is not None]).sum()
-            return torch.autograd.grad(product, u)[0]
+        named = [(name, p) for name, p in self.model.named_parameters() if id(p) in place and p.requires_grad]
+        return {name: (p, direction[place[id(p)]].to(p.dtype)) for name, p in named}
 
     def _losses(self, params: dict[str, Tensor]) -> Tensor:
-        return self.losses_of(torch.func.functional_call(self.model, params, (self.x,)))
+        return self.losses_of(torch.func.functional_call(self.model, params, (self.x.clone(),)), self.y)
 
     @contextmanager
     def _as_then(self) -> Iterator[None]:
-        """The random numbers and the precision of the backward pass, and operations that can be differentiated."""
+        """The state and the precision of the backward pass, and operations that can be differentiated."""
+        now = ModelState(self.model, device=self.x.device)
         # A padding row gets no gradient, yet its tangent would get through (where the table is tied).
         hooks = [
             module.register_forward_hook(partial(_still_row, module.weight.detach()[module.padding_idx]))
             for module in self.model.modules()
             if isinstance(module, nn.Embedding) and module.padding_idx is not None
         ]
-        devices = [self.x.device] if self.device_random is not None else []
         try:
-            with torch.random.fork_rng(devices), self.autocast(), sdpa_kernel(SDPBackend.MATH):
-                torch.set_rng_state(self.random)
-                if self.device_random is not None:
-                    torch.cuda.set_rng_state(self.device_random, self.x.device)
+            self.before.restore()
+            with self.autocast(), sdpa_kernel(SDPBackend.MATH):
                 yield
         finally:
+            now.restore()
             for hook in hooks:
                 hook.remove()
+
+
+class Products:
+    """The quickest way to the inner products that is exact, found in the first batch.
+
+    Attributes:
+        judged: whether it has been found.
+    """
+
+    def __init__(self) -> None:
+        self.judged = False
+        self._ways = [Micro.by_forward_mode, Micro.by_double_backward, Micro.by_samples]
+
+    def of(
+        self,
+        micros: Sequence[Micro],
+        params: Sequence[Tensor],
+        direction: Sequence[Tensor],
+        expected: Callable[[], tuple[Tensor, Tensor]],
+    ) -> list[Tensor]:
+        """<g_i, direction> of each sample of each micro-batch, (n,) each.
+
+        Args:
+            micros: the micro-batches of this rank.
+            params: the parameters.
+            direction: aligned with them.
+            expected: gives what the products must add up to, and the size that rounding is relative to; asked only
+                where the way is not judged yet.
+
+        Raises:
+            ValueError: no way gives products that add up to what they must.
+        """
+        if not micros:
+            return []
+        wrong: object = None
+        while self._ways:
+            try:
+                products = [self._ways[0](micro, params, direction) for micro in micros]
+            except torch.OutOfMemoryError:
+                raise
+            except (RuntimeError, ValueError, TypeError) as error:  # an operation without this kind of derivative
+                wrong = error
+            else:
+                if self.judged:
+                    return products
+                total = torch.stack([p.to(exact(p.device)).sum() for p in products]).sum()
+                sum_of_all, size = expected()
+                eps = rounding(params, micros[0].x.device)
+                if not bool(size.isfinite()):
+                    return products
+                if bool((total - sum_of_all).abs() <= min(100 * eps, 0.3) * size):
+                    self.judged = True
+                    return products
+                wrong = f"they add up to {float(total):.6g}, not to {float(sum_of_all):.6g}"
+            self._ways.pop(0)
+        raise ValueError(
+            f"the inner products of this model's per-sample gradients cannot be had ({wrong}): use estimator=groups, "
+            "or a test that needs the variance alone, such as NormTest"
+        )
 
 
 def _still_row(row: Tensor, layer: nn.Embedding, inputs: tuple[Tensor], output: Tensor) -> Tensor:

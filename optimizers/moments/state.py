@@ -1,0 +1,88 @@
+"""All that a forward pass may leave behind in a model, kept so that the pass can be taken back."""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class ModelState:
+    """A model's buffers, plain attributes, modes and random states at one moment.
+
+    Parameters are not copied: no forward pass may change them. Of attributes that are neither tensors nor generators
+    the objects are kept, not their contents: a list that grows goes on growing.
+
+    Args:
+        parts: the modules (others are passed over: a criterion may be a function).
+        device: whose random state is kept beside the CPU's, Python's and NumPy's; None keeps no random states.
+    """
+
+    def __init__(self, *parts: object, device: torch.device | None = None) -> None:
+        modules = dict.fromkeys(m for part in parts if isinstance(part, nn.Module) for m in part.modules())
+        scripted = [m for m in modules if isinstance(m, torch.jit.ScriptModule)]  # their attributes live elsewhere
+        plain = [m for m in modules if m not in scripted]
+        self._attributes = [(m, _attributes(m), dict(m._buffers)) for m in plain]
+        held = [value for _, attributes, _ in self._attributes for value in attributes.values()]
+        own = [t for t in held if isinstance(t, Tensor) and not isinstance(t, nn.Parameter) and t.grad_fn is None]
+        buffers = [b for m in modules for b in m.buffers(recurse=False)]
+        self._tensors = [(t, t.detach().clone()) for t in {id(t): t for t in (*own, *buffers)}.values()]
+        self._generators = [(g, g.get_state()) for g in held if isinstance(g, torch.Generator)]
+        self._random: list[Any] | None = None if device is None else random_states(device)
+        self._device = device
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put everything back; what was kept stays kept."""
+        for module, attributes, buffers in self._attributes:
+            now = vars(module)
+            for name in [name for name in _attributes(module) if name not in attributes]:
+                del now[name]
+            now.update(attributes)
+            now["_buffers"].clear()
+            now["_buffers"].update(buffers)
+        for tensor, before in self._tensors:
+            tensor.copy_(before)
+        for generator, state in self._generators:
+            generator.set_state(state)
+        if self._random is not None and self._device is not None:
+            set_random_states(self._device, self._random)
+
+
+def _attributes(module: nn.Module) -> dict[str, Any]:
+    """What a forward pass may set; how the module is applied (`passes.patched`) is not its to set."""
+    return {name: value for name, value in vars(module).items() if name != "forward"}
+
+
+def random_states(device: torch.device) -> list[Any]:
+    """The random states that a forward pass on this device may move: torch's, Python's and, if loaded, NumPy's."""
+    numpy = sys.modules.get("numpy")
+    return [
+        torch.get_rng_state(),
+        torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.empty(0),
+        random.getstate(),
+        None if numpy is None else numpy.random.get_state(),
+    ]
+
+
+def set_random_states(device: torch.device, states: list[Any]) -> None:
+    """Put back what `random_states` gave."""
+    torch.set_rng_state(states[0])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states[1], device)
+    random.setstate(states[2])
+    if states[3] is not None:
+        sys.modules["numpy"].random.set_state(states[3])
+
+
+def same_states(one: list[Any], other: list[Any]) -> bool:
+    """Whether nothing random was drawn between two moments."""
+    torch_same = torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
+    if not torch_same or one[2] != other[2]:
+        return False
+    if one[3] is None or other[3] is None:
+        return one[3] is other[3]
+    return bool(one[3][2] == other[3][2] and (one[3][1] == other[3][1]).all() and one[3][3:] == other[3][3:])

@@ -66,7 +66,7 @@ def check(share: float, split_seed: int = 0) -> None:
             "(0.1 for a tenth); 0 or null for none"
         )
     if type(split_seed) is not int or not 0 <= split_seed < 2**64:
-        raise ValueError(f"dataset.split_seed={split_seed}: a whole number, 0 or more")
+        raise ValueError(f"dataset.split_seed={split_seed}: a whole number, 0 or more, below 2^64")
 
 
 def hashes(n: int, split_seed: int) -> NDArray[np.uint64]:

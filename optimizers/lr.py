@@ -25,7 +25,7 @@ import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal
+from typing import Any, Literal
 
 from batchlab.optimizers.clock import Clock, Unit, check_every, check_unit, stair
 
@@ -45,9 +45,12 @@ def check_finite(**values: object) -> None:
         ValueError: naming the first that is no finite number.
     """
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, Real | None):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, Real):
             raise ValueError(f"{name}={value!r} must be a number")
-        if value is not None and not abs(value) <= sys.float_info.max:  # a whole number may lie beyond all floats
+        size: Any = abs(value)
+        if not size <= sys.float_info.max:  # a whole number may lie beyond all floats
             raise ValueError(f"{name}={value} must be finite")
 
 
@@ -175,10 +178,11 @@ class LRSchedule(ABC):
         return math.inf
 
     def _remaining(self, clock: Clock, end: float | None = None) -> float:
+        later = "train longer" if end is None else "raise end"
         end, warmup = clock.total(self.clock) if end is None else end, self.warmup_length(clock)
         if end <= warmup:
             raise ValueError(
-                f"the warm-up of {warmup:g} {self.clock} leaves nothing of {end:g}: shorten warmup or train longer"
+                f"the warm-up of {warmup:g} {self.clock} leaves nothing of {end:g}: shorten warmup or {later}"
             )
         return end - warmup
 
@@ -251,7 +255,7 @@ class StepGrowth(LRSchedule):
         if self.gamma is None and self._stairs(length) < 2:
             raise ValueError(
                 f"every={self.every} leaves one stair in {length:g} {self.clock}, so the rate never grows: "
-                "lower it, or give gamma"
+                "lower every, or give gamma"
             )
         return length
 

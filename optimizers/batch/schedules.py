@@ -141,7 +141,7 @@ class ExponentialCapped(_Stairs):
         if stairs <= 1:
             raise ValueError(
                 f"every={self.every} leaves one stair in {clock.total(self.clock):g} {self.clock}, so the "
-                "batch never grows: lower it"
+                "batch never grows: lower every"
             )
         grown = power(self.factor, stairs - 1)
         if math.isinf(grown):

@@ -6,6 +6,7 @@ Types are checked by our own few lines: messages must name the override.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from functools import cache
 from types import NoneType
@@ -43,7 +44,7 @@ def as_kind(value: Any, kind: type) -> Any:
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if kind is float and isinstance(value, int):
-        return float(value)
+        return float(value) if abs(value) <= sys.float_info.max else math.inf if value > 0 else -math.inf
     return value if isinstance(value, kind) else None
 
 
@@ -55,18 +56,20 @@ def check_kind(key: str, value: object, kind: type, *, optional: bool = False) -
     return found
 
 
-def check_least(key: str, value: object, least: int) -> int:
-    """The value as a whole number; ConfigError unless it is one and at least so much."""
+def check_least(key: str, value: object, least: int, most: int | None = None) -> int:
+    """The value as a whole number; ConfigError unless it is one, at least so much and at most so much."""
     number: int = check_kind(key, value, int)
     if number < least:
         raise ConfigError(f"{key}={value} must be at least {least}")
+    if most is not None and number > most:
+        raise ConfigError(f"{key}={value} must be at most {most}")
     return number
 
 
 def check_positive(key: str, value: float) -> None:
     """ConfigError unless the number is positive and finite."""
     if not 0 < value < math.inf:
-        raise ConfigError(f"{key}={value} must be positive")
+        raise ConfigError(f"{key}={value} must be positive{' and finite' if value > 0 or math.isnan(value) else ''}")
 
 
 class Block:

@@ -12,6 +12,7 @@ from batchlab.optimizers.needs import Moments, Needs, needs_of, union
 from batchlab.runner.plan.build import blaming
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.schema import RunConfig
+from batchlab.runner.plan.settings import first_batch
 
 
 def needs(config: RunConfig, optimizer: Any, batches: BatchSchedule) -> tuple[Needs, Moments | None]:
@@ -47,10 +48,9 @@ def check(config: RunConfig, model: nn.Module, optimizer: Any, batches: BatchSch
             f"{who} measures noise between groups of a batch, {minimum} at least: set train.groups={max(minimum, 8)}"
         )
     if first < minimum:
-        keys = [f"batch_schedule.{key}" for key in ("size", "sizes", "initial") if key in config.batch_schedule]
         raise ConfigError(
             f"{who} measures noise between groups of a batch, {minimum} at least: a first batch of {first} holds fewer "
-            f"samples; raise {keys[0] if keys else 'that of ' + schedule}"
+            f"samples; raise {first_batch(config)}"
         )
     return wanted.estimator != "per_sample"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,6 +14,9 @@ from batchlab.results.axes import CHOICES
 from batchlab.results.legacy import upgraded
 from batchlab.runner.plan.checks import Block, check_choice, check_least, check_positive
 from batchlab.runner.plan.checks import ConfigError as ConfigError
+
+SEEDS = 2**63 - 1
+"""The last seed: what a column of whole numbers holds, and every generator of random numbers takes."""
 
 Node = dict[str, Any]
 """A group's choice: its name, `_target_`, and the keyword arguments of the target."""
@@ -55,9 +59,29 @@ class TrainOptions(Block):
         if not self.checkpoint_seconds >= 0:
             raise ConfigError(f"train.checkpoint_seconds={self.checkpoint_seconds} must be at least 0")
 
+    @property
+    def budget(self) -> str:
+        """The key that says how long to train: `samples` overrides `epochs`, which then has no effect."""
+        return "train.epochs" if self.samples is None else "train.samples"
+
     def total_samples(self, epoch_size: int) -> int:
-        """The budget in samples for a training set of `epoch_size`."""
-        return self.samples if self.samples is not None else round(self.epochs * epoch_size)
+        """The budget in samples for a training set of `epoch_size`.
+
+        Raises:
+            ConfigError: it is none, or more than can be counted.
+        """
+        samples = self.epochs * epoch_size if self.samples is None else self.samples
+        if not samples < 2**63:
+            raise ConfigError(f"{self.budget}: a budget of {samples:.3g} samples is beyond all counting: lower it")
+        if round(samples) < 1:
+            raise ConfigError(f"train.epochs={self.epochs} is less than one sample: raise it")
+        return round(samples)
+
+    def lasting(self, samples: int, epoch_size: int) -> str:
+        """The override that makes the budget so many samples at least."""
+        if self.samples is not None:
+            return f"train.samples={samples}"
+        return f"train.epochs={math.ceil(1e4 * samples / epoch_size) / 1e4}"
 
 
 @dataclass(frozen=True)
@@ -103,8 +127,8 @@ class RunConfig:
     """Keys that a user added at the top level (`+note=...`): recorded, not interpreted."""
 
     def __post_init__(self) -> None:
-        for key, least in (("nproc", 1), ("seed", 0)):
-            object.__setattr__(self, key, check_least(key, getattr(self, key), least))
+        for key, least, most in (("nproc", 1, None), ("seed", 0, SEEDS)):
+            object.__setattr__(self, key, check_least(key, getattr(self, key), least, most))
 
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> RunConfig:

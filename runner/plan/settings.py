@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Real
 
 from torch import Tensor
 from torch.optim import Optimizer
 
-from batchlab.runner.plan.build import arguments
+from batchlab.optimizers.clock import Clock
+from batchlab.optimizers.lr import LRSchedule
+from batchlab.runner.plan.build import arguments, blaming
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.overrides import leaves
 from batchlab.runner.plan.schema import Node, RunConfig
@@ -25,7 +31,7 @@ def check_finite(config: RunConfig) -> None:
     """
     for axis in FINITE:
         for key, value in arguments(getattr(config, axis)).items():
-            if not all(math.isfinite(leaf) for leaf in leaves(value) if isinstance(leaf, float)):
+            if not all(_finite(leaf) for leaf in leaves(value)):
                 raise ConfigError(f"{axis}.{key}={value}: must be finite")
 
 
@@ -47,3 +53,50 @@ def check_rates(optimizer: Optimizer, node: Node) -> None:
             )
         if not isinstance(group["lr"], Real | Tensor):
             raise ConfigError(f"optimizer={node['name']}: lr={group['lr']!r} must be a number: set optimizer.lr")
+        if not math.isfinite(group["lr"]):
+            raise ConfigError(f"optimizer={node['name']}: lr={group['lr']} must be finite: set optimizer.lr")
+
+
+def check_factors(rates: LRSchedule, first: Clock, batch: int) -> None:
+    """See that a schedule gives a rate at the first step and at the last.
+
+    Args:
+        rates: the schedule.
+        first: the clock at the first step.
+        batch: samples of that step.
+
+    Raises:
+        ValueError: what the schedule refuses, or a rate that is no finite number.
+    """
+    left = max(0, first.total_samples - batch)
+    last = replace(first, samples=left, steps=max(0, (first.total_steps or 1) - 1))
+    for clock in (first, last):
+        factor = rates.factor(clock)
+        if not math.isfinite(factor):
+            raise ValueError(f"{type(rates).__name__}.factor gives {factor} at step {clock.steps}: it must be finite")
+
+
+FIRST = ("size", "sizes", "initial")
+"""Keys of a batch schedule that say how large the first batch is."""
+
+
+def first_batch(config: RunConfig) -> str:
+    """The override to change for another first batch."""
+    keys = [f"batch_schedule.{key}" for key in FIRST if key in config.batch_schedule]
+    return keys[0] if keys else f"that of batch_schedule={config.batch_schedule['name']}"
+
+
+@contextmanager
+def blaming_schedule(config: RunConfig, axis: str) -> Iterator[None]:
+    """Put a schedule in front of what it refuses, and its advice in keys that have an effect in this run."""
+    with blaming(getattr(config, axis), axis):
+        try:
+            yield
+        except ValueError as error:
+            said = str(error).replace("train longer", f"train longer ({config.train.budget})")
+            raise ValueError(said.replace("samples: lower it", f"samples: lower {first_batch(config)}")) from error
+
+
+def _finite(value: object) -> bool:
+    """Whether a value is a finite number, or none."""
+    return isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) <= sys.float_info.max

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,11 @@ LOSSES: dict[str, Loss] = {"cross_entropy": "logistic", "mse": "squared", "squar
 """The component loss of a linear model, by `train.loss`."""
 USED = {"train": ("epochs", "samples", "loss", "device", "checkpoint_seconds"), "log": ("evaluate_every",)}
 """Keys that mean something to a solver."""
+KEYS_OF = {
+    "pass zero_rows='keep'": "set optimizer.zero_rows=keep",
+    "add an L2 term, or give strong_convexity=mu": "set optimizer.l2 or optimizer.strong_convexity",
+}
+"""What a solver advises whoever calls it -> the same in overrides."""
 MODEL = {"bias": False, "zero_init": True}
 """What a solver's model is, whatever `model` says."""
 
@@ -87,14 +93,16 @@ def check_data(config: RunConfig, dataset: Dataset) -> None:
     """
     name = f"optimizer={config.optimizer['name']} solves linear models"
     if dataset.is_image:
-        raise ConfigError(f"{name} on tables: dataset={dataset.name} holds images")
+        raise ConfigError(f"{name} on tables, such as dataset=breast_cancer: dataset={dataset.name} holds images")
     if (dataset.classes is None) != (config.train.loss == "mse"):
         wanted = "mse" if dataset.classes is None else "cross_entropy or squared_hinge"
         raise ConfigError(f"dataset={dataset.name} needs train.loss={wanted}")
     if dataset.classes is not None and dataset.classes != 2:
         raise ConfigError(f"{name} with two classes: dataset={dataset.name} has {dataset.classes}")
     if (size := _size(config)) > dataset.n:
-        raise ConfigError(f"batch_schedule.size={size} is more than the {dataset.n} samples of dataset={dataset.name}")
+        raise ConfigError(
+            f"batch_schedule.size={size} is more than the {dataset.n} samples of dataset={dataset.name}: lower it"
+        )
 
 
 def passes_of(config: RunConfig, dataset: Dataset) -> float:
@@ -113,10 +121,29 @@ def validate(config: RunConfig, dataset: Dataset) -> None:
     check_data(config, dataset)
     first, passes = make_solver(config, dataset).first_passes, passes_of(config, dataset)
     if passes < first:
+        needed = config.train.lasting(math.ceil(first * dataset.n), dataset.n)
+        budget = f"train.epochs={passes:g}" if config.train.samples is None else f"train.samples={config.train.samples}"
         raise ConfigError(
-            f"train.epochs={passes:g} does not cover the first stage of optimizer={config.optimizer['name']}, which "
-            f"costs {first:.4g} passes: raise it, or lower optimizer.inner_iterations"
+            f"{budget} does not cover the first stage of optimizer={config.optimizer['name']}, which costs {first:.4g} "
+            f"passes: set {needed}{_shorter_stage(config, dataset, first, passes)}"
         )
+
+
+def _shorter_stage(config: RunConfig, dataset: Dataset, first: float, passes: float) -> str:
+    """Advice to make a stage as short as the budget, where its inner iterations are what costs too much."""
+    if "inner_iterations" not in config.optimizer:
+        return ""
+
+    def cost(inner: int) -> float:
+        node = config.optimizer | {"inner_iterations": inner}
+        return make_solver(dataclasses.replace(config, optimizer=node), dataset).first_passes
+
+    one = cost(1)
+    each = cost(2) - one
+    if one > passes or each <= 0:
+        return ""
+    most = 1 + math.floor((passes - one) / each)
+    return f", or optimizer.inner_iterations={most if cost(most) <= passes else most - 1}"
 
 
 def make_solver(
@@ -161,7 +188,9 @@ def _make(
         problem = LinearProblem(A, y, LOSSES[config.train.loss], ElasticNet(l1, l2), zero_rows=zero_rows)
         solver = target(problem, **settings)
     except (ValueError, TypeError) as error:
-        text = str(error).replace("pass zero_rows='keep'", "set optimizer.zero_rows=keep")
+        text = str(error)
+        for said, key in KEYS_OF.items():
+            text = text.replace(said, key)
         raise ConfigError(f"optimizer={config.optimizer['name']}: {text}") from error
     kind: Any = Solver  # abstract
     made: Solver[Any, Any] = checked(kind, solver, config.optimizer, "optimizer")

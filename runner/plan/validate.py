@@ -28,7 +28,13 @@ from batchlab.runner.plan.batchnorm import Parts, has_batchnorm
 from batchlab.runner.plan.build import blaming, build, check_arguments, checked, is_solver, load_dataset, locate
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.schema import ConfigError, Node, RunConfig
-from batchlab.runner.plan.settings import check_finite, check_rates
+from batchlab.runner.plan.settings import (
+    blaming_schedule,
+    check_factors,
+    check_finite,
+    check_rates,
+    first_batch,
+)
 
 
 def validate(plans: Sequence[Planned], *, data_at_hand: bool = True) -> list[str]:
@@ -90,26 +96,27 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
         return
     dataset: Dataset = once(lambda: load_dataset(config.dataset), config.dataset)
     budget = config.train.total_samples(dataset.n)
-    if budget < 1:
-        raise ConfigError(f"train.epochs={config.train.epochs} is less than one sample: raise it")
     question = (config.batch_schedule, dataset.n, budget)
-    with blaming(config.batch_schedule, "batch_schedule"):
+    with blaming_schedule(config, "batch_schedule"):
         steps = once(lambda: total_steps(batches, dataset.n, budget), "steps", *question)
         clock = Clock(0, 0, dataset.n, budget, steps)
         first = batches.size(clock)
-    with blaming(config.lr_schedule, "lr_schedule"):
-        rates.factor(clock)
+    with blaming_schedule(config, "lr_schedule"):
+        check_factors(rates, clock, first)
     _effects(config, rates, clock, keys)
     if first > budget:
         raise ConfigError(
-            f"the first batch of {first} is larger than the budget of {budget} samples: raise train.epochs"
+            f"the first batch of {first} is larger than the budget of {budget} samples: set "
+            f"{config.train.lasting(first, dataset.n)}, or lower {first_batch(config)}"
         )
     loss_fits = (dataset.classes is None) == (config.train.loss == "mse")
     if not loss_fits:
         wanted = "mse" if dataset.classes is None else "cross_entropy"
         raise ConfigError(f"dataset={dataset.name} needs train.loss={wanted}")
     if config.train.loss == "squared_hinge":
-        raise ConfigError("train.loss=squared_hinge is for finite-sum solvers (optimizer=dasvrda): cross_entropy here")
+        raise ConfigError(
+            "train.loss=squared_hinge is for finite-sum solvers such as dasvrda: set train.loss=cross_entropy"
+        )
     shape, classes = dataset.shape, dataset.outputs
     model = once(lambda: _model(config.model, shape, classes), config.model, shape, classes)
     grouped = noise.check(config, model, optimizer, batches, first)
@@ -155,7 +162,7 @@ def _effects(config: RunConfig, rates: LRSchedule, clock: Clock, keys: Sequence[
     if warmup and warmup >= clock.total(rates.clock):
         warnings.warn(
             f"lr_schedule={config.lr_schedule['name']}: the run ends at {clock.total(rates.clock):g} {rates.clock}, "
-            f"within its warm-up of {warmup:g}: shorten lr_schedule.warmup or train longer",
+            f"within its warm-up of {warmup:g}: shorten lr_schedule.warmup or raise {config.train.budget}",
             stacklevel=2,
         )
     if {"train.samples", "train.epochs"} <= {*keys} and config.train.samples is not None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from runs import one
+from runs import TINY, one
 
+from batchlab.runner.plan.config import compose
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.plan.validate import validate
 
 FAULTY = """
 import torch
 from batchlab.optimizers.batch import BatchSchedule
+from batchlab.optimizers.lr import LRSchedule
 from batchlab.optimizers.needs import FiniteSum, Moments
 
 class Plain(torch.optim.SGD):
@@ -29,11 +31,19 @@ class BySample(Plain):
     def step(self, moments):
         super().step()
 
+class Runaway(Plain):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, lr * 1e400)
+
 class Rateless(torch.optim.Optimizer):
     def __init__(self, params):
         super().__init__(params, {})
     def step(self):
         pass
+
+class Bursts(LRSchedule):
+    def shape(self, time, length):
+        return 1.0 if time < 5 else float("nan")
 
 class Shrinks(BatchSchedule):
     def planned(self, clock):
@@ -51,7 +61,14 @@ class SampleWise(BatchSchedule):
         pass
 """
 YAML = {
-    "optimizer": {"plain": "lr: 0.1", "solves": "lr: 0.1", "by_sample": "lr: 0.1", "rateless": ""},
+    "optimizer": {
+        "plain": "lr: 0.1",
+        "solves": "lr: 0.1",
+        "by_sample": "lr: 0.1",
+        "rateless": "",
+        "runaway": "lr: 0.1",
+    },
+    "lr_schedule": {"bursts": ""},
     "batch_schedule": {"shrinks": "", "word": "", "sample_wise": ""},
 }
 CONVOLUTIONS = ("model=resnet8", "dataset=digits")
@@ -115,11 +132,64 @@ def test_an_optimizer_without_a_rate() -> None:
         "lr_schedule.warmup=nan",
         "lr_schedule.peak=inf",
         "model.dropout=nan",
+        "optimizer.lr=1e400",
+        "optimizer.weight_decay=inf",
+        f"optimizer.lr={10**400}",
+        f"lr_schedule.warmup={10**400}",
+        "batch_schedule.factor=inf",
+        "batch_schedule.eta=nan",
     ],
 )
 def test_numbers_are_finite(override: str) -> None:
-    added = "+" if override.startswith("model") else ""
-    assert refused(f"{added}{override}").startswith(f"{override}: must be finite")
+    added = "+" if override.startswith(("model", "batch_schedule")) else ""
+    said = refused(f"{added}{override}")
+    assert said.startswith(override.split("=")[0])
+    assert ": must be finite" in said
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "shb", "adam", "adamw", "lars", "nshb", "plain"])
+@pytest.mark.parametrize("rate", ["nan", "inf", "-inf", "1e400"])
+def test_no_optimizer_takes_a_rate_that_is_no_number(optimizer: str, rate: str) -> None:
+    assert ": must be finite" in refused(f"optimizer={optimizer}", f"optimizer.lr={rate}")
+
+
+def test_what_the_users_own_code_makes_is_finite() -> None:
+    assert refused("optimizer=runaway").startswith("optimizer=runaway: lr=inf must be finite")
+    assert refused("lr_schedule=bursts").startswith("lr_schedule=bursts: Bursts.factor gives nan at step 11")
+    lost = ("lr_schedule=growth", "lr_schedule.gamma=1e200", "lr_schedule.maximum=null", "lr_schedule.every=0.1")
+    assert "grows beyond all numbers" in refused(*lost)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("seed=-1", "seed=-1 must be at least 0"),
+        (f"seed={2**63}", f"seed={2**63} must be at most {2**63 - 1}"),
+        (f"seed={2**64}", "must be at most"),
+        ("dataset.validation=0.1 dataset.split_seed=-1", "a whole number, 0 or more"),
+        (f"dataset.validation=0.1 dataset.split_seed={2**64}", "below 2^64"),
+        ("train.epochs=1e400", "train.epochs=inf must be positive and finite"),
+        ("train.epochs=1e300", "train.epochs: a budget of 1.44e+303 samples is beyond all counting: lower it"),
+        ("train.samples=1e300", "train.samples: a budget of 1e+300 samples is beyond all counting: lower it"),
+        ("train.epochs=nan", "must be positive and finite"),
+        ("batch_schedule.size=1e300", "below 2^63"),
+    ],
+)
+def test_seeds_and_budgets_that_cannot_be_kept(override: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate([one(*override.split())])
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", ["1.5", "true", "1e400", "nan", "'1'", "null"])
+def test_a_seed_is_a_whole_number(seed: str) -> None:
+    with pytest.raises(ConfigError, match="seed must be a whole number"):
+        one(f"seed={seed}")
+
+
+def test_seeds_that_can_be_kept() -> None:
+    assert validate(compose(["seed=range(0,3)", *TINY])) == []
+    assert validate([one(f"seed={2**63 - 1}")]) == []
 
 
 def test_numbers_within_lists_and_of_solvers_are_finite() -> None:

@@ -7,18 +7,18 @@ tenth of a second and a sweep has thousands of runs that differ in a seed.
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from batchlab.runner.plan import measure, split
 from batchlab.runner.plan.checks import ConfigError
-from batchlab.runner.plan.files import SINGLE, choices, compose_groups, compose_measure, first_line, hydra_session
+from batchlab.runner.plan.files import SINGLE, choices, compose_groups, compose_measure, conf_file, hydra_session
 from batchlab.runner.plan.identity import run_id
-from batchlab.runner.plan.overrides import Setting, apply, combinations, dotted, leaves, parse, suggest
+from batchlab.runner.plan.interpolation import resolve
+from batchlab.runner.plan.overrides import Setting, apply, combinations, parse, suggest
+from batchlab.runner.plan.yaml_faults import fault
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ def compose(
             if groups not in bases:
                 bases[groups] = compose_groups(groups)
             values = [s for s in settings if not is_group[s.key]]
-            tree = resolve(_with_values(bases, groups, values, loader))
+            experiment = next((str(s.value) for s in settings if s.key == "experiment" and s.value), "")
+            tree = resolve(_with_values(bases, groups, values, loader), values, experiment)
             tree = tree | {"dataset": split.settled(tree["dataset"])}
             apart = tuple(s.text for s, apart in zip(settings, swept, strict=True) if apart)
             planned = Planned(run_id(tree), tree, apart, dict(labels or {}), tuple(s.key for s in settings))
@@ -98,26 +99,8 @@ def _checked_group(loader: Any, key: str, settings: tuple[Setting, ...]) -> bool
         if setting.value not in offered and not (key == "experiment" and setting.value is None):
             if setting.mode == "delete":
                 raise ConfigError(f"{setting.text}: an axis cannot be left out")
+            if os.path.lexists(there := conf_file(key, str(setting.value))):
+                raise ConfigError(f"{setting.text}: {fault(there) or there}")
             hint = suggest(str(setting.value), offered)
             raise ConfigError(f"{setting.text}: {key} has no choice {setting.value!r}; {hint}")
     return True
-
-
-def resolve(tree: dict[str, Any]) -> dict[str, Any]:
-    """Interpolations resolved and missing values refused; a tree without either is returned as it is.
-
-    Raises:
-        ConfigError: naming the key that has no value.
-    """
-    texts = [(key, leaf) for key, value in dotted(tree) for leaf in leaves(value) if isinstance(leaf, str)]
-    for key, value in texts:
-        if value == "???":
-            raise ConfigError(f"{key} has no value: give one with {key}=...")
-    if not any("${" in value for _, value in texts):
-        return tree
-    try:
-        resolved = OmegaConf.to_container(OmegaConf.create(copy.deepcopy(tree)), resolve=True)
-    except OmegaConfBaseException as error:
-        raise ConfigError(first_line(error)) from error
-    assert isinstance(resolved, dict)
-    return {str(k): v for k, v in resolved.items()}

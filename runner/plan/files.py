@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from batchlab.results.legacy import ALWAYS
 from batchlab.runner.plan import measure
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.overrides import FIXED, suggest
+from batchlab.runner.plan.yaml_faults import fault, first_line, shown
 
 # An editable install has no importable package here, only the folder: so a path, not importlib.resources.
 PACKAGED = Path(__file__).resolve().parents[2] / "conf"
@@ -67,7 +69,7 @@ def compose_measure(loader: Any, name: str) -> dict[str, Any]:
     offered = choices(loader, measure.AXIS)
     if name not in offered:
         raise ConfigError(f"{measure.AXIS}={name}: {measure.AXIS} has no choice {name!r}; {suggest(name, offered)}")
-    content = _composed(f"{measure.AXIS}/{name}", ())[measure.AXIS]
+    content = _composed(f"{measure.AXIS}/{name}", (), [(measure.AXIS, name)])[measure.AXIS]
     if not isinstance(content, dict) or not content:
         raise ConfigError(f"{measure.AXIS}={name}: the file is empty; give it `_target_` and its arguments")
     return {str(k): v for k, v in content.items()}
@@ -77,6 +79,7 @@ def compose_groups(groups: tuple[str, ...]) -> dict[str, Any]:
     """One Hydra compose: the tree of these choices, interpolations not yet resolved."""
     named = _composed("config", groups)
     picked = named.pop("hydra")["runtime"]["choices"]
+    _check_files([("", "config"), *((group, str(name)) for group, name in picked.items() if group in SINGLE)])
     named.pop("experiment", None)  # a leaf file without content; its choice is in what it set
     named.setdefault(measure.AXIS, list(ALWAYS))  # a config.yaml written for batchlab 0.1 has none
     missing = [key for key in FIXED if key not in named]
@@ -90,22 +93,53 @@ def compose_groups(groups: tuple[str, ...]) -> dict[str, Any]:
     return named
 
 
-def _composed(file: str, groups: tuple[str, ...]) -> dict[str, Any]:
-    """One file composed by Hydra, interpolations not yet resolved."""
+def _composed(file: str, groups: tuple[str, ...], choices: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    """One file composed by Hydra, interpolations not yet resolved.
+
+    Args:
+        file: which.
+        groups: the overrides that choose others.
+        choices: group and name of the files that it is made of, where that is known.
+
+    Raises:
+        ConfigError: naming the file that cannot be read, or else what was chosen.
+    """
+    _check_files(choices)
     try:
         config = hydra_compose(file, list(groups), return_hydra_config=file == "config")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        where = f"{mark.name}, line {mark.line + 1}" if mark is not None else " ".join(groups)
+        where = f"{shown(Path(mark.name))}, line {mark.line + 1}" if mark is not None else " ".join(groups)
         raise ConfigError(f"{where}: not YAML ({error.problem})") from error
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(f"{' '.join(groups) or 'config.yaml'}: {first_line(error)}") from error
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
+        asked = [(key, name) for key, _, name in (text.lstrip("+").partition("=") for text in groups)]
+        _check_files([*asked, ("", "config")])
+        for path in sorted((Path.cwd() / "conf").rglob("*.yaml")):  # one that another file's defaults name
+            if said := fault(path):
+                raise ConfigError(said) from error
+        raise ConfigError(f"{' '.join(groups) or file}: {first_line(error)}") from error
     tree = OmegaConf.to_container(config, resolve=False)
     assert isinstance(tree, dict)
     return {str(k): v for k, v in tree.items()}
 
 
-def first_line(error: Exception) -> str:
-    """What an error says first, with the cause that a colon announces."""
-    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
-    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+def conf_file(group: str, name: str) -> Path:
+    """Where a choice's file is, or would be: the user's own before the packaged one."""
+    relative = Path(group) / f"{name}.yaml"
+    own = Path.cwd() / "conf" / relative
+    return own if os.path.lexists(own) else PACKAGED / relative
+
+
+def _check_files(chosen: Iterable[tuple[str, str]]) -> None:
+    """Refuse files of the user's that Hydra would not read, or read as something else.
+
+    Args:
+        chosen: group and name of each.
+
+    Raises:
+        ConfigError: naming the file.
+    """
+    for group, name in chosen:
+        path = conf_file(group, name)
+        if PACKAGED not in path.parents and (said := fault(path)):
+            raise ConfigError(said)

@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 
 from batchlab.results.axes import CHOICES
 from batchlab.runner.plan.checks import KINDS, ConfigError, as_kind
+from batchlab.runner.plan.grammar import mending
 
 OURS = ("executor", "measure", "seed", "nproc", "train", "log")
 """Top-level keys that the runner itself reads: their types hold even where `++` forces a value."""
@@ -56,7 +57,7 @@ def parse(overrides: Sequence[str], config_loader: Any = None) -> list[Sweep]:
             override = parser.parse_override(text)
             override.config_loader = config_loader  # what glob(...) asks
             if not override.key_or_group:
-                raise ConfigError(f"{text}: not an override (write key=value; quote commas and brackets)")
+                raise HydraException
             if override.is_sweep_override():
                 if not override.is_discrete_sweep():
                     raise ConfigError(f"{text}: an interval has no finite set of values; use range(...) or a list")
@@ -67,13 +68,19 @@ def parse(overrides: Sequence[str], config_loader: Any = None) -> list[Sweep]:
             else:
                 settings = (_setting(override),)
         except HydraException as error:
-            raise ConfigError(f"{text}: not an override (write key=value; quote commas and brackets)") from error
+            way = mending(text, lambda other: _said(parser.parse_override(other)))
+            raise ConfigError(f"{text}: not an override: {way}") from error
         sweeps.append(Sweep(settings[0].key, settings))
     once = [s.key for s in sweeps if s.key not in SEVERAL or s.settings[0].mode not in ("add", "delete")]
     repeated = [key for i, key in enumerate(once) if key in once[:i]]
     if repeated:
         raise ConfigError(f"{repeated[0]} is given twice: give it once, as a list if a sweep is meant")
     return sweeps
+
+
+def _said(override: Override) -> object:
+    """The value of an override, or that it asks for several."""
+    return ... if override.is_sweep_override() else override.value()
 
 
 def _setting(override: Override) -> Setting:

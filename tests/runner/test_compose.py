@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from batchlab.runner.plan.config import compose, resolve
+from batchlab.runner.plan.config import compose
 from batchlab.runner.plan.files import PACKAGED, axes, hydra_session
+from batchlab.runner.plan.interpolation import resolve
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 
 GROUPS = {

@@ -1,0 +1,102 @@
+"""Overrides that are none: the message names them, and what it says to type instead is taken."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+import pytest
+
+from batchlab.runner.plan.overrides import parse
+from batchlab.runner.plan.schema import ConfigError
+
+
+def refused(text: str) -> str:
+    """What is said of an override, after its own text."""
+    with pytest.raises(ConfigError) as caught:
+        parse([text])
+    said = str(caught.value)
+    assert said.startswith(f"{text}: not an override: ")
+    return said.removeprefix(f"{text}: not an override: ")
+
+
+def taken(advice: str) -> list[Any]:
+    """The values of what a message says to type, as a shell splits it."""
+    shown = re.search(r"(?:in a shell as|write) (.*?)(?:, with.*)?$", advice, re.DOTALL)
+    assert shown, advice
+    (word,) = shlex.split(shown[1])
+    (sweep,) = parse([word])
+    return [setting.value for setting in sweep.settings]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a=b",
+        "a=",
+        "été",
+        "日本",
+        "a;b",
+        "a&b",
+        "<x>",
+        "#1",
+        "!",
+        "~/x",
+        'a"b',
+        "it's",
+        "(a",
+        "{a",
+        "[",
+        "é\\",
+        "${}",
+    ],
+)
+def test_a_value_that_needs_quotes_is_shown_in_them(value: str) -> None:
+    advice = refused(f"+note={value}")
+    assert "quote this value" in advice
+    if "$" not in value:  # an interpolation stays one within quotes
+        assert taken(advice) == [value]
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [("a,é", ["a", "é"]), ("[é,b]", [["é", "b"]]), ("été,ñ", ["été", "ñ"]), ("[a=b,3]", [["a=b", 3]])],
+)
+def test_of_several_words_those_that_need_it_are_quoted(value: str, meant: list[Any]) -> None:
+    assert taken(refused(f"+note={value}")) == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["lr = 0.1", "lr =0.1", " lr=0.1", "--lr=0.1", "-lr=0.1", "--lr = 0.1", "lr==0.1", "lr:0.1", "lr: 0.1"],
+)
+def test_spaces_dashes_and_other_signs_around_a_number(text: str) -> None:
+    assert taken(refused(text)) == [0.1]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("lr", "write lr=VALUE, without spaces around the ="),
+        ("=", "a key is words of the letters a to z"),
+        ("été=1", "a key is words of the letters a to z"),
+        ("optimizer lr=1", "a key is words"),
+        ("optimizer..lr=1", "a key is words"),
+        (".lr=1", "a key is words"),
+        ("betas[0]=0.1", "write the whole list, betas=[...]"),
+        ("-x", "an option of batchlab comes before the overrides"),
+        ("--optimizer", "key=value without dashes"),
+        ("", "write key=value"),
+        ("seed=[0,1", "close its brackets and quotes"),
+        ("seed=range(0,5", "close its brackets and quotes"),
+        ("note='a", "close its brackets and quotes"),
+        ("note=${x", "close its brackets and quotes"),
+    ],
+)
+def test_what_cannot_be_quoted_away(text: str, says: str) -> None:
+    assert says in refused(text)
+
+
+def test_brackets_with_partners_need_no_closing() -> None:
+    assert not refused("note=[é]").startswith("close")

@@ -1,10 +1,12 @@
-"""Common ground of batchlab's own optimizers: real, dense parameters; hyper-parameters checked per group."""
+"""Common ground of batchlab's own optimizers: what parameters and groups they take, and how they are stepped."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, overload
+from contextlib import contextmanager
+from numbers import Real
+from typing import Any, ClassVar, TypeAlias, overload
 
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 LossClosure = Callable[[], float]
+Limits: TypeAlias = Mapping[str, tuple[float, float]]
 
 NON_NEGATIVE = (0.0, math.inf)
 FRACTION = (0.0, 1.0)
@@ -22,8 +25,9 @@ class DenseOptimizer(Optimizer):
     """An optimizer whose groups hold real parameters with dense gradients.
 
     `limits` maps a hyper-parameter to the half-open interval [low, high) it must lie in; every group is checked,
-    also those added later. (It belongs to the class: torch takes defaults, groups and state into a copy or pickle
-    of an optimizer and nothing else, so what an instance is set to must stand among those.)
+    also those added later, and one that is refused leaves no trace. (It belongs to the class: torch takes defaults,
+    groups and state into a copy or pickle of an optimizer and nothing else, so what an instance is set to must stand
+    among those.)
 
     Whatever a subclass computes is written once, over lists of tensors: `foreach=False` hands it one tensor at a
     time, `foreach=True` all of a group, and None (the default) chooses: all of a group on an accelerator, where
@@ -31,18 +35,13 @@ class DenseOptimizer(Optimizer):
     three give the same bits.
     """
 
-    limits: ClassVar[Mapping[str, tuple[float, float]]]
+    limits: ClassVar[Limits]
 
     @override
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        for name, (low, high) in self.limits.items():
-            check_range(name, group[name], low, high)
-        if any(torch.is_complex(p) for p in group["params"]):
-            raise ValueError(
-                f"{type(self).__name__} takes no complex parameters; optimize torch.view_as_real(parameter) instead"
-            )
+        with taking_back(self):
+            super().add_param_group(param_group)
+            check_group(self.param_groups[-1], self.limits, type(self).__name__)
 
     def dense_gradient(self, parameter: Tensor) -> Tensor:
         """The gradient of `parameter`, which has one; ValueError where it is sparse."""
@@ -89,15 +88,55 @@ class DenseOptimizer(Optimizer):
         raise NotImplementedError
 
 
-def check_range(name: str, value: float, low: float, high: float) -> None:
-    """See that a hyper-parameter lies in [low, high).
+def check_range(name: str, value: Any, low: float, high: float) -> None:
+    """See that a hyper-parameter, a number or a tensor of one, lies in [low, high).
 
     Raises:
         ValueError: naming it, where it does not.
     """
-    if not low <= float(value) < high:
+    number = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+    if not isinstance(number, Real):  # text perhaps, which YAML makes of 1e-3
+        raise ValueError(f"{name} must be a number, not {value!r}")
+    if not low <= float(number) < high:
         bound = f"at least {low:g}" if high == math.inf else f"in [{low:g}, {high:g})"
         raise ValueError(f"{name} must be {bound}, not {value}")
+
+
+@contextmanager
+def taking_back(optimizer: Optimizer) -> Iterator[None]:
+    """Leave an optimizer as it was where adding a group ends in an error.
+
+    torch appends a group before anybody can look at it whole; who catches the error would go on with it.
+    """
+    before = len(optimizer.param_groups)
+    try:
+        yield
+    except BaseException:
+        for group in optimizer.param_groups[before:]:
+            for parameter in group["params"]:
+                optimizer.state.pop(parameter, None)
+        del optimizer.param_groups[before:]
+        raise
+
+
+def check_group(group: dict[str, Any], limits: Limits, name: str) -> None:
+    """See that a group holds what the optimizer `name` can step, each parameter once.
+
+    Of a parameter given twice torch warns, and then steps it twice on one gradient, or worse. It is meant once, as
+    where the lists of two models that share it are joined.
+
+    Raises:
+        ValueError: an option beyond its limits (of a pair, each number's), or complex parameters.
+    """
+    for option, (low, high) in limits.items():
+        value = group[option]
+        for number in value if isinstance(value, tuple | list) else (value,):
+            check_range(option, number, low, high)
+    if any(torch.is_complex(p) for p in group["params"]):
+        raise ValueError(f"{name} takes no complex parameters; optimize torch.view_as_real(parameter) instead")
+    first = {parameter: place for place, parameter in reversed(list(enumerate(group["params"])))}
+    for key in {"params", "param_names"} & group.keys():
+        group[key] = [group[key][place] for place in sorted(first.values())]
 
 
 def split(tensors: list[Tensor], foreach: bool | None) -> list[list[int]]:

@@ -6,14 +6,21 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from batchlab.optimizers.dense import check_range, split
+from batchlab.optimizers.dense import (
+    NON_NEGATIVE,
+    Limits,
+    check_group,
+    check_range,
+    split,
+    taking_back,
+)
 from batchlab.optimizers.moments import GradientMoments
 from batchlab.optimizers.needs import Moments
 
@@ -95,6 +102,8 @@ class GSNR(Optimizer):
     """
 
     needs = Moments(elementwise=True)
+    limits: ClassVar[Limits] = {"lr": NON_NEGATIVE}
+    """Of the base's options, where it has them: torch looks at those an optimizer is made with, not at a group's."""
     _own = (
         *("needs", "base", "gamma", "beta3", "eps", "ceiling", "normalize", "minimum_groups", "control", "foreach"),
         *("_layers", "_stepped", "_warned"),
@@ -139,10 +148,12 @@ class GSNR(Optimizer):
 
     @override
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        if not any(param_group is group for group in self.base.param_groups):
-            self.base.add_param_group(param_group)
-        if any(torch.is_complex(p) for p in param_group["params"]):
-            raise ValueError("GSNR takes no complex parameters; optimize torch.view_as_real(parameter) instead")
+        with taking_back(self.base):
+            if not any(param_group is group for group in self.base.param_groups):
+                self.base.add_param_group(param_group)
+                param_group = self.base.param_groups[-1]
+            limits = {name: limit for name, limit in self.limits.items() if param_group.get(name) is not None}
+            check_group(param_group, limits, type(self).__name__)
 
     # -- the step ----------------------------------------------------------------------------------------
 
@@ -165,7 +176,7 @@ class GSNR(Optimizer):
         for places in split(self._stepped, self.foreach):
             part = [self._stepped[i] for i in places]
             self._scale(part, [means[p] for p in part], [squares[p] for p in part])
-        with self._base_at(self.mean_multiplier()) if self.control else self._scaled_gradients():
+        with self._as_control() if self.control else self._scaled_gradients():
             self.base.step()
 
     def _check_groups(self, groups: int) -> None:
@@ -235,8 +246,9 @@ class GSNR(Optimizer):
                 p.grad = grad
 
     @contextmanager
-    def _base_at(self, factor: float) -> Iterator[None]:
-        """The learning rates are multiplied by `factor` inside and what they were before outside."""
+    def _as_control(self) -> Iterator[None]:
+        """The learning rates are multiplied by the mean multiplier inside and what they were before outside."""
+        factor = self.mean_multiplier() if any(p.numel() for p in self._stepped) else 1.0
         kept = [group["lr"] for group in self.param_groups]
         for group in self.param_groups:
             group["lr"] = group["lr"] * factor
@@ -264,28 +276,28 @@ class GSNR(Optimizer):
         """Mean of `multipliers()` over all coordinates of all layers. Waits for the device.
 
         Raises:
-            ValueError: no step was taken yet.
+            ValueError: no step was taken yet, or none of any coordinate.
         """
         multipliers = self.multipliers()
-        if not multipliers:
+        size = sum(m.numel() for m in multipliers)
+        if not size:
             raise ValueError("no step was taken yet: call step(moments) first")
-        total = sum(float(m.sum(dtype=torch.float64)) for m in multipliers)
-        return total / sum(m.numel() for m in multipliers)
+        return sum(float(m.sum(dtype=torch.float64)) for m in multipliers) / size
 
     @torch.no_grad()
     def gsnr_summary(self) -> list[dict[str, float | int | str]]:
         """What the last step did to each layer. Waits for the device, which `step` itself never does for this.
 
         Returns:
-            A row per layer: `layer`, the parameter's name where the groups have names, else its place in the groups;
-            `size`, its coordinates; `gsnr`, mean of r before normalisation and clip; then of r after them: `mean`, the
-            quantiles `q05`, `q25`, `q50`, `q75`, `q95`, and the shares of coordinates at the lower and at the upper
-            clip, `clipped_low` and `clipped_high`. r is that of the step alone, also with beta3.
+            A row per layer that has coordinates: `layer`, the parameter's name where the groups have names, else its
+            place in the groups; `size`, its coordinates; `gsnr`, mean of r before normalisation and clip; then of r
+            after them: `mean`, the quantiles `q05`, `q25`, `q50`, `q75`, `q95`, and the shares of coordinates at the
+            lower and at the upper clip, `clipped_low` and `clipped_high`. r is that of the step alone, also with beta3.
         """
         rows: list[dict[str, float | int | str]] = []
         names = [name for group in self.param_groups for name in group.get("param_names", group["params"])]
         places = {p: i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
-        for p in self._stepped:
+        for p in (p for p in self._stepped if p.numel()):
             layer, place = self._layers[p], places[p]
             r = layer.multiplier.flatten().sort().values
             low, high = (layer.factor * end for end in (self.gamma, self.ceiling))
@@ -388,7 +400,7 @@ def _means(tensors: list[Tensor], sizes: list[int]) -> Tensor:
 
 
 def _inverse(of: Tensor) -> Tensor:
-    return torch.where(of > 0, 1 / of, 1.0)
+    return torch.where(of == 0, 1.0, 1 / of)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.optim.optimizer import ParamsT
 from typing_extensions import override
 
-from batchlab.optimizers.dense import check_range
+from batchlab.optimizers.dense import FRACTION, NON_NEGATIVE, Limits, check_group, taking_back
 
 __all__ = ["NSHB"]
 
@@ -47,6 +47,8 @@ class NSHB(torch.optim.SGD):
         0.9
     """
 
+    limits: ClassVar[Limits] = {"lr": NON_NEGATIVE, "momentum": FRACTION, "weight_decay": NON_NEGATIVE}
+
     def __init__(
         self,
         params: ParamsT,
@@ -63,11 +65,10 @@ class NSHB(torch.optim.SGD):
 
     @override
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        check_range("momentum", group["momentum"], 0.0, 1.0)
+        with taking_back(self):
+            super().add_param_group(param_group)
+            group = self.param_groups[-1]
+            check_group(group, self.limits, "NSHB")
         group["dampening"] = group["momentum"]
         for parameter in group["params"]:
-            if parameter.is_complex():
-                raise ValueError("NSHB takes no complex parameters; optimize torch.view_as_real(parameter) instead")
             self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

@@ -12,6 +12,7 @@ from torch.optim import SGD, Adam, AdamW
 from torch.optim.optimizer import ParamsT
 from typing_extensions import Unpack
 
+from batchlab.optimizers.dense import FRACTION, NON_NEGATIVE, Limits
 from batchlab.optimizers.gsnr import GSNR, Normalize, Upper
 from batchlab.optimizers.lamb import LAMB
 from batchlab.optimizers.lars import LARS
@@ -62,6 +63,8 @@ class VRSGD(GSNR):
     [-1.0, -0.1]
     """
 
+    limits: ClassVar[Limits] = dict.fromkeys(("lr", "momentum", "weight_decay"), NON_NEGATIVE)
+
     def __init__(
         self,
         params: ParamsT,
@@ -88,6 +91,8 @@ class VRMomentum(GSNR):
         beta3: of a running mean of r, None for none.
         params, lr, options: see `Options` and `GSNR`.
     """
+
+    limits: ClassVar[Limits] = dict.fromkeys(("lr", "momentum", "weight_decay"), NON_NEGATIVE)
 
     def __init__(
         self,
@@ -118,6 +123,7 @@ class VRAdam(GSNR):
 
     adam: ClassVar[type[Adam]] = Adam
     """The base optimizer's class."""
+    limits: ClassVar[Limits] = dict.fromkeys(("lr", "eps", "weight_decay"), NON_NEGATIVE) | {"betas": FRACTION}
 
     def __init__(
         self,

@@ -243,6 +243,49 @@ def test_a_missing_gradient_leaves_the_parameter_alone(name: str) -> None:
     assert [row["layer"] for row in optimizer.gsnr_summary()] == ["0"]
 
 
+@pytest.mark.parametrize("control", [False, True])
+def test_layers_without_coordinates_have_no_row(control: bool) -> None:
+    x, empty = weights()[0], torch.empty(0, 3, requires_grad=True)
+    optimizer = VRSGD([empty, x], control=control)
+    optimizer.step(observed([empty, x]))
+    (row,) = optimizer.gsnr_summary()
+    assert (row["layer"], row["size"]) == ("1", 12)
+    x.grad = None
+    alone = GradientMoments([empty, x], elementwise=True)
+    for _ in range(8):
+        empty.grad = torch.empty(0, 3)
+        alone.observe(1)
+    alone.reduce()
+    optimizer.step(alone)
+    assert optimizer.gsnr_summary() == []
+    with pytest.raises(ValueError, match="no step was taken yet"):
+        optimizer.mean_multiplier()
+
+
+class Eager(SGD):
+    """Somebody's own, which copies a group and makes its state at once."""
+
+    def add_param_group(self, param_group: dict[str, object]) -> None:
+        super().add_param_group(dict(param_group))
+        for p in self.param_groups[-1]["params"]:
+            self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+
+
+@pytest.mark.parametrize("base", [SGD, torch.optim.Adagrad, torch.optim.Adafactor, LAMB, Eager])
+def test_a_group_that_is_refused_is_in_neither_optimizer(base: Callable[..., Optimizer]) -> None:
+    x, late = weights()
+    z = torch.zeros(2, dtype=torch.complex64, requires_grad=True)
+    optimizer = GSNR(base([x], lr=0.1))
+    for wrong in ({"lr": -1.0}, {"params": (p for p in [late, z])}):
+        with pytest.raises(ValueError, match=r"lr|complex"):
+            optimizer.add_param_group({"params": (p for p in [late]), **wrong})
+        assert optimizer.param_groups is optimizer.base.param_groups
+        assert [group["params"] for group in optimizer.param_groups] == [[x]]
+        assert late not in optimizer.state
+    optimizer.add_param_group({"params": [late], "lr": torch.tensor(0.2)})
+    assert len(optimizer.base.param_groups) == 2
+
+
 def test_a_layer_without_a_gradient_signal_stays_finite() -> None:
     x = weights()
     moments = GradientMoments(x, elementwise=True)

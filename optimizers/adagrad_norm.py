@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any, ClassVar
 
 import torch
@@ -72,13 +73,14 @@ class AdaGradNorm(DenseOptimizer):
         defaults = {"lr": lr, "per_row": per_row, "initial": initial, "eps": eps}
         super().__init__(params, defaults | {"weight_decay": weight_decay, "foreach": foreach})
         # The shared v belongs to no parameter. A group's entries travel in `state_dict` as they are.
-        home = self._home()
-        dtype = torch.promote_types(home.dtype, torch.float32)
-        self.param_groups[0]["v"] = torch.full((), initial, dtype=dtype, device=home.device)
+        device, dtype = self._home()
+        self.param_groups[0]["v"] = torch.full((), initial, dtype=dtype, device=device)
 
-    def _home(self) -> Tensor:
-        """The first parameter, on whose device v is; the first group may be empty."""
-        return next((p for group in self.param_groups for p in group["params"]), torch.empty(0))
+    def _home(self) -> tuple[torch.device, torch.dtype]:
+        """Where v is: the first parameter's device (the first group may be empty), and the widest type of them all."""
+        params = [p for group in self.param_groups for p in group["params"]]
+        device = params[0].device if params else torch.device("cpu")
+        return device, reduce(torch.promote_types, {p.dtype for p in params}, torch.float32)
 
     @override
     def update(self, group: dict[str, Any]) -> None:
@@ -104,8 +106,8 @@ class AdaGradNorm(DenseOptimizer):
 
     def _observe(self) -> None:
         first = self.param_groups[0]
-        device = self._home().device
-        v = first["v"] = first["v"].to(device)  # a checkpoint may have been read on another device
+        device, dtype = self._home()
+        v = first["v"] = first["v"].to(device, dtype)  # read on another device perhaps, or before a wider group came
         for group in self.param_groups:
             params = [] if group["per_row"] else [p for p in group["params"] if p.grad is not None]
             for part in parts(params, group["foreach"]):
@@ -116,7 +118,7 @@ class AdaGradNorm(DenseOptimizer):
 
     def _move(self, params: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
         v: Tensor = self.param_groups[0]["v"]
-        scale = (-group["lr"] / (v.sqrt() + group["eps"])).to(params[0].device)
+        scale = (-float(group["lr"]) / (v.sqrt() + group["eps"])).to(params[0].device)
         torch._foreach_add_(params, torch._foreach_mul(gradients, scale))
 
     def _move_rows(self, params: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
@@ -128,7 +130,7 @@ class AdaGradNorm(DenseOptimizer):
         torch._foreach_add_(v, squares)
         scales = torch._foreach_sqrt(v)
         torch._foreach_add_(scales, group["eps"])
-        torch._foreach_addcdiv_(params, gradients, scales, value=-group["lr"])
+        torch._foreach_addcdiv_(params, gradients, scales, value=-float(group["lr"]))
 
 
 def _row_sums(square: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class DenseOptimizer(Optimizer):
     Whatever a subclass computes is written once, over lists of tensors: `foreach=False` hands it one tensor at a
     time, `foreach=True` all of a group, and None (the default) chooses: all of a group on an accelerator, where
     launches cost; on a CPU large tensors one at a time and small ones together, as many as stay in the cache. All
-    three give the same bits.
+    three give the same bits. `update` sees no half precision (see `in_float32`).
     """
 
     limits: ClassVar[Limits]
@@ -42,6 +42,11 @@ class DenseOptimizer(Optimizer):
         with taking_back(self):
             super().add_param_group(param_group)
             check_group(self.param_groups[-1], self.limits, type(self).__name__)
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        with in_float32(self):
+            super().load_state_dict(state_dict)
 
     def dense_gradient(self, parameter: Tensor) -> Tensor:
         """The gradient of `parameter`, which has one; ValueError where it is sparse."""
@@ -75,8 +80,9 @@ class DenseOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            self.update(group)
+        with stepped_in_float32(self):
+            for group in self.param_groups:
+                self.update(group)
         return loss
 
     def update(self, group: dict[str, Any]) -> None:
@@ -137,6 +143,59 @@ def check_group(group: dict[str, Any], limits: Limits, name: str) -> None:
     first = {parameter: place for place, parameter in reversed(list(enumerate(group["params"])))}
     for key in {"params", "param_names"} & group.keys():
         group[key] = [group[key][place] for place in sorted(first.values())]
+
+
+def is_half(parameter: Tensor) -> bool:
+    """Whether a parameter is a float narrower than float32."""
+    return parameter.is_floating_point() and parameter.element_size() < 4
+
+
+@contextmanager
+def in_float32(optimizer: Optimizer, *, stepped: bool = False) -> Iterator[dict[Tensor, Tensor]]:
+    """Let copies in float32 stand in an optimizer's groups for its parameters of half precision, and own their state.
+
+    In float16 the square of 1e-4 and an eps of 1e-8 are 0, so that a second moment divides by nothing; in bfloat16 one
+    that is to lose a thousandth loses none of it. torch's `load_state_dict` gives state the type of the parameter that
+    stands there. The parameters themselves are not touched: what hangs on them (hooks, another's buffers) stays.
+
+    Args:
+        optimizer: whose groups are what it steps.
+        stepped: only those with a gradient, and that too.
+
+    Yields:
+        The copies by parameter.
+    """
+    copies: dict[Tensor, Tensor] = {}
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            if is_half(p) and not (stepped and p.grad is None):
+                copies[p] = p.detach().float()
+                if stepped:
+                    copies[p].grad = p.grad.float()
+    _exchange(optimizer, copies)
+    try:
+        yield copies
+    finally:
+        _exchange(optimizer, {copy: p for p, copy in copies.items()})
+
+
+def _exchange(optimizer: Optimizer, by: dict[Tensor, Tensor]) -> None:
+    """Put the values of `by` in the places of its keys, in groups and in state."""
+    if by:
+        for group in optimizer.param_groups:
+            group["params"][:] = [by.get(p, p) for p in group["params"]]
+        for old, new in by.items():
+            if old in optimizer.state:
+                optimizer.state[new] = optimizer.state.pop(old)
+
+
+@contextmanager
+def stepped_in_float32(optimizer: Optimizer) -> Iterator[None]:
+    """As `in_float32`, for a step: the parameters are what it made of the copies, rounded once; nothing if it fails."""
+    with in_float32(optimizer, stepped=True) as copies:
+        yield
+        for parameter, copy in copies.items():
+            parameter.copy_(copy)
 
 
 def split(tensors: list[Tensor], foreach: bool | None) -> list[list[int]]:

@@ -18,7 +18,9 @@ from batchlab.optimizers.dense import (
     Limits,
     check_group,
     check_range,
+    in_float32,
     split,
+    stepped_in_float32,
     taking_back,
 )
 from batchlab.optimizers.moments import GradientMoments
@@ -69,6 +71,7 @@ class GSNR(Optimizer):
 
     r is that of the gradient as it was measured, and multiplies `.grad` as the step finds it: gbar as
     `moments.reduce()` left it, or what clipping made of that. After the step `.grad` is what it was before.
+    Parameters of half precision are stepped as copies in float32, rounded once, and base's state of them is float32.
 
     Args:
         base: the optimizer that takes the step. Its groups and its state are those of this object, so
@@ -176,7 +179,7 @@ class GSNR(Optimizer):
         for places in split(self._stepped, self.foreach):
             part = [self._stepped[i] for i in places]
             self._scale(part, [means[p] for p in part], [squares[p] for p in part])
-        with self._as_control() if self.control else self._scaled_gradients():
+        with self._as_control() if self.control else self._scaled_gradients(), stepped_in_float32(self.base):
             self.base.step()
 
     def _check_groups(self, groups: int) -> None:
@@ -335,7 +338,8 @@ class GSNR(Optimizer):
         The state of a base optimizer on its own will do: running means then begin with the next step, as they do after
         a state without beta3. Without beta3 the running means of a state are left out.
         """
-        self.base.load_state_dict({key: value for key, value in state_dict.items() if key != "gsnr"})
+        with in_float32(self.base):
+            self.base.load_state_dict({key: value for key, value in state_dict.items() if key != "gsnr"})
         self._share()
         parameters = [p for group in self.param_groups for p in group["params"]]
         self._layers, self._stepped = {}, []

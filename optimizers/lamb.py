@@ -72,7 +72,7 @@ class LAMB(TrustRatioOptimizer):
                 self.state[p].update(m=torch.zeros_like(p), v=torch.zeros_like(p))
             self.state[p]["step"] = step + 1
         m, v = ([self.state[p][key] for p in x] for key in ("m", "v"))
-        beta1, beta2, eps = group["beta1"], group["beta2"], group["eps"]
+        lr, beta1, beta2, eps = float(group["lr"]), group["beta1"], group["beta2"], group["eps"]
         torch._foreach_lerp_(m, g, 1 - beta1)
         torch._foreach_mul_(v, beta2)
         torch._foreach_addcmul_(v, g, g, value=1 - beta2)
@@ -92,6 +92,6 @@ class LAMB(TrustRatioOptimizer):
             if group["weight_decay"]:
                 torch._foreach_add_(u, x, alpha=c * group["weight_decay"])
             ratio = trust_ratio(norms(x), norms(u) / c)
-            torch._foreach_addcmul_(x, u, list((-group["lr"] / c * ratio).unbind()))
+            torch._foreach_addcmul_(x, u, list((-lr / c * ratio).unbind()))
         else:
-            torch._foreach_add_(x, u, alpha=-group["lr"] / c)
+            torch._foreach_add_(x, u, alpha=-lr / c)

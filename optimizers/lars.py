@@ -65,11 +65,11 @@ class LARS(TrustRatioOptimizer):
     def move(self, x: list[Tensor], group: dict[str, Any], trusted: bool, step: int) -> None:
         g = [self.dense_gradient(p) for p in x]
         m = [self._momentum(p) for p in x]
-        lr, beta = group["lr"], group["weight_decay"]
+        lr, beta = float(group["lr"]), group["weight_decay"]
         torch._foreach_mul_(m, group["momentum"])
         if trusted:
             w, length = norms(x), norms(g)
-            steps = torch.where(length > 0, length + beta * w, 0.0)
+            steps = torch.where(length == 0, 0.0, length + beta * w)
             ratio = trust_ratio(w, steps, group["trust_coefficient"])
             # The rate as a 0-dimensional factor of addcmul: no temporary of the parameter's size, no wait for
             # the device.

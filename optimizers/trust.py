@@ -68,5 +68,6 @@ def trust_ratio(weights: Tensor, steps: Tensor, coefficient: float = 1.0) -> Ten
 
     Returns:
         coefficient weights / steps, shape (n,), and 1 where a norm is 0: a layer at zero could never leave it else.
+        (A norm that is NaN is not: it must show.)
     """
-    return torch.where((weights > 0) & (steps > 0), weights * coefficient / steps, 1.0)
+    return torch.where((weights == 0) | (steps == 0), 1.0, weights * coefficient / steps)

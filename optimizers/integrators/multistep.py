@@ -33,7 +33,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 from typing_extensions import override
 
-from batchlab.optimizers.dense import NON_NEGATIVE, DenseOptimizer, parts
+from batchlab.optimizers.dense import NON_NEGATIVE, DenseOptimizer, is_half, parts
 
 # Longest step, in units of the one before, that past gradients are trusted for. A linear warm-up from 0
 # starts by doubling; the small allowance is for its rounding.
@@ -116,6 +116,7 @@ class Multistep(DenseOptimizer):
         for instant in instants:
             if [t.shape for t in instant] != [p.shape for p in now]:
                 raise ValueError("each past instant needs one tensor per parameter, of that parameter's shape")
+        now = [p.float() if is_half(p) else p for p in now]  # as the state is that steps leave
         given = [[t.detach().to(p) for t, p in zip(instant, now, strict=True)] for instant in instants]
         remembered = self.records(given, now, [h for _, h in owned])
         for i, (parameter, h) in enumerate(owned):

@@ -235,6 +235,19 @@ def test_priming_equals_having_been_there(name: str) -> None:
     assert torch.allclose(x, y, rtol=1e-13, atol=1e-13)
 
 
+@pytest.mark.parametrize("name", MULTISTEP)
+def test_priming_a_parameter_of_half_precision_gives_the_state_that_steps_leave(name: str) -> None:
+    """In float32, all of it: a history of two types would round away what one of them kept."""
+    x = torch.ones(2, dtype=torch.float16, requires_grad=True)
+    optimizer = MULTISTEP[name]([x], lr=0.5)
+    optimizer.prime([[torch.full((2,), 1 + 2.0**-20)]] * optimizer.memory)
+    (primed, *_) = optimizer.state[x]["history"]
+    assert primed.dtype == torch.float32
+    x.grad = torch.zeros_like(x)
+    optimizer.step()
+    assert {t.dtype for t in optimizer.state[x]["history"]} == {torch.float32}
+
+
 def test_prime_refuses_what_does_not_fit() -> None:
     (x,) = start((4,))
     optimizer = AdamsBashforth([x], order=2)

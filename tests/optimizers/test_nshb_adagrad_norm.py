@@ -155,6 +155,18 @@ def test_adagrad_norm_keeps_its_scalar_in_half_precision_and_copies() -> None:
     assert copy.deepcopy(optimizer).param_groups[0]["v"].item() == pytest.approx(1000 * 3 * 2.0**-12, rel=1e-5)
 
 
+def test_adagrad_norms_scalar_is_as_wide_as_the_widest_parameter() -> None:
+    """First in float32, which could not tell 1 + 2^-40 from 1, then in float64, where a group of it has come."""
+    x, y = Parameter(torch.ones(1)), Parameter(torch.ones(1, dtype=torch.float64))
+    optimizer = AdaGradNorm([x])
+    x.grad = torch.ones(1)
+    optimizer.step()
+    optimizer.add_param_group({"params": [y]})
+    x.grad, y.grad = torch.zeros(1), torch.full((1,), 2.0**-20, dtype=torch.float64)
+    optimizer.step()
+    assert optimizer.param_groups[0]["v"].item() == 1 + 2.0**-40
+
+
 @pytest.mark.parametrize("kwargs", [{"per_row": True}, {"weight_decay": 0.1}], ids=str)
 def test_adagrad_norm_refuses_sparse_gradients_it_cannot_use(kwargs: dict[str, float]) -> None:
     table = torch.nn.Embedding(4, 2, sparse=True)

@@ -145,9 +145,9 @@ def check_group(group: dict[str, Any], limits: Limits, name: str) -> None:
         group[key] = [group[key][place] for place in sorted(first.values())]
 
 
-def is_half(parameter: Tensor) -> bool:
-    """Whether a parameter is a float narrower than float32."""
-    return parameter.is_floating_point() and parameter.element_size() < 4
+def is_half(tensor: Tensor) -> bool:
+    """Whether it is of floats narrower than float32."""
+    return tensor.is_floating_point() and tensor.element_size() < 4
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 from typing_extensions import override
 
-from batchlab.optimizers.dense import NON_NEGATIVE, DenseOptimizer, LossClosure, split
+from batchlab.optimizers.dense import NON_NEGATIVE, DenseOptimizer, LossClosure, is_half, split
 from batchlab.optimizers.needs import Closure
 
 
@@ -56,7 +56,7 @@ class RungeKutta(DenseOptimizer):
             raise ValueError(f"{name} evaluates {self.needs.evaluations} gradients per step: call step(closure)")
         x = [[p for p in group["params"] if p.requires_grad] for group in self.param_groups]
         start = [[p.clone() for p in parameters] for parameters in x]
-        end = [[p.clone() for p in parameters] for parameters in x]
+        end = [[p.float() if is_half(p) else p.clone() for p in parameters] for parameters in x]  # rounded once
         losses = []
         try:
             for node, weight in zip((*self.nodes, None), self.weights, strict=True):
@@ -81,6 +81,7 @@ class RungeKutta(DenseOptimizer):
     def _gradients(self, x: list[Tensor], weight_decay: float) -> list[Tensor | None]:
         """Gradient plus decay where there is a gradient; a missing one counts as zero for this stage."""
         present = [None if p.grad is None else self.dense_gradient(p) for p in x]
+        present = [g.float() if g is not None and is_half(g) else g for g in present]
         if weight_decay == 0:
             return present
         return [None if g is None else g.add(p, alpha=weight_decay) for g, p in zip(present, x, strict=True)]

@@ -110,6 +110,19 @@ def test_types_beside_each_other_move_as_in_float64(row: Row, foreach: bool) -> 
 
 @every_one_of_ours
 @every_path
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_a_step_in_half_precision_is_rounded_once(row: Row, foreach: bool, dtype: torch.dtype) -> None:
+    """However short: the parts of a step that are each lost in a parameter's rounding may make it together."""
+    values = [1.5 + numbers(2, 3, seed=k) / 8 for k in range(12)]
+    gradients = [numbers(2, 3, seed=k, scale=2.0**-k).to(dtype) for k in range(12)]
+    exact = moved(row, [v.double() for v in values], [[g.double() for g in gradients]])
+    for x, y in zip(moved(row, [v.to(dtype) for v in values], [gradients], foreach=foreach), exact, strict=True):
+        spacing = torch.finfo(dtype).eps * 2.0 ** y.abs().log2().floor()
+        assert ((x.double() - y).abs() <= 0.55 * spacing).all()
+
+
+@every_one_of_ours
+@every_path
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *HALVES], ids=str)
 def test_a_gradient_of_zero_moves_nothing(row: Row, foreach: bool, dtype: torch.dtype) -> None:
     """Neither in a tensor that has no other, nor in a row beside others, one of which has next to nothing."""

@@ -35,3 +35,62 @@ def listing(items: Sequence[str]) -> str:
     ('a', 'a and b', 'a, b and c')
     """
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+def parted(text: str) -> list[str]:
+    """Values with commas between; a comma within a list or within quotes is part of its value.
+
+    >>> parted("shb, nshb"), parted("[64, 128],[32]"), parted("'a,b',it's")
+    (['shb', 'nshb'], ['[64, 128]', '[32]'], ["'a,b'", "it's"])
+    """
+    parts, start, depth, i = [], 0, 0, 0
+    begins = True  # only there a quote or a bracket is more than a letter
+    while i < len(text):
+        letter = text[i]
+        if letter in "'\"" and begins and (end := text.find(letter, i + 1)) > 0:
+            i = end
+        elif letter == "[" and (begins or depth):
+            depth += 1
+        elif letter == "]" and depth:
+            depth -= 1
+        elif letter == "," and not depth:
+            parts.append(text[start:i].strip())
+            start = i + 1
+        begins = letter in ",[=" or (begins and letter == " ")
+        i += 1
+    return [*parts, text[start:].strip()]
+
+
+def unquoted(text: str) -> str:
+    """A value without the quotes around it.
+
+    >>> unquoted("'a, b'"), unquoted("it's"), unquoted('""')
+    ('a, b', "it's", '')
+    """
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+
+
+def quoted(text: str) -> str:
+    """A value as it can be typed where `parted` takes it apart.
+
+    >>> quoted("shb"), quoted("[64, 128]"), quoted("a, b")
+    ('shb', '[64, 128]', '"a, b"')
+    """
+    if parted(f"{text},") == [text, ""] and unquoted(text) == text != "":
+        return text
+    return f"'{text}'" if '"' in text else f'"{text}"'
+
+
+def spelt(text: str) -> Any:
+    """What a value is, however it is written: `[64,128]` and `[64, 128.0]` are the same.
+
+    >>> spelt("[64,128]") == spelt("[64, 128.0]"), spelt("1e-1") == spelt("0.1"), spelt("['a', None]")
+    (True, True, ('a', 'null'))
+    """
+    if text.startswith("[") and text.endswith("]"):
+        return tuple(spelt(part) for part in parted(text[1:-1]) if part)
+    bare = unquoted(text)
+    try:
+        return float(bare)
+    except ValueError:
+        return {"none": "null", "true": "true", "false": "false"}.get(bare.lower(), bare)

@@ -20,6 +20,7 @@ from batchlab.results.axes import COLUMNS
 from batchlab.results.compare.quantities import Quantity, declared
 from batchlab.results.legacy import switch
 from batchlab.results.store.run import State
+from batchlab.results.words import spelt
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -260,7 +261,8 @@ def _same(value: Any, text: str) -> bool:
         return text.lower() == {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, (int, float)):
         try:
-            return float(text) == value
+            return text == str(value) or float(text) == value  # a seed may have more digits than a float holds
         except ValueError:
             return False
-    return str(value) == text
+    known = str(value)
+    return known == text or (known.startswith("[") and spelt(known) == spelt(text))

@@ -18,6 +18,7 @@ from batchlab.results.legacy import upgraded
 from batchlab.results.store.record import CONFIG_KEY, read_stream, to_arrow
 from batchlab.results.store.run import Run, State
 from batchlab.results.store.runs import RunStore
+from batchlab.results.words import parted, unquoted
 
 THREADS = 2  # pyarrow lets go of the interpreter only while it decodes: more threads do not help
 
@@ -81,6 +82,8 @@ def parse_where(where: Iterable[str], option: str = "--where") -> dict[str, list
 
     >>> parse_where(["optimizer=shb,nshb", "seed=0"])
     {'optimizer': ['shb', 'nshb'], 'seed': ['0']}
+    >>> parse_where(["batch_schedule.sizes=[64,128],[32]", "note='a, b'"])
+    {'batch_schedule.sizes': ['[64,128]', '[32]'], 'note': ['a, b']}
 
     Args:
         where: `AXIS=VALUE` or `AXIS=VALUE,VALUE` each.
@@ -96,8 +99,11 @@ def parse_where(where: Iterable[str], option: str = "--where") -> dict[str, list
     for condition in where:
         key, separator, values = condition.partition("=")
         if not separator or not key.strip() or not values.strip():
-            raise ValueError(f"{option} takes AXIS=VALUE or AXIS=VALUE,VALUE; not {condition!r}")
-        conditions[key.strip()] = [value.strip() for value in values.split(",")]
+            raise ValueError(
+                f"{option} takes AXIS=VALUE or AXIS=VALUE,VALUE, and quotes around a value that has commas; not "
+                f"{condition!r}"
+            )
+        conditions[key.strip()] = [unquoted(value) for value in parted(values)]
     return conditions
 
 
@@ -180,7 +186,7 @@ def _configuration(run: Run, *, strict: bool = True) -> dict[str, Any]:
 
 def _split(override: str) -> tuple[str, str]:
     key, _, value = override.partition("=")
-    return key.lstrip("+~"), value
+    return key.lstrip("+~"), unquoted(value)
 
 
 def _check(conditions: dict[str, list[str]], results: list[_Read], *, ordered: bool) -> None:

@@ -22,6 +22,7 @@ from batchlab.results.compare.outcomes import Fate
 from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note
 from batchlab.results.compare.stats import ALPHA, Test, holm
 from batchlab.results.store.runs import RunStore
+from batchlab.results.words import parted, quoted
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def load_table(
         ValueError: With the way out, for an axis, metric or baseline that no run has.
     """
     parsed, where = [Metric.parse(metric) for metric in metrics], [*where]
-    asked = [*rows, *cols, *(text.partition("=")[0] for text in where), *([TUNING] if tuned else [])]
+    asked = [*rows, *cols, *(text.partition("=")[0].strip() for text in where), *([TUNING] if tuned else [])]
     frame, notes = shown(load(store, sweep, where=where, columns=columns_of(parsed)), asked)
     made = build_table(frame, rows=rows, cols=cols, metrics=parsed, baseline=baseline, tuned=tuned, title=title)
     return replace(made, notes=[*made.notes, *notes])
@@ -244,13 +245,13 @@ def _baseline(text: str | None, frame: Frame, axes: Sequence[str]) -> dict[str, 
     if text is None:
         return {}
     named: dict[str, Any] = {}
-    for part in text.split(","):
+    for part in parted(text):
         ((key, values),) = parse_where([part], "--baseline").items()
         if key not in axes:
             raise ValueError(f"the baseline names {key}: it must be an axis of the table ({', '.join(axes)})")
         run = next((run for run in frame.runs if run.matches({key: values})), None)
         if run is None:
-            known = ", ".join(str(value) for value in frame.values(key))
+            known = ", ".join(quoted(str(value)) for value in frame.values(key))
             raise ValueError(f"no run has the baseline {part.strip()}; {key} is one of {known}")
         named[key] = run.value(key)
     return named

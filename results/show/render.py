@@ -142,7 +142,7 @@ def latex(sheet: Sheet) -> str:
         spans = [
             _latex(text) if span == 1 else rf"\multicolumn{{{span}}}{{c}}{{{_latex(text)}}}" for text, span in cells
         ]
-        lines.append(f"{' & '.join(spans)} \\\\")
+        lines.append(_line(spans))
         rules, start = [], 1
         for text, span in cells:
             if span > 1 and text:
@@ -151,12 +151,18 @@ def latex(sheet: Sheet) -> str:
         if rules:
             lines.append(" ".join(rules))
     lines.append(r"\midrule")
-    lines += [f"{' & '.join(cell(text) for text in row)} \\\\" for row in sheet.rows]
+    lines += [_line([cell(text) for text in row]) for row in sheet.rows]
     if not sheet.rows:
         lines.append(rf"\multicolumn{{{max(1, len(sheet.columns))}}}{{l}}{{{_latex(sheet.empty)}}} \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par\footnotesize {_latex(note)}" for note in sheet.notes]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    r"""A row of a LaTeX table. After `\\` and a rule `[` would begin a length, and `*` would be the star."""
+    line = " & ".join(cells)
+    return f"{'{}' if line.lstrip().startswith(('[', '*')) else ''}{line} \\\\"
 
 
 def to_csv(sheet: Sheet) -> str:
@@ -224,7 +230,8 @@ def _plain(value: Any) -> Any:
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", text).replace("\n", "<br>")
+    text = re.sub(r"([\\`*_\[\]<>|#~&$])", r"\\\1", text)  # & begins entities, $ on GitHub formulas
+    return re.sub(r"\r\n?|\n", "<br>", text)
 
 
 _LATEX = {
@@ -233,10 +240,12 @@ _LATEX = {
     ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$",
     "∞": r"$\infty$", "−": r"$-$", "–": "--", "†": r"$\dagger$", "·": r"$\cdot$", "Δ": r"$\Delta$",
     "θ": r"$\theta$", "β": r"$\beta$", "γ": r"$\gamma$", "η": r"$\eta$", "→": r"$\to$", "\n": "; ",
+    "\r": " ", "\0": "{}", "`": r"\`{}", "√": r"$\surd$", "…": r"\ldots{}",
 }  # fmt: skip
 
 
 def _latex(text: str) -> str:
+    text = re.sub("-(?=-)", "-\0", text)  # two dashes would be joined to a long one
     return "".join(_LATEX.get(letter, letter) for letter in text)
 
 

@@ -5,10 +5,13 @@ import sys
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batchlab.results.compare.load import load, parse_where
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import SweepEntry
+from batchlab.results.words import quoted
 
 
 def test_axes_labels_and_configuration_keys(lab, curve):
@@ -46,6 +49,64 @@ def test_where(lab, curve, where, expected):
     for run_id, optimizer, seed in (("a", "shb", 0), ("b", "adam", 0), ("c", "shb", 1)):
         lab.run(run_id, curve([0.1]), optimizer=optimizer, seed=seed)
     assert [run.run_id for run in load(lab.store, where=where).runs] == list(expected)
+
+
+VALUES = {
+    "list": [64, 128],
+    "other": [32, 64],
+    "words": ["a", "b c"],
+    "rates": [0.1, None],
+    "none": [],
+    "comma": "a, b",
+    "equals": "a=b",
+    "quote": "it's",
+    "double": 'a "b", c',
+    "open": "a[b",
+    "space": " a",
+    "empty": "",
+    "accents": "été",
+}
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("[64, 128]", ["list"]),
+        ("[64,128]", ["list"]),
+        ("[ 64 , 128.0 ]", ["list"]),
+        ("[64,128],[32,64]", ["list", "other"]),
+        ("[a,b c]", ["words"]),
+        ("['a','b c']", ["words"]),
+        ("[1e-1,null]", ["rates"]),
+        ("[]", ["none"]),
+        ("'a, b'", ["comma"]),
+        ('"a, b",[64,128]', ["comma", "list"]),
+        ("a=b", ["equals"]),
+        ("it's", ["quote"]),
+        ("""'a "b", c'""", ["double"]),
+        ("a[b,été", ["accents", "open"]),
+        ("' a'", ["space"]),
+        ("''", ["empty"]),
+        ("[64]", []),
+        ("a", []),
+    ],
+)
+def test_where_takes_lists_commas_and_quotes(lab, curve, typed, expected):
+    for run_id, value in VALUES.items():
+        lab.run(run_id, curve([0.1]), key=value)
+    assert [run.run_id for run in load(lab.store, where=[f"optimizer.key={typed}"]).runs] == sorted(expected)
+
+
+@given(st.lists(st.text(st.sampled_from("ab ,='\"[]é"), max_size=6), min_size=1, max_size=3))
+def test_what_is_quoted_is_taken_apart_again(values):
+    plain = [value for value in values if not ("'" in value and '"' in value)]
+    assert parse_where([f"key={','.join(map(quoted, plain))}"]) == {"key": plain} if plain else True
+
+
+def test_a_seed_of_many_digits_is_found(lab, curve):
+    for run_id, seed in (("a", 2**63 - 1), ("b", 2**63 - 2)):
+        lab.run(run_id, curve([0.1]), seed=seed)
+    assert [run.run_id for run in load(lab.store, where=[f"seed={2**63 - 1}"]).runs] == ["a"]
 
 
 def test_bad_conditions_say_what_to_write(lab, curve):

@@ -92,6 +92,72 @@ def test_latex_escapes_and_spans():
     assert len(re.split(r"(?<!\\)&", line)) == 3
 
 
+STRANGE = [
+    "[64, 128]",
+    "*",
+    "[x] ** [/]",
+    " [a",
+    "[red]a[/red]",
+    "[/]",
+    "a|b\nc",
+    "| :-: |",
+    "<b>&amp;</b>",
+    "`a` _b_ *c* ~d~",
+    "# a",
+    "- a",
+    "1. a",
+    "$x^2$ \\\\alpha",
+    "100 % #1 {a}",
+    "été 日本 Ω",
+    "a--b",
+    "=1+2",
+    "@x",
+    'a "b", c',
+    "a\r\nb",
+]
+
+
+@pytest.mark.parametrize("text", STRANGE)
+def test_no_line_of_latex_begins_with_what_its_row_ends_would_take(text):
+    """Every row follows a rule or the end of another: [ would be read as its length, * as its star."""
+    columns = [Column((text, text)), Column((text, text)), Column(("", text), "right")]
+    rows = [[Text(text), Text(text, True, text), Text("")], [Text(""), Text(text), Text("1")], [Text(text)] * 3]
+    made = render(Sheet(text, columns, rows, [text]), "latex")
+    lines = made.splitlines()
+    assert not [line for line in lines if re.match(r"\s*[\[*]", line)]
+    for line in lines:
+        if line.endswith(r"\\"):
+            spanned = sum(int(n) - 1 for n in re.findall(r"\\multicolumn\{(\d)\}", line))
+            assert len(re.split(r"(?<!\\)&", line)) + spanned == 3
+    bare = re.sub(r"\$\\[a-z]+\$|\\(?:[a-z]+|[&%$#_{}`])", "", made)  # without commands there are no signs left
+    assert not re.search(r"[%$#_~^]|--", re.sub(r"\\begin.*|\\cmidrule.*", "", bare))
+
+
+@pytest.mark.parametrize("text", STRANGE)
+def test_markdown_keeps_rows_and_every_sign_is_escaped(text):
+    made = render(
+        Sheet(text, [Column((text,)), Column((text, text))], [[Text(text), Text(text, True)]], [text]), "markdown"
+    )
+    lines = [line for line in made.split("\n") if line.startswith("|")]
+    assert len(lines) == 3
+    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
+    assert [len(row) for row in cells] == [2, 2, 2]
+    shown = re.sub(r"\\(.)", r"\1", cells[2][0].strip().replace("<br>", "\n"))
+    assert shown == text.replace("\r\n", "\n").strip()
+    assert not re.search(r"(?<!\\)[&$`_~#]|(?<!\\)<(?!br>)", cells[2][0])
+
+
+@pytest.mark.parametrize("text", STRANGE)
+def test_rich_csv_and_html_take_texts_as_they_are(text):
+    made = Sheet(text, [Column((text,))], [[Text(text)]], [text], [{text: text}])
+    shown = render(made, "rich")
+    assert all(part.strip() in shown for part in text.splitlines())
+    assert [*csv.DictReader(io.StringIO(render(made, "csv"), newline=""))] == [{text: text}]
+    assert [cell.replace("\r", "") for cell in read_html(render(made, "html").replace("<br>", "\n"))] == [
+        text.replace("\r", "") for _ in range(2)
+    ]
+
+
 def test_rich_marks_bold_with_a_star_where_there_is_no_bold():
     plain = render(sheet(), "rich")
     assert "*1.0 ± 0.1" in plain

@@ -201,6 +201,30 @@ def test_a_choice_stands_for_its_keys(lab, curve):
     assert load_table(lab.store, rows=["model"]).mixed == ["optimizer"]
 
 
+@pytest.mark.parametrize("value", [[64, 128], "a, b", "a=b", "it's", 'say "x"', ["a, b", "c"], " a"])
+def test_a_baseline_can_be_typed_as_the_message_lists_it(lab, curve, value):
+    for seed in range(3):
+        lab.run(f"a{seed}", curve([0.1 + 0.01 * seed]), seed=seed, key=value)
+        lab.run(f"b{seed}", curve([0.2 + 0.02 * seed]), seed=seed, key="plain")
+    with pytest.raises(ValueError, match=r"optimizer\.key is one of ") as caught:
+        load_table(lab.store, rows=["optimizer.key"], baseline="optimizer.key=other")
+    listed = str(caught.value).partition(" is one of ")[2]
+    for typed in (listed.removeprefix("plain, ").removesuffix(", plain"), "plain"):
+        made = load_table(lab.store, rows=["optimizer.key"], baseline=f"optimizer.key={typed}")
+        assert made.baseline == {"optimizer.key": "plain" if typed == "plain" else str(value)}
+        assert sum(cell.test is not None for cell in made.cells.values()) == 1
+
+
+def test_baselines_on_two_axes_may_be_lists(lab, curve):
+    for optimizer in ("shb", "adam"):
+        for key in ([1, 2], [3]):
+            lab.run(f"{optimizer}{key[0]}", curve([0.1]), optimizer=optimizer, key=key)
+    made = load_table(
+        lab.store, rows=["optimizer"], cols=["optimizer.key"], baseline="optimizer.key=[1,2],optimizer=shb"
+    )
+    assert made.baseline == {"optimizer.key": "[1, 2]", "optimizer": "shb"}
+
+
 def test_unpaired_baselines_are_welchs_and_say_so(lab, curve):
     for seed, final in ((0, 0.8), (1, 0.82)):
         lab.run(f"a{seed}", curve([final]), optimizer="shb", seed=seed)

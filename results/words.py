@@ -76,7 +76,7 @@ def quoted(text: str) -> str:
     >>> quoted("shb"), quoted("[64, 128]"), quoted("a, b")
     ('shb', '[64, 128]', '"a, b"')
     """
-    if parted(f"{text},") == [text, ""] and unquoted(text) == text != "":
+    if parted(f"{text},") == [text, ""] and not text.startswith(("'", '"')) and text:
         return text
     return f"'{text}'" if '"' in text else f'"{text}"'
 

@@ -38,7 +38,7 @@ def _tapped(
 
     def arrived(d: Tensor) -> None:
         if source._version != version and "weight" in unit.params:
-            raise NotSampleWise(f"what {unit.name} was applied to has been overwritten in place since")
+            raise NotSampleWise(f"what {unit.name} was applied to has been overwritten in place since", True)
         run.arrived(unit, call(unit.module, list(unit.params), source, d))
 
     return tap(output, arrived, ())

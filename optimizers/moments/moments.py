@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 import torch.distributed as dist
@@ -14,7 +14,7 @@ from batchlab.optimizers.moments.projection import Micro, Products
 from batchlab.optimizers.moments.truth import Losses
 
 Estimator: TypeAlias = Literal["groups", "per_sample", "ddp_norm"]
-Criterion: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+Criterion: TypeAlias = Callable[[Any, Any], Tensor]
 
 
 class GradientMoments:
@@ -97,7 +97,7 @@ class GradientMoments:
 
     # -- filling -----------------------------------------------------------------------------------------
 
-    def backward(self, model: nn.Module, criterion: Criterion, x: Tensor, y: Tensor) -> Tensor:
+    def backward(self, model: nn.Module, criterion: Criterion, x: Tensor, y: Any) -> Tensor:
         """Forward and backward of one micro-batch, taken into the sums as this estimator does.
 
         Args:
@@ -105,7 +105,7 @@ class GradientMoments:
                 DistributedDataParallel: `reduce` is what adds up over the ranks.
             criterion: ``criterion(output, y)`` gives the losses of the samples, shape (n,).
             x: the n samples, samples first.
-            y: their targets, samples first.
+            y: their targets, samples first; whatever the criterion takes.
 
         Returns:
             The sum of the samples' losses, detached, shape ().
@@ -119,19 +119,10 @@ class GradientMoments:
                 "DistributedDataParallel has averaged the gradients before they can be measured: pass "
                 "model.module; moments.reduce() adds up over the ranks"
             )
-
-        def losses_of(output: Tensor, y: Tensor) -> Tensor:
-            losses = criterion(output, y)
-            if losses.dim() != 1 or len(losses) != len(x):
-                raise ValueError(
-                    f"the criterion gave shape {tuple(losses.shape)} for {len(x)} samples: it must give one loss "
-                    'each, shape (n,); pass reduction="none" and average over all but the first dimension'
-                )
-            return losses
-
+        losses_of = Losses(criterion)
         if self.estimator == "per_sample" and (self.measuring or self.elementwise):
             return self._observe_each(model, losses_of, x, y)
-        losses = losses_of(model(x), y)
+        losses = losses_of(model(x), y, len(x))
         losses.mean().backward()  # type: ignore[no-untyped-call]
         self.observe(len(losses))
         return losses.detach().sum()
@@ -164,8 +155,15 @@ class GradientMoments:
         self._samples += samples
         self._groups += 1
 
-    def _observe_each(self, model: nn.Module, losses_of: Losses, x: Tensor, y: Tensor) -> Tensor:
-        sums = self._open()
+    def _observe_each(self, model: nn.Module, losses_of: Losses, x: Tensor, y: Any) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise ValueError(
+                f"a {type(x).__name__} of inputs: per-sample statistics take one tensor x, samples first; give the "
+                "model what belongs to a sample in one tensor, or use estimator=groups and moments.observe(n)"
+            )
+        if not len(x):
+            raise ValueError("a batch of 0 samples has no gradient: skip it")
+        sums, x = self._open(), x.clone() if x.is_inference() else x
         if self._per_sample is None:
             self._per_sample = PerSample(self.params, self.chunk_bytes)
         if self.inner_products and self.measuring:
@@ -216,13 +214,17 @@ class GradientMoments:
         along = self._scatter_along(sums, norm, world, mine)
         self._counts = torch.stack([*counts, norm, along])
         for parameter, mean, here in zip(self.params, sums.gradient_views, self._seen, strict=True):
-            parameter.grad = mean.to(parameter.dtype, copy=self._squaring) if here else None
+            if here:
+                parameter.grad = mean.to(parameter.dtype, copy=self._squaring)
+            elif parameter.requires_grad:  # the gradient of one that is not trained is none of ours
+                parameter.grad = None
         self._reduced, self._measured = True, self.measuring
 
     def reset(self) -> None:
         """Forget the step: sums, statistics and ``.grad``."""
-        for parameter in self.params:
-            parameter.grad = None
+        for parameter, here in zip(self.params, self._seen, strict=True):
+            if here or parameter.requires_grad:
+                parameter.grad = None
         if self._sums is not None:
             self._sums.clear()
         self._start()

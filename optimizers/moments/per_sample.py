@@ -19,15 +19,16 @@ import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from batchlab.optimizers.moments.known import known
 from batchlab.optimizers.moments.passes import Learnt, Pass, patched, short
 from batchlab.optimizers.moments.replay import Whole, replay, replayed
-from batchlab.optimizers.moments.state import ModelState
+from batchlab.optimizers.moments.state import ModelState, random_states, same_states
 from batchlab.optimizers.moments.truth import Losses, Truth, check_apart, gradients_of, rounding
 from batchlab.optimizers.moments.units import NotSampleWise, Unit
 
@@ -61,14 +62,14 @@ class PerSample:
         self.params = params
         self.index = {id(p): i for i, p in enumerate(params)}
         self.chunk_bytes = chunk_bytes or (CACHE_BYTES if params[0].device.type == "cpu" else ELSEWHERE_BYTES)
-        self._plans: weakref.WeakKeyDictionary[nn.Module, dict[tuple[bool, ...], Plan]] = weakref.WeakKeyDictionary()
+        self._plans: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], Plan]] = weakref.WeakKeyDictionary()
 
     def backward(
         self,
         model: nn.Module,
         losses_of: Losses,
         x: Tensor,
-        y: Tensor,
+        y: Any,
         sums: Sequence[Tensor],
         squares: Sequence[Tensor] | None,
     ) -> tuple[Tensor, Tensor, list[bool]]:
@@ -93,37 +94,66 @@ class PerSample:
         if plan.judged_at < min(len(x), 2):
             check_samples_apart(model)
             self._check_given(model)
-            return self._judge(model, plan, losses_of, x, y, sums, squares)
-        losses, run = self._run(model, plan, losses_of, x, y, sums, squares)
+            before = ModelState(model, losses_of.criterion, device=x.device, parameters=True)
+            try:
+                return self._judge(model, plan, before, losses_of, x, y, sums, squares)
+            except ValueError:
+                before.restore()
+                raise
+        drawn = random_states(x.device)
+        try:
+            losses, run = self._run(model, plan, losses_of, x, y, sums, squares)
+        except NotSampleWise as why:
+            # Another use of the model than at first, a layer that only some samples reach. What left no trace so far
+            # can be taken back.
+            clean = not why.after_backward and same_states(drawn, random_states(x.device))
+            if not clean or any(True for _ in model.buffers()):
+                raise ValueError(
+                    f"the model is used otherwise than in its first batch ({why}): use estimator=groups, or a new "
+                    "GradientMoments for what has changed"
+                ) from why
+            plan.judged_at = 0
+            return self.backward(model, losses_of, x, y, sums, squares)
         return losses, run.norms, self._seen(plan, run)
 
     def plan(self, model: nn.Module) -> Plan:
         """How this model is measured in its present modes."""
-        modes = (*(m.training for m in model.modules()), *(p.requires_grad for p in self.params))
+        modes = (*(mode_of(m) for m in model.modules()), *(p.requires_grad for p in self.params))
         return self._plans.setdefault(model, {}).setdefault(modes, Plan())
 
     def _judge(
         self,
         model: nn.Module,
         plan: Plan,
+        before: ModelState,
         losses_of: Losses,
         x: Tensor,
-        y: Tensor,
+        y: Any,
         sums: Sequence[Tensor],
         squares: Sequence[Tensor] | None,
     ) -> tuple[Tensor, Tensor, list[bool]]:
-        before, given = ModelState(model, device=x.device), x.detach().clone()
-        eps = rounding(self.params, x.device)
+        data = [t for t in (x, *tree_leaves(y)) if isinstance(t, Tensor)]
+        kept = [t.detach().clone() for t in data]
+        given, eps = kept[0], rounding(self.params, x.device)
 
         def again() -> Tensor:
             """The batch and the model as they were."""
             before.restore()
-            if not torch.equal(x, given):
-                with torch.no_grad():
-                    x.copy_(given)
+            with torch.no_grad():
+                for tensor, before_use in zip(data, kept, strict=True):
+                    if not torch.equal(tensor, before_use):
+                        tensor.copy_(before_use)
             return x
 
+        frozen = {name: p for name, p in model.named_parameters() if not p.requires_grad}
+        sizes = [torch.linalg.vector_norm(p.detach()) for p in frozen.values()]
         truth = Truth.of(model, losses_of, again(), y, self.params)
+        moved = [n for (n, p), size in zip(frozen.items(), sizes, strict=True) if torch.linalg.vector_norm(p) != size]
+        if moved:
+            raise ValueError(
+                f"the forward pass changes parameters that are not trained ({', '.join(moved)}): register them as "
+                "buffers, which can be put back, or use estimator=groups"
+            )
         if len(x) > 1 and truth.finite:
             check_apart(model, losses_of, given, y, before, eps)
         plan.unreached = {i for i, g in enumerate(truth.sums) if g is None}
@@ -138,7 +168,9 @@ class PerSample:
             trial_squares = None if squares is None else [torch.zeros_like(t) for t in squares]
             try:
                 losses, run = self._run(model, plan, losses_of, again(), y, trial, trial_squares, judging=True)
-            except NotSampleWise as error:
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # plain autograd can do it: a way that cannot is not for this model
                 why = why or short(error)
                 continue
             wrong = truth.differs(losses, trial, run.shares or {}, eps) if truth.finite else None
@@ -168,34 +200,35 @@ class PerSample:
         plan: Plan,
         losses_of: Losses,
         x: Tensor,
-        y: Tensor,
+        y: Any,
         sums: Sequence[Tensor],
         squares: Sequence[Tensor] | None,
         judging: bool = False,
     ) -> tuple[Tensor, Pass]:
         for parameter in self.params:
-            parameter.grad = None
+            if parameter.requires_grad:
+                parameter.grad = None
         run = Pass(len(x), self.index, self.chunk_bytes, plan.learnt, sums, squares)
         run.shares = {} if judging else None
         if plan.way == "samples":
-            losses = losses_of(model(x), y)
+            losses = losses_of(model(x), y, len(x))
             for sample, loss in enumerate(losses):
                 run.take(sample, gradients_of(loss, self.params))
             return losses.detach(), run
         if plan.way == "whole":
             whole = replay("the model", Whole(model), self._wanted(model))
-            losses = losses_of(replayed(run, whole, whole.module.forward, x), y)
+            losses = losses_of(replayed(run, whole, whole.module.forward, x), y, len(x))
             losses.sum().backward()  # type: ignore[no-untyped-call]
         else:
             with patched(list(units_of(model, self._wanted(model))), run):
-                losses = losses_of(model(x), y)
+                losses = losses_of(model(x), y, len(x))
                 losses.sum().backward()  # type: ignore[no-untyped-call]
         run.finish()
-        leaks = [place for place, p in enumerate(self.params) if p.grad is not None]
+        leaks = [place for place, p in enumerate(self.params) if p.requires_grad and p.grad is not None]
         if leaks:
             names = {id(p): name for name, p in model.named_parameters()}
             who = ", ".join(names.get(id(self.params[place]), "of the loss") for place in leaks)
-            raise NotSampleWise(f"parameters ({who}) are used outside the layer they belong to")
+            raise NotSampleWise(f"parameters ({who}) are used outside the layer they belong to", after_backward=True)
         return losses.detach(), run
 
     def _wanted(self, model: nn.Module) -> set[int]:
@@ -206,6 +239,12 @@ class PerSample:
         return [seen and place not in guessed for place, seen in enumerate(run.seen)]
 
     def _check_given(self, model: nn.Module) -> None:
+        stepping = [n for n, p in model.named_parameters() if getattr(p, "_post_accumulate_grad_hooks", None)]
+        if stepping:
+            raise ValueError(
+                f"{', '.join(stepping)}: hooks that run after a gradient has been accumulated do not meet the samples' "
+                "gradients; remove them, or use estimator=groups"
+            )
         strange = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in self.index]
         if strange:
             raise ValueError(
@@ -217,13 +256,13 @@ class PerSample:
         """Look at a batch of another size: an input with as many rows as samples now and then has a row per sample."""
         others = 2 if len(x) != 2 else 3
         run = Pass(others, self.index, self.chunk_bytes, plan.learnt, [], None, probing=True)
-        with torch.no_grad(), patched(list(units_of(model, self._wanted(model))), run):
-            try:
+        try:
+            with torch.no_grad(), patched(list(units_of(model, self._wanted(model))), run):
                 model(x[:1].expand(others, *x.shape[1:]).clone())
-            except torch.OutOfMemoryError:
-                raise
-            except Exception:  # a model for batches of one size: the judgement below has to do without
-                plan.learnt.row_inputs.clear()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # a model for batches of one size: the judgement has to do without
+            plan.learnt.row_inputs.clear()
 
 
 def units_of(model: nn.Module, wanted: set[int]) -> Iterator[Unit]:
@@ -240,8 +279,9 @@ def units_of(model: nn.Module, wanted: set[int]) -> Iterator[Unit]:
             return
         seen.add(id(module))
         own = {n: p for n, p in module.named_parameters(recurse=False) if id(p) in wanted}
-        apply = known(module)
-        if own and apply is not None:
+        if own and isinstance(module, torch.jit.ScriptModule):
+            raise NotSampleWise(f"{name or 'the model'} is scripted")
+        if own and (apply := known(module)) is not None:
             yield Unit(name, module, own, apply)
         elif own:
             yield replay(name, module, wanted)
@@ -250,6 +290,12 @@ def units_of(model: nn.Module, wanted: set[int]) -> Iterator[Unit]:
                 yield from visit(part, f"{name}.{child}" if name else child)
 
     yield from visit(model, "")
+
+
+def mode_of(module: nn.Module) -> int:
+    """A number that changes with a module's mode and its hooks."""
+    hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
+    return 2 * (hooks + len(module._backward_hooks) + len(module._backward_pre_hooks)) + module.training
 
 
 def check_samples_apart(model: nn.Module) -> None:

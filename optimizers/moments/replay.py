@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,6 +28,29 @@ class Whole(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the model gives."""
         return self.model(*args, **kwargs)
+
+
+def called_with(
+    module: nn.Module, params: Mapping[str, Tensor], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None
+) -> Any:
+    """What the module gives with other parameters, tied ones included: `torch.func.functional_call`, place by place.
+
+    (By itself it replaces a layer that a model has under two names twice, and leaves the first replacement in it.)
+
+    Args:
+        module: to be called.
+        params: in place of its parameters, by their names in `named_parameters`.
+        args: for the module.
+        kwargs: for the module.
+    """
+    given = {id(p): params[name] for name, p in module.named_parameters() if name in params}
+    places = {
+        f"{prefix}.{name}" if prefix else name: given[id(p)]
+        for prefix, part in module.named_modules()
+        for name, p in part._parameters.items()
+        if id(p) in given
+    }
+    return torch.func.functional_call(module, places, args, dict(kwargs or {}), tie_weights=False)
 
 
 def autocast_as_now(device: torch.device) -> Callable[[], AbstractContextManager[Any]]:
@@ -64,7 +87,7 @@ class ReplayCall(Call):
     @override
     def blocks(self, samples: slice) -> list[Tensor]:
         if self.versions != [t._version for t in self.inputs if isinstance(t, Tensor)]:
-            raise NotSampleWise(f"what {self.unit.name} was applied to has been overwritten in place since")
+            raise NotSampleWise(f"what {self.unit.name} was applied to has been overwritten in place since", True)
         now = ModelState(self.unit.module)
         try:
             with self.autocast():
@@ -112,7 +135,7 @@ class ReplayCall(Call):
                 continue
             outputs, given = zip(*reached, strict=True)
             if any(output.shape != d.shape for output, d in reached):
-                raise NotSampleWise(f"{self.unit.name} gives another shape for one sample")
+                raise NotSampleWise(f"{self.unit.name} gives another shape for one sample", True)
             gradients = torch.autograd.grad(outputs, list(params.values()), given, allow_unused=True)
             for block, gradient in zip(blocks, gradients, strict=True):
                 if gradient is not None:
@@ -122,7 +145,7 @@ class ReplayCall(Call):
     def _leaves(self, params: dict[str, Tensor], moving: Sequence[Tensor | None]) -> list[Any]:
         inputs = [t if row is None else row for t, row in zip(self.inputs, moving, strict=True)]
         args, kwargs = tree_unflatten(inputs, self.spec)
-        return tree_flatten(torch.func.functional_call(self.unit.module, params, args, kwargs))[0]
+        return tree_flatten(called_with(self.unit.module, params, args, kwargs))[0]
 
 
 def replay(name: str, module: nn.Module, wanted: set[int]) -> Unit:

@@ -9,30 +9,39 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+MODULE = frozenset(vars(nn.Module()))  # attributes that are the module's own business
+
 
 class ModelState:
     """A model's buffers, plain attributes, modes and random states at one moment.
 
-    Parameters are not copied: no forward pass may change them. Of attributes that are neither tensors nor generators
-    the objects are kept, not their contents: a list that grows goes on growing.
+    Of attributes that are no tensors, generators or plain containers the objects are kept, not their contents.
 
     Args:
         parts: the modules (others are passed over: a criterion may be a function).
         device: whose random state is kept beside the CPU's, Python's and NumPy's; None keeps no random states.
+        parameters: also keep the parameters that are trained.
     """
 
-    def __init__(self, *parts: object, device: torch.device | None = None) -> None:
+    def __init__(self, *parts: object, device: torch.device | None = None, parameters: bool = False) -> None:
         modules = dict.fromkeys(m for part in parts if isinstance(part, nn.Module) for m in part.modules())
-        scripted = [m for m in modules if isinstance(m, torch.jit.ScriptModule)]  # their attributes live elsewhere
-        plain = [m for m in modules if m not in scripted]
+        plain = [m for m in modules if not isinstance(m, torch.jit.ScriptModule)]
         self._attributes = [(m, _attributes(m), dict(m._buffers)) for m in plain]
         held = [value for _, attributes, _ in self._attributes for value in attributes.values()]
         own = [t for t in held if isinstance(t, Tensor) and not isinstance(t, nn.Parameter) and t.grad_fn is None]
         buffers = [b for m in modules for b in m.buffers(recurse=False)]
-        self._tensors = [(t, t.detach().clone()) for t in {id(t): t for t in (*own, *buffers)}.values()]
+        trained = [p for m in modules for p in m.parameters(recurse=False) if p.requires_grad and parameters]
+        self._tensors = [(t, t.detach().clone()) for t in {id(t): t for t in (*own, *buffers, *trained)}.values()]
+        lists = [v for _, given, _ in self._attributes for k, v in given.items() if k not in MODULE]
+        self._containers = [(v, v.copy()) for v in lists if type(v) in (list, dict, set)]
         self._generators = [(g, g.get_state()) for g in held if isinstance(g, torch.Generator)]
-        self._random: list[Any] | None = None if device is None else random_states(device)
         self._device = device
+        self._random: list[Any] | None = None if device is None else random_states(device)
+
+    def drawn(self) -> list[Any]:
+        """The random states now, those of the model's own generators included: equal to others where none was moved."""
+        assert self._device is not None
+        return [*random_states(self._device), *(g.get_state() for g, _ in self._generators)]
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -44,8 +53,12 @@ class ModelState:
             now.update(attributes)
             now["_buffers"].clear()
             now["_buffers"].update(buffers)
+        for container, contents in self._containers:
+            container.clear()
+            (container.extend if isinstance(container, list) else container.update)(contents)
         for tensor, before in self._tensors:
-            tensor.copy_(before)
+            if not torch.equal(tensor, before):  # a copy counts as a change where something was kept of the tensor
+                tensor.copy_(before)
         for generator, state in self._generators:
             generator.set_state(state)
         if self._random is not None and self._device is not None:
@@ -82,6 +95,8 @@ def same_states(one: list[Any], other: list[Any]) -> bool:
     """Whether nothing random was drawn between two moments."""
     torch_same = torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
     if not torch_same or one[2] != other[2]:
+        return False
+    if not all(torch.equal(a, b) for a, b in zip(one[4:], other[4:], strict=True)):
         return False
     if one[3] is None or other[3] is None:
         return one[3] is other[3]

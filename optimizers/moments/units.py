@@ -16,7 +16,15 @@ Apply = Callable[..., Any]  # (run, unit, forward, *args, **kwargs) -> what forw
 
 
 class NotSampleWise(ValueError):
-    """A layer, or a model, cannot be treated in this way; the message says why."""
+    """A layer, or a model, cannot be treated in this way; the message says why.
+
+    Attributes:
+        after_backward: whether gradients have been taken in already.
+    """
+
+    def __init__(self, why: str, after_backward: bool = False) -> None:
+        super().__init__(why)
+        self.after_backward = after_backward
 
 
 class Pass(Protocol):

@@ -311,7 +311,7 @@ def test_the_products_see_the_dropout_of_the_backward_pass() -> None:
         assert torch.equal(state, torch.get_rng_state())
         # The slopes along g sum to b ||g||^2 only with the masks that g was taken with.
         means = [p.grad for p in moments.params if p.grad is not None]
-        products = moments._kept[0].by_forward_mode(moments.params, means)
+        products = moments._kept[0].by_forward_mode(moments.params, means, False)
         assert products.mean().item() == pytest.approx(moments.norm_squared(), rel=1e-12)
         moments.reset()
 

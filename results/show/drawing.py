@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.replicates import mixed_keys, mixed_note, repeats_note
+from batchlab.results.show.lettering import lettered, unknown_letters
 from batchlab.results.store.atomic import writing
 
 if TYPE_CHECKING:
@@ -65,10 +66,11 @@ class Drawing(ABC):
         """
         if path.suffix.lower() not in SUFFIXES:
             raise ValueError(f"{path}: a plot is a {', '.join(SUFFIXES)} file")
-        figure = self.figure()
-        with writing(path, OTHER_FILE), _style():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=200, facecolor="white")
+        with lettered():
+            figure = self.figure()
+            with writing(path, OTHER_FILE):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                figure.savefig(path, dpi=200, facecolor="white")
         return path
 
     def svg(self) -> str:
@@ -78,10 +80,11 @@ class Drawing(ABC):
             ValueError: When there is nothing to draw.
         """
         file = io.StringIO()
-        with _style():
+        with lettered():
             self.figure().savefig(file, format="svg", transparent=True)
         text = file.getvalue()
-        text = text[text.index("<svg") :].replace(INK, "currentColor")
+        text = text[text.index("<svg") :]
+        text = re.sub(r"<[^>]*>", lambda tag: tag[0].replace(INK, "currentColor"), text)  # not in what the figure says
         text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
         head, rest = text.split(">", 1)
         head = re.sub(r' (width|height)="[^"]*"', "", head)  # the page gives it its size
@@ -106,7 +109,11 @@ class FrameDrawing(Drawing):
     @property
     def notes(self) -> list[str]:
         """Methods that are mixed, repeats, damaged files."""
-        return [*self.mixtures("--hue"), *self.frame.problems]
+        return [*self.mixtures("--hue"), *self.frame.problems, *unknown_letters(self.names())]
+
+    @abstractmethod
+    def names(self) -> Iterable[object]:
+        """What runs and layers are called in the figure."""
 
     def mixtures(self, options: str = "") -> list[str]:
         """What to say of methods that are mixed and of repeats, one line each.
@@ -117,9 +124,3 @@ class FrameDrawing(Drawing):
         groups = self.groups()
         mixed = mixed_keys(groups)
         return [*mixed_note(self.together, mixed, options), *repeats_note(groups, mixed)]
-
-
-def _style() -> Any:
-    from matplotlib import rc_context
-
-    return rc_context({"svg.fonttype": "none", "svg.hashsalt": "batchlab", "font.family": "sans-serif"})

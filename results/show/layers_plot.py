@@ -14,6 +14,7 @@ from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.stats import Array
 from batchlab.results.show.drawing import GREY, INK, FrameDrawing
+from batchlab.results.show.lettering import plain, room
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 NAMES = 40
 """How many layers are named at the side; of more, only every second, third, ... is."""
+
+
+WIDTH = 48
+"""Letters of a layer's name; a longer one is cut."""
 
 
 @dataclass(frozen=True)
@@ -89,17 +94,31 @@ class Layers(FrameDrawing):
             for i, (value, row) in enumerate(zip(values, grids, strict=True)):
                 image = _draw(panels[i, j], row[j], metric, top, named=j == 0) or image
                 if self.panel and j == 0:
-                    panels[i, j].set_title(f"{self.panel} {value}", loc="left", fontsize=9.5, color=INK)
+                    title = plain(f"{self.panel} {value}", 50)
+                    panels[i, j].set_title(title, loc="left", fontsize=9.5, color=INK)
                 if i == len(values) - 1:
                     panels[i, j].set_xlabel(CLOCK_LABELS[self.clock], fontsize=9, color=INK)
             if image is not None:
                 bar = figure.colorbar(image, ax=list(panels[:, j]), location="bottom", aspect=30, shrink=0.9, pad=0.02)
-                bar.set_label(metric.title, fontsize=9, color=INK)
+                bar.set_label(plain(metric.title, 50), fontsize=9, color=INK)
                 bar.ax.tick_params(labelsize=8, colors=INK)
                 bar.outline.set_visible(False)
-        figure.suptitle(self.title or self._title(), x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
-        figure.supxlabel("\n".join(self.mixtures()), x=0.01, ha="left", fontsize=7.5, color=GREY)
+        figure.suptitle(
+            plain(self.title or self._title(), room(figure, 12)),
+            x=0.01,
+            ha="left",
+            fontsize=11,
+            weight="bold",
+            color=INK,
+        )
+        notes = "\n".join(plain(note, room(figure, 7.5), lines=9) for note in self.mixtures())
+        figure.supxlabel(notes, x=0.01, ha="left", fontsize=7.5, color=GREY)
         return figure
+
+    def names(self) -> list[Any]:
+        """The values of the panel, the layers, and what is said above."""
+        layers = split(self.frame, "layer").values("layer") if self.drawable else []
+        return [*(self.frame.values(self.panel) if self.panel else ()), *layers, self.title]
 
     def _title(self) -> str:
         names = ", ".join(metric.label for metric in self.metrics)
@@ -159,7 +178,7 @@ def _draw(axes: Axes, grid: _Grid, metric: Metric, top: float, *, named: bool) -
     if named:
         every = -(-len(grid.layers) // NAMES)
         shown = range(0, len(grid.layers), every)
-        axes.set_yticks([i + 0.5 for i in shown], [str(grid.layers[i]) for i in shown], fontsize=6.5)
+        axes.set_yticks([i + 0.5 for i in shown], [plain(grid.layers[i], WIDTH, lines=1) for i in shown], fontsize=6.5)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     counted = f"mean of {grid.runs} runs" if grid.runs > 1 else "one run"
     axes.set_title(counted, loc="right", fontsize=7.5, color=GREY)

@@ -6,7 +6,6 @@ cross, because the mean, which leaves it out, would hide it.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,11 +18,15 @@ from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.quantities import Quantity
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.show.drawing import COLORS, DASHES, GREY, INK, FrameDrawing
+from batchlab.results.show.lettering import name, plain, room
 from batchlab.results.store.run import State
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+KEY = 7
+"""Letters that the line before a label and the space after it take up in a legend."""
 
 Looks = dict[Any, tuple[str, Any]]
 
@@ -68,6 +71,10 @@ class Plot(FrameDrawing):
         """The runs of each line."""
         return [runs for part in self._frames() for runs in by_hue(part, self.hue).values()]
 
+    def names(self) -> list[Any]:
+        """The values of hue and panel, and what is said above."""
+        return [*self.frame.values(self.hue), *(self.frame.values(self.panel) if self.panel else ()), self.title]
+
     def _frames(self) -> list[Frame]:
         """One frame per row of panels."""
         values = self.frame.values(self.panel) if self.panel else [None]
@@ -96,12 +103,15 @@ class Plot(FrameDrawing):
                 self._draw(axes, lines, looks)
                 self._dress(axes, clock, first=j == 0, last=i == len(values) - 1, log=log)
                 if self.panel and j == 0:
-                    axes.set_title(f"{self.panel} {value}", loc="left", fontsize=9.5, color=INK)
+                    title = plain(f"{self.panel} {value}", 50)
+                    axes.set_title(title, loc="left", fontsize=9.5, color=INK)
         for row_axes, row in zip(panels, drawn, strict=True):
             everything = [line for lines in row for line in lines]
             _limits(row_axes[0], everything, self.metric.quantity, log=log)
         self._legend(figure, [line for row in drawn for line in row[0]], looks, log=log)
         title = self.title or f"{self._title()} by {self.hue.replace(',', ', ')}"
+        title = plain(title, room(figure, 12))
+        _grow(figure, title.count("\n"))
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
         return figure
 
@@ -147,29 +157,36 @@ class Plot(FrameDrawing):
             unit = " [s]" if clock == "seconds" else ""
             axes.set_xlabel(f"{CLOCK_LABELS[clock]}{unit}", fontsize=9, color=INK)
         if first:
-            axes.set_ylabel(self._title(), fontsize=9, color=INK)
+            axes.set_ylabel(plain(self._title(), 45), fontsize=9, color=INK)
 
     def _legend(self, figure: Figure, lines: Sequence[Curve], looks: Looks, *, log: bool) -> None:
         from matplotlib.lines import Line2D
 
-        handles = []
+        handles: list[Line2D] = []
+        labels, wide = [], room(figure, 8.5)
         for hue in looks:
             own = [line for line in lines if line.value == hue]
             if own:
                 color, dash = looks[hue]
-                handles.append(Line2D([], [], color=color, ls=dash, lw=2, label=f"{hue} ({_counts(own)})"))
+                handles.append(Line2D([], [], color=color, ls=dash, lw=2, label=str(len(handles))))
+                labels.append(plain(f"{hue} ({_counts(own)})", wide - KEY, lines=2))
+        longest = max((len(line) for label in labels for line in label.split("\n")), default=0)
+        columns = max(1, min(len(handles), 2 + len(self.clocks) // 2 * 2, wide // (longest + KEY)))
+        tall = sum(label.count("\n") + 1 for label in labels) / columns
+        _grow(figure, tall - 4)  # so much there is room for beside the panels
         mean = f"{'geometric mean' if log else 'mean'} over {'runs' if mixed_keys(self.groups()) else 'seeds'}"
         stop = ";\n" if len(self.clocks) == 1 else "; "  # one panel is too narrow for the whole line
         legend = figure.legend(
-            handles=handles, loc="outside lower left", ncols=min(len(handles), 2 + len(self.clocks) // 2 * 2),
+            handles=handles, loc="outside lower left", ncols=columns,
             frameon=False, fontsize=8.5, labelcolor=INK, handlelength=2.6, columnspacing=1.4, alignment="left",
             title="\n".join([
                 f"{mean}, 95 % t interval (from n = 3 on){stop}thin lines did not finish, × diverged",
-                *(textwrap.fill(note, 90 * len(self.clocks)) for note in self.mixtures()),
+                *(plain(note, 90 * len(self.clocks), lines=9) for note in self.mixtures()),
             ]),
             title_fontsize=7.5,
         )  # fmt: skip
         legend.get_title().set_color(GREY)
+        name(legend, labels)
 
     def _looks(self) -> Looks:
         """Colour and dash of each hue. Of two keys (`case,schedule`) the first is the colour, the second the dash."""
@@ -199,6 +216,11 @@ def _counts(lines: Sequence[Curve]) -> str:
     unfinished = sum(len(line.lost) for line in lines) - diverged
     lost = [f"{k} {word}" for k, word in ((diverged, "diverged"), (unfinished, "not done")) if k]
     return ", ".join([f"n {n[0]}" if len(n) == 1 else f"n {n[0]} to {n[-1]}", *lost])
+
+
+def _grow(figure: Figure, lines: float) -> None:
+    """Room for more lines of text, so that the panels keep theirs."""
+    figure.set_figheight(figure.get_figheight() + 0.18 * max(0.0, lines))
 
 
 def _cycle(options: Sequence[Any], i: int) -> Any:

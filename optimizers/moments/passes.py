@@ -47,6 +47,7 @@ class Pass:
         norms: squared norms of the samples' gradients (n,).
         seen: which parameters had a gradient.
         replayed: places of the parameters of units that are run again.
+        learning: whether uses that were not met before are taken in.
         shares: where it is a dictionary, it gains what `norms` is the sum of, by the places of the parameters.
     """
 
@@ -66,6 +67,7 @@ class Pass:
         self.norms = torch.zeros(0)
         self.seen = [False] * len(sums)
         self.shares: dict[tuple[int, ...], Tensor] | None = None
+        self.learning = False
         self.replayed: set[int] = set()
         self._calls: Counter[str] = Counter()
         self._uses: Counter[int] = Counter()
@@ -85,7 +87,11 @@ class Pass:
         now = [isinstance(t, Tensor) and t.dim() > 0 and len(t) == self.samples for t in inputs]
         if self.probing:
             self.learnt.row_inputs[key] = now
-        known = self.learnt.row_inputs.get(key, now)
+        elif key not in self.learnt.row_inputs:
+            if not self.learning:
+                raise NotSampleWise(f"a use of {unit.name} that the first batch had not")
+            self.learnt.row_inputs[key] = now
+        known = self.learnt.row_inputs[key]
         rows = [a and b for a, b in zip(now, known, strict=True)] if len(known) == len(now) else now
         if not any(rows):
             raise NotSampleWise(f"{unit.name} is applied to something that has not one row per sample")

@@ -28,7 +28,7 @@ from torch.utils._pytree import tree_leaves
 from batchlab.optimizers.moments.known import known
 from batchlab.optimizers.moments.passes import Learnt, Pass, patched, short
 from batchlab.optimizers.moments.replay import Whole, replay, replayed
-from batchlab.optimizers.moments.state import ModelState, random_states, same_states
+from batchlab.optimizers.moments.state import ModelState, set_torch_random_states, torch_random_states
 from batchlab.optimizers.moments.truth import Losses, Truth, check_apart, gradients_of, rounding
 from batchlab.optimizers.moments.units import NotSampleWise, Unit
 
@@ -100,18 +100,18 @@ class PerSample:
             except ValueError:
                 before.restore()
                 raise
-        drawn = random_states(x.device)
+        drawn = torch_random_states(x.device)
         try:
             losses, run = self._run(model, plan, losses_of, x, y, sums, squares)
         except NotSampleWise as why:
-            # Another use of the model than at first, a layer that only some samples reach. What left no trace so far
-            # can be taken back.
-            clean = not why.after_backward and same_states(drawn, random_states(x.device))
-            if not clean or any(True for _ in model.buffers()):
+            # Another use of the model than at first: a layer that only some batches reach. A forward pass can be taken
+            # back where it leaves no traces but in the random state.
+            if why.after_backward or any(True for _ in model.buffers()):
                 raise ValueError(
                     f"the model is used otherwise than in its first batch ({why}): use estimator=groups, or a new "
                     "GradientMoments for what has changed"
                 ) from why
+            set_torch_random_states(x.device, drawn)
             plan.judged_at = 0
             return self.backward(model, losses_of, x, y, sums, squares)
         return losses, run.norms, self._seen(plan, run)
@@ -209,7 +209,8 @@ class PerSample:
             if parameter.requires_grad:
                 parameter.grad = None
         run = Pass(len(x), self.index, self.chunk_bytes, plan.learnt, sums, squares)
-        run.shares = {} if judging else None
+        if judging:
+            run.shares, run.learning = {}, True
         if plan.way == "samples":
             losses = losses_of(model(x), y, len(x))
             for sample, loss in enumerate(losses):
@@ -293,9 +294,10 @@ def units_of(model: nn.Module, wanted: set[int]) -> Iterator[Unit]:
 
 
 def mode_of(module: nn.Module) -> int:
-    """A number that changes with a module's mode and its hooks."""
+    """A number that changes with a module's mode, its switches and its hooks."""
     hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
-    return 2 * (hooks + len(module._backward_hooks) + len(module._backward_pre_hooks)) + module.training
+    switches = sum(value is True for value in vars(module).values())
+    return 1000 * (hooks + len(module._backward_hooks) + len(module._backward_pre_hooks)) + switches
 
 
 def check_samples_apart(model: nn.Module) -> None:

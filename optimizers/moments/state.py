@@ -70,22 +70,27 @@ def _attributes(module: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in vars(module).items() if name != "forward"}
 
 
+def torch_random_states(device: torch.device) -> tuple[Tensor, Tensor]:
+    """The random states of the CPU and of a GPU."""
+    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.empty(0)
+
+
+def set_torch_random_states(device: torch.device, states: tuple[Tensor, Tensor]) -> None:
+    """Put back what `torch_random_states` gave."""
+    torch.set_rng_state(states[0])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states[1], device)
+
+
 def random_states(device: torch.device) -> list[Any]:
     """The random states that a forward pass on this device may move: torch's, Python's and, if loaded, NumPy's."""
     numpy = sys.modules.get("numpy")
-    return [
-        torch.get_rng_state(),
-        torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.empty(0),
-        random.getstate(),
-        None if numpy is None else numpy.random.get_state(),
-    ]
+    return [*torch_random_states(device), random.getstate(), None if numpy is None else numpy.random.get_state()]
 
 
 def set_random_states(device: torch.device, states: list[Any]) -> None:
     """Put back what `random_states` gave."""
-    torch.set_rng_state(states[0])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states[1], device)
+    set_torch_random_states(device, (states[0], states[1]))
     random.setstate(states[2])
     if states[3] is not None:
         sys.modules["numpy"].random.set_state(states[3])

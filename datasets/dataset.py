@@ -56,9 +56,9 @@ class Preprocessing:
             raise ValueError(f"dataset.std={list(self.std)}: every value must be positive")
         if self.mean is not None and not all(math.isfinite(v) for v in self.mean):
             raise ValueError(f"dataset.mean={list(self.mean)}: every value must be finite")
-        if not self.white > 0:
-            raise ValueError(f"dataset.white={self.white}: the stored value that becomes 1.0 is positive")
-        if self.pad < 0 or self.pad != int(self.pad):
+        if not 0 < self.white < math.inf:
+            raise ValueError(f"dataset.white={self.white}: the stored value that becomes 1.0 is positive and finite")
+        if not 0 <= self.pad < math.inf or self.pad != int(self.pad):
             raise ValueError(f"dataset.pad={self.pad}: padding is a number of pixels, 0 or more")
         object.__setattr__(self, "pad", int(self.pad))
         if not 0 <= self.rotate <= 180:
@@ -112,6 +112,11 @@ class Dataset:
                     f"{self.name}: x_train holds samples of shape {self.x_train.shape[1:]}, "
                     f"x_{split} of shape {x.shape[1:]}; they must agree"
                 )
+            if self.is_image and x.dtype.kind != self.x_train.dtype.kind and x.shape[0]:
+                raise ValueError(
+                    f"{self.name}: x_train holds {span(self.x_train)}, x_{split} {span(x)}: one value of white cannot "
+                    "be right for both; store them in one type, on one scale"
+                )
         channels, pre = self.shape[0], self.preprocessing
         if not self.is_image and pre != Preprocessing(white=pre.white):
             raise ValueError(
@@ -138,9 +143,14 @@ class Dataset:
             raise ValueError(f"{self.name}: x_{split} has type {values.dtype}; images are uint8, float32 or float64")
         if values.dtype.kind not in "fiu":
             raise ValueError(f"{self.name}: x_{split} has type {values.dtype}; features are numbers")
+        for part, dtype in (("x", values.dtype), ("y", y.dtype)):
+            if dtype.kind in "fiu" and (not dtype.isnative or dtype.itemsize > 8):
+                raise ValueError(f"{self.name}: {part}_{split} has type {dtype.str}, which torch does not take")
         if y.shape != (x.shape[0],):
+            one_hot = "; of one-hot labels take argmax(1)" if y.ndim == 2 and y.shape[0] == x.shape[0] else ""
             raise ValueError(
                 f"{self.name}: y_{split} has shape {y.shape}; expected ({x.shape[0]},), one per sample of x_{split}"
+                f"{one_hot}"
             )
         if self.classes is not None:
             if y.dtype != np.int64:
@@ -150,7 +160,10 @@ class Dataset:
                     f"{self.name}: y_{split} has labels {y.min()} to {y.max()}; expected 0 to {self.classes - 1}"
                 )
         elif y.dtype.kind != "f":
-            raise ValueError(f"{self.name}: y_{split} has type {y.dtype}; targets are whole or floating-point numbers")
+            raise ValueError(
+                f"{self.name}: y_{split} has type {y.dtype}; targets are floating-point numbers, and labels whole ones "
+                "from 0, in all splits alike"
+            )
         elif not np.isfinite(y).all():
             raise ValueError(f"{self.name}: y_{split} has NaN or infinite targets")
         if values.dtype.kind == "f" and not np.isfinite(values).all():
@@ -199,3 +212,9 @@ class Dataset:
         if self.x_validation is None or self.y_validation is None:
             raise ValueError(f"{self.name}: no split 'validation': set one apart with dataset.validation=0.1")
         return self.x_validation, self.y_validation
+
+
+def span(x: Features) -> str:
+    """What a split holds, in words: `uint8 (0 to 255)`."""
+    values = x if isinstance(x, np.ndarray) else x.data
+    return f"{values.dtype} ({values.min():.4g} to {values.max():.4g})" if values.size else f"{values.dtype}"

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
 KEYS = ("x_train", "y_train", "x_test", "y_test")
+OWN = ("npz", "libsvm")
+"""Readers of a user's own files, which batchlab cannot make."""
 
 
 def data_root(root: str | Path | None = None) -> Path:
@@ -74,13 +76,19 @@ def read_npz(path: Path, keys: tuple[str, ...] = KEYS) -> Arrays:
             arrays = {key: _read_array(archive, key) for key in keys if key in members}
     except Exception as error:  # damaged bytes can fail anywhere: zip, zlib, the array's header, its pickle
         raise ValueError(
-            f"{path} is damaged or not an .npz of plain arrays ({first_line(error)}); "
-            f"restore it, or delete it and run `batchlab data prepare {path.stem}`"
+            f"{path} is damaged or not an .npz of plain arrays ({first_line(error)}); {_again(path)}"
         ) from error
     missing = [key for key in keys if key not in arrays]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}; it must hold {', '.join(keys)}")
     return arrays
+
+
+def _again(path: Path) -> str:
+    """How a file comes to be whole again: batchlab makes those of the sets that it knows, and no others."""
+    if path.stem in OWN or not (Path(__file__).parent / "sets" / f"{path.stem}.py").is_file():
+        return "restore it, or save it again with np.savez, as arrays of numbers without objects"
+    return f"restore it, or delete it and run `batchlab data prepare {path.stem}`"
 
 
 def libsvm_file(file: str, root: Path) -> Path:

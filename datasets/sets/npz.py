@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
-from batchlab.datasets.dataset import Dataset, Preprocessing
+from batchlab.datasets.dataset import Dataset, Preprocessing, span
 from batchlab.datasets.entry import Entry
-from batchlab.datasets.files import data_root, read_npz
+from batchlab.datasets.files import Arrays, data_root, read_npz
+
+MANY = 1000
+"""More classes than that are looked at twice."""
+FAR = 30.0
+"""One scale is not another's by so much: bytes beside shares are 255 times as large, stretched features a few times."""
 
 
 class Keys(TypedDict, total=False):
@@ -44,20 +51,86 @@ def npz(
     Raises:
         ValueError: the file is missing or damaged, or what it holds is no data set.
     """
-    path = data_root(root) / (file if file.endswith(".npz") else f"{file}.npz")
-    arrays = read_npz(path)
+    path = data_root(root) / Path(file if file.endswith(".npz") else f"{file}.npz").expanduser()
+    if not path.is_file() and Path(file).expanduser().is_absolute():
+        raise ValueError(f"no file {path}; put it there, or set dataset.file")
+    arrays = {key: _native(array) for key, array in read_npz(path).items()}
     for key in ("x_train", "x_test"):
         if arrays[key].ndim == 3:
             arrays[key] = arrays[key][..., None]
-    classes = None
-    if arrays["y_train"].dtype.kind in "iu":
-        for key in ("y_train", "y_test"):
-            if arrays[key].dtype.kind in "iu":
-                arrays[key] = arrays[key].astype(np.int64)
-        classes = 1 + max(int(arrays[key].max(initial=0)) for key in ("y_train", "y_test"))
+    for key in ("x", "y"):
+        if arrays[f"{key}_test"].size == 0:  # NumPy's own type for nothing, where nothing else was said
+            arrays[f"{key}_test"] = arrays[f"{key}_test"].astype(arrays[f"{key}_train"].dtype)
+    classes = _classes(path.stem, arrays)
     if white is None:
         white = 255.0 if arrays["x_train"].dtype == np.uint8 and arrays["x_train"].ndim == 4 else 1.0
-    return Dataset(path.stem, **arrays, classes=classes, preprocessing=Preprocessing(white, **keys))
+        _look_at_scale(arrays)
+    dataset = Dataset(path.stem, **arrays, classes=classes, preprocessing=Preprocessing(white, **keys))
+    _compare_scales(dataset)
+    return dataset
+
+
+def _native(array: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers as this machine and torch keep them: their order of bytes, and no more than float64."""
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array.astype(np.float64) if array.dtype.kind == "f" and array.dtype.itemsize > 8 else array
+
+
+def _classes(name: str, arrays: Arrays) -> int | None:
+    """How many classes whole numbers label, which become int64; None of a regression.
+
+    Raises:
+        ValueError: labels of one split and targets of the other, or labels that number something else than classes.
+    """
+    train, test = arrays["y_train"], arrays["y_test"]
+    kinds = train.dtype.kind, test.dtype.kind
+    if "f" in kinds and {*kinds} & {"i", "u"}:
+        raise ValueError(
+            f"{name}: y_train has type {train.dtype}, y_test has type {test.dtype}: labels are whole numbers in both "
+            "splits, targets of a regression floating-point numbers in both"
+        )
+    if kinds[0] == "f" and train.size and np.array_equal(train, np.round(train)) and np.ptp(train) < MANY:
+        warnings.warn(
+            f"{name}: y_train holds whole numbers as {train.dtype}, which makes a regression: store labels as int64",
+            stacklevel=3,
+        )
+    if train.dtype.kind not in "iu":
+        return None
+    for key in ("y_train", "y_test"):
+        if arrays[key].dtype.kind in "iu":
+            arrays[key] = arrays[key].astype(np.int64)
+    classes = 1 + max(int(arrays[key].max(initial=0)) for key in ("y_train", "y_test"))
+    if classes > MANY and classes > len(train) + len(test):
+        raise ValueError(
+            f"{name}: labels go up to {classes - 1} over {len(train) + len(test)} samples: number the classes 0, 1, ..."
+        )
+    if train.size and train.min() == 1 and classes > 2:
+        warnings.warn(f"{name}: no sample has label 0: labels are counted from 0", stacklevel=3)
+    return classes
+
+
+def _look_at_scale(arrays: Arrays) -> None:
+    """Warn of images in floating-point numbers that look like bytes."""
+    x = arrays["x_train"]
+    if x.ndim == 4 and x.dtype.kind == "f" and x.size and x.min() >= 0 and FAR < x.max() <= 255:
+        warnings.warn(
+            f"x_train holds {span(x)}: set dataset.white=255 if that is white, or dataset.white=1.0 if 1 is",
+            stacklevel=3,
+        )
+
+
+def _compare_scales(dataset: Dataset) -> None:
+    """Warn where one split is far darker than the other: a test set that was saved later, on another scale."""
+    x, test = dataset.x_train, dataset.x_test
+    assert isinstance(x, np.ndarray)
+    assert isinstance(test, np.ndarray)
+    if not dataset.is_image and x.dtype.kind == test.dtype.kind:  # features may have what lies far out
+        return
+    tops = [float(np.abs(part.astype(np.float64, copy=False)).max(initial=0)) for part in (x, test)]
+    if min(tops) > 0 and max(tops) > FAR * min(tops):
+        warnings.warn(
+            f"{dataset.name}: x_train holds {span(x)}, x_test {span(test)}: are both on one scale?", stacklevel=3
+        )
 
 
 def read_images(entry: Entry, root: str | Path | None, white: float = 255.0, **keys: Unpack[Keys]) -> Dataset:

@@ -54,6 +54,11 @@ def test_outputs_of_a_model():
         ({"pad": 1.5}, "dataset.pad=1.5"),
         ({"rotate": 200.0}, "dataset.rotate=200.0"),
         ({"white": 0.0}, "dataset.white=0.0"),
+        ({"white": float("inf")}, "dataset.white=inf"),
+        ({"white": float("nan")}, "dataset.white=nan"),
+        ({"pad": float("inf")}, "dataset.pad=inf"),
+        ({"rotate": float("nan")}, "dataset.rotate=nan"),
+        ({"x": np.zeros((4, 7), ">f8")}, "x_train has type >f8, which torch does not take"),
     ],
     ids=str,
 )

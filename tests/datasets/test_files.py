@@ -58,11 +58,16 @@ def test_compressed_files_are_read_too(tmp_path):
 @given(length=st.integers(0, len(WHOLE) - 1))
 @settings(max_examples=60, deadline=None)
 def test_truncated_anywhere(tmp_path_factory, length):
-    path = tmp_path_factory.mktemp("data") / "set.npz"
-    path.write_bytes(WHOLE[:length])
-    with pytest.raises(ValueError, match=r"damaged.*batchlab data prepare set") as caught:
-        read_npz(path)
-    assert "\n" not in str(caught.value)
+    folder = tmp_path_factory.mktemp("data")
+    for name, way in (
+        ("digits", "run `batchlab data prepare digits`"),
+        ("set", r"save it again"),
+        ("npz", "save it again"),
+    ):
+        (folder / f"{name}.npz").write_bytes(WHOLE[:length])
+        with pytest.raises(ValueError, match=f"damaged.*{way}") as caught:
+            read_npz(folder / f"{name}.npz")
+        assert "\n" not in str(caught.value)
 
 
 @given(place=st.integers(0, len(WHOLE) - 1), flipped=st.integers(1, 255))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from batchlab.datasets import Preprocessing
+from batchlab.datasets import Batches, Dataset, Preprocessing
 from batchlab.datasets.files import write_npz
 from batchlab.datasets.sets.cifar10 import cifar10
 from batchlab.datasets.sets.digits import digits
@@ -69,13 +69,108 @@ def test_npz_of_grey_images_floats_vectors_and_regression(tmp_path):
     assert (dataset.shape, dataset.classes) == ((4,), None)
 
 
+BYTES = RNG.integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)
+SHARES = BYTES / 255.0
+ROWS = {"x_train": RNG.random((6, 2)), "x_test": RNG.random((2, 2))}
+
+
+@pytest.mark.parametrize("train", [BYTES, SHARES, SHARES.astype(np.float32)], ids=lambda x: str(x.dtype))
+@pytest.mark.parametrize("test", [BYTES, SHARES, SHARES.astype(np.float32)], ids=lambda x: str(x.dtype))
+def test_both_splits_reach_the_model_on_one_scale_or_are_refused(tmp_path, train, test):
+    save(tmp_path, x_train=train, x_test=test[:2])
+    if train.dtype.kind != test.dtype.kind:
+        with pytest.raises(ValueError, match=r"uint8 \(.*: one value of white cannot be right for both"):
+            npz("mine", root=tmp_path)
+        return
+    dataset = npz("mine", root=tmp_path)
+    means = [float((x / dataset.preprocessing.white).mean()) for x in (dataset.x_train, dataset.x_test)]
+    assert means[1] == pytest.approx(means[0], abs=0.1)
+
+
+def test_a_users_own_reader_is_held_to_it_too():
+    with pytest.raises(ValueError, match="one value of white"):
+        Dataset("set", BYTES, np.arange(6) % 2, SHARES, np.arange(6) % 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"x_train": 255 * SHARES, "x_test": SHARES[:2]}, r"x_train holds float64 \(.*\), x_test float64"),
+        ({"x_train": BYTES, "x_test": BYTES[:2] // 128}, r"x_test uint8 \(0 to 1\): are both on one scale\?"),
+        ({"x_train": 255 * SHARES, "x_test": 255 * SHARES[:2], "white": None}, r"set dataset.white=255"),
+        ({"x_train": BYTES[:, :, 0, 0], "x_test": SHARES[:2, :, 0, 0]}, "are both on one scale"),
+        ({**ROWS, "y_train": np.arange(6.0) % 3, "y_test": np.arange(2.0)}, "y_train holds whole numbers as float64"),
+        ({**ROWS, "y_train": np.arange(6) % 3 + 1, "y_test": np.arange(2) + 1}, "no sample has label 0"),
+    ],
+    ids=lambda value: "",
+)
+def test_npz_that_looks_like_a_slip_is_warned_of(tmp_path, change, said):
+    white = change.pop("white", 1.0)
+    save(tmp_path, **change)
+    with pytest.warns(UserWarning, match=said) as caught:
+        npz("mine", root=tmp_path, white=white)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("kind", [">f8", "<f4", ">f4", "f2", "longdouble", "u2", ">i4", "i8", "u8", "i1"])
+def test_features_of_any_numbers_reach_torch(tmp_path, kind):
+    rows = np.arange(12).reshape(6, 2).astype(kind)
+    labels = (np.arange(6) % 2).astype(kind if np.dtype(kind).kind in "iu" else ">i8")
+    save(tmp_path, x_train=rows, x_test=rows[:2], y_train=labels, y_test=labels[:2])
+    batch = Batches(npz("mine", root=tmp_path), seed=0, device="cpu").take(6)
+    (pair,) = batch.micro
+    assert sorted(pair[0].flatten().tolist()) == list(range(12))
+    assert sorted(pair[1].tolist()) == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("kind", [">f8", "f4", "f2", "longdouble"])
+def test_targets_of_any_numbers_reach_torch(tmp_path, kind):
+    y = (np.arange(6) + 0.5).astype(kind)
+    save(tmp_path, **ROWS, y_train=y, y_test=y[:2])
+    (pair,) = Batches(npz("mine", root=tmp_path), seed=0, device="cpu").take(6).micro
+    assert sorted(pair[1].tolist()) == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
+
+
+def test_an_empty_test_split_has_no_type_of_its_own(tmp_path):
+    save(tmp_path, x_test=np.empty((0, 5, 4, 3)), y_test=np.empty(0))
+    assert len(npz("mine", root=tmp_path).y_test) == 0
+
+
+def test_a_path_in_the_home_folder(tmp_path, monkeypatch):
+    save(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert npz("~/mine", root="/elsewhere").n == 6
+    with pytest.raises(ValueError, match=r"no file .*none\.npz; put it there, or set dataset\.file$"):
+        npz("~/none", root="/elsewhere")
+
+
+def test_objects_are_no_arrays_of_numbers(tmp_path):
+    np.savez(tmp_path / "mine.npz", x_train=np.array([1, "a"], object), y_train=[0], x_test=[0], y_test=[0])
+    with pytest.raises(ValueError, match=r"mine\.npz .*Object arrays.*save it again with np\.savez, as arrays of numb"):
+        npz("mine", root=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"y_train": np.array([-1, 0, 1, 0, 0, 0])}, "labels -1 to 1"),
         ({"y_train": np.zeros((6, 1), np.int64)}, r"y_train has shape \(6, 1\)"),
         ({"y_train": np.zeros(5, np.int64)}, r"y_train has shape \(5,\); expected \(6,\)"),
-        ({"y_test": np.zeros(2)}, "y_test has type float64"),
+        ({"y_test": np.zeros(2)}, "y_test has type float64: labels are whole numbers in both"),
+        ({"y_train": np.linspace(0, 1, 6)}, "y_train has type float64, y_test has type uint8"),
+        ({"y_train": np.eye(6, 3, dtype=int)}, r"y_train has shape \(6, 3\); .*; of one-hot labels take argmax\(1\)"),
+        (
+            {"y_train": np.array([True, False] * 3)},
+            "y_train has type bool; targets are floating-point numbers, and lab",
+        ),
+        ({"y_train": np.arange(6) * 10**9}, "labels go up to 5000000000 over 8 samples: number the classes"),
+        ({"x_train": np.zeros((6, 5, 4, 3), bool)}, "type bool; images are uint8"),
+        ({"x_train": np.zeros((6, 5, 4, 3), np.int16)}, "type int16; images are uint8"),
+        ({"x_train": np.zeros((6, 5, 4, 3), np.float16)}, "type float16; images are uint8"),
+        ({"x_test": np.zeros((2, 5, 4, 1), np.uint8)}, "they must agree"),
+        ({"x_train": np.full((6, 5, 4, 3), np.nan)}, "NaN or infinite values"),
+        ({"x_test": np.full((2, 5, 4, 3), np.inf), "x_train": SHARES}, "x_test has NaN or infinite values"),
+        ({"x_train": np.zeros((6, 2), complex)}, "x_train has type complex128"),
         ({"x_test": np.zeros((2, 4, 4, 3), np.uint8)}, "they must agree"),
         ({"x_train": np.zeros((0, 5, 4, 3), np.uint8), "y_train": np.zeros(0, np.int64)}, "no samples"),
         ({"x_train": np.array(["a"] * 6)}, "x_train has shape"),

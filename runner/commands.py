@@ -31,7 +31,7 @@ def train(overrides: Sequence[str], runs: Path, *, retry: bool) -> int:
         raise ConfigError(f"these overrides make {len(plans)} runs: `batchlab sweep` takes several")
     code = execute(plans, runs, SweepOptions(retry=retry), name=None, follow=True)
     run = RunStore(runs).run(plans[0].run_id)
-    OUT.print(f"{run.read_state().state}: {run.folder}", soft_wrap=True)
+    OUT.print(Text(f"{run.read_state().state}: {run.folder}"), soft_wrap=True)
     return code
 
 
@@ -85,7 +85,7 @@ def hint(sweep: str, runs: Path) -> None:
     usual = Path(os.environ.get("BATCHLAB_RUNS", "runs"))
     there = "" if runs == usual else f" --runs {shlex.quote(str(runs))}"
     hints = f"`batchlab status {sweep}{there}`, `batchlab table --sweep {sweep}{there}`"
-    OUT.print(f"sweep {sweep} in {runs}: {hints}", soft_wrap=True)
+    OUT.print(Text(f"sweep {sweep} in {runs}: {hints}"), soft_wrap=True)
 
 
 def _dry_run(plans: Sequence[Planned], options: SweepOptions) -> int:
@@ -107,7 +107,7 @@ def _dry_run(plans: Sequence[Planned], options: SweepOptions) -> int:
         names = sorted({p.tree["dataset"]["name"] for p in elsewhere})
         known = [name for name in names if name in ready]  # not a user's own file
         how = f" (`batchlab data prepare {' '.join(known)}`)" if known else ""
-        OUT.print(f"not checked against the data, which is not here yet: {', '.join(names)}{how}", soft_wrap=True)
+        OUT.print(Text(f"not checked against the data, which is not here yet: {', '.join(names)}{how}"), soft_wrap=True)
     return 0
 
 
@@ -118,7 +118,7 @@ def show(overrides: Sequence[str], axes: bool) -> int:
 
     if axes:
         for axis, names in offered().items():
-            OUT.print(f"[bold]{axis}[/bold]: {', '.join(names) or '(none yet)'}", soft_wrap=True)
+            OUT.print(Text(axis, "bold").append(f": {', '.join(names) or '(none yet)'}", "not bold"), soft_wrap=True)
         return 0
     import yaml
 
@@ -167,7 +167,7 @@ def plot(
     from batchlab.results.show.figure import load_figure
 
     drawn = load_figure(RunStore(runs), metric=metric, x=x.split(","), hue=hue or "optimizer", where=where, sweep=sweep)
-    OUT.print(str(drawn.save(output)), soft_wrap=True)
+    OUT.print(Text(str(drawn.save(output))), soft_wrap=True)
     for note in drawn.notes:
         ERR.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
     return 0
@@ -256,14 +256,14 @@ def _conclude(planned: PaperPlan, runs: Path) -> None:
     concluded = conclude(store, planned.paper, planned.sweep)
     print_sheets(concluded.sheets())
     for path in concluded.save_plots(runs / "plots"):
-        OUT.print(f"plot: {path}", soft_wrap=True)
+        OUT.print(Text(f"plot: {path}"), soft_wrap=True)
 
 
 def report(output: Path, sweep: str | None, runs: Path) -> int:
     """Write the HTML report."""
     from batchlab.results.report import write_report
 
-    OUT.print(str(write_report(RunStore(runs), output, sweep=sweep)), soft_wrap=True)
+    OUT.print(Text(str(write_report(RunStore(runs), output, sweep=sweep))), soft_wrap=True)
     return 0
 
 
@@ -273,7 +273,7 @@ def prepare_data(names: Sequence[str]) -> int:
 
     for name in names:
         path = prepare(name)
-        OUT.print(f"{name}: {path if path is not None else 'generated when used'}", soft_wrap=True)
+        OUT.print(Text(f"{name}: {path if path is not None else 'generated when used'}"), soft_wrap=True)
     return 0
 
 
@@ -290,7 +290,7 @@ def list_data() -> int:
         shape = " x ".join(map(str, entry.shape))
         state = "ready" if entry.ready else "not here"
         classes = "targets" if entry.classes is None else str(entry.classes)
-        listing.add_row(entry.name, f"{entry.n:,}", f"{entry.n_test:,}", shape, classes, state, entry.source)
+        listing.add_row(Text(entry.name), f"{entry.n:,}", f"{entry.n_test:,}", shape, classes, state, entry.source)
     OUT.print(listing)
-    OUT.print(f"data root: {data_root()}", style="dim", soft_wrap=True)
+    OUT.print(Text(f"data root: {data_root()}", "dim"), soft_wrap=True)
     return 0

@@ -170,7 +170,9 @@ class LRSchedule(ABC):
             return self.warmup_stairs
         stairs = stair(warmup, self.warmup_every)
         if stairs < 2:
-            raise ValueError(f"warmup_every={self.warmup_every} leaves fewer than two stairs in warmup={warmup:g}")
+            raise ValueError(
+                f"warmup_every={self.warmup_every} leaves fewer than two stairs in warmup={warmup:g}: lower it"
+            )
         return stairs
 
     def _length(self, clock: Clock) -> float:

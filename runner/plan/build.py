@@ -20,6 +20,12 @@ NOT_ARGUMENTS = ("name", "_target_")
 Built = TypeVar("Built")
 
 
+def see_modules_beside_the_user() -> None:
+    """A user's module lies beside the user's ./conf; last on the path, so that it hides nothing."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
 def locate(node: Node, axis: str) -> Callable[..., Any]:
     """The class or function that `_target_` names.
 
@@ -30,8 +36,7 @@ def locate(node: Node, axis: str) -> Callable[..., Any]:
     if not isinstance(path, str) or "." not in path:
         raise ConfigError(f"{axis}={node.get('name')}: `_target_` must be a dotted path to a class, got {path!r}")
     module, _, name = path.rpartition(".")
-    if os.getcwd() not in sys.path:  # a user's module lies beside the user's ./conf; last, so that it hides nothing
-        sys.path.append(os.getcwd())
+    see_modules_beside_the_user()
     try:
         target: Callable[..., Any] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
@@ -81,11 +86,14 @@ def build(node: Node, axis: str, *args: Any, **given: Any) -> Any:
     target = locate(node, axis)
     try:
         return target(*args, **given, **arguments(node))
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # a class may index, divide or open what it is given: that too is said of the choice
         nulls = [f"{axis}.{key}" for key, value in node.items() if value is None]
         said = str(error)
         if nulls and isinstance(error, TypeError) and "None" in said:  # how Python compares None helps nobody
             said = f"is null meant for {' and '.join(nulls)}?"
+        elif not isinstance(error, (ValueError, TypeError)):
+            given_keys = ", ".join(arguments(node))
+            said = f"{type(error).__name__}: {said or 'no more is said'} (it was given: {given_keys or 'nothing'})"
         raise ConfigError(f"{axis}={node.get('name')}: {said}") from error
 
 

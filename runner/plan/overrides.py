@@ -186,7 +186,10 @@ def _instead(setting: Setting, tree: dict[str, Any], node: Any) -> str:
     if isinstance(node, dict) and "_target_" in node and not node.keys() - {*NOT_KEYS}:
         return f"{path[0]}={node.get('name')} has no keys of its own"
     group = [] if path else _nearest(last, list(tree))  # a typo in an axis, before one of its keys
-    return suggest(setting.key, group or (k for k, _ in dotted(tree) if k.rsplit(".", 1)[-1] not in NOT_KEYS))
+    hint = suggest(setting.key, group or (k for k, _ in dotted(tree) if k.rsplit(".", 1)[-1] not in NOT_KEYS))
+    if setting.mode == "change" and isinstance(node, dict) and "_target_" in node:  # its file need not say all of them
+        hint += f" (+{setting.text} adds an argument of {node['_target_']})"
+    return hint
 
 
 def typed(setting: Setting, default: Any) -> Any:

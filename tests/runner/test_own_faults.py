@@ -35,6 +35,10 @@ class Runaway(Plain):
     def __init__(self, params, lr=0.1):
         super().__init__(params, lr * 1e400)
 
+class Divides(Plain):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, 1 / 0)
+
 class Rateless(torch.optim.Optimizer):
     def __init__(self, params):
         super().__init__(params, {})
@@ -66,6 +70,7 @@ YAML = {
         "solves": "lr: 0.1",
         "by_sample": "lr: 0.1",
         "rateless": "",
+        "divides": "",
         "runaway": "lr: 0.1",
     },
     "lr_schedule": {"bursts": ""},
@@ -204,6 +209,29 @@ def test_null_is_said_to_be_null_and_no_more() -> None:
     said = refused("batch_schedule=exponential", "+batch_schedule.foo=1")
     assert "unexpected keyword argument 'foo'" in said
     assert "null" not in said, "the file's own nulls are not at fault"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            "optimizer=adam optimizer.betas=[0.9]",
+            "optimizer=adam: IndexError: list index out of range (it was given: lr",
+        ),
+        ("optimizer=adam optimizer.betas=[]", "optimizer=adam: IndexError"),
+        ("optimizer=divides", "optimizer=divides: ZeroDivisionError"),
+    ],
+)
+def test_whatever_a_constructor_raises_is_said_of_the_choice(overrides: str, said: str) -> None:
+    assert refused(*overrides.split()).startswith(said)
+
+
+def test_an_argument_that_no_file_has_can_be_added() -> None:
+    with pytest.raises(
+        ConfigError, match=r"there is no key optimizer\.nesterov; .*\(\+optimizer\.nesterov=true adds an"
+    ):
+        one("optimizer=shb", "optimizer.nesterov=true")
+    assert validate([one("optimizer=shb", "+optimizer.nesterov=true")]) == []
 
 
 def test_arguments_of_a_measure_are_looked_at() -> None:

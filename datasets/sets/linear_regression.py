@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +45,8 @@ def linear_regression(
     ):
         if value < least:
             raise ValueError(f"dataset.{key}={value}: at least {least}")
-    if noise < 0:
-        raise ValueError(f"dataset.noise={noise}: a standard deviation is 0 or more")
+    if not 0 <= noise < math.inf:
+        raise ValueError(f"dataset.noise={noise}: a standard deviation is 0 or more, and finite")
     rng = np.random.default_rng(data_seed)
     x = rng.random((samples + test_samples, features))
     y = x @ np.arange(1.0, features + 1) + noise * rng.standard_normal(len(x))

@@ -69,7 +69,7 @@ def check_factors(rates: LRSchedule, first: Clock, batch: int) -> None:
         ValueError: what the schedule refuses, or a rate that is no finite number.
     """
     left = max(0, first.total_samples - batch)
-    last = replace(first, samples=left, steps=max(0, (first.total_steps or 1) - 1))
+    last = replace(first, samples=left, steps=(first.total_steps or left // batch + 1) - 1)
     for clock in (first, last):
         factor = rates.factor(clock)
         if not math.isfinite(factor):

@@ -156,7 +156,17 @@ def test_linear_regression():
 
 
 @pytest.mark.parametrize(
-    "options", [{"samples": 0}, {"test_samples": -1}, {"features": 0}, {"noise": -1.0}, {"data_seed": -1}], ids=str
+    "options",
+    [
+        {"samples": 0},
+        {"test_samples": -1},
+        {"features": 0},
+        {"noise": -1.0},
+        {"noise": float("nan")},
+        {"noise": float("inf")},
+        {"data_seed": -1},
+    ],
+    ids=str,
 )
 def test_bad_linear_regression(options):
     with pytest.raises(ValueError, match=rf"dataset\.{next(iter(options))}"):

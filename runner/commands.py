@@ -7,7 +7,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from batchlab.runner.plan.reproduce import PaperPlan
 
 
-def train(overrides: Sequence[str], runs: Path, *, retry: bool) -> int:
+def train(overrides: Sequence[str], runs: Path, options: SweepOptions) -> int:
     """Train one run and print its rows as they arrive."""
     from batchlab.runner.plan.config import compose
 
     plans = compose(overrides)
     if len(plans) != 1:
         raise ConfigError(f"these overrides make {len(plans)} runs: `batchlab sweep` takes several")
-    code = execute(plans, runs, SweepOptions(retry=retry), name=None, follow=True)
+    code = execute(plans, runs, options, name=None, follow=True)
     run = RunStore(runs).run(plans[0].run_id)
     OUT.print(Text(f"{run.read_state().state}: {run.folder}"), soft_wrap=True)
     return code
@@ -42,7 +42,7 @@ def sweep(overrides: Sequence[str], runs: Path, options: SweepOptions, name: str
     if name is not None:
         check_name(name)
     plans = compose(overrides)
-    return execute(plans, runs, options, name or name_of(plans))
+    return execute(plans, runs, options, name or name_of(plans), extend=name is not None)
 
 
 def name_of(plans: Sequence[Planned]) -> str:
@@ -52,7 +52,13 @@ def name_of(plans: Sequence[Planned]) -> str:
 
 
 def execute(
-    plans: Sequence[Planned], runs: Path, options: SweepOptions, name: str | None, *, follow: bool = False
+    plans: Sequence[Planned],
+    runs: Path,
+    options: SweepOptions,
+    name: str | None,
+    *,
+    follow: bool = False,
+    extend: bool = False,
 ) -> int:
     """Check all runs, then train what is left of them.
 
@@ -62,6 +68,7 @@ def execute(
         options: how to go about it.
         name: of the sweep, whose manifest is written; None for a run alone.
         follow: print every row of metrics as it arrives.
+        extend: other runs that a sweep of this name has stay in it.
 
     Returns:
         The exit code: 0 done, 1 some run failed, 130 interrupted.
@@ -74,7 +81,7 @@ def execute(
     from batchlab.runner.training import Training
 
     with Training(plans, runs, options, follow=follow) as training:
-        report = training.train(plans, name or plans[0].run_id)
+        report = training.train(plans, name or plans[0].run_id, extend=extend)
     if name is not None:
         hint(name, runs)
     return report.exit_code
@@ -96,8 +103,9 @@ def _dry_run(plans: Sequence[Planned], options: SweepOptions) -> int:
 
     executor_for([p.tree for p in plans], options.jobs_per_device)  # refuses what could never be placed
     ready = {entry.name: entry.ready for entry in available()}
-    at_hand = [p for p in plans if ready.get(p.tree["dataset"]["name"])]
-    elsewhere = [p for p in plans if not ready.get(p.tree["dataset"]["name"])]
+    here = [ready.get(p.tree["dataset"]["name"]) or _own_file(p.tree["dataset"]) for p in plans]
+    at_hand = [p for p, is_here in zip(plans, here, strict=True) if is_here]
+    elsewhere = [p for p, is_here in zip(plans, here, strict=True) if not is_here]
     check(at_hand)
     check(elsewhere, data_at_hand=False)
     for planned in plans:
@@ -109,6 +117,17 @@ def _dry_run(plans: Sequence[Planned], options: SweepOptions) -> int:
         how = f" (`batchlab data prepare {' '.join(known)}`)" if known else ""
         OUT.print(Text(f"not checked against the data, which is not here yet: {', '.join(names)}{how}"), soft_wrap=True)
     return 0
+
+
+def _own_file(node: dict[str, Any]) -> bool:
+    """Whether the file is there that one of the two readers of a user's own files is given."""
+    from batchlab.datasets import data_root
+
+    given = node.get({"npz": "file", "libsvm": "path"}.get(str(node.get("_target_")).rpartition(".")[2], ""))
+    if not isinstance(given, str):
+        return False
+    path = data_root(node.get("root")) / Path(given).expanduser()
+    return path.is_file() or path.with_name(f"{path.name}.npz").is_file()
 
 
 def show(overrides: Sequence[str], axes: bool) -> int:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from batchlab.datasets import Dataset
+from batchlab.datasets.files import write_npz
+from batchlab.runner.commands import sweep
+from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.build import load_dataset
 from batchlab.runner.plan.schema import ConfigError
 
@@ -36,3 +40,24 @@ def test_a_choice_becomes_a_data_set(tmp_path: Path) -> None:
 def test_bad_choices(node: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         load_dataset(node | {"root": str(tmp_path)})
+
+
+@pytest.mark.parametrize("place", ["dataset.file=mine", "dataset.file=mine.npz", "ABSOLUTE", "dataset.root=ROOT"])
+def test_a_dry_run_looks_at_a_users_own_file_where_it_is(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, labels = np.arange(8 * 4 * 4, dtype=np.uint8).reshape(8, 4, 4, 1), np.arange(8) % 2
+    arrays = {"x_train": images, "y_train": labels, "x_test": images / 255, "y_test": labels}
+    write_npz(tmp_path / "mine.npz", arrays)
+    if place != "dataset.root=ROOT":
+        monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path))
+    where = [f"dataset.file={tmp_path / 'mine'}"] if place == "ABSOLUTE" else [place.replace("ROOT", str(tmp_path))]
+    asked = ["dataset=npz", *(where if "file" in where[0] else ["dataset.file=mine", *where]), "model=logistic"]
+    with pytest.raises(ConfigError, match=r"dataset=npz: mine: x_train holds uint8 .*one value of white"):
+        sweep([*asked, "batch_schedule.size=4"], tmp_path / "runs", SweepOptions(dry_run=True), None)
+    write_npz(tmp_path / "mine.npz", arrays | {"x_test": images})
+    assert sweep([*asked, "batch_schedule.size=4"], tmp_path / "runs", SweepOptions(dry_run=True), None) == 0
+    assert "not here yet" not in capsys.readouterr().out
+    (tmp_path / "mine.npz").unlink()
+    assert sweep(asked, tmp_path / "runs", SweepOptions(dry_run=True), None) == 0
+    assert "not here yet: npz" in capsys.readouterr().out

@@ -26,6 +26,7 @@ from batchlab.results.compare.smallest import Smallest
 from batchlab.results.show.answer import sentence
 from batchlab.results.show.contest_sheet import contest_sheets
 from batchlab.results.show.render import print_sheets
+from batchlab.results.store import parquet
 from batchlab.results.store.runs import RunStore
 from batchlab.results.words import count
 from batchlab.runner.console import OUT
@@ -223,8 +224,6 @@ START = 1.0
 
 def _seconds(plan: Planned) -> float | None:
     """About how long a run takes, from a few steps of it in a folder that is thrown away; None where that failed."""
-    import pyarrow.parquet as pq
-
     from batchlab.runner.plan.schema import RunConfig
     from batchlab.runner.sweep import freeze, run_sweep
 
@@ -241,7 +240,7 @@ def _seconds(plan: Planned) -> float | None:
         executor.close()
         run = store.run(plan.run_id)
         try:
-            row = pq.read_table(run.metrics).to_pylist()[-1]
+            row = parquet.read(run.metrics).to_pylist()[-1]
         except OSError:
             return None
     epoch = float(row["samples"] / row["epoch"])

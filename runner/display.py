@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from batchlab.results.store import parquet
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, RunState, State
 from batchlab.results.words import caption, count
@@ -121,9 +122,7 @@ class Display:
         """Print one line about a run that has ended; it stays on the screen."""
         active = self.active.pop(run.run_id)
         if self.follow and run.metrics.exists():  # the last rows were sealed since the tick before
-            import pyarrow.parquet as pq
-
-            self._print_new(run, pq.read_table(run.metrics).to_pylist())
+            self._print_new(run, parquet.read(run.metrics).to_pylist())
         took = time.monotonic() - active.since
         self.seconds.append(took)
         self.counts[state.state] += 1

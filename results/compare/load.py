@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from batchlab.results.axes import COLUMNS
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.legacy import upgraded
+from batchlab.results.store import parquet
 from batchlab.results.store.record import CONFIG_KEY, read_stream, to_arrow
 from batchlab.results.store.run import Run, State
 from batchlab.results.store.runs import RunStore
@@ -142,7 +142,7 @@ class _Reader:
             return _Read(row, row.matches(self.conditions), pa.table({}))
 
     def _sealed(self, row: RunRow) -> _Read:
-        with pq.ParquetFile(self.run.sealed(self.stream), memory_map=True) as file:
+        with parquet.opened(self.run.sealed(self.stream)) as file:
             row = replace(row, config=upgraded(json.loads(file.schema_arrow.metadata[CONFIG_KEY])))
             if not row.matches(self.conditions):
                 return _Read(row, kept=False, table=pa.table({}))

@@ -100,7 +100,7 @@ def plain(value: Any) -> Any:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")  # a folder's name may be no UTF-8
 
 
 def _sync(path: Path) -> None:

@@ -11,9 +11,11 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
+from batchlab.results.store import parquet
 from batchlab.results.store.atomic import plain, replace, replace_text
 from batchlab.results.store.run import Run
 
@@ -112,7 +114,8 @@ class Recorder:
         for stream in STREAMS:
             rows = read_stream(self.run, stream)
             if rows:
-                _write_parquet(self.run.sealed(stream), to_arrow(rows, axes, metadata))
+                table = to_arrow(rows, axes, metadata)
+                replace(self.run.sealed(stream), partial(parquet.write, table=table))
             self.run.stream(stream).unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -207,21 +210,14 @@ def _column(name: str, values: list[Any]) -> pa.Array:
     raise ValueError(f"the rows' column {name} mixes {found}: write one type of value")
 
 
-def _write_parquet(path: Path, table: pa.Table) -> None:
-    import pyarrow.parquet as pq
-
-    replace(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
-
-
 def _unseal(run: Run, stream: Stream) -> None:
     """Back to lines: the run was killed between sealing and saying `done`, or is trained again."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     sealed = run.sealed(stream)
     if not run.stream(stream).exists():
         try:
-            table = pq.read_table(sealed)
+            table = parquet.read(sealed)
         except (pa.ArrowException, OSError) as error:
             aside = sealed.with_name(f"{sealed.name}.damaged")
             os.replace(sealed, aside)

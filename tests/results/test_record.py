@@ -133,8 +133,8 @@ def test_a_sealed_run_can_be_taken_up_again(run):
     assert pq.read_table(run.metrics).num_rows == 3
 
 
-def half_written(table, path, **_):
-    path.write_bytes(b"PAR1")
+def half_written(table, file, **_):
+    file.write(b"PAR1")
     raise KeyboardInterrupt
 
 

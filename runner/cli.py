@@ -14,7 +14,8 @@ import typer
 
 from batchlab.results.papers.scale import Scale
 from batchlab.results.show.sheet import Format
-from batchlab.runner.options import Deciding, OnError, SweepOptions, TableRequest
+from batchlab.runner import streams
+from batchlab.runner.options import Deciding, OnError, SweepOptions, TableRequest, usual_runs
 
 app = typer.Typer(
     name="batchlab",
@@ -36,8 +37,17 @@ Overrides = Annotated[
         help="Choices and values in Hydra's grammar, e.g. optimizer=adam train.epochs=5; in a sweep seed=1,2 too.",
     ),
 ]
+
+
+def _resolved(context: typer.Context, given: Path) -> Path:
+    """`~` in BATCHLAB_RUNS is the home folder; in --runs the shell has resolved it where it was meant."""
+    source = context.get_parameter_source("runs")
+    return (usual_runs() or given) if source and source.name == "ENVIRONMENT" else given
+
+
 Runs = Annotated[
-    Path, typer.Option("--runs", metavar="DIR", envvar="BATCHLAB_RUNS", help="Where runs are kept.", show_default=True)
+    Path,
+    typer.Option("--runs", metavar="DIR", envvar="BATCHLAB_RUNS", help="Where runs are kept.", callback=_resolved),
 ]
 JobsPerDevice = Annotated[
     int | None, typer.Option("--jobs-per-device", min=1, metavar="K", help="Runs that share a device.")
@@ -269,21 +279,37 @@ def show(
     raise typer.Exit(commands.show(overrides or [], axes))
 
 
+def _keep_assertions() -> None:
+    """Begin anew without PYTHONOPTIMIZE: where assertions are left out, Hydra's parser leaves out half of its work."""
+    if sys.flags.optimize and os.environ.pop("PYTHONOPTIMIZE", ""):
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def main() -> None:
     """The console script. Errors are one line; `--traceback`, anywhere on the line, shows where they came from."""
-    arguments = sys.argv[1:]
+    streams.prepare()
+    _keep_assertions()
+    try:
+        _answer(sys.argv[1:])
+    except SystemExit as end:
+        sys.stdout.flush()
+        if streams.lost and not end.code:
+            print(f"batchlab: what was printed could not all be written ({streams.lost[0]})", file=sys.stderr)
+            sys.exit(1)
+        raise
+
+
+def _answer(arguments: list[str]) -> None:
     if arguments == ["--version"]:
         from importlib.metadata import version
 
         print(f"batchlab {version('batchlab')}")
-        return
+        sys.exit(0)
     traceback = "--traceback" in arguments
     try:
         app([a for a in arguments if a != "--traceback"])
-    except (KeyboardInterrupt, BrokenPipeError) as error:
-        if isinstance(error, BrokenPipeError):  # whoever read the pipe has closed it
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(130 if isinstance(error, KeyboardInterrupt) else 0)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except Exception as error:
         if traceback:
             raise

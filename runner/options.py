@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from batchlab.results.show.sheet import Format
+
+
+def usual_runs() -> Path | None:
+    """The folder that BATCHLAB_RUNS names, `~` resolved as no shell has seen it; None where there is no such variable.
+
+    Raises:
+        ValueError: It names a home that there is not.
+    """
+    named = os.environ.get("BATCHLAB_RUNS")
+    if not named:
+        return None
+    try:
+        return Path(named).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"BATCHLAB_RUNS={named}: there is no such home; write the whole path") from error
 
 
 class OnError(StrEnum):

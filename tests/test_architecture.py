@@ -18,7 +18,7 @@ ALLOWED = {room: {room} for room in ROOMS} | {"runner": set(ROOMS)}
 WINGS = {
     "results": ("axes", "words", "legacy", "store", "compare", "show", "papers", "report"),
     "runner": (
-        *("options", "models", "measures", "plan", "train", "launch"),
+        *("streams", "options", "models", "measures", "plan", "train", "launch"),
         *("console", "sweep", "display", "training", "looks", "compare", "commands", "cli", "notebook"),
     ),
     "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),

@@ -50,6 +50,8 @@ def parse(overrides: Sequence[str], config_loader: Any = None) -> list[Sweep]:
     Raises:
         ConfigError: on bad grammar, and on `interval(..)`, which has no finite set of values.
     """
+    if not __debug__:  # Hydra's parser steps over a bracket in an assertion
+        raise ConfigError("Hydra's grammar needs the assertions that -O or PYTHONOPTIMIZE leaves out: do without these")
     parser = OverridesParser.create(config_loader=config_loader)
     sweeps = []
     for text in overrides:

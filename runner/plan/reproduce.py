@@ -224,7 +224,7 @@ def merge(common: Sequence[str], own: Sequence[str]) -> list[str]:
 
 
 def _content(paper: str) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((PACKAGED / "reproduce" / f"{paper}.yaml").read_text())
+    content: dict[str, Any] = yaml.safe_load((PACKAGED / "reproduce" / f"{paper}.yaml").read_bytes())
     return content
 
 

@@ -164,7 +164,7 @@ def read_tree(path: Path) -> dict[str, Any]:
         ConfigError: when the file is missing or damaged.
     """
     try:
-        tree = yaml.safe_load(path.read_text())
+        tree = yaml.safe_load(path.read_bytes())
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path} cannot be read ({type(error).__name__}): delete its folder and sweep again"

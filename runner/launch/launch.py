@@ -21,9 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from batchlab.results.store.run import FINISHED, Run, RunBusyError, State, now
+from batchlab.runner.launch.environment import LOOPBACK, check_loopback, launched
 from batchlab.runner.launch.process import BUSY, INTERRUPTED, die_with_parent
 from batchlab.runner.plan.schema import RunConfig
 
+MEET_ALONE = ("--rdzv-backend", "c10d", "--rdzv-endpoint", f"{LOOPBACK}:0", "--local-addr", LOOPBACK)
+"""What torchrun's --standalone stands for, without the name localhost and without the host's own."""
 Launch = Callable[[Run, RunConfig], None]
 """Starts the ranks of a run and waits for them; raises Interrupted or LaunchFailure."""
 
@@ -70,7 +73,7 @@ def _train_and_settle(run: Run, launch: Launch) -> int:
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what follows takes no time and must not be cut short
     if failure is not None and run.read_state().state not in FINISHED | {State.INTERRUPTED}:
-        (run.log / "traceback.txt").write_text(failure.traceback)
+        (run.log / "traceback.txt").write_text(failure.traceback, encoding="utf-8", errors="replace")
         run.write_state(state="failed", reason=failure.reason, ended=now())
         return 1
     if run.read_state().state is State.RUNNING:  # told to stop before a rank could say so
@@ -161,9 +164,7 @@ def untouched_accelerators() -> Iterator[None]:
             module.is_available = own
 
 
-def torchrun(
-    run: Run, config: RunConfig, *, meet: tuple[str, ...] = ("--standalone",), nodes: int = 1, node: int = 0
-) -> None:
+def torchrun(run: Run, config: RunConfig, *, meet: tuple[str, ...] = MEET_ALONE, nodes: int = 1, node: int = 0) -> None:
     """Start the torchrun command on one node.
 
     Args:
@@ -185,7 +186,9 @@ def torchrun(
         *("--nproc-per-node", str(config.nproc // nodes), "--monitor-interval", "0.1"),
         *("-m", "batchlab.runner.launch.worker", str(run.folder)),
     ]
-    environment = os.environ | {"TORCHELASTIC_ERROR_FILE": str(error_file)}
+    if nodes == 1:
+        check_loopback()
+    environment = launched(os.environ, nodes=nodes) | {"TORCHELASTIC_ERROR_FILE": str(error_file)}
     with output.open("ab") as log:
         process = subprocess.Popen(
             command,
@@ -211,7 +214,7 @@ def torchrun(
     if stopped:
         raise Interrupted
     if code != 0:
-        report = json.loads(error_file.read_text()) if error_file.exists() else tail(output)
+        report = json.loads(error_file.read_bytes()) if error_file.exists() else tail(output)
         raise LaunchFailure.of(report, "?", code)
 
 
@@ -220,4 +223,4 @@ LAUNCHERS: dict[str, Launch] = {"fork": elastic, "torchrun": torchrun}
 
 def tail(path: Path, characters: int = 4000) -> str:
     """The end of a log."""
-    return path.read_text(errors="replace")[-characters:]
+    return path.read_text(encoding="utf-8", errors="replace")[-characters:]

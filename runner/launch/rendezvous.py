@@ -10,6 +10,8 @@ from torch.distributed.elastic.rendezvous import RendezvousInfo, RendezvousParam
 from torch.distributed.elastic.rendezvous.api import RendezvousStoreInfo
 from torch.distributed.elastic.rendezvous.static_tcp_rendezvous import StaticTCPRendezvous
 
+from batchlab.runner.launch.environment import LOOPBACK, check_loopback
+
 BACKEND = "one_machine"
 TIMEOUT = 600
 """Seconds that ranks wait for each other in their store."""
@@ -24,6 +26,7 @@ class OneMachine(StaticTCPRendezvous):
 
     def next_rendezvous(self) -> RendezvousInfo:
         """This node is the first of one; its ranks meet in the store made here."""
+        check_loopback()
         store = TCPStore(self.master_addr, 0, self.world_size, True, self.timeout)
         self._store = store
         meeting = RendezvousStoreInfo(self.master_addr, store.port)
@@ -31,7 +34,7 @@ class OneMachine(StaticTCPRendezvous):
 
 
 def _create(parameters: RendezvousParameters) -> OneMachine:
-    return OneMachine("localhost", 0, 0, 1, parameters.run_id, TIMEOUT)
+    return OneMachine(LOOPBACK, 0, 0, 1, parameters.run_id, TIMEOUT)
 
 
 rendezvous_handler_registry.register(BACKEND, _create)

@@ -6,12 +6,14 @@ It reads one JSON command per line on stdin and writes one JSON event per line o
                                                               and later {"ended": "runs/ab12", "code": 0}
     {"stop": "runs/ab12"}                                     the run is told to stop; its end is reported as any other
 
-End of input stops every run, so that a parent that dies leaves none behind.
+End of input stops every run, so that a parent that dies leaves none behind. A process that cannot even import what runs
+need says {"unable": why} and ends.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import selectors
 import signal
@@ -21,6 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from batchlab.runner import streams
 from batchlab.runner.launch.launch import LAUNCHERS, run_job
 from batchlab.runner.launch.process import STOP_GRACE, die_with_parent
 
@@ -32,8 +35,9 @@ class Server:
         self.commands = commands
         self.events = events
         self.children: dict[int, str] = {}
-        self.told: set[int] = set()
-        """Children that were told to stop: once, as a second SIGTERM would break into the end that the first began."""
+        self.told: dict[int, float] = {}
+        """Children that were told to stop, once, as a second SIGTERM would break into the end that the first began; and
+        when they are killed: an agent that waits in a library never hears of a signal."""
         self.wake_read, self.wake_write = os.pipe()
         os.set_blocking(self.wake_write, False)
         os.set_blocking(self.wake_read, False)
@@ -48,7 +52,7 @@ class Server:
         pending = b""
         self.tell({"ready": os.getpid()})
         while True:
-            for key, _ in selector.select():
+            for key, _ in selector.select(self.patience()):
                 if key.fd == self.wake_read:
                     os.read(self.wake_read, 4096)
                     self.reap()
@@ -60,6 +64,7 @@ class Server:
                 *lines, pending = (pending + chunk).split(b"\n")
                 for line in lines:
                     self.obey(json.loads(line))
+            self.kill_overdue()
 
     def obey(self, command: dict[str, Any]) -> None:
         """Carry out one command."""
@@ -102,9 +107,20 @@ class Server:
 
     def stop(self, pids: Iterable[int]) -> None:
         """Send SIGTERM to these children, once to each."""
-        for pid in set(pids) - self.told:
-            self.told.add(pid)
+        for pid in set(pids) - self.told.keys():
+            self.told[pid] = time.monotonic() + 2 * STOP_GRACE  # by then the agent has killed its ranks and settled
             os.kill(pid, signal.SIGTERM)
+
+    def patience(self) -> float | None:
+        """Seconds until the first of those that were told to stop is overdue; None where none was."""
+        due = min((self.told.get(pid, math.inf) for pid in self.children), default=math.inf)
+        return None if due == math.inf else max(0.0, due - time.monotonic())
+
+    def kill_overdue(self) -> None:
+        """Send SIGKILL to those that have not ended in time; their ranks die with them."""
+        for pid in [pid for pid in self.children if self.told.get(pid, math.inf) < time.monotonic()]:
+            self.told[pid] = math.inf
+            os.kill(pid, signal.SIGKILL)
 
     def stop_all(self) -> None:
         """Send SIGTERM to all, wait until their checkpoints are written, send SIGKILL to those that are left."""
@@ -139,12 +155,18 @@ def _child(path: Path, launcher: str) -> int:
 
 def main() -> None:
     """Warm up, then serve on the standard streams."""
+    streams.prepare()  # first: who takes a closed stream's number is printed into
     commands, events = os.dup(0), os.dup(1)
     os.dup2(2, 1)  # a stray print must not look like an event
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from batchlab.runner.launch import warm
+    try:
+        from batchlab.runner.launch import warm
 
-    warm.imports(sys.argv[1:])
+        warm.imports(sys.argv[1:])
+    except Exception as error:  # a variable of torch's that it does not accept, say
+        why = " ".join(str(error).split()) or type(error).__name__
+        os.write(events, json.dumps({"unable": why}).encode() + b"\n")
+        os._exit(1)
     Server(commands, events).serve()
     os._exit(0)  # torch takes seconds to tidy up a process that has nothing to tidy
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from runs import Fleet, Watcher, frozen, one, rows
+from shell import TRAIN, batchlab
 
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
@@ -63,3 +64,22 @@ def test_requests_that_cannot_be() -> None:
         executor_for([one("executor=slurm", "executor.cluster=moon").tree])
     with pytest.raises(ConfigError, match="one executor"):
         executor_for([one().tree, one("executor=slurm").tree])
+
+
+UNREACHABLE = "#!/bin/sh\necho 'sbatch: error: Unable to contact slurm controller' >&2\nexit 1\n"
+
+
+@pytest.mark.parametrize("tools", [(), ("sbatch", "srun")], ids=["no sbatch", "no cluster"])
+def test_no_cluster_is_one_line(tools: tuple[str, ...], tmp_path: Path) -> None:
+    """The run is left as it was, and the same command goes on where there is a cluster."""
+    (tmp_path / "bin").mkdir()
+    for tool in tools:
+        (tmp_path / "bin" / tool).write_text(UNREACHABLE)
+        (tmp_path / "bin" / tool).chmod(0o755)
+    path = f"{tmp_path / 'bin'}:/usr/bin:/bin" if tools else str(tmp_path / "bin")
+    done = batchlab(*TRAIN, "executor=slurm", cwd=tmp_path, PATH=path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"batchlab: executor=slurm: ")
+    assert (b"Unable to contact slurm controller" if tools else b"no sbatch") in done.stderr
+    assert done.stderr.count(b"\n") == 1
+    assert {run.read_state().state for run in RunStore(tmp_path / "runs").runs()} <= {State.PENDING}

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from batchlab.results.axes import CHOICES
 from batchlab.results.store.run import Run
+from batchlab.runner.launch.environment import launched
 from batchlab.runner.launch.executors.base import Ended, Executor
 from batchlab.runner.launch.launch import LAUNCHERS
 from batchlab.runner.launch.process import STOP_GRACE
@@ -134,10 +135,8 @@ class LocalExecutor(Executor):
         if self.server is not None:
             return
         self.ready = False
-        environment = os.environ | {
-            "OMP_NUM_THREADS": str(self.threads),
-            "MKL_NUM_THREADS": str(self.threads),
-        }
+        threads = str(self.threads)
+        environment = launched(os.environ) | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         self.server = subprocess.Popen(
             [sys.executable, "-m", "batchlab.runner.launch.server", *self.preload],
             stdin=subprocess.PIPE,
@@ -149,8 +148,9 @@ class LocalExecutor(Executor):
 
     def _listen(self, server: subprocess.Popen[bytes]) -> None:
         assert server.stdout is not None
-        for line in server.stdout:
-            self.events.put(json.loads(line))
+        with server.stdout as lines:
+            for line in lines:
+                self.events.put(json.loads(line))
         self.events.put({"gone": server.wait()})
 
     def _tell(self, command: dict[str, Any]) -> None:
@@ -181,7 +181,7 @@ class LocalExecutor(Executor):
         """Runs that have ended, after `seconds` at most.
 
         Raises:
-            OSError: the warm process could not even start; its own error stands on stderr.
+            OSError: the warm process could not even start.
         """
         ended: list[Ended] = []
         deadline = time.monotonic() + seconds
@@ -196,6 +196,8 @@ class LocalExecutor(Executor):
                 run, devices = self.running.pop(event["ended"])
                 self.slots.give(devices)
                 ended.append(Ended(run, event["code"]))
+            elif "unable" in event:
+                raise OSError(event["unable"])
             elif "gone" in event:  # killed from outside: its runs went with it
                 if not self.ready:
                     raise OSError(f"the process that starts runs ended with code {event['gone']} while it started")

@@ -5,9 +5,14 @@ The work is the frozen config.yaml, as on one machine.
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +22,8 @@ from batchlab.runner.launch.executors.base import Ended, Executor
 from batchlab.runner.launch.launch import Launch, run_job, torchrun
 from batchlab.runner.plan.checks import ConfigError, check_choice, check_kind, check_least, check_positive
 from batchlab.runner.plan.schema import Node, RunConfig
+
+ELSEWHERE = "run it where jobs can be submitted, or with executor=local"
 
 
 class Job:
@@ -117,12 +124,34 @@ class SlurmExecutor(Executor):
         """Are fewer than `max_parallel` jobs in the queue?"""
         return len(self.jobs) < self.max_parallel
 
+    def warm_up(self) -> None:
+        """See that there is something to submit to, before a run is begun.
+
+        Raises:
+            ConfigError: there is not.
+        """
+        missing = [command for command in ("sbatch", "srun") if shutil.which(command) is None]
+        if self.cluster == "slurm" and missing:
+            raise ConfigError(f"executor=slurm: there is no {' and no '.join(missing)} here; {ELSEWHERE}")
+
     def start(self, run: Run, nproc: int) -> None:
-        """Submit the run as one job."""
-        executor = self.submitit.AutoExecutor(folder=run.log / "slurm", cluster=self.cluster)
+        """Submit the run as one job.
+
+        Raises:
+            ConfigError: the cluster does not take it. What was submitted before is cancelled: nobody would wait for it.
+        """
         gpus = {"gpus_per_node": -(-nproc // self.nodes)} if self.cluster == "slurm" else {}
-        executor.update_parameters(name=f"batchlab-{run.run_id}", **self.options, **gpus)
-        self.jobs[run.run_id] = (run, executor.submit(Job(), str(run.folder)))
+        try:
+            executor = self.submitit.AutoExecutor(folder=run.log / "slurm", cluster=self.cluster)
+            executor.update_parameters(name=f"batchlab-{run.run_id}", **self.options, **gpus)
+            with redirect_stderr(io.StringIO()) as said:  # submitit passes on there what its error says once more
+                job = executor.submit(Job(), str(run.folder))
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:  # submitit's own are RuntimeErrors
+            self.stop()
+            text = " ".join(str(error).split())
+            raise ConfigError(f"executor=slurm: the cluster did not take the run ({text}); {ELSEWHERE}") from error
+        sys.stderr.write(said.getvalue())
+        self.jobs[run.run_id] = (run, job)
 
     def wait(self, seconds: float) -> list[Ended]:
         """Jobs that have left the queue."""

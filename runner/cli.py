@@ -289,6 +289,7 @@ def main() -> None:
     """The console script. Errors are one line; `--traceback`, anywhere on the line, shows where they came from."""
     streams.prepare()
     _keep_assertions()
+    os.environ.pop("MPLBACKEND", None)  # a notebook's, say: figures go into files
     try:
         _answer(sys.argv[1:])
     except SystemExit as end:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from typing import TextIO
 
@@ -37,8 +38,11 @@ def prepare() -> None:
     """Open the standard streams that are closed, and let none of them fail for a letter or for a reader that has left.
 
     A closed descriptor cannot be left alone: the next file that is opened would get its number, and would then be
-    printed into, by this process or by one that it starts.
+    printed into, by this process or by one that it starts. A width that is none is taken out of the environment.
     """
+    for size in ("COLUMNS", "LINES", "TERMINAL_WIDTH"):
+        if not re.fullmatch("[1-9][0-9]{0,4}", os.environ.get(size, "80")):
+            del os.environ[size]
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if not _is_open(number):
             opened = os.open(os.devnull, os.O_RDWR)

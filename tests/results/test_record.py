@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchlab.results.compare.load import load
 from batchlab.results.store.record import Recorder, read_stream
 from batchlab.results.store.runs import RunStore
 
@@ -131,6 +133,20 @@ def test_a_sealed_run_can_be_taken_up_again(run):
         assert not run.metrics.exists()
         recorder.seal(AXES, CONFIG)
     assert pq.read_table(run.metrics).num_rows == 3
+
+
+@pytest.mark.parametrize("folder", ["lr:0.1", "file:a", "s3:bucket", "~mine", "~", "größe", "no\udcffletter"])
+def test_a_folder_s_name_is_only_a_name(folder, tmp_path, monkeypatch):
+    """Arrow would take some of these for an address or for a home."""
+    monkeypatch.chdir(tmp_path)
+    store = RunStore(Path(folder))
+    with Recorder(store.run("abc").create()) as recorder:
+        recorder.write("metrics", rows(1)[0])
+        recorder.seal(AXES, CONFIG)
+    assert os.listdir(tmp_path) == [folder]
+    assert len(load(store).table) == 1
+    with Recorder(store.run("abc")) as recorder:  # it is taken up again
+        assert recorder.counts()["metrics"] == 1
 
 
 def half_written(table, file, **_):

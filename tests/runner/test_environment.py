@@ -20,12 +20,25 @@ from batchlab.results.store.runs import RunStore
 from batchlab.runner.launch.environment import launched
 
 OUTER = {
-    "PET_NPROC_PER_NODE": "3", "PET_NNODES": "2", "PET_RDZV_ENDPOINT": "nowhere.invalid:1", "PET_RDZV_ID": "outer",
-    "PET_MASTER_ADDR": "nowhere.invalid", "TORCHELASTIC_RUN_ID": "outer", "TORCHELASTIC_RESTART_COUNT": "4",
-    "TORCHELASTIC_ERROR_FILE": "/nowhere/error.json", "TORCHELASTIC_USE_AGENT_STORE": "True",
-    "TORCHELASTIC_SIGNALS_TO_HANDLE": "NONE", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "soon",
-    "RANK": "3", "LOCAL_RANK": "3", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "8", "GROUP_RANK": "1",
-    "MASTER_ADDR": "nowhere.invalid", "MASTER_PORT": "22", "GLOO_SOCKET_IFNAME": "nowhere0",
+    "PET_NPROC_PER_NODE": "3",
+    "PET_NNODES": "2",
+    "PET_RDZV_ENDPOINT": "nowhere.invalid:1",
+    "PET_RDZV_ID": "outer",
+    "PET_MASTER_ADDR": "nowhere.invalid",
+    "TORCHELASTIC_RUN_ID": "outer",
+    "TORCHELASTIC_RESTART_COUNT": "4",
+    "TORCHELASTIC_ERROR_FILE": "/nowhere/error.json",
+    "TORCHELASTIC_USE_AGENT_STORE": "True",
+    "TORCHELASTIC_SIGNALS_TO_HANDLE": "NONE",
+    "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "soon",
+    "RANK": "3",
+    "LOCAL_RANK": "3",
+    "WORLD_SIZE": "8",
+    "LOCAL_WORLD_SIZE": "8",
+    "GROUP_RANK": "1",
+    "MASTER_ADDR": "nowhere.invalid",
+    "MASTER_PORT": "22",
+    "GLOO_SOCKET_IFNAME": "nowhere0",
 }
 """What is left where batchlab is started inside a job of torchrun."""
 FOREIGN = {

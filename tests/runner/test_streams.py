@@ -96,6 +96,19 @@ def test_every_command_prints_in_any_encoding(environment: dict[str, str], tmp_p
     assert "±" in (tmp_path / "report.html").read_text(encoding="utf-8"), "files are UTF-8 whatever the terminal is"
 
 
+@pytest.mark.parametrize("width", ["0", "-1", "wide", "²", ""])
+def test_a_width_that_is_none(width: str, tmp_path: Path) -> None:
+    plain = batchlab("--help", cwd=tmp_path, COLUMNS="80").stdout
+    said = batchlab("--help", cwd=tmp_path, COLUMNS=width, LINES=width, TERMINAL_WIDTH=width)
+    assert (said.returncode, said.stdout) == (0, plain)
+
+
+def test_a_notebook_s_way_to_draw(tmp_path: Path, fleet: Fleet) -> None:
+    fleet.train(tmp_path / "runs", one())
+    done = batchlab("plot", cwd=tmp_path, MPLBACKEND="nonsense")
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, OLD_LOCALE], ids=["ascii", "C"])
 def test_errors_are_one_line_in_any_encoding(environment: dict[str, str], tmp_path: Path) -> None:
     done = batchlab("show", "ä=1", cwd=tmp_path, **environment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.text import Text
 from batchlab.results.store.runs import RunStore, check_name
 from batchlab.results.words import count
 from batchlab.runner.console import ERR, OUT
-from batchlab.runner.options import Deciding, SweepOptions, TableRequest, usual_runs
+from batchlab.runner.options import Deciding, SweepOptions, TableRequest
 from batchlab.runner.plan.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
     from batchlab.runner.plan.reproduce import PaperPlan
 
 
-def train(overrides: Sequence[str], runs: Path, options: SweepOptions) -> int:
+def train(overrides: Sequence[str], runs: Path, *, retry: bool) -> int:
     """Train one run and print its rows as they arrive."""
     from batchlab.runner.plan.config import compose
 
     plans = compose(overrides)
     if len(plans) != 1:
         raise ConfigError(f"these overrides make {len(plans)} runs: `batchlab sweep` takes several")
-    code = execute(plans, runs, options, name=None, follow=True)
+    code = execute(plans, runs, SweepOptions(retry=retry), name=None, follow=True)
     run = RunStore(runs).run(plans[0].run_id)
     OUT.print(Text(f"{run.read_state().state}: {run.folder}"), soft_wrap=True)
     return code
@@ -41,7 +42,7 @@ def sweep(overrides: Sequence[str], runs: Path, options: SweepOptions, name: str
     if name is not None:
         check_name(name)
     plans = compose(overrides)
-    return execute(plans, runs, options, name or name_of(plans), extend=name is not None)
+    return execute(plans, runs, options, name or name_of(plans))
 
 
 def name_of(plans: Sequence[Planned]) -> str:
@@ -51,13 +52,7 @@ def name_of(plans: Sequence[Planned]) -> str:
 
 
 def execute(
-    plans: Sequence[Planned],
-    runs: Path,
-    options: SweepOptions,
-    name: str | None,
-    *,
-    follow: bool = False,
-    extend: bool = False,
+    plans: Sequence[Planned], runs: Path, options: SweepOptions, name: str | None, *, follow: bool = False
 ) -> int:
     """Check all runs, then train what is left of them.
 
@@ -67,7 +62,6 @@ def execute(
         options: how to go about it.
         name: of the sweep, whose manifest is written; None for a run alone.
         follow: print every row of metrics as it arrives.
-        extend: other runs that a sweep of this name has stay in it.
 
     Returns:
         The exit code: 0 done, 1 some run failed, 130 interrupted.
@@ -80,7 +74,7 @@ def execute(
     from batchlab.runner.training import Training
 
     with Training(plans, runs, options, follow=follow) as training:
-        report = training.train(plans, name or plans[0].run_id, extend=extend)
+        report = training.train(plans, name or plans[0].run_id)
     if name is not None:
         hint(name, runs)
     return report.exit_code
@@ -88,7 +82,7 @@ def execute(
 
 def hint(sweep: str, runs: Path) -> None:
     """Say how to look at a sweep."""
-    usual = usual_runs() or Path("runs")
+    usual = Path(os.environ.get("BATCHLAB_RUNS", "runs"))
     there = "" if runs == usual else f" --runs {shlex.quote(str(runs))}"
     hints = f"`batchlab status {sweep}{there}`, `batchlab table --sweep {sweep}{there}`"
     OUT.print(Text(f"sweep {sweep} in {runs}: {hints}"), soft_wrap=True)

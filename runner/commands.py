@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from rich.text import Text
 from batchlab.results.store.runs import RunStore, check_name
 from batchlab.results.words import count
 from batchlab.runner.console import ERR, OUT
-from batchlab.runner.options import Deciding, SweepOptions, TableRequest
+from batchlab.runner.options import Deciding, SweepOptions, TableRequest, usual_runs
 from batchlab.runner.plan.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def execute(
 
 def hint(sweep: str, runs: Path) -> None:
     """Say how to look at a sweep."""
-    usual = Path(os.environ.get("BATCHLAB_RUNS", "runs"))
+    usual = usual_runs() or Path("runs")
     there = "" if runs == usual else f" --runs {shlex.quote(str(runs))}"
     hints = f"`batchlab status {sweep}{there}`, `batchlab table --sweep {sweep}{there}`"
     OUT.print(Text(f"sweep {sweep} in {runs}: {hints}"), soft_wrap=True)

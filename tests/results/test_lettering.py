@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
+from batchlab.results.report import write_report
 from batchlab.results.show.figure import load_figure
 from batchlab.results.show.layers_plot import Layers
 from batchlab.results.show.lettering import plain
@@ -62,6 +63,19 @@ def test_layers_have_the_name_as_it_is(lab, curve, name):
     frame = load(lab.store).stream("layers")
     shown = drawn(Layers(frame, (Metric("mean"),), "optimizer.note", title=f"of {name}"))
     assert {name, "other", f"of {name}", f"optimizer.note {name}"} <= {*shown}
+
+
+@pytest.mark.parametrize("name", ["<script>a</script>", "</svg><b>", "a & b", "'\"><i>", "$x$", "[red]a[/]", "_a"])
+def test_a_report_has_the_name_as_it_is(lab, curve, name, tmp_path):
+    for seed in range(2):
+        lab.run(f"a{seed}", curve([0.1, 0.2]), seed=seed, optimizer=name)
+        lab.run(f"b{seed}", curve([0.1, 0.3]), seed=seed, optimizer="other", reason=name, state="failed")
+    page = write_report(lab.store, tmp_path / "page.html").read_text()
+    assert not re.search(r"<script|<b>[^0-9]|<i>", page), "no tag of a name's own"
+    assert page.count("<svg") == page.count("</svg>")
+    bare = unescape(re.sub(r"<[^>]*>", "|", page))
+    assert f"|{name}|" in bare, "in a table"
+    assert f"|{name} (n 2)|" in bare, "in a figure"
 
 
 def test_many_long_names_leave_the_panels_their_room(lab, curve):

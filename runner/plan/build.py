@@ -16,7 +16,8 @@ from batchlab.runner.plan.schema import ConfigError, Node
 if TYPE_CHECKING:
     from batchlab.datasets import Dataset
 
-NOT_ARGUMENTS = ("name", "_target_")
+NOT_ARGUMENTS = ("name", "_target_", "_partial_")
+"""`_partial_` is Hydra's, of what is to be given more when it is called: so is all that batchlab builds."""
 Built = TypeVar("Built")
 
 
@@ -27,21 +28,43 @@ def see_modules_beside_the_user() -> None:
 
 
 def locate(node: Node, axis: str) -> Callable[..., Any]:
-    """The class or function that `_target_` names.
+    """The class or function that `_target_` names, also one within a class.
 
     Raises:
-        ConfigError: when it cannot be imported.
+        ConfigError: when it cannot be imported, or called.
     """
     path = node.get("_target_")
     if not isinstance(path, str) or "." not in path:
         raise ConfigError(f"{axis}={node.get('name')}: `_target_` must be a dotted path to a class, got {path!r}")
     module, _, name = path.rpartition(".")
     see_modules_beside_the_user()
+    choice = f"{axis}={node.get('name')}"
     try:
-        target: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        target = getattr(_imported(module), name)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{axis}={node.get('name')}: cannot import {path} ({error})") from error
-    return target
+        raise ConfigError(f"{choice}: cannot import {path} ({error})") from error
+    except Exception as error:  # whatever a module of the user's own does when it is imported
+        raise ConfigError(f"{choice}: cannot import {path} ({type(error).__name__}: {error})") from error
+    if not callable(target):
+        raise ConfigError(
+            f"{choice}: {path} is of type {type(target).__name__}: `_target_` names a class or a function"
+        )
+    called: Callable[..., Any] = target
+    return called
+
+
+def _imported(path: str) -> Any:
+    """The module of this path, or a class in one."""
+    try:
+        return importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        module, _, name = path.rpartition(".")
+        if not module or error.name != path:  # it is there, and imports what is not
+            raise
+        try:
+            return getattr(_imported(module), name)
+        except AttributeError:
+            raise error from None
 
 
 def arguments(node: Node) -> dict[str, Any]:
@@ -61,8 +84,11 @@ def check_arguments(node: Node, axis: str, *given: str, block: str = "") -> None
     Raises:
         ConfigError: naming the override that the target does not take, or the one it misses.
     """
-    signature = inspect.signature(locate(node, axis))
-    named = signature.parameters
+    target = locate(node, axis)
+    try:
+        named = inspect.signature(target).parameters
+    except (ValueError, TypeError):  # one of C says nothing of its arguments
+        return
     if any(p.kind is p.VAR_KEYWORD for p in named.values()):
         return
     for key in arguments(node):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchlab.runner.plan import measure, split
+from batchlab.runner.plan import measure, sizes, split
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.files import SINGLE, choices, compose_groups, compose_measure, conf_file, hydra_session
 from batchlab.runner.plan.identity import run_id
@@ -64,7 +64,8 @@ def compose(
                 bases[groups] = compose_groups(groups)
             values = [s for s in settings if not is_group[s.key]]
             experiment = next((str(s.value) for s in settings if s.key == "experiment" and s.value), "")
-            tree = resolve(_with_values(bases, groups, values, loader), values, experiment)
+            tree = sizes.hidden(_with_values(bases, groups, values, loader))
+            tree = sizes.named(resolve(tree, values, experiment))
             tree = tree | {"dataset": split.settled(tree["dataset"])}
             apart = tuple(s.text for s, apart in zip(settings, swept, strict=True) if apart)
             planned = Planned(run_id(tree), tree, apart, dict(labels or {}), tuple(s.key for s in settings))

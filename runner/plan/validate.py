@@ -35,6 +35,7 @@ from batchlab.runner.plan.settings import (
     check_rates,
     first_batch,
 )
+from batchlab.runner.plan.trial import Inputs, known_beforehand, try_model
 
 
 def validate(plans: Sequence[Planned], *, data_at_hand: bool = True) -> list[str]:
@@ -92,6 +93,9 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
     _given(config, once, keys)
     if not data_at_hand:
         noise.needs(config, optimizer, batches)
+        inputs = once(lambda: known_beforehand(config.dataset), "inputs", config.dataset)
+        if inputs is not None:
+            _tried(config, inputs, once)
         _measures(config, Subject(None, optimizer, None), once)
         return
     dataset: Dataset = once(lambda: load_dataset(config.dataset), config.dataset)
@@ -117,8 +121,7 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
         raise ConfigError(
             "train.loss=squared_hinge is for finite-sum solvers such as dasvrda: set train.loss=cross_entropy"
         )
-    shape, classes = dataset.shape, dataset.outputs
-    model = once(lambda: _model(config.model, shape, classes), config.model, shape, classes)
+    model = _tried(config, Inputs.of(dataset), once)
     grouped = noise.check(config, model, optimizer, batches, first)
     if has_batchnorm(model):
         largest = once(lambda: largest_batch(batches, dataset.n, budget), "largest", *question)
@@ -202,10 +205,12 @@ def _mixed(trees: Sequence[Node]) -> None:
         )
 
 
-def _model(node: Node, shape: tuple[int, ...], classes: int) -> nn.Module:
-    with torch.device("meta"):
-        model = build(node, "model", shape=shape, classes=classes)
-    return checked(nn.Module, model, node, "model")
+def _tried(config: RunConfig, inputs: Inputs, once: _Once) -> nn.Module:
+    """The run's model, once for each choice of it, its data and what it is trained in."""
+    dtype = torch.float64 if config.train.precision == "float64" else torch.float32
+    question = ("model", config.model, config.dataset, str(dtype))
+    model: nn.Module = once(lambda: try_model(config.model, inputs, dtype), *question)
+    return model
 
 
 def _optimizer(node: Node) -> Any:

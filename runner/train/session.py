@@ -19,6 +19,7 @@ from batchlab.optimizers.needs import Moments, Needs, needs_of, union
 from batchlab.runner.measures import Measure, Probe
 from batchlab.runner.plan.batchnorm import has_batchnorm
 from batchlab.runner.plan.build import build, load_dataset
+from batchlab.runner.plan.model import make_model
 from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.train.gradient import Gradient, ObservedGradient, SummedGradient, autocast, criterion_for
 
@@ -81,7 +82,7 @@ class Session:
         dtype = DTYPES[options.precision]
         dataset = load_dataset(config.dataset)
         torch.manual_seed(config.seed)
-        model: nn.Module = build(config.model, "model", shape=dataset.shape, classes=dataset.outputs)
+        model = make_model(config.model, dataset.shape, dataset.outputs)
         model = model.to(device, dtype)
         if options.channels_last:
             model = model.to(memory_format=torch.channels_last)

@@ -1,0 +1,124 @@
+"""What a model's YAML may name of the data set: `${shape}` of one input, `${shape[0]}`, `${classes}`.
+
+They stay in a run's configuration as they are written, and so in its identity, to which the data set already belongs:
+composing reads no data. Whoever builds the model puts the numbers in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from batchlab.runner.plan.checks import ConfigError
+from batchlab.runner.plan.schema import Node
+
+NAMED = re.compile(r"\$\{\s*(classes|shape)\s*(?:(?:\[\s*|\.)(-?\d+)\s*\]?)?\s*\}")
+"""The whole of a value: a number or a list, never a part of a text."""
+ABOUT = re.compile(r"(?<!\\)\$\{\s*(classes|shape)\s*[\[.}]")
+HIDDEN = "<of the data set> "
+"""Before a name while OmegaConf, to which it would lead nowhere, resolves the others."""
+
+
+def hidden(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree with these names put so that nobody resolves them yet; itself where its model has none.
+
+    Args:
+        tree: composed, interpolations not yet resolved.
+
+    Raises:
+        ConfigError: a name that is only a part of a value.
+    """
+    if not any(ABOUT.search(text) for text in _texts(tree["model"])):
+        return tree
+    if not {"shape", "classes"}.isdisjoint(tree):  # a key of the user's own comes first, as it always did
+        return tree
+
+    def hide(leaf: Any) -> Any:
+        if not isinstance(leaf, str) or not ABOUT.search(leaf):
+            return leaf
+        found = NAMED.fullmatch(leaf)
+        if found is None or (found[2] and found[1] == "classes"):
+            raise ConfigError(
+                f"model={tree['model'].get('name')}: {leaf} is not to be had: of the data set a value can be "
+                "${classes}, ${shape} (a list) or ${shape[0]}, and nothing else beside it"
+            )
+        return f"{HIDDEN}{found[1]}" + (f"[{int(found[2])}]" if found[2] else "")
+
+    return tree | {"model": _mapped(tree["model"], hide)}
+
+
+def named(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree with the names as they are written.
+
+    Args:
+        tree: of `hidden`, all else resolved.
+
+    Raises:
+        ConfigError: a key of another block leads to such a name.
+    """
+    if not any(HIDDEN in text for text in _texts(tree["model"])):
+        return tree
+    for key, block in tree.items():
+        for text in _texts(block):
+            if HIDDEN in text and not (key == "model" and text.startswith(HIDDEN)):
+                _, _, name = text.partition(HIDDEN)
+                raise ConfigError(f"a value in {key} leads to ${{{name}}}, which a model's argument can be, and alone")
+    return tree | {"model": _mapped(tree["model"], _written)}
+
+
+def _written(leaf: Any) -> Any:
+    return f"${{{leaf[len(HIDDEN) :]}}}" if isinstance(leaf, str) and leaf.startswith(HIDDEN) else leaf
+
+
+def filled(node: Node, shape: Sequence[int], classes: int) -> Node:
+    """A `model` choice with the data set's numbers in place of their names.
+
+    Args:
+        node: the choice.
+        shape: of one input.
+        classes: outputs.
+
+    Raises:
+        ConfigError: a dimension that the inputs do not have.
+    """
+
+    def fill(leaf: Any) -> Any:
+        found = NAMED.fullmatch(leaf) if isinstance(leaf, str) else None
+        if found is None:
+            return leaf
+        if found[1] == "classes":
+            return int(classes)
+        sizes = [int(size) for size in shape]
+        if not found[2]:
+            return sizes
+        if not -len(sizes) <= int(found[2]) < len(sizes):
+            raise ConfigError(f"model={node.get('name')}: {leaf} is not to be had of inputs of shape {tuple(sizes)}")
+        return sizes[int(found[2])]
+
+    filled: Node = _mapped(node, fill)
+    return filled
+
+
+def names(node: Node, name: str) -> bool:
+    """Whether a `model` choice names the data set's `shape`, or its `classes`."""
+    found = [NAMED.fullmatch(text) for text in _texts(node)]
+    return any(match is not None and match[1] == name for match in found)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A value with each leaf changed."""
+    if isinstance(value, dict):
+        return {key: _mapped(item, change) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_mapped(item, change) for item in value]
+    return change(value)

@@ -1,0 +1,199 @@
+"""Try a model on its data set's inputs before anything starts."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from batchlab.datasets import Dataset, Entry, evaluation_batches
+from batchlab.optimizers.moments.state import random_states, set_random_states
+from batchlab.runner.measures.untouched import untouched
+from batchlab.runner.plan import sizes
+from batchlab.runner.plan.build import arguments, locate
+from batchlab.runner.plan.checks import ConfigError
+from batchlab.runner.plan.model import Unable, batch_of, file_of, make_model, parameters_of, said
+from batchlab.runner.plan.schema import Node
+
+LARGE = 2**26
+"""Numbers in a model (a quarter of a gigabyte) above which none is made here only to be tried."""
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is known of a run's data, before it trains.
+
+    Attributes:
+        name: of the data set.
+        shape: of one input.
+        classes: None for regression.
+        dataset: where it is at hand.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    classes: int | None
+    dataset: Dataset | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Inputs:
+        """Of a data set that is at hand."""
+        return cls(dataset.name, dataset.shape, dataset.classes, dataset)
+
+    @property
+    def outputs(self) -> int:
+        """Of a model, as `Dataset.outputs`."""
+        return 1 if self.classes is None else self.classes
+
+    def some(self, dtype: torch.dtype) -> Tensor:
+        """Two samples, real ones where there are any."""
+        if self.dataset is None:
+            return torch.zeros(2, *self.shape, dtype=dtype)
+        two = replace(self.dataset, x_train=self.dataset.x_train[:2], y_train=self.dataset.y_train[:2])
+        inputs, _ = next(evaluation_batches(two, "train", device=CPU, batch=2, dtype=dtype))
+        return inputs
+
+
+def known_beforehand(node: Node) -> Inputs | None:
+    """What is known of a data set that is not here: of a published one, what its file declares; else nothing.
+
+    Args:
+        node: a `dataset` choice.
+    """
+    reader = locate(node, "dataset")
+    entry = getattr(sys.modules.get(getattr(reader, "__module__", "")), "ENTRY", None)
+    return Inputs(str(node["name"]), entry.shape, entry.classes) if isinstance(entry, Entry) else None
+
+
+def try_model(node: Node, inputs: Inputs, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """The model, which takes the data set's inputs and gives what the loss needs.
+
+    It is tried on two samples on the CPU, in train and in eval mode; a large one without memory for its numbers, on the
+    meta device, which knows shapes but overlooks types. Random states, also Python's and NumPy's, are as before.
+
+    Args:
+        node: a `model` choice.
+        inputs: what is known of the data.
+        dtype: of its parameters in training.
+
+    Returns:
+        A model to look at, not to train.
+
+    Raises:
+        ConfigError: naming the model, the data set and what does not fit.
+    """
+    before = random_states(CPU)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Lazy modules are a new feature")
+            return _tried(node, inputs, dtype)
+    finally:
+        set_random_states(CPU, before)
+
+
+def _tried(node: Node, inputs: Inputs, dtype: torch.dtype) -> nn.Module:
+    known = _keeps_contract(node)
+    model: nn.Module | None = None
+    try:
+        with torch.device("meta"):
+            model = make_model(node, inputs.shape, inputs.outputs)
+    except ConfigError:
+        if known:
+            raise
+    if model is not None and (known or sum(p.numel() for p in model.parameters()) > LARGE):
+        if not known:
+            _try_without_numbers(model, node, inputs, dtype)
+        return model
+    real = make_model(node, inputs.shape, inputs.outputs)
+    _fits(real, inputs.some(dtype), node, inputs, dtype)
+    return real if model is None else model
+
+
+def _try_without_numbers(model: nn.Module, node: Node, inputs: Inputs, dtype: torch.dtype) -> None:
+    """Shapes can be tried on the meta device; warn where the model asks for numbers."""
+    try:
+        _fits(model, torch.empty(2, *inputs.shape, dtype=dtype, device="meta"), node, inputs, dtype)
+    except Unable as error:
+        why = error.__cause__
+        if not isinstance(why, NotImplementedError) and "meta" not in str(why).lower():
+            raise
+        warnings.warn(
+            f"model={node['name']} was not tried on dataset={inputs.name}: it is too large to be made here, and "
+            f"without its numbers it cannot run ({said(why)})",
+            stacklevel=2,
+        )
+
+
+def _keeps_contract(node: Node) -> bool:
+    """One of batchlab's own that is told its data set's sizes needs no trial: tests hold it to them."""
+    return str(node.get("_target_")).startswith("batchlab.runner.models.") and not {"shape", "classes"} & node.keys()
+
+
+def _fits(model: nn.Module, x: Tensor, node: Node, inputs: Inputs, dtype: torch.dtype) -> None:
+    """See that a model can be trained on inputs x (n, *shape)."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if not trained:
+        none = "all its parameters are frozen" if any(True for _ in model.parameters()) else "it has no parameters"
+        raise ConfigError(f"model={node['name']} has nothing to train: {none}")
+    with _as_trained(model, x, dtype, node, inputs), untouched(model):
+        for mode in ("train", "eval"):
+            model.train(mode == "train")
+            with torch.set_grad_enabled(mode == "train"):
+                out = model(x)
+            fault = _misfit(out, len(x), node, inputs)
+            if not fault and mode == "train" and not out.requires_grad:
+                fault = "gives outputs that no gradient leads back from: is its forward detached, or under no_grad?"
+            if fault:
+                where = "" if mode == "train" else " in eval mode"
+                raise ConfigError(f"model={node['name']}{where} {fault}")
+
+
+@contextmanager
+def _as_trained(model: nn.Module, x: Tensor, dtype: torch.dtype, node: Node, inputs: Inputs) -> Iterator[None]:
+    """A model as a run begins with it; what its forward raises says which inputs it does not take."""
+    try:
+        model.to(x.device, dtype)
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise Unable(
+            f"model={node['name']} does not take the inputs of dataset={inputs.name}, {batch_of(inputs.shape)}: "
+            f"{said(error)}{_advice(node, 'shape')}"
+        ) from error
+
+
+def _misfit(out: object, n: int, node: Node, inputs: Inputs) -> str:
+    """What is wrong with the outputs of n samples; nothing where they can be trained with."""
+    if inputs.classes is None:
+        wanted, for_what = [(n, 1), (n,)], f"the numbers of dataset={inputs.name}"
+    else:
+        wanted, for_what = [(n, inputs.classes)], f"the {inputs.classes} classes of dataset={inputs.name}"
+    needed = f"one tensor (n, {inputs.outputs}) is needed for {for_what}"
+    if not isinstance(out, Tensor):
+        several = f" of {len(out)}" if isinstance(out, (tuple, list, dict)) else ""
+        return f"gives a {type(out).__name__}{several} where {needed}: let its forward return the outputs alone"
+    if tuple(out.shape) not in wanted:
+        got = batch_of(out.shape[1:]) if out.shape[:1] == (n,) else f"{tuple(out.shape)} of {n} samples"
+        return f"gives outputs {got} where {needed}{_advice(node, 'classes')}"
+    if not out.is_floating_point():
+        return f"gives outputs of type {str(out.dtype).removeprefix('torch.')} where floating-point ones are needed"
+    return ""
+
+
+def _advice(node: Node, name: str) -> str:
+    """How a model can be told the data set's sizes, where it is not."""
+    if name in parameters_of(locate(node, "model")) and name not in node:
+        return f" (it was given {name})"
+    if sizes.names(node, name):
+        return f" ({file_of(node)} gives it ${{{name}}})"
+    keys = " or ".join(f"model.{key}" for key in arguments(node))
+    change = f"change {keys}, " if keys else ""
+    write = "${classes}" if name == "classes" else "${shape} or ${shape[0]}"
+    return f"; {change}write {write} in {file_of(node)}, or let {node['_target_']} take `{name}`"

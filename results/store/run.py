@@ -226,12 +226,18 @@ class Run:
             RunBusyError: When somebody else has it; it names the holder.
             ValueError: With the way out, when the folder cannot be written.
         """
-        self.create()
-        with writing(self.folder, ELSEWHERE):
-            descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
+        while True:
+            self.create()
+            with writing(self.folder, ELSEWHERE):
+                descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o644)
             if not _acquire(descriptor):
-                raise RunBusyError(f"run {self.run_id} is being trained by {_holder(descriptor)}")
+                holder = _holder(descriptor)
+                os.close(descriptor)
+                raise RunBusyError(f"run {self.run_id} is being trained by {holder}")
+            if _same(descriptor, self.lock):
+                break
+            os.close(descriptor)  # its folder was set aside or removed meanwhile: what is locked is another run's
+        try:
             remove_strays(self.folder)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
@@ -259,6 +265,14 @@ def _acquire(descriptor: int, attempts: int = 5) -> bool:
         else:
             return True
     return False
+
+
+def _same(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def _holder(descriptor: int) -> str:

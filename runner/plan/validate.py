@@ -25,8 +25,9 @@ from batchlab.optimizers.lr import LRSchedule
 from batchlab.runner.measures import Measure, Subject, check_declarations
 from batchlab.runner.plan import noise, split
 from batchlab.runner.plan.batchnorm import Parts, has_batchnorm
-from batchlab.runner.plan.build import blaming, build, check_arguments, checked, is_solver, load_dataset, locate
+from batchlab.runner.plan.build import blaming, build, check_arguments, checked, is_solver, locate
 from batchlab.runner.plan.config import Planned
+from batchlab.runner.plan.reading import load_watched
 from batchlab.runner.plan.schema import ConfigError, Node, RunConfig
 from batchlab.runner.plan.settings import (
     blaming_schedule,
@@ -98,7 +99,7 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
             _tried(config, inputs, once)
         _measures(config, Subject(None, optimizer, None), once)
         return
-    dataset: Dataset = once(lambda: load_dataset(config.dataset), config.dataset)
+    dataset: Dataset = once(lambda: load_watched(config.dataset), config.dataset)
     budget = config.train.total_samples(dataset.n)
     question = (config.batch_schedule, dataset.n, budget)
     with blaming_schedule(config, "batch_schedule"):
@@ -180,7 +181,7 @@ def _solver(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence[s
     for node in config.measure.values():
         once(partial(_measure, node), "measure", node)
     if data_at_hand:
-        solver.validate(config, once(lambda: load_dataset(config.dataset), config.dataset))
+        solver.validate(config, once(lambda: load_watched(config.dataset), config.dataset))
     else:
         solver.check(config)
     solver.check_model(config, keys)

@@ -1,0 +1,141 @@
+"""Which files a reader of one's own reads: seen while it does.
+
+What batchlab's readers read is known beforehand (`data_files`). A user's reader may take its table from anywhere, so
+files are noted as Python opens them. What a C library opens by itself is not seen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchlab.runner.plan import split
+from batchlab.runner.plan.build import load_dataset
+from batchlab.runner.plan.schema import Node
+from batchlab.runner.plan.sources import OURS, installed
+
+if TYPE_CHECKING:
+    from batchlab.datasets import Dataset
+
+CODE = frozenset({".py", ".pyc", ".so", ".pyi"})
+_listening: list[set[str]] = []
+_seen: dict[str, list[Path]] = {}
+_hooked: list[bool] = []
+
+
+def load_watched(node: Node) -> Dataset:
+    """`load_dataset`, which notes what a reader of the user's own reads; see `read_by`."""
+    if _ours(node):
+        return load_dataset(node)
+    with _watching() as opened:
+        dataset = load_dataset(node)
+    _seen[_key(node)] = sorted(Path(name).resolve() for name in opened if _is_data(name))
+    return dataset
+
+
+def read_by(node: Node) -> list[Path]:
+    """What the user's own reader of a `dataset` choice read when this process last loaded it."""
+    return _seen.get(_key(node), [])
+
+
+def data_files(node: Node) -> dict[str, Path]:
+    """The files of a `dataset` choice that can be named without reading it, by what they are called.
+
+    Those that its keys name, in the data root or, for a user's own reader, from here; and of a published set what is
+    kept in the data root, as soon as it is there.
+    """
+    from batchlab.datasets.files import data_root
+
+    ours = _ours(node)
+    root = node.get("root")
+    folder = data_root(root if isinstance(root, str) else None)
+    found: dict[str, Path] = {}
+    for key, value in split.reader(node).items():
+        if isinstance(value, str) and value and key not in ("name", "_target_", "root"):
+            for place in _places(value, folder, here=not ours):
+                found[_called(place, folder)] = place
+    where = _published(str(node.get("_target_")), folder) if ours else None
+    if where is not None:
+        found[_called(where, folder)] = where
+    return found
+
+
+def called_from_here(path: Path) -> str:
+    """What a file is called that was seen being read."""
+    return _called(path, Path.cwd())
+
+
+def _places(value: str, folder: Path, *, here: bool) -> list[Path]:
+    """The files that a key's value may name: in the data root, with or without `.npz`, or from here."""
+    try:
+        places = [folder / f"{value}.npz", folder / Path(value).expanduser()]
+        places += [Path(value).absolute()] if here else []
+        return [place for place in places if place.is_file()]
+    except (OSError, ValueError, RuntimeError):  # a text that names no file: too long, of a user that there is not
+        return []
+
+
+def _published(target: str, folder: Path) -> Path | None:
+    """The file or folder of a published set that its reader reads, where it is there."""
+    try:
+        module, _, name = target.rpartition(".")
+        reader = getattr(import_module(module), name)
+        entry: Any = getattr(import_module(reader.__module__), "ENTRY", None)
+    except (ImportError, AttributeError):  # whoever builds it says so
+        return None
+    if entry is None or entry.make is None:  # of text files the keys say where they are
+        return None
+    kept = folder / f"{entry.name}.npz"  # made of the originals where it is not there yet
+    return kept if kept.is_file() else None
+
+
+def _called(path: Path, folder: Path) -> str:
+    for root in (folder, Path.cwd()):
+        if path.is_relative_to(root):
+            return path.relative_to(root).as_posix()
+    return str(path)
+
+
+def _ours(node: Node) -> bool:
+    return str(node.get("_target_")).partition(".")[0] == OURS
+
+
+def _key(node: Node) -> str:
+    return json.dumps(split.reader(node), sort_keys=True, default=str)
+
+
+@contextmanager
+def _watching() -> Iterator[set[str]]:
+    """Names of files that are opened for reading in the block."""
+    if not _hooked:  # once, as Python lets go of no hook
+        _hooked.append(True)
+        sys.addaudithook(_opened)
+    names: set[str] = set()
+    _listening.append(names)
+    try:
+        yield names
+    finally:
+        _listening.remove(names)
+
+
+def _opened(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _listening or event != "open":
+        return
+    path, mode, flags = arguments
+    writes = any(letter in mode for letter in "wax+") if isinstance(mode, str) else bool(flags & os.O_ACCMODE)
+    if isinstance(path, (str, bytes)) and not writes:
+        for names in _listening:
+            names.add(os.path.abspath(os.fsdecode(path)))
+
+
+def _is_data(name: str) -> bool:
+    path = Path(name)
+    system = path.parts[1:2] and path.parts[1] in ("proc", "sys", "dev", "etc")
+    code = path.suffix in CODE or "__pycache__" in path.parts or installed(name)
+    return not (system or code) and path.is_file()

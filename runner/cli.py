@@ -53,6 +53,8 @@ JobsPerDevice = Annotated[
     int | None, typer.Option("--jobs-per-device", min=1, metavar="K", help="Runs that share a device.")
 ]
 Retry = Annotated[bool, typer.Option("--retry", help="Start failed runs again.")]
+TrustCode = Annotated[bool, typer.Option("--trust-code", help="Take runs of other code or data as they are.")]
+Rerun = Annotated[bool, typer.Option("--rerun", help="Train every run from its beginning, done or not.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Compose and check every run; start none.")]
 MaxSeeds = Annotated[int | None, typer.Option("--max-seeds", min=3, metavar="N", help="Seeds at the last look (20).")]
 MaxMinutes = Annotated[
@@ -93,11 +95,18 @@ def root(
 
 
 @app.command()
-def train(overrides: Overrides = None, runs: Runs = RUNS, retry: Retry = False) -> None:
+def train(
+    overrides: Overrides = None,
+    runs: Runs = RUNS,
+    retry: Retry = False,
+    trust_code: TrustCode = False,
+    rerun: Rerun = False,
+) -> None:
     """Train one run in the foreground."""
     from batchlab.runner import commands
 
-    raise typer.Exit(commands.train(overrides or [], runs, retry=retry))
+    options = SweepOptions(retry=retry, trust_code=trust_code, rerun=rerun)
+    raise typer.Exit(commands.train(overrides or [], runs, options))
 
 
 @app.command()
@@ -108,12 +117,16 @@ def sweep(
     retry: Retry = False,
     on_error: Annotated[OnError, typer.Option("--on-error", help="What to do after a failure.")] = OnError.CONTINUE,
     jobs_per_device: JobsPerDevice = None,
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call the sweep.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="What to call the sweep; one that is there grows.")
+    ] = None,
+    trust_code: TrustCode = False,
+    rerun: Rerun = False,
 ) -> None:
     """Train every combination of the choices; what is done is skipped, what was cut off is resumed."""
     from batchlab.runner import commands
 
-    options = SweepOptions(dry_run, retry, on_error, jobs_per_device)
+    options = SweepOptions(dry_run, retry, on_error, jobs_per_device, trust_code, rerun)
     raise typer.Exit(commands.sweep(overrides or [], runs, options, name))
 
 
@@ -193,11 +206,12 @@ def compare(
     dry_run: DryRun = False,
     retry: Retry = False,
     jobs_per_device: JobsPerDevice = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Which of these is better? Tune each alike, then add paired seeds until it is decided."""
     from batchlab.runner import commands
 
-    options = SweepOptions(dry_run, retry, jobs_per_device=jobs_per_device)
+    options = SweepOptions(dry_run, retry, jobs_per_device=jobs_per_device, trust_code=trust_code)
     deciding = Deciding(max_seeds, max_minutes, smallest)
     raise typer.Exit(commands.compare(overrides or [], tune or [], metric, runs, options, deciding, name))
 
@@ -218,11 +232,12 @@ def reproduce(
     dry_run: DryRun = False,
     retry: Retry = False,
     jobs_per_device: JobsPerDevice = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Run a paper's comparison and put its claims to the test."""
     from batchlab.runner import commands
 
-    options = SweepOptions(dry_run, retry, jobs_per_device=jobs_per_device)
+    options = SweepOptions(dry_run, retry, jobs_per_device=jobs_per_device, trust_code=trust_code)
     deciding = Deciding(max_seeds, max_minutes, smallest) if until_decided else None
     if deciding is None and (max_seeds or max_minutes or smallest):
         raise ValueError("--max-seeds, --max-minutes and --smallest go with --until-decided")

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from batchlab.runner.plan.reproduce import PaperPlan
 
 
-def train(overrides: Sequence[str], runs: Path, *, retry: bool) -> int:
+def train(overrides: Sequence[str], runs: Path, options: SweepOptions) -> int:
     """Train one run and print its rows as they arrive."""
     from batchlab.runner.plan.config import compose
 
     plans = compose(overrides)
     if len(plans) != 1:
         raise ConfigError(f"these overrides make {len(plans)} runs: `batchlab sweep` takes several")
-    code = execute(plans, runs, SweepOptions(retry=retry), name=None, follow=True)
+    code = execute(plans, runs, options, name=None, follow=True)
     run = RunStore(runs).run(plans[0].run_id)
     OUT.print(Text(f"{run.read_state().state}: {run.folder}"), soft_wrap=True)
     return code
@@ -41,7 +41,7 @@ def sweep(overrides: Sequence[str], runs: Path, options: SweepOptions, name: str
     if name is not None:
         check_name(name)
     plans = compose(overrides)
-    return execute(plans, runs, options, name or name_of(plans))
+    return execute(plans, runs, options, name or name_of(plans), extend=name is not None)
 
 
 def name_of(plans: Sequence[Planned]) -> str:
@@ -51,7 +51,13 @@ def name_of(plans: Sequence[Planned]) -> str:
 
 
 def execute(
-    plans: Sequence[Planned], runs: Path, options: SweepOptions, name: str | None, *, follow: bool = False
+    plans: Sequence[Planned],
+    runs: Path,
+    options: SweepOptions,
+    name: str | None,
+    *,
+    follow: bool = False,
+    extend: bool = False,
 ) -> int:
     """Check all runs, then train what is left of them.
 
@@ -61,6 +67,7 @@ def execute(
         options: how to go about it.
         name: of the sweep, whose manifest is written; None for a run alone.
         follow: print every row of metrics as it arrives.
+        extend: other runs that a sweep of this name has stay in it.
 
     Returns:
         The exit code: 0 done, 1 some run failed, 130 interrupted.
@@ -73,7 +80,7 @@ def execute(
     from batchlab.runner.training import Training
 
     with Training(plans, runs, options, follow=follow) as training:
-        report = training.train(plans, name or plans[0].run_id)
+        report = training.train(plans, name or plans[0].run_id, extend=extend)
     if name is not None:
         hint(name, runs)
     return report.exit_code
@@ -145,9 +152,13 @@ def status(name: str | None, runs: Path) -> int:
     """Print the state of every run; neither torch nor pandas is imported."""
     from batchlab.results.show.render import print_sheets
     from batchlab.results.show.status import read_status
+    from batchlab.results.store.aside import stale_notes
 
-    found = read_status(RunStore(runs), name)
+    store = RunStore(runs)
+    found = read_status(store, name)
     print_sheets(found.sheets(every=name is not None))
+    for line in stale_notes(store, name):
+        OUT.print(Text(line, style="yellow"), soft_wrap=True)
     return 1 if found.failed else 0
 
 

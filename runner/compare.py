@@ -167,14 +167,20 @@ def compare(compared: Compared, runs: Path, options: SweepOptions, deciding: Dec
 
     Returns:
         The exit code.
+
+    Raises:
+        ValueError: The name is that of a sweep which is no comparison.
     """
     sweep = name or f"compare-{compared.digest[:6]}"
+    store = RunStore(runs)
+    if sweep in store.sweeps() and store.plan(sweep) is None:  # it would take the name, and that grid would lose it
+        raise ValueError(f"there is a sweep {sweep}, which is no comparison: give this one another --name")
     if options.dry_run:
         return _dry_run(compared, sweep, options, deciding)
     code, begun = decided(compared.question(sweep), runs, options, deciding, compared.usual)
     if not begun:
         return code
-    result = result_of(RunStore(runs), sweep)
+    result = result_of(store, sweep)
     assert result is not None
     print_sheets(contest_sheets(result))
     OUT.print(sentence(result), style="bold")

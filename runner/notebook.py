@@ -54,7 +54,13 @@ def listed(words: str | Iterable[str]) -> list[str]:
 
 
 def sweep(
-    overrides: str | Sequence[str], runs: str | Path = "runs", *, name: str | None = None, retry: bool = False
+    overrides: str | Sequence[str],
+    runs: str | Path = "runs",
+    *,
+    name: str | None = None,
+    retry: bool = False,
+    trust_code: bool = False,
+    rerun: bool = False,
 ) -> pd.DataFrame:
     """Train every combination that the overrides ask for; what is done is skipped, what was cut off is resumed.
 
@@ -63,8 +69,10 @@ def sweep(
     Args:
         overrides: in Hydra's grammar: ["optimizer=shb,nshb", "seed=range(0,3)"], or one text with spaces between.
         runs: the folder that holds all runs.
-        name: what to call the sweep; by default the same overrides have the same name.
+        name: what to call the sweep; one that is there grows. By default the same overrides have the same name.
         retry: start failed runs again.
+        trust_code: take runs of other code or data as they are, instead of training them anew.
+        rerun: train every run from its beginning, done or not.
 
     Returns:
         The rows of these runs, as `runs` gives them.
@@ -83,8 +91,9 @@ def sweep(
     from batchlab.runner.plan.config import compose
 
     plans = compose(listed(overrides))
-    name = commands.name_of(plans) if name is None else name
-    code = commands.execute(plans, Path(runs), SweepOptions(retry=retry), name)
+    options = SweepOptions(retry=retry, trust_code=trust_code, rerun=rerun)
+    called = commands.name_of(plans) if name is None else name
+    code = commands.execute(plans, Path(runs), options, called, extend=name is not None)
     if code == 130:
         raise KeyboardInterrupt
     store = RunStore(Path(runs))
@@ -92,7 +101,7 @@ def sweep(
     lost = [f"{run_id} {state.state}: {state.reason}" for run_id, state in states.items() if state.state != State.DONE]
     if lost:
         warnings.warn(f"not done: {'; '.join(lost)}", stacklevel=2)
-    return load_rows(runs, sweep=name)
+    return load_rows(runs, sweep=called)
 
 
 def load_rows(

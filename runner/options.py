@@ -34,12 +34,23 @@ class OnError(StrEnum):
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """How to go about a sweep."""
+    """How to go about a sweep.
+
+    Attributes:
+        dry_run: Start nothing.
+        retry: Start failed runs again.
+        on_error: What to do after a failure.
+        jobs_per_device: Runs that share a device; None: as the executor says.
+        trust_code: Runs that were made of other code or data count as they are.
+        rerun: Train every run from its beginning, done or not.
+    """
 
     dry_run: bool = False
     retry: bool = False
     on_error: OnError = OnError.CONTINUE
     jobs_per_device: int | None = None
+    trust_code: bool = False
+    rerun: bool = False
 
 
 @dataclass(frozen=True)

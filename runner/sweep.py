@@ -14,11 +14,13 @@ from typing import Protocol
 
 import yaml
 
+from batchlab.results.store.fingerprint import recorded
 from batchlab.results.store.run import FINISHED, Run, RunState, State
 from batchlab.results.store.runs import RunStore, SweepEntry
 from batchlab.runner.launch.executors.base import Executor
 from batchlab.runner.launch.process import BUSY, STOP_GRACE
 from batchlab.runner.plan.config import Planned
+from batchlab.runner.stale import ASKED, Staleness, stale_lines, unknown_line
 
 POLL_SECONDS = 0.1
 ENDED_WELL = FINISHED | {State.RUNNING}
@@ -90,6 +92,7 @@ def run_sweep(
     retry: bool = False,
     stop_on_error: bool = False,
     deadline: float = math.inf,
+    staleness: Staleness | None = None,
 ) -> Report:
     """Train what is left to train; blocks until all has ended, or until Ctrl-C has stopped it.
 
@@ -101,19 +104,24 @@ def run_sweep(
         retry: start failed runs again (from their checkpoint, where they have one).
         stop_on_error: after the first failure start nothing more and interrupt what runs.
         deadline: when `time.monotonic` is past it, do the same; runs write their checkpoints.
+        staleness: which runs were made of other code or data, and are trained anew; None: nobody asks.
 
     Returns:
         How many runs are in which state.
     """
     report = Report()
     left: list[Planned] = []
+    stale: dict[str, str] = {}
+    unknown = 0
     for planned in plans:
         before = store.run(planned.run_id).read_state()
         state = before.state
-        if state in FINISHED:
+        why = staleness.why(planned, before) if staleness is not None else ""
+        if state in FINISHED and not why:
             report.skipped += 1
             report.states[state] += 1
-        elif state is State.FAILED and not retry:
+            unknown += staleness is not None and recorded(before.info) is None
+        elif state is State.FAILED and not retry and why != ASKED:
             report.states[State.FAILED] += 1
             observer.note(f"{planned.run_id} failed before ({before.reason}): --retry starts it again")
         elif state is State.DAMAGED:  # its rows may be whole: only the user can throw them away
@@ -123,6 +131,9 @@ def run_sweep(
             observer.note(f"{planned.run_id} is being trained by another process: left alone")
         else:
             left.append(planned)
+            stale |= {planned.run_id: why} if why else {}
+    for line in [*stale_lines(stale, store.root), *([unknown_line(unknown)] if unknown else [])]:
+        observer.note(line)
     observer.begin(len(plans), report.skipped, len(left))
     running: dict[str, Planned] = {}
     with _stop_signals() as asked:
@@ -135,6 +146,8 @@ def run_sweep(
                 planned = left.pop(0)
                 run = store.run(planned.run_id)
                 running[planned.run_id] = planned
+                if staleness is not None:
+                    staleness.begin(planned, run)
                 observer.started(planned, run, run.checkpoint.exists())
                 executor.start(run, int(planned.tree["nproc"]))
             for end in executor.wait(POLL_SECONDS):

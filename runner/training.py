@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 
 from rich.text import Text
 
-from batchlab.results.store.run import FINISHED
-from batchlab.results.store.runs import RunStore
+from batchlab.results.store.runs import RunStore, SweepEntry
+from batchlab.results.words import count
 from batchlab.runner.console import ERR, OUT
 from batchlab.runner.display import Display
 from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.options import OnError, SweepOptions
 from batchlab.runner.plan.config import Planned
+from batchlab.runner.plan.schema import ConfigError
+from batchlab.runner.stale import Staleness
 from batchlab.runner.sweep import Report, freeze, run_sweep
 
 
@@ -36,6 +39,7 @@ class Training:
         self.executor = executor_for([p.tree for p in plans], options.jobs_per_device)
         self.store = RunStore(runs).prepare()
         self.options = options
+        self.staleness = Staleness(self.store, options)
         self.display = Display(OUT, live=OUT.is_terminal and not follow, follow=follow)
         self.plans = plans
         self.checked = False
@@ -50,8 +54,8 @@ class Training:
         self.executor.close()
 
     def left(self, plans: Sequence[Planned]) -> list[Planned]:
-        """Those that are not over."""
-        return [p for p in plans if self.store.run(p.run_id).read_state().state not in FINISHED]
+        """Those that are not over, or stale."""
+        return [p for p in plans if not self.staleness.finished(p, self.store.run(p.run_id).read_state())]
 
     def ready(self, plans: Sequence[Planned]) -> None:
         """Check all plans of the training, once, where some of these are left.
@@ -60,20 +64,48 @@ class Training:
             ConfigError: a run that cannot work.
         """
         if not self.checked and self.left(plans):
+            self.staleness.look(self.plans)
             self.executor.warm_up()  # it imports torch on the other core while this process checks the runs
             check(self.plans)
+            self.staleness.look_again_at_data(self.plans)
             self.checked = True
 
-    def _kept(self, plans: Sequence[Planned], name: str) -> Sequence[Planned]:
-        """All runs of a sweep that was decided in looks: who trains its first ones again takes no verdict back."""
-        if self.store.plan(name) is None or name not in self.store.sweeps():
-            return plans
-        own = {planned.run_id for planned in plans}
-        entries = [entry for entry in self.store.sweep(name).entries if entry.run_id not in own]
-        return [*plans, *(Planned(e.run_id, {}, tuple(e.overrides), e.labels) for e in entries)]
+    def _kept(self, plans: Sequence[Planned], name: str, *, extend: bool) -> list[Planned]:
+        """All runs that a sweep has when these are trained under its name.
+
+        Those that it had stay in it where it was decided in looks, as who trains its first ones again takes no verdict
+        back, and where it is to be extended; elsewhere it is declared anew.
+
+        Raises:
+            ConfigError: other runs, for a sweep that was decided in looks.
+        """
+        decided = self.store.plan(name) is not None
+        before: list[SweepEntry] = []
+        if name in self.store.sweeps():
+            with nullcontext() if decided else suppress(ValueError):  # damaged: this writes it again
+                before = self.store.sweep(name).entries
+        own = {planned.run_id: planned for planned in plans}
+        there = {e.run_id: Planned(e.run_id, {}, tuple(e.overrides), e.labels) for e in before}
+        others = len(there.keys() - own.keys())
+        if decided and extend and own.keys() - there.keys():
+            raise ConfigError(f"sweep {name} is decided in looks, by what was declared before: use another --name")
+        if not (decided or extend):
+            if others:
+                self.display.note(f"sweep {name} is declared anew: {count(others, 'run')} of before are not part of it")
+            return [*plans]
+        if others and not decided:
+            every = count(len(there | own), "run")
+            self.display.note(f"sweep {name} is there with {others:,} other: they stay in it, which makes {every}")
+        return [*(there | own).values()]
 
     def train(
-        self, plans: Sequence[Planned], name: str, among: Sequence[Planned] = (), deadline: float = math.inf
+        self,
+        plans: Sequence[Planned],
+        name: str,
+        among: Sequence[Planned] = (),
+        deadline: float = math.inf,
+        *,
+        extend: bool = False,
     ) -> Report:
         """Train what is left of these runs; blocks until that is done or stopped.
 
@@ -84,12 +116,13 @@ class Training:
             name: of the sweep.
             among: all runs of the sweep, where these are only some of them.
             deadline: see `run_sweep`.
+            extend: other runs that a sweep of this name has stay in it.
 
         Raises:
-            ConfigError: a run that cannot work; nothing was started then.
+            ConfigError: a run that cannot work, or a name that is taken; nothing was started then.
         """
         self.ready(plans)
-        freeze(self.store, name, plans, among or self._kept(plans, name))
+        freeze(self.store, name, plans, among or self._kept(plans, name, extend=extend))
         stop = self.options.on_error is OnError.STOP
         report = run_sweep(
             plans,
@@ -99,6 +132,7 @@ class Training:
             retry=self.options.retry,
             stop_on_error=stop,
             deadline=deadline,
+            staleness=self.staleness,
         )
         self.display.close()
         OUT.print(self.display.summary(), style="bold")

@@ -21,6 +21,7 @@ from batchlab.results.compare.metrics import Metric, columns_of
 from batchlab.results.compare.outcomes import Fate
 from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note
 from batchlab.results.compare.stats import ALPHA, Test, holm
+from batchlab.results.store.fingerprint import stale, stale_lines
 from batchlab.results.store.runs import RunStore
 from batchlab.results.words import parted, quoted
 
@@ -161,6 +162,7 @@ def build_table(
             *repeats_note(members, mixed),
             *selection_note(metrics),
             *batchnorm_note(batchnorm_parts(placed)),
+            *stale_lines(stale((run.state, run.info) for run in placed)),
             *notes,
         ],
     )

@@ -23,14 +23,15 @@ from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.config import compose
 
 DECIDING = {"--max-seeds", "--max-minutes", "--smallest"}
+AGAIN = {"--retry", "--trust-code"}
 COMMANDS = {
-    "train": {"--runs", "--retry"},
-    "sweep": {"--runs", "--dry-run", "--retry", "--on-error", "--jobs-per-device", "--name"},
+    "train": {"--runs", *AGAIN, "--rerun"},
+    "sweep": {"--runs", "--dry-run", *AGAIN, "--rerun", "--on-error", "--jobs-per-device", "--name"},
     "status": {"--runs"},
     "table": {"--runs", "--rows", "--cols", "--metric", "--where", "--format", "--sweep", "--baseline", "--tuned"},
     "plot": {"--runs", "--metric", "--x", "--hue", "--output", "--where", "--sweep"},
-    "compare": {"--tune", "--metric", *DECIDING, "--name", "--runs", "--dry-run", "--retry", "--jobs-per-device"},
-    "reproduce": {"--runs", "--scale", "--until-decided", *DECIDING, "--dry-run", "--retry", "--jobs-per-device"},
+    "compare": {"--tune", "--metric", *DECIDING, "--name", "--runs", "--dry-run", *AGAIN, "--jobs-per-device"},
+    "reproduce": {"--runs", "--scale", "--until-decided", *DECIDING, "--dry-run", *AGAIN, "--jobs-per-device"},
     "report": {"--runs", "--output", "--sweep"},
     "data": set(),
     "show": {"--axes"},

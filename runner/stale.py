@@ -1,0 +1,126 @@
+"""Which runs of a sweep do not count any more, because they were made of something else, and what comes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import yaml
+
+from batchlab.results.store.aside import FOLDER, set_aside
+from batchlab.results.store.fingerprint import KEY, as_json, differences, recorded
+from batchlab.results.store.run import FINISHED, Run, RunBusyError, RunState, State
+from batchlab.results.store.runs import RunStore
+from batchlab.results.words import count, listing
+from batchlab.runner.options import SweepOptions
+from batchlab.runner.plan.config import Planned
+from batchlab.runner.plan.fingerprint import Fingerprints, commits
+
+BEGUN = FINISHED | {State.INTERRUPTED, State.CRASHED, State.FAILED}
+"""States in which there may be rows or a checkpoint of other code."""
+ASKED = "asked for again"
+NAMED = 6
+"""So many runs are named in a line."""
+
+
+class Staleness:
+    """Compares runs with what they would be made of now, for one command.
+
+    Args:
+        store: Where runs are kept.
+        options: Whether code is trusted, and whether all is to be trained again.
+    """
+
+    def __init__(self, store: RunStore, options: SweepOptions) -> None:
+        self.store = store
+        self.options = options
+        self.fingerprints = Fingerprints()
+        self.found: dict[str, tuple[str, dict[str, Any]]] = {}
+        """Why runs are stale, and what run.json said then."""
+        self.anew: set[str] = set()
+        """Runs that this command began: they are as new as it is."""
+
+    def look(self, plans: Sequence[Planned]) -> None:
+        """Take the fingerprints of all plans now: before a process imports what they are made of."""
+        for planned in plans:
+            self.fingerprints.of(planned.tree)
+
+    def look_again_at_data(self, plans: Sequence[Planned]) -> None:
+        """The data sets were loaded: some files are there only now, and what the user's own readers read is known."""
+        self.fingerprints.forget_data()
+        self.look(plans)
+
+    def why(self, planned: Planned, state: RunState) -> str:
+        """Why what there is of a run does not count; empty where it does, and where there is nothing."""
+        if state.state not in BEGUN or planned.run_id in self.anew or not planned.tree:
+            return ""
+        if self.options.rerun:
+            said = ASKED
+        else:
+            before = None if self.options.trust_code else recorded(state.info)
+            if before is None:
+                return ""
+            now = self.fingerprints.of(planned.tree)
+            said = listing(differences(before, now, self.fingerprints.contents))
+        if said:
+            self.found[planned.run_id] = (said, state.info)
+        return said
+
+    def finished(self, planned: Planned, state: RunState) -> bool:
+        """Whether nothing is left to do for a run."""
+        return state.state in FINISHED and not self.why(planned, state)
+
+    def begin(self, planned: Planned, run: Run) -> None:
+        """Make a run's folder ready: what is stale in it is set aside, and what the run is made of is noted.
+
+        A run that somebody else trains, or has trained anew since this command looked, is left alone.
+        """
+        try:
+            with run.hold():
+                why, seen = self.found.get(run.run_id, ("", {}))
+                moved = bool(why) and run.read_state().info == seen
+                if moved:
+                    set_aside(self.store, run, why)
+            with run.hold():  # of the folder in its place
+                if moved:
+                    run.write_config(yaml.safe_dump(planned.tree, sort_keys=False))
+                if not run.checkpoint.exists() and run.read_state().state not in FINISHED:
+                    made = {KEY: as_json(self.fingerprints.of(planned.tree))}
+                    run.write_state(**made, user_git=self._commits or None)
+        except RunBusyError:  # whoever starts it will find that too
+            return
+        self.anew.add(run.run_id)
+
+    @cached_property
+    def _commits(self) -> dict[str, str]:
+        """Of the user's own code, as it is when the first run begins."""
+        return commits(self.fingerprints.folders())
+
+
+def stale_lines(reasons: dict[str, str], root: object) -> list[str]:
+    """What to say of runs that are trained anew.
+
+    Args:
+        reasons: Why, by run.
+        root: The folder that holds all runs.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for run_id, why in reasons.items():
+        by_reason.setdefault(why, []).append(run_id)
+    lines = []
+    for why, ids in by_reason.items():
+        runs, are = count(len(ids), "run"), "is" if len(ids) == 1 else "are"
+        named = " ".join(ids[:NAMED]) + (f" and {len(ids) - NAMED:,} more" if len(ids) > NAMED else "")
+        kept = f"trained anew, and the earlier {'one' if len(ids) == 1 else 'ones'} kept in {root}/{FOLDER}"
+        if why == ASKED:
+            lines.append(f"{runs} {are} {kept}, as asked ({named})")
+        else:
+            lines.append(f"{runs} {are} stale, as {why} since ({named}): {kept}; --trust-code takes what is there")
+    return lines
+
+
+def unknown_line(n: int) -> str:
+    """What to say of runs that are skipped and have no fingerprint."""
+    runs = f"{count(n, 'run')} done before batchlab kept what runs are made of"
+    return f"{runs}: whether code or data changed since, nobody can say"

@@ -19,7 +19,10 @@ def known(module: nn.Module) -> Apply | None:
     if not {"weight"} <= set(module._parameters) <= {"weight", "bias"} or "forward" in vars(module):
         return None  # a parametrized weight, or a forward that someone has put in
     for layer, apply in KNOWN.items():
-        if isinstance(module, layer) and type(module).forward is layer.forward and not module._modules:
+        if not isinstance(module, layer) or module._modules:
+            continue
+        own = [getattr(type(module), n, None) is getattr(layer, n, None) for n in ("forward", "_conv_forward")]
+        if all(own):
             return apply
     return None
 

@@ -65,8 +65,9 @@ class LinearCall(Call):
 
     def __init__(self, layer: nn.Linear, params: Sequence[str], x: Tensor, d: Tensor) -> None:
         self.params = params
-        self.x = x.to(d.dtype).reshape(len(x), -1, x.shape[-1])
-        self.d = d.reshape(len(d), -1, d.shape[-1])
+        positions = math.prod(x.shape[1:-1])  # -1 would be ambiguous for a layer of width 0
+        self.x = x.to(d.dtype).reshape(len(x), positions, x.shape[-1])
+        self.d = d.reshape(len(d), positions, d.shape[-1])
         self.bytes = d.element_size() * (layer.weight.numel() + self.x[0].numel() + self.d[0].numel())
 
     @override
@@ -172,7 +173,7 @@ class EmbeddingCall(Call):
     def __init__(self, layer: nn.Embedding, params: Sequence[str], x: Tensor, d: Tensor) -> None:
         self.layer, self.params = layer, params
         self.x = x.reshape(len(x), -1).long()  # tokens may be int32, what they are scattered by may not
-        d = d.reshape(len(x), -1, d.shape[-1])
+        d = d.reshape(*self.x.shape, d.shape[-1])
         self.d = d if layer.padding_idx is None else d * (self.x != layer.padding_idx).unsqueeze(2)
         self.bytes = d.element_size() * layer.weight.numel()
 

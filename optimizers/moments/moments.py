@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from batchlab.optimizers.moments.flat import Sums, dots, squared_norm
 from batchlab.optimizers.moments.per_sample import PerSample
 from batchlab.optimizers.moments.projection import Micro, Products
-from batchlab.optimizers.moments.truth import Losses
+from batchlab.optimizers.moments.truth import Batch, Losses
 
 Estimator: TypeAlias = Literal["groups", "per_sample", "ddp_norm"]
 Criterion: TypeAlias = Callable[[Any, Any], Tensor]
@@ -119,10 +120,10 @@ class GradientMoments:
                 "DistributedDataParallel has averaged the gradients before they can be measured: pass "
                 "model.module; moments.reduce() adds up over the ranks"
             )
-        losses_of = Losses(criterion)
+        batch = Batch(model, Losses(criterion), x, y)
         if self.estimator == "per_sample" and (self.measuring or self.elementwise):
-            return self._observe_each(model, losses_of, x, y)
-        losses = losses_of(model(x), y, len(x))
+            return self._observe_each(batch)
+        losses = batch.losses()
         losses.mean().backward()  # type: ignore[no-untyped-call]
         self.observe(len(losses))
         return losses.detach().sum()
@@ -155,7 +156,8 @@ class GradientMoments:
         self._samples += samples
         self._groups += 1
 
-    def _observe_each(self, model: nn.Module, losses_of: Losses, x: Tensor, y: Any) -> Tensor:
+    def _observe_each(self, batch: Batch) -> Tensor:
+        x = batch.x
         if not isinstance(x, Tensor):
             raise ValueError(
                 f"a {type(x).__name__} of inputs: per-sample statistics take one tensor x, samples first; give the "
@@ -163,12 +165,14 @@ class GradientMoments:
             )
         if not len(x):
             raise ValueError("a batch of 0 samples has no gradient: skip it")
-        sums, x = self._open(), x.clone() if x.is_inference() else x
+        model = getattr(batch.model, "_orig_mod", batch.model)  # a compiled model's layers are reached only without it
+        batch = replace(batch, model=model, x=x.clone() if x.is_inference() else x)
+        sums = self._open()
         if self._per_sample is None:
             self._per_sample = PerSample(self.params, self.chunk_bytes)
         if self.inner_products and self.measuring:
-            self._kept.append(Micro(model, losses_of, x, y))
-        losses, norms, seen = self._per_sample.backward(model, losses_of, x, y, sums.gradient_views, sums.square_views)
+            self._kept.append(Micro(batch))
+        losses, norms, seen = self._per_sample.backward(batch, sums.gradient_views, sums.square_views)
         sums.scatter += norms.sum()
         self._seen = [a or b for a, b in zip(self._seen, seen, strict=True)]
         self._samples += len(losses)
@@ -275,6 +279,19 @@ class GradientMoments:
         """
         along, norm = self.inner_product_variance(), self.norm_squared()
         return max(self.variance() - (along / norm if norm else along), 0.0)
+
+    def measured_by(self, model: nn.Module) -> dict[str, str]:
+        """How ``"per_sample"`` measures the layers of a model, found out in its first batch.
+
+        Args:
+            model: which `backward` was given, in the modes that it has now.
+
+        Returns:
+            By the layer's name ("" for the model as a whole): ``"one pass"``, the batch's own backward pass;
+            ``"vmap"``, run again for all samples at once; ``"loop"``, for one sample after another. Nothing where the
+            model has not been measured.
+        """
+        return {} if self._per_sample is None else self._per_sample.taken(getattr(model, "_orig_mod", model))
 
     def means(self) -> list[Tensor]:
         """The batch's mean gradient as it was measured, whatever was done to ``.grad`` since.

@@ -16,18 +16,18 @@ from torch.utils._pytree import tree_map
 from batchlab.optimizers.moments.flat import exact
 from batchlab.optimizers.moments.replay import autocast_as_now, called_with
 from batchlab.optimizers.moments.state import ModelState
-from batchlab.optimizers.moments.truth import Losses, gradients_of, rounding
+from batchlab.optimizers.moments.truth import Batch, gradients_of, rounding
 
 
 class Micro:
     """A micro-batch to come back to: a copy of the data, and the state and precision that the model met it in."""
 
-    def __init__(self, model: nn.Module, losses_of: Losses, x: Tensor, y: Any) -> None:
-        self.model = getattr(model, "_orig_mod", model)
-        self.losses_of, self.x = losses_of, x.detach().clone()  # loops refill their tensors
-        self.y = tree_map(lambda t: t.detach().clone() if isinstance(t, Tensor) else t, y)
-        self.autocast: Callable[[], AbstractContextManager[Any]] = autocast_as_now(x.device)
-        self.before = ModelState(self.model, losses_of.criterion, device=x.device)
+    def __init__(self, batch: Batch) -> None:
+        self.model, self.losses_of = batch.model, batch.losses_of
+        self.x = batch.x.detach().clone()  # loops refill their tensors
+        self.y = tree_map(lambda t: t.detach().clone() if isinstance(t, Tensor) else t, batch.y)
+        self.autocast: Callable[[], AbstractContextManager[Any]] = autocast_as_now(self.x.device)
+        self.before = ModelState(self.model, self.losses_of.criterion, device=self.x.device)
 
     def by_forward_mode(self, params: Sequence[Tensor], direction: Sequence[Tensor], careful: bool) -> Tensor:
         """<g_i, direction> of each sample, (n,): the derivative of the samples' losses along the direction.
@@ -149,7 +149,7 @@ class Products:
                 if not bool(size.isfinite()):
                     return products
                 last = 0.01 if len(self._ways) == 1 else 0.0  # of coarse types within the model we know nothing
-                if bool((total - sum_of_all).abs() <= max(min(100 * eps, 0.3), last) * size):
+                if bool((total - sum_of_all).abs() <= max(min(100 * eps, 0.05), last) * size):
                     self.judged = True
                     return products
                 wrong = f"they add up to {float(total):.6g}, not to {float(sum_of_all):.6g}"

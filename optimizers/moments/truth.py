@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from batchlab.optimizers.moments.flat import exact
-from batchlab.optimizers.moments.state import ModelState, same_states
 
 Gradients = list[Tensor | None]
 FEW = 8  # samples that are looked at one by one, and parted from one another in six ways
@@ -23,9 +23,11 @@ class Losses:
 
     Attributes:
         criterion: gives them.
+        weights: that they are multiplied by, (n,).
     """
 
     criterion: Callable[[Any, Any], Tensor]
+    weights: Tensor | None = None
 
     def __call__(self, output: Any, y: Any, samples: int) -> Tensor:
         """The losses.
@@ -39,7 +41,29 @@ class Losses:
                 f"the criterion gave shape {tuple(losses.shape)} for {samples} samples: it must give one loss "
                 'each, shape (n,); pass reduction="none" and average over all but the first dimension'
             )
-        return losses
+        return losses if self.weights is None else losses * self.weights.to(losses.dtype)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The n samples x, samples first, and their targets y, for a model and the samples' losses."""
+
+    model: nn.Module
+    losses_of: Losses
+    x: Tensor
+    y: Any
+
+    def losses(self) -> Tensor:
+        """The losses (n,), of an ordinary forward pass."""
+        return self.losses_of(self.model(self.x), self.y, len(self.x))
+
+    def data(self) -> list[Tensor]:
+        """x, and whatever tensors y holds."""
+        return [t for t in (self.x, *tree_leaves(self.y)) if isinstance(t, Tensor)]
+
+    def of(self, order: Tensor) -> Batch:
+        """A batch of some of its samples (copies), by their places (m,)."""
+        return replace(self, x=self.x[order], y=targets_of(self.y, order, len(self.x)))
 
 
 @dataclass
@@ -56,22 +80,28 @@ class Truth:
     alone: dict[int, Gradients]
 
     @classmethod
-    def of(cls, model: nn.Module, losses_of: Losses, x: Tensor, y: Any, params: Sequence[Tensor]) -> Truth:
+    def of(cls, batch: Batch, params: Sequence[Tensor]) -> Truth:
         """One forward pass, a backward pass for the batch, and some for single samples.
 
         Raises:
             ValueError: plain autograd cannot do it either.
         """
         with torch.enable_grad():
-            losses = losses_of(model(x), y, len(x))
+            losses = batch.losses()
         sums = gradients_of(losses.sum(), params)
-        return cls(losses.detach(), sums, {i: gradients_of(losses[i], params) for i in some_of(len(x))})
+        return cls(losses.detach(), sums, {i: gradients_of(losses[i], params) for i in some_of(len(losses))})
 
     @property
     def finite(self) -> bool:
         """Whether there is anything to compare with."""
         given = [g for gradients in (self.sums, *self.alone.values()) for g in gradients if g is not None]
         return all(bool(g.isfinite().all()) for g in (self.losses, *given))
+
+    def silent(self) -> set[int]:
+        """Places of the parameters that are reached with gradients of zero: they show nothing."""
+        by_place = zip(*self.alone.values(), strict=True)
+        shown = [any(g is not None and bool(g.any()) for g in gradients) for gradients in by_place]
+        return {place for place, total in enumerate(self.sums) if total is not None and not shown[place]}
 
     @torch.no_grad()
     def differs(
@@ -85,22 +115,22 @@ class Truth:
             shares: squared norms (n,) of the samples' gradients, by the places of the parameters that they count.
             eps: the relative rounding of the coarsest type that takes part.
         """
-        loose, floor = _loose(eps), 10 * eps
-        if not _close(losses, self.losses, loose, float(self.losses.abs().max())):
+        slack, floor = loose(eps), 10 * eps
+        if not close(losses, self.losses, slack, float(self.losses.abs().max())):
             return "the losses are others"
-        norms = {sample: [_norm(g) for g in gradients] for sample, gradients in self.alone.items()}
+        norms = {sample: [norm_of(g) for g in gradients] for sample, gradients in self.alone.items()}
         typical = [len(losses) ** 0.5 * max(of_one) for of_one in zip(*norms.values(), strict=True)]
-        sizes = [max(_norm(g), size) for g, size in zip(self.sums, typical, strict=True)]
+        sizes = [max(norm_of(g), size) for g, size in zip(self.sums, typical, strict=True)]
         total = sum(s * s for s in sizes) ** 0.5
         for place, (got, want, size) in enumerate(zip(sums, self.sums, sizes, strict=True)):
-            error = _norm(got if want is None else _wide(got) - _wide(want))
-            if not error <= loose * size + floor * total:
+            error = norm_of(got if want is None else wide(got) - wide(want))
+            if not error <= slack * size + floor * total:
                 return f"the sum of parameter {place}'s gradients is {error / max(size, total * floor, 1e-300):.1g} off"
         for places in shares:
             for sample, by_place in norms.items():
                 want = sum(by_place[place] ** 2 for place in places) ** 0.5
                 got = float(shares[places][sample]) ** 0.5
-                if not abs(got - want) <= loose * want + floor * total:
+                if not abs(got - want) <= slack * want + floor * total:
                     return f"a sample's gradient of parameters {places} has the norm {got:.6g}, not {want:.6g}"
         return None
 
@@ -135,63 +165,6 @@ def some_of(samples: int) -> list[int]:
     return list(range(samples)) if samples <= FEW else [round(k * (samples - 1) / 3) for k in range(4)]
 
 
-def check_apart(model: nn.Module, losses_of: Losses, x: Tensor, y: Any, before: ModelState, eps: float) -> None:
-    """Raise ValueError where a sample's loss depends on the others in its batch.
-
-    Of eight samples, four keep their places while the others are replaced by copies of these, in the six ways that
-    part every two of them: the same shapes and the same random numbers, so that only what mixes samples can change
-    the losses of those that stay. Without random numbers their order and their number must not matter either.
-
-    Args:
-        model: to be asked.
-        losses_of: the samples' losses (n,), of the model's output and the targets.
-        x: the n samples, at least 2.
-        y: their targets.
-        before: the state to start each forward pass from; the model is left in another.
-        eps: the relative rounding of the coarsest type that takes part.
-    """
-
-    def pass_of(order: Tensor) -> tuple[Tensor, list[Any]]:
-        before.restore()
-        with torch.enable_grad():  # some models differentiate in their forward pass
-            losses = losses_of(model(x[order]), targets_of(y, order, len(x)), len(order))
-        return losses.detach(), before.drawn()
-
-    def compare(here: Tensor, there: Tensor, on: str) -> None:
-        if not _close(here, there, min(100 * eps, 0.3), float(losses.abs().max())):
-            worst = int((here - there).abs().argmax())
-            raise ValueError(
-                f"the loss of a sample depends on {on} (it is {float(here[worst]):.6g}, or {float(there[worst]):.6g}), "
-                "so that no sample has a gradient of its own: use estimator=groups, to which a group is a batch like "
-                "any other, or a model and a loss that keep samples apart"
-            )
-
-    before.restore()
-    at_first = before.drawn()
-    everyone = torch.arange(len(x), device=x.device)
-    few = torch.cat([everyone[: FEW // 2], everyone[FEW // 2 :][-FEW // 2 :]])
-    try:
-        losses, drawn = pass_of(few)
-    except Exception:  # a model for batches of one size
-        few = everyone
-        losses, drawn = pass_of(few)
-    places = torch.arange(len(few), device=x.device)
-    for bit in range((len(few) - 1).bit_length()):
-        for side in (0, 1):
-            stay = (places >> bit) % 2 == side
-            copies, drawn_then = pass_of(torch.where(stay, few, few[stay][0]))
-            if same_states(drawn, drawn_then):  # with other random numbers nothing can be told from the difference
-                compare(losses[stay], copies[stay], "the others in its batch")
-    if not same_states(drawn, at_first):
-        return
-    compare(losses, pass_of(few.roll(1))[0].roll(-1), "its place in the batch")
-    try:
-        alone = torch.cat([pass_of(few[k : k + 1])[0] for k in range(len(few))])
-    except Exception:  # some models are made for a batch of one size, or for several samples
-        return
-    compare(losses, alone, "how many samples are in its batch")
-
-
 def targets_of(y: Any, order: Tensor, samples: int) -> Any:
     """The targets of some samples: of a tensor or a sequence with an entry per sample these entries, inside others too.
 
@@ -220,21 +193,24 @@ def rounding(params: Sequence[Tensor], device: torch.device) -> float:
     return max(coarse, 1e-3) if tensor_cores and torch.float32 in kinds else coarse
 
 
-def _loose(eps: float) -> float:
+def loose(eps: float) -> float:
     """How far two ways may be apart for rounding: what is wrong is wrong by more."""
-    return min(10 * math.sqrt(eps), 0.3)
+    return min(10 * math.sqrt(eps), 0.1)
 
 
-def _wide(tensor: Tensor) -> Tensor:
-    wide: Tensor = tensor.to(exact(tensor.device))
-    return wide
+def wide(tensor: Tensor) -> Tensor:
+    """The tensor in the widest float."""
+    widened: Tensor = tensor.to(exact(tensor.device))
+    return widened
 
 
-def _norm(tensor: Tensor | None) -> float:
-    norm: Tensor = torch.linalg.vector_norm(torch.zeros(()) if tensor is None else _wide(tensor))
+def norm_of(tensor: Tensor | None) -> float:
+    """The Euclidean norm; of None, 0."""
+    norm: Tensor = torch.linalg.vector_norm(torch.zeros(()) if tensor is None else wide(tensor))
     return float(norm)
 
 
-def _close(one: Tensor, other: Tensor, loose: float, size: float) -> bool:
-    same: bool = torch.allclose(_wide(one), _wide(other), rtol=loose, atol=loose * size, equal_nan=True)
+def close(one: Tensor, other: Tensor, loose: float, size: float) -> bool:
+    """Whether two tensors are the same but for `loose`, relative to each entry and to `size`."""
+    same: bool = torch.allclose(wide(one), wide(other), rtol=loose, atol=loose * size, equal_nan=True)
     return same

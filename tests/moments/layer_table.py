@@ -131,7 +131,7 @@ LAYERS: dict[str, Case] = {
                     bag=nn.EmbeddingBag(9, WIDE, include_last_offset=last), out=nn.Linear(WIDE, 2),
                 ), last,
             ),
-            tokens, "vmap" if last else "loop",
+            tokens, "vmap",
         ) for last in (False, True)
     },
     "LayerNorm": Case(lambda: around(nn.LayerNorm(WIDE)), vectors),

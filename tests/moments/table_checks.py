@@ -9,15 +9,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from batchlab.optimizers.moments import GradientMoments
-from batchlab.optimizers.moments.per_sample import units_of
-from batchlab.optimizers.moments.replay import replayed
 from batchlab.tests.moments.table_models import Case, Way
 
 WAY_OUT = re.compile(r"groups|freeze|dummy batch|view_as_real|reduction=", re.DOTALL)
@@ -153,13 +151,8 @@ def measured(case: Case, parts: Sequence[tuple[Any, Tensor]], steps: int, **opti
 
 def way_taken(moments: GradientMoments, model: nn.Module) -> Way:
     """How the engine had the gradients."""
-    engine: Any = moments._per_sample
-    plan = engine.plan(model)
-    if plan.way == "samples" or plan.learnt.one_by_one:
-        return "loop"
-    if plan.way == "whole" or any(unit.apply is replayed for unit in units_of(model, engine._wanted(model))):
-        return "vmap"
-    return "one pass"
+    order: list[Way] = ["one pass", "vmap", "loop"]
+    return max((cast(Way, way) for way in moments.measured_by(model).values()), key=order.index, default="one pass")
 
 
 def raises(case: Case, kind: type[Exception] = Exception) -> bool:

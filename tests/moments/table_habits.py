@@ -214,12 +214,10 @@ HABITS: dict[str, Case] = {
     "subclass with another convolution, bfloat16": Case(
         lambda: nn.Sequential(OwnConv(2, 4, 2), nn.Tanh(), nn.Conv2d(4, 2, 1)).bfloat16(),
         lambda: images().bfloat16(), "vmap", close=5e-2,
-        lacks="in bfloat16 what differs by a third passes for rounding", fails=("whole", "parts"),
     ),
     "called without gradients, bfloat16": two(
         lambda m, x: m.outer(m.inner(x).tanh() + torch.no_grad()(m.inner)(2 * x)), lambda: vectors().bfloat16(),
         close=8e-2, dtype=torch.bfloat16,
-        lacks="in bfloat16 what differs by a third passes for rounding", fails=("whole", "parts"),
     ),
     "subclass with another convolution": Case(
         lambda: nn.Sequential(OwnConv(2, 4, 2), nn.Tanh(), nn.Conv2d(4, 2, 1)), images, "vmap"

@@ -137,7 +137,7 @@ SEQUENCES: dict[str, Case] = {
     "Attention, as many steps as samples": Case(attend(attend_masked("steps")), partial(sequences, SAMPLES), "vmap"),
     "Attention, causal": Case(attend(attend_masked("causal")), sequences, "vmap"),
     "Attention, padded keys": Case(attend(attend_masked("keys")), sequences, "vmap"),
-    "Attention, mask by head": Case(attend(attend_masked("by head")), sequences, "loop"),
+    "Attention, mask by head": Case(attend(attend_masked("by head")), sequences, "vmap"),
     "Attention, mask by one head": Case(attend(attend_masked("by head"), heads=1), sequences, "vmap"),
     "Attention, weights too": Case(attend(weights_too), sequences, "vmap"),
     "Attention, bias_kv": Case(attend(add_bias_kv=True, add_zero_attn=True), sequences, "vmap"),

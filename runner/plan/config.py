@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchlab.runner.plan import measure, sizes, split
+from batchlab.runner.plan import measure, notes, sizes, split
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.files import SINGLE, choices, compose_groups, compose_measure, conf_file, hydra_session
 from batchlab.runner.plan.identity import run_id
@@ -88,6 +88,7 @@ def _with_values(bases: Bases, groups: tuple[str, ...], values: Sequence[Setting
     rest = [s for s in values if not measure.is_choice(s)]
     for setting in rest:
         measure.check_key(setting, names)
+        notes.check(setting, tree)
     return apply(tree, rest)
 
 

@@ -52,6 +52,10 @@ class Loose(nn.Sequential):
         self.options = options
         super().__init__(*mlp(64, 10))
 
+def stars(*shape, **classes):
+    assert not shape and not classes
+    return mlp(64, 10)
+
 class Strict(nn.Sequential):
     def __init__(self, in_channels, num_classes):
         assert type(in_channels) is type(num_classes) is int
@@ -182,6 +186,7 @@ TAKEN = {
     "shape alone": ("Shaped", ""),
     "by place only": ("Places", "width: 5"),
     "any argument": ("Loose", "depth: 3"),
+    "any argument of the same name": ("stars", ""),
     "named": ("Strict", "in_channels: ${shape[0]}\nnum_classes: ${classes}"),
     "named with a dot": ("Strict", "in_channels: ${shape.0}\nnum_classes: ${ classes }"),
     "a factory": ("factory", ""),

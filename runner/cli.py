@@ -29,6 +29,8 @@ app = typer.Typer(
 
 data_app = typer.Typer(invoke_without_command=True)
 app.add_typer(data_app, name="data")
+runs_app = typer.Typer(no_args_is_help=True)
+app.add_typer(runs_app, name="runs")
 
 Overrides = Annotated[
     list[str] | None,
@@ -68,6 +70,7 @@ Where = Annotated[
     list[str] | None, typer.Option("--where", metavar="AXIS=VALUE", help="Only these runs; may be repeated.")
 ]
 Sweep = Annotated[str | None, typer.Option("--sweep", metavar="NAME", help="Only the runs of this sweep.")]
+Stale = Annotated[bool, typer.Option("--stale", help="Of the earlier runs that others took the place of.")]
 RUNS = Path("runs")
 
 
@@ -281,6 +284,40 @@ def data_prepare(
     from batchlab.runner import commands
 
     raise typer.Exit(commands.prepare_data(names))
+
+
+@runs_app.callback()
+def one_by_one() -> None:
+    """The runs one by one: list them, remove some."""
+
+
+@runs_app.command("list")
+def runs_list(
+    metric: Annotated[str | None, typer.Option("--metric", metavar="M", help="A column of it, best first.")] = None,
+    where: Where = None,
+    sweep: Sweep = None,
+    stale: Stale = False,
+    format: Annotated[Format, typer.Option("--format", help="How to write the list.")] = Format.RICH,
+    runs: Runs = RUNS,
+) -> None:
+    """Every run: its id, how it ended, what it is."""
+    from batchlab.runner.runs import Chosen, show
+
+    raise typer.Exit(show(Chosen(runs, where or [], sweep, stale), metric, format))
+
+
+@runs_app.command("rm")
+def runs_rm(
+    where: Where = None,
+    sweep: Sweep = None,
+    stale: Stale = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it they are only shown.")] = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Remove runs: shown first, gone with --yes. One that is being trained is refused."""
+    from batchlab.runner.runs import Chosen, delete
+
+    raise typer.Exit(delete(Chosen(runs, where or [], sweep, stale), yes=yes))
 
 
 @app.command()

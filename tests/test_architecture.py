@@ -19,7 +19,8 @@ WINGS = {
     "results": ("axes", "words", "legacy", "store", "compare", "show", "papers", "report"),
     "runner": (
         *("streams", "options", "models", "measures", "plan", "train", "launch"),
-        *("console", "stale", "sweep", "display", "training", "looks", "compare", "commands", "cli", "notebook"),
+        *("console", "stale", "sweep", "display", "training", "looks", "compare", "commands", "runs"),
+        *("cli", "notebook"),
     ),
     "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),
     "datasets": ("files", "dataset", "augment", "resident", "batches", "entry", "originals", "bundled", "sets"),

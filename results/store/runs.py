@@ -2,6 +2,7 @@
 
     runs/<run_id>/            config.yaml  run.json  metrics.parquet  steps.parquet  layers.parquet
                               log/  checkpoint.pt  progress  lock
+    runs/.stale/<run_id>-1/   a run that another took the place of (aside.py)
     runs/.sweeps/<name>.json  the runs of a sweep in order, with their labels and overrides
     runs/.plans/<name>.json   what was declared of a sweep that adds seeds until its claims are decided
     runs/.measured/<paper>.json  what a paper's reproduction measured apart from its runs
@@ -11,10 +12,12 @@ One run's folder is `run.Run`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,6 +135,25 @@ class RunStore:
         sweep = Sweep(name, entries, now())
         self._write(path, {"created": sweep.created, "runs": [asdict(entry) for entry in entries]})
         return sweep
+
+    def forget(self, run_ids: AbstractSet[str]) -> None:
+        """Take runs that were removed out of the sweeps that they were in.
+
+        A sweep that was decided in looks keeps them: what was declared of it stands, and they are trained again. One
+        that has no other runs is no more. What is damaged stays as it is.
+        """
+        for name in self.sweeps():
+            with contextlib.suppress(ValueError):
+                if self.plan(name) is not None:
+                    continue
+                sweep, path = self.sweep(name), self._manifest(name)
+                left = [entry for entry in sweep.entries if entry.run_id not in run_ids]
+                if not left:
+                    path.unlink()
+                elif len(left) < len(sweep.entries):
+                    times = path.stat()
+                    self._write(path, {"created": sweep.created, "runs": [asdict(entry) for entry in left]})
+                    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # the latest sweep stays the latest
 
     def select(self, sweep: str | None = None) -> list[tuple[Run, dict[str, Any]]]:
         """Runs with their labels.

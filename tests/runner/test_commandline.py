@@ -34,6 +34,7 @@ COMMANDS = {
     "reproduce": {"--runs", "--scale", "--until-decided", *DECIDING, "--dry-run", *AGAIN, "--jobs-per-device"},
     "report": {"--runs", "--output", "--sweep"},
     "data": set(),
+    "runs": set(),
     "show": {"--axes"},
 }
 

@@ -1,0 +1,143 @@
+"""`batchlab runs`: which runs there are, with a metric where one is asked for, and the removal of some."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from batchlab.results.axes import AXES
+from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.load import load
+from batchlab.results.compare.metrics import Metric
+from batchlab.results.show.render import print_sheets
+from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number
+from batchlab.results.store.aside import remove, stale_store
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import RunStore
+from batchlab.results.words import caption, count
+from batchlab.runner.console import OUT
+from batchlab.runner.plan.schema import ConfigError
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which runs a command is about.
+
+    Attributes:
+        runs: The folder that holds all runs.
+        where: Conditions; all must hold.
+        sweep: Only the runs of this sweep.
+        stale: Of those that were set aside, instead of those that count.
+    """
+
+    runs: Path
+    where: Sequence[str]
+    sweep: str | None
+    stale: bool
+
+    @property
+    def store(self) -> RunStore:
+        """Where they are."""
+        store = RunStore(self.runs)
+        return stale_store(store) if self.stale else store
+
+    def frame(self, metric: Metric | None) -> Frame:
+        """The runs, and the rows that a metric needs.
+
+        Raises:
+            ValueError: A sweep that is not there, or a condition on what no run has.
+        """
+        columns = () if metric is None else metric.columns
+        if not self.stale:
+            return load(self.store, self.sweep, where=self.where, columns=columns)
+        frame = load(self.store, where=self.where, columns=columns)
+        if self.sweep is None:
+            return frame
+        entries = {entry.run_id for entry in RunStore(self.runs).sweep(self.sweep).entries}
+        return frame.select(lambda run: run.run_id.rpartition("-")[0] in entries)
+
+
+def show(chosen: Chosen, metric: str | None, format: str) -> int:
+    """List runs, best first where a metric says which that is."""
+    asked = None if metric is None else Metric.parse(metric)
+    print_sheets([sheet(chosen.frame(asked), asked)], format)
+    return 0
+
+
+def sheet(frame: Frame, metric: Metric | None) -> Sheet:
+    """A row for each run.
+
+    Args:
+        frame: The runs.
+        metric: A column of this one; None: none.
+
+    Raises:
+        ValueError: For a column that no run has.
+    """
+    values = [math.nan] * len(frame.runs)
+    missed = [False] * len(frame.runs)
+    columns = [Column((name,)) for name in ("run", "state", "what")]
+    order = [*range(len(frame.runs))]
+    if metric is not None and frame.runs:
+        metric = metric.of(frame)
+        measured = metric.measure(frame)
+        values, missed = measured.values.tolist(), measured.missed.tolist()
+        columns.insert(2, Column((metric.title,), "right"))
+        sign = {"up": -1, "down": 1}.get(metric.quantity.better or "", 0)
+        order.sort(key=lambda i: (math.isnan(values[i]), sign * values[i] if values[i] == values[i] else 0))
+    rows, records = [], []
+    for i in order:
+        run = frame.runs[i]
+        bad = run.state in (State.FAILED, State.DAMAGED, State.DIVERGED)
+        cells = [Text(run.run_id), Text(run.state, tone="bad" if bad else ""), Text(_what(run), tone="dim")]
+        record = {"run_id": run.run_id, "state": run.state.value, "what": _what(run)}
+        if metric is not None:
+            shown = values[i] * metric.quantity.scale
+            text = "not reached" if missed[i] else number(shown, decimals(math.nan, shown))
+            cells.insert(2, Text(text))
+            record |= {str(metric): values[i]}
+        rows.append(cells)
+        records.append(record)
+    return Sheet(count(len(rows), "run"), columns, rows, [*frame.problems], records, "no runs match")
+
+
+def delete(chosen: Chosen, *, yes: bool) -> int:
+    """Remove runs, or show which would be removed.
+
+    Args:
+        chosen: Which.
+        yes: Whether it is meant.
+
+    Raises:
+        ConfigError: Nothing says which, or one of them is being trained; nothing was removed then.
+    """
+    if not (chosen.where or chosen.sweep or chosen.stale):
+        raise ConfigError("which runs? say so with --where AXIS=VALUE, --sweep NAME or --stale")
+    frame = chosen.frame(None)
+    store = chosen.store
+    there = [row for row in frame.runs if store.run(row.run_id).begun]
+    print_sheets([sheet(replace(frame, runs=there), None)])
+    if not there:
+        return 0
+    size = sum(file.stat().st_size for row in there for file in store.run(row.run_id).folder.rglob("*"))
+    what = f"{count(len(there), 'run')}, {size / 1e6:,.1f} MB"
+    busy = [row.run_id for row in there if store.run(row.run_id).held()]
+    if busy:
+        raise ConfigError(f"being trained: {' '.join(busy)}; stop them first, or leave them out")
+    if not yes:
+        OUT.print(f"{what}: nothing was removed, --yes does it", style="bold")
+        return 0
+    for row in there:
+        remove(store.run(row.run_id))
+    if not chosen.stale:
+        store.forget({row.run_id for row in there})
+    OUT.print(f"removed: {what}", style="bold")
+    return 0
+
+
+def _what(run: RunRow) -> str:
+    """What sets it apart in its sweep, where one was named; else its choices."""
+    overrides = [f"{key}={value}" for key, value in run.overrides.items()]
+    return caption(run.labels, overrides) or " ".join(str(run.value(axis)) for axis in AXES)

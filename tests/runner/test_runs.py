@@ -1,0 +1,158 @@
+"""`batchlab runs`: the list; a removal that shows first what would go, refuses what is alive and leaves no ghosts."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from batchlab.results.store import run as run_module
+from batchlab.results.store.aside import set_aside, stale_store
+from batchlab.results.store.record import Recorder
+from batchlab.results.store.run import Run
+from batchlab.results.store.runs import RunStore, SweepEntry
+from batchlab.runner import cli
+
+ACCURACY = {"a0": 0.5, "a1": 0.9, "b0": 0.7}
+
+
+def made(store: RunStore, run_id: str, accuracy: float | None, state: str = "done") -> Run:
+    run = store.run(run_id)
+    names = {
+        "optimizer": run_id[0],
+        "lr_schedule": "constant",
+        "batch_schedule": "constant",
+        "model": "m",
+        "dataset": "d",
+    }
+    tree: dict[str, Any] = {axis: {"name": name} for axis, name in names.items()} | {"seed": int(run_id[1])}
+    run.write_config(yaml.safe_dump(tree))
+    run.write_state(state=state)
+    if accuracy is not None:
+        with Recorder(run) as recorder:
+            recorder.write("metrics", {"samples": 1, "test_accuracy": accuracy / 2})
+            recorder.write("metrics", {"samples": 2, "test_accuracy": accuracy})
+            recorder.seal(names | {"seed": tree["seed"], "run_id": run_id}, tree)
+    return run
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    store = RunStore(tmp_path / "runs").prepare()
+    for run_id, accuracy in ACCURACY.items():
+        made(store, run_id, accuracy)
+    made(store, "b1", None, "failed")
+    store.write_sweep("all", [SweepEntry(run_id) for run_id in (*ACCURACY, "b1")])
+    store.write_sweep("ones", [SweepEntry("a1", {"case": "first"}, ["optimizer=a"])])
+    return store
+
+
+def batchlab(store: RunStore, *arguments: str) -> str:
+    done = CliRunner().invoke(cli.app, ["runs", *arguments, "--runs", str(store.root)])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0
+    return done.stdout
+
+
+def listed(store: RunStore, *arguments: str) -> list[str]:
+    records = csv.DictReader(io.StringIO(batchlab(store, "list", "--format", "csv", *arguments)))
+    return [record["run_id"] for record in records]
+
+
+def there(store: RunStore) -> list[str]:
+    return [run.run_id for run in store.runs()]
+
+
+def test_every_run_is_listed_best_first_where_that_is_asked(store: RunStore) -> None:
+    assert listed(store) == ["a0", "a1", "b0", "b1"]
+    assert listed(store, "--metric", "test_accuracy") == ["a1", "b0", "a0", "b1"]
+    assert listed(store, "--metric", "min:test_accuracy", "--where", "optimizer=a") == ["a1", "a0"]
+    assert listed(store, "--sweep", "ones") == ["a1"]
+    said = batchlab(store, "list", "--metric", "test_accuracy")
+    assert "90.00" in said
+    assert "b constant constant m d 1" in said
+    assert "first optimizer=a" in batchlab(store, "list", "--sweep", "ones")
+    assert "not reached" in batchlab(store, "list", "--metric", "samples_to:test_accuracy>=0.8")
+
+
+def test_a_metric_or_an_axis_that_there_is_not_is_said(store: RunStore, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no_such"):
+        batchlab(store, "list", "--metric", "no_such")
+    with pytest.raises(ValueError, match="colour"):
+        batchlab(store, "list", "--where", "colour=red")
+    assert "no runs match" in batchlab(RunStore(tmp_path / "none"), "list")
+
+
+def test_a_removal_is_shown_first(store: RunStore) -> None:
+    said = batchlab(store, "rm", "--where", "optimizer=a")
+    assert "2 runs, 0.0 MB: nothing was removed, --yes does it" in said
+    assert ("a0" in said, "a1" in said, "b0" in said) == (True, True, False)
+    assert there(store) == ["a0", "a1", "b0", "b1"]
+    assert "removed: 2 runs" in batchlab(store, "rm", "--where", "optimizer=a", "--yes")
+    assert there(store) == ["b0", "b1"]
+    assert [entry.run_id for entry in store.sweep("all").entries] == ["b0", "b1"], "they are not left to be trained"
+    assert store.sweeps() == ["all"], "a sweep without runs is none"
+    assert not [*store.root.glob(".removed*")]
+
+
+def test_all_runs_are_not_removed_by_saying_nothing(store: RunStore) -> None:
+    with pytest.raises(ValueError, match="which runs"):
+        batchlab(store, "rm", "--yes")
+    assert len(there(store)) == 4
+
+
+def test_what_is_being_trained_is_refused_and_nothing_removed(store: RunStore) -> None:
+    with store.run("a1").hold(), pytest.raises(ValueError, match="being trained: a1"):
+        batchlab(store, "rm", "--where", "optimizer=a", "--yes")
+    assert len(there(store)) == 4
+
+
+def test_the_order_of_sweeps_and_a_declared_one_stay(store: RunStore) -> None:
+    store.write_sweep("looks", [SweepEntry("a0"), SweepEntry("b0")])
+    store.declare("looks", {"looks": [3]})
+    batchlab(store, "rm", "--where", "run_id=a0", "--yes")
+    assert store.sweeps() == ["all", "ones", "looks"]
+    assert [entry.run_id for entry in store.sweep("looks").entries] == ["a0", "b0"]
+    (store.root / ".sweeps" / "broken.json").write_text("{")
+    batchlab(store, "rm", "--where", "run_id=b0", "--yes")
+    assert there(store) == ["a1", "b1"]
+
+
+def test_earlier_runs_are_listed_and_removed_apart(store: RunStore) -> None:
+    for _ in range(2):
+        with store.run("a1").hold() as run:
+            set_aside(store, run, "x.py has changed")
+        made(store, "a1", 0.95)
+    assert listed(store, "--stale", "--metric", "test_accuracy") == ["a1-2", "a1-1"]
+    assert listed(store, "--stale", "--sweep", "ones") == ["a1-1", "a1-2"]
+    assert there(store) == ["a0", "a1", "b0", "b1"]
+    batchlab(store, "rm", "--stale", "--where", "run_id=a1-1", "--yes")
+    assert there(stale_store(store)) == ["a1-2"]
+    assert store.sweep("ones").entries, "the run in its place is still there"
+    batchlab(store, "rm", "--stale", "--yes")
+    assert there(stale_store(store)) == []
+    assert len(there(store)) == 4
+
+
+def test_who_waits_for_a_run_that_is_set_aside_holds_the_one_in_its_place(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock is on a file, which goes with its folder: here between the opening of the file and its locking."""
+    run, acquire = store.run("a1"), run_module._acquire
+    waiting = [True]
+
+    def slowly(descriptor: int) -> bool:
+        if waiting and waiting.pop():
+            set_aside(store, run, "because")
+        return acquire(descriptor)
+
+    monkeypatch.setattr(run_module, "_acquire", slowly)
+    with run.hold():
+        assert run.held()
+    assert stale_store(store).run("a1-1").read_state().info["set_aside"]["why"] == "because"

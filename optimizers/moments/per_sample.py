@@ -7,6 +7,7 @@ All of it works on chunks of samples, in bounded memory.
 
 from __future__ import annotations
 
+import math
 import warnings
 import weakref
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from batchlab.optimizers.moments.apart import check_apart, check_samples_apart
 from batchlab.optimizers.moments.flat import exact
 from batchlab.optimizers.moments.passes import Pass, short
 from batchlab.optimizers.moments.state import ModelState, set_torch_random_states, torch_random_states
-from batchlab.optimizers.moments.truth import FEW, Batch, Truth, loose, rounding
+from batchlab.optimizers.moments.truth import FEW, Batch, Truth, loose, norm_of, rounding
 from batchlab.optimizers.moments.units import NotSampleWise
 from batchlab.optimizers.moments.ways import SLOWER, Plan, Way, Ways
 
@@ -168,9 +169,9 @@ class PerSample:
 
     def _truth(self, batch: Batch) -> Truth:
         frozen = {name: p.detach() for name, p in batch.model.named_parameters() if not p.requires_grad}
-        sizes = [torch.linalg.vector_norm(p) for p in frozen.values()]
+        sizes = [norm_of(p) for p in frozen.values()]
         truth = Truth.of(batch, self.params)
-        moved = [n for (n, p), size in zip(frozen.items(), sizes, strict=True) if torch.linalg.vector_norm(p) != size]
+        moved = [n for (n, p), size in zip(frozen.items(), sizes, strict=True) if not _equal(norm_of(p), size)]
         if moved:
             raise ValueError(
                 f"the forward pass changes parameters that are not trained ({', '.join(moved)}): register them as "
@@ -209,6 +210,10 @@ def _misplaced(run: Pass, weighted: Pass, weights: Tensor, eps: float) -> bool:
         if bool(((here - there).abs() > loose(eps) * here + 10 * eps * total).any()):
             return True
     return False
+
+
+def _equal(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))
 
 
 def _zeros(like: Sequence[Tensor]) -> list[Tensor]:

@@ -2,5 +2,6 @@
 
 from batchlab.optimizers.moments.apart import check_samples_apart
 from batchlab.optimizers.moments.moments import Criterion, Estimator, GradientMoments
+from batchlab.optimizers.moments.state import ModelState
 
-__all__ = ["Criterion", "Estimator", "GradientMoments", "check_samples_apart"]
+__all__ = ["Criterion", "Estimator", "GradientMoments", "ModelState", "check_samples_apart"]

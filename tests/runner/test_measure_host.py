@@ -241,11 +241,13 @@ def test_what_is_put_back_is_put_back_after_an_error_too() -> None:
             model(torch.rand(4, 3)).sum().backward()
             model.eval()
             model[1].running_mean = torch.ones(3)
+            model[0].calls = 1
             raise RuntimeError("on purpose")
 
     with pytest.raises(RuntimeError, match="on purpose"):
         mess()
     assert [module.training for module in model] == [True, False, True]
+    assert not hasattr(model[0], "calls")
     assert all(b is before for b, before in zip(model.buffers(), buffers, strict=True))
     assert all(torch.equal(b, before) for b, before in zip(buffers, kept, strict=True))
     assert all(p.grad is g for p, g in zip(model.parameters(), gradients, strict=True))

@@ -17,6 +17,7 @@ from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.files import SINGLE, choices, compose_groups, compose_measure, conf_file, hydra_session
 from batchlab.runner.plan.identity import run_id
 from batchlab.runner.plan.interpolation import resolve
+from batchlab.runner.plan.loss import settled
 from batchlab.runner.plan.overrides import Setting, apply, combinations, parse, suggest
 from batchlab.runner.plan.yaml_faults import fault
 
@@ -66,11 +67,17 @@ def compose(
             experiment = next((str(s.value) for s in settings if s.key == "experiment" and s.value), "")
             tree = sizes.hidden(_with_values(bases, groups, values, loader))
             tree = sizes.named(resolve(tree, values, experiment))
-            tree = tree | {"dataset": split.settled(tree["dataset"])}
+            tree = tree | {"dataset": split.settled(tree["dataset"]), "train": _train(tree["train"])}
             apart = tuple(s.text for s, apart in zip(settings, swept, strict=True) if apart)
             planned = Planned(run_id(tree), tree, apart, dict(labels or {}), tuple(s.key for s in settings))
             runs.setdefault(planned.run_id, planned)
         return list(runs.values())
+
+
+def _train(block: dict[str, Any]) -> dict[str, Any]:
+    """A `train` block with its loss in one spelling."""
+    said = block["loss"] if isinstance(block, dict) and "loss" in block else None
+    return block if settled(said) is said else block | {"loss": settled(said)}
 
 
 def _with_values(bases: Bases, groups: tuple[str, ...], values: Sequence[Setting], loader: Any) -> dict[str, Any]:

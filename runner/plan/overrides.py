@@ -24,6 +24,8 @@ NOT_KEYS = ("name", "_target_")
 """Of a choice: what says which it is, and no argument of it."""
 SEVERAL = ("measure",)
 """Keys with several choices at a time: each can be added or left out by an override of its own."""
+EITHER = ("train.loss",)
+"""Keys that are a word or a block; who reads them checks them."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,8 @@ def typed(setting: Setting, default: Any) -> Any:
     of an axis take `null` too: whoever is built from them says whether that means something.
     """
     value = setting.value
+    if setting.key in EITHER and (isinstance(value, dict) or (isinstance(default, dict) and isinstance(value, str))):
+        return value
     if value is None and setting.key.split(".", 1)[0] in CHOICES:
         return None
     free = default is None or (isinstance(default, str) and (default == "???" or "${" in default))

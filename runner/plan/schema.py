@@ -12,11 +12,14 @@ import yaml
 
 from batchlab.results.axes import CHOICES
 from batchlab.results.legacy import upgraded
-from batchlab.runner.plan.checks import Block, check_choice, check_least, check_positive
+from batchlab.runner.plan.checks import Block, check_choice, check_kind, check_least, check_positive
 from batchlab.runner.plan.checks import ConfigError as ConfigError
 
 SEEDS = 2**63 - 1
 """The last seed: what a column of whole numbers holds, and every generator of random numbers takes."""
+
+LOSSES = ("cross_entropy", "mse", "squared_hinge")
+"""Losses that `train.loss` names by a word."""
 
 Node = dict[str, Any]
 """A group's choice: its name, `_target_`, and the keyword arguments of the target."""
@@ -34,7 +37,8 @@ class TrainOptions(Block):
     samples: int | None = None
     micro_batch: int = 512
     groups: int = 1
-    loss: str = "cross_entropy"
+    loss: Any = "cross_entropy"
+    """A word, the path of a loss of the user's own, or a block of `_target_` and its arguments; see plan/loss.py."""
     label_smoothing: float = 0.0
     decay: str = "all"
     device: str = "auto"
@@ -45,7 +49,7 @@ class TrainOptions(Block):
 
     def __post_init__(self) -> None:
         self.check_kinds("train")
-        check_choice("train.loss", self.loss, ("cross_entropy", "mse", "squared_hinge"))
+        self._check_loss()
         check_choice("train.decay", self.decay, ("all", "weights"))
         check_choice("train.device", self.device, ("auto", "cpu", "cuda"))
         check_choice("train.precision", self.precision, ("float32", "float64", "bfloat16"))
@@ -58,6 +62,19 @@ class TrainOptions(Block):
             raise ConfigError(f"train.label_smoothing={self.label_smoothing} must be in [0, 1)")
         if not self.checkpoint_seconds >= 0:
             raise ConfigError(f"train.checkpoint_seconds={self.checkpoint_seconds} must be at least 0")
+
+    def _check_loss(self) -> None:
+        if not isinstance(self.loss, dict):
+            if "." not in check_kind("train.loss", self.loss, str):
+                check_choice("train.loss", self.loss, LOSSES)
+                return
+        elif "." not in str(self.loss.get("_target_")):
+            raise ConfigError(f"train.loss={self.loss}: of a loss of your own `_target_` must be its dotted path")
+        if self.label_smoothing:
+            raise ConfigError(
+                f"train.label_smoothing={self.label_smoothing} is of train.loss=cross_entropy: a loss of your own does "
+                "not know of it"
+            )
 
     @property
     def budget(self) -> str:

@@ -48,7 +48,7 @@ def check(config: RunConfig) -> None:
         raise ConfigError(f"{name} with a constant step and batch: lr_schedule=constant batch_schedule=constant")
     if config.nproc != 1:
         raise ConfigError(f"{name} in one process: set nproc=1")
-    if config.train.loss not in LOSSES:
+    if not isinstance(config.train.loss, str) or config.train.loss not in LOSSES:
         raise ConfigError(f"train.loss={config.train.loss}: choose {', '.join(LOSSES)}")
     step, size = config.optimizer.get("step_size"), _size(config)
     if isinstance(step, str) and step != TUNED:

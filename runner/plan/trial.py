@@ -52,12 +52,19 @@ class Inputs:
         return 1 if self.classes is None else self.classes
 
     def some(self, dtype: torch.dtype) -> Tensor:
-        """Two samples, real ones where there are any."""
+        """Inputs of two samples, real ones where there are any."""
+        return self._two(dtype)[0]
+
+    def targets(self, dtype: torch.dtype) -> Tensor:
+        """The targets of the same."""
+        return self._two(dtype)[1]
+
+    def _two(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         if self.dataset is None:
-            return torch.zeros(2, *self.shape, dtype=dtype)
+            kind = dtype if self.classes is None else torch.int64
+            return torch.zeros(2, *self.shape, dtype=dtype), torch.zeros(2, dtype=kind)
         two = replace(self.dataset, x_train=self.dataset.x_train[:2], y_train=self.dataset.y_train[:2])
-        inputs, _ = next(evaluation_batches(two, "train", device=CPU, batch=2, dtype=dtype))
-        return inputs
+        return next(evaluation_batches(two, "train", device=CPU, batch=2, dtype=dtype))
 
 
 def known_beforehand(node: Node) -> Inputs | None:
@@ -90,9 +97,7 @@ def try_model(node: Node, inputs: Inputs, dtype: torch.dtype = torch.float32) ->
     """
     before = random_states(CPU)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Lazy modules are a new feature")
-            return _tried(node, inputs, dtype)
+        return _tried(node, inputs, dtype)
     finally:
         set_random_states(CPU, before)
 

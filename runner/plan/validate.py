@@ -27,6 +27,7 @@ from batchlab.runner.plan import noise, split
 from batchlab.runner.plan.batchnorm import Parts, has_batchnorm
 from batchlab.runner.plan.build import blaming, build, check_arguments, checked, is_solver, locate
 from batchlab.runner.plan.config import Planned
+from batchlab.runner.plan.loss import own_loss, try_loss
 from batchlab.runner.plan.reading import load_watched
 from batchlab.runner.plan.schema import ConfigError, Node, RunConfig
 from batchlab.runner.plan.settings import (
@@ -114,7 +115,7 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
             f"the first batch of {first} is larger than the budget of {budget} samples: set "
             f"{config.train.lasting(first, dataset.n)}, or lower {first_batch(config)}"
         )
-    loss_fits = (dataset.classes is None) == (config.train.loss == "mse")
+    loss_fits = own_loss(config.train.loss) is not None or (dataset.classes is None) == (config.train.loss == "mse")
     if not loss_fits:
         wanted = "mse" if dataset.classes is None else "cross_entropy"
         raise ConfigError(f"dataset={dataset.name} needs train.loss={wanted}")
@@ -207,10 +208,12 @@ def _mixed(trees: Sequence[Node]) -> None:
 
 
 def _tried(config: RunConfig, inputs: Inputs, once: _Once) -> nn.Module:
-    """The run's model, once for each choice of it, its data and what it is trained in."""
+    """The run's model, tried as its own loss is: once for each choice of it, its data and what it is trained in."""
     dtype = torch.float64 if config.train.precision == "float64" else torch.float32
     question = ("model", config.model, config.dataset, str(dtype))
     model: nn.Module = once(lambda: try_model(config.model, inputs, dtype), *question)
+    if own := own_loss(config.train.loss):
+        once(lambda: try_loss(own, inputs, dtype), "loss", own, config.dataset, str(dtype))
     return model
 
 

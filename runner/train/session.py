@@ -19,6 +19,7 @@ from batchlab.optimizers.needs import Moments, Needs, needs_of, union
 from batchlab.runner.measures import Measure, Probe
 from batchlab.runner.plan.batchnorm import has_batchnorm
 from batchlab.runner.plan.build import build, load_dataset
+from batchlab.runner.plan.loss import make_loss, own_loss
 from batchlab.runner.plan.model import make_model
 from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.train.gradient import Gradient, ObservedGradient, SummedGradient, autocast, criterion_for
@@ -91,7 +92,8 @@ class Session:
             forward = cast(nn.Module, torch.compile(model))
         optimizer: Optimizer = build(config.optimizer, "optimizer", parameter_groups(model, options.decay))
         batch_schedule: BatchSchedule = build(config.batch_schedule, "batch_schedule")
-        criterion = criterion_for(options.loss, options.label_smoothing)
+        own = own_loss(options.loss)
+        criterion = make_loss(own, device, dtype) if own else criterion_for(options.loss, options.label_smoothing)
         needs = needs_of(optimizer)
         wanted = union(needs, needs_of(batch_schedule))
         moments = wanted.gather([p for p in model.parameters() if p.requires_grad]) if wanted else None
@@ -139,7 +141,7 @@ class Session:
                 model=model,
                 dataset=dataset,
                 criterion=criterion,
-                evaluation=criterion_for(options.loss, label_smoothing=0.0),
+                evaluation=criterion if own else criterion_for(options.loss, label_smoothing=0.0),
                 forward=forward_eval,
                 stream=batches,
                 optimizer=optimizer,

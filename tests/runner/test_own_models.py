@@ -117,6 +117,11 @@ class Judged(Plain):
         out = super().forward(x)
         return out if self.training else out.argmax(1)
 
+class Counts(Plain):
+    def forward(self, x):
+        out = super().forward(x)
+        return out if self.training else out.long()
+
 class Detached(Plain):
     def forward(self, x):
         return super().forward(x).detach()
@@ -246,6 +251,7 @@ REFUSED = {
     "a tuple": ("Doubled", "", r"model=own gives a tuple of 2 where one tensor \(n, 10\) .* return the outputs alone"),
     "a tuple in train mode": ("Aux", "", r"model=own gives a tuple of 2"),
     "labels in eval mode": ("Judged", "", r"model=own in eval mode gives outputs \(n\)"),
+    "whole numbers": ("Counts", "", r"in eval mode gives outputs of type int64 where floating-point ones"),
     "a dict": ("Names", "", r"gives a dict of 1"),
     "one number": ("Whole", "", r"gives outputs \(\) of 2 samples"),
     "no gradient": ("Detached", "", r"no gradient leads back from"),

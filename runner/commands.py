@@ -76,7 +76,7 @@ def execute(
         ConfigError: a run that cannot work; nothing was started then.
     """
     if options.dry_run:
-        return _dry_run(plans, options)
+        return _dry_run(plans, runs, options)
     from batchlab.runner.training import Training
 
     with Training(plans, runs, options, follow=follow) as training:
@@ -94,12 +94,16 @@ def hint(sweep: str, runs: Path) -> None:
     OUT.print(Text(f"sweep {sweep} in {runs}: {hints}"), soft_wrap=True)
 
 
-def _dry_run(plans: Sequence[Planned], options: SweepOptions) -> int:
+def _dry_run(plans: Sequence[Planned], runs: Path, options: SweepOptions) -> int:
     from batchlab.datasets import available
     from batchlab.runner.display import title
     from batchlab.runner.launch.executors.base import executor_for
+    from batchlab.runner.stale import Staleness, stale_lines
     from batchlab.runner.training import check
 
+    store = RunStore(runs)
+    staleness = Staleness(store, options)  # before anything of theirs is imported
+    stale = {p.run_id: why for p in plans if (why := staleness.why(p, store.run(p.run_id).read_state()))}
     executor_for([p.tree for p in plans], options.jobs_per_device)  # refuses what could never be placed
     ready = {entry.name: entry.ready for entry in available()}
     here = [ready.get(p.tree["dataset"]["name"]) or _own_file(p.tree["dataset"]) for p in plans]
@@ -109,6 +113,8 @@ def _dry_run(plans: Sequence[Planned], options: SweepOptions) -> int:
     check(elsewhere, data_at_hand=False)
     for planned in plans:
         OUT.print(Text(f"{planned.run_id}  {title(planned)}"), soft_wrap=True)
+    for line in stale_lines(stale, runs):
+        OUT.print(Text(line, style="yellow"), soft_wrap=True)
     OUT.print(f"{count(len(plans), 'run')}, all valid; nothing was started", style="bold")
     if elsewhere:
         names = sorted({p.tree["dataset"]["name"] for p in elsewhere})
@@ -255,7 +261,7 @@ def _decide(planned: PaperPlan, runs: Path, options: SweepOptions, deciding: Dec
 
     question = Question(planned.sweep, planned.plans, lambda frame: build(planned.paper, frame).claims)
     if options.dry_run:
-        code = _dry_run(planned.plans, options)
+        code = _dry_run(planned.plans, runs, options)
         plan = question.plan(deciding.max_seeds, deciding.smallest, planned.smallest)
         tuning, methods = len(question.tuning), len(question.at(plan.seeds[:1]))
         most = tuning + methods * plan.looks.seeds[-1]

@@ -76,21 +76,27 @@ class Staleness:
 
         A run that somebody else trains, or has trained anew since this command looked, is left alone.
         """
+        why, seen = self.found.get(run.run_id, ("", {}))
         try:
             with run.hold():
-                why, seen = self.found.get(run.run_id, ("", {}))
                 moved = bool(why) and run.read_state().info == seen
                 if moved:
                     set_aside(self.store, run, why)
-            with run.hold():  # of the folder in its place
-                if moved:
+                else:
+                    self._note(planned, run)
+            if moved:
+                with run.hold():  # of the folder in its place
                     run.write_config(yaml.safe_dump(planned.tree, sort_keys=False))
-                if not run.checkpoint.exists() and run.read_state().state not in FINISHED:
-                    made = {KEY: as_json(self.fingerprints.of(planned.tree))}
-                    run.write_state(**made, user_git=self._commits or None)
+                    self._note(planned, run)
         except RunBusyError:  # whoever starts it will find that too
             return
         self.anew.add(run.run_id)
+
+    def _note(self, planned: Planned, run: Run) -> None:
+        """Write down what a run is made of that begins at its beginning; one that goes on was made of that before."""
+        if not run.checkpoint.exists() and run.read_state().state not in FINISHED:
+            made = {KEY: as_json(self.fingerprints.of(planned.tree))}
+            run.write_state(**made, user_git=self._commits or None)
 
     @cached_property
     def _commits(self) -> dict[str, str]:

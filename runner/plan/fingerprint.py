@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from batchlab.results.axes import CHOICES
 from batchlab.results.store.fingerprint import Contents, Fingerprint, Part, package_version
 from batchlab.runner.plan.reading import called_from_here, data_files, read_by
 from batchlab.runner.plan.schema import Node
@@ -42,8 +41,9 @@ class Fingerprints:
             tree: its whole configuration.
         """
         parts: Fingerprint = {}
-        for node in (*(tree.get(axis, {}) for axis in CHOICES), *tree.get("measure", {}).values()):
-            parts |= self._code(str(node.get("_target_", "")))
+        for text, builds in _dotted(tree):
+            found = self._code(text)
+            parts |= found if builds else {name: part for name, part in found.items() if part.path}
         return parts | self._read(tree.get("dataset", {}))
 
     def forget_data(self) -> None:
@@ -83,6 +83,22 @@ class Fingerprints:
     def _files(self, kind: str, files: Iterable[tuple[str, Path]]) -> Fingerprint:
         made = {f"{kind}: {name}": (self.contents.digest(path), str(path.absolute())) for name, path in files}
         return {name: Part(value, path) for name, (value, path) in made.items() if value is not None}
+
+
+def _dotted(tree: Any, key: str = "") -> Iterator[tuple[str, bool]]:
+    """Texts that may be the path of something to import, and whether they stand at a `_target_`.
+
+    Any of them: `train.loss` is such a path, and what a user's class is given by its name is as much of the run.
+    """
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            if name != "executor":  # no part of what a run is
+                yield from _dotted(value, name)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _dotted(value)
+    elif isinstance(tree, str) and "." in tree and tree.replace(".", "").isidentifier():
+        yield tree, key == "_target_"
 
 
 def distribution(package: str) -> str:

@@ -50,11 +50,12 @@ class Finder:
         top = module.partition(".")[0]
         if top in ("", OURS):
             return Sources()
-        spec = self._spec(module)
-        if spec is not None and not self._own(module):
+        while module and self._spec(module) is None:  # a method of a class is named after the class
+            module = module.rpartition(".")[0]
+        if module and not self._own(module) and not self._is_namespace(module):
             return Sources(package="" if top in sys.stdlib_module_names else top)
         files: dict[str, Path] = {}
-        left = [module]
+        left = [module] if module else []
         while left:
             name = left.pop()
             for part in _upwards(name):  # to import a.b runs a/__init__.py too
@@ -90,6 +91,11 @@ class Finder:
             return False
         spec = self._spec(name)
         return spec is not None and spec.has_location and not installed(str(spec.origin))
+
+    def _is_namespace(self, name: str) -> bool:
+        """Whether it is a folder without an `__init__.py`, which has no source of its own."""
+        spec = self._spec(name)
+        return spec is not None and not spec.has_location and spec.submodule_search_locations is not None
 
     def _called(self, name: str) -> str:
         spec = self._spec(name)

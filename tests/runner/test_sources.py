@@ -50,6 +50,13 @@ def test_all_that_is_imported_from_ones_own_files_and_nothing_else() -> None:
     assert not {"mine", "helper", "unused"} & sys.modules.keys(), "nothing was imported"
 
 
+def test_a_method_is_in_the_file_of_its_class_and_a_folder_needs_no_init() -> None:
+    written({"nets.py": "import far.away", "far/away.py": ""})
+    assert found("nets.Net.small") == found("nets.Net.Inner.small") == {"nets.py", "far/away.py"}
+    assert found("far.away.Net.small") == {"far/away.py"}
+    assert (Finder().of("torchvision.models.ResNet.small").package, found("far.gone")) == ("torchvision", set())
+
+
 def test_what_a_package_has_is_its_version_and_what_is_ours_or_pythons_is_nothing() -> None:
     assert (Finder().of("torch.optim.SGD").package, found("torch.optim.SGD")) == ("torch", set())
     for target in ("batchlab.optimizers.SGD", "collections.OrderedDict", "no_such_module.x", "", "x"):

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from runs import rows, wait_until
 
-from batchlab.results.store.aside import stale_store
+from batchlab.results.store.aside import stale_notes, stale_store
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, State
 from batchlab.results.store.runs import RunStore
@@ -177,7 +177,7 @@ def test_what_changes_a_run_makes_it_stale(
     try:
         found = whys(trained, monkeypatch)
         trusted = whys(trained, monkeypatch, trust_code=True)
-        status = trained.batchlab("status", "--runs", "runs")
+        status = " ".join(stale_notes(trained.store))
     finally:
         path.write_bytes(before)
     name = file.removeprefix("data/")
@@ -209,6 +209,7 @@ def test_edited_code_is_trained_anew_and_the_old_run_kept(mine: Project) -> None
     append("FACTOR = 0.5\n")(mine.root / "helper.py")
     table = mine.batchlab("table", "--metric", "train_loss")
     assert re.search(r"1 run .*stale.*helper\.py has changed", table)
+    assert "1 run is stale, as helper.py has changed" in mine.sweep("--dry-run")
     said = mine.sweep("--trust-code")
     assert "stale" not in said
     assert rows(mine.one()) == before
@@ -349,6 +350,21 @@ def test_a_reader_of_many_files_is_a_folder(tmp_path: Path, monkeypatch: pytest.
     assert parts.keys() == {"code: reader.py", "data: tables/named.csv", "data: images"}
     np.save(tmp_path / "images" / "7.npy", np.zeros((40, 3)))
     assert fingerprint.Fingerprints().of(plans[0].tree)["data: images"] != parts["data: images"]
+
+
+def test_whatever_is_named_by_its_path_is_part_of_a_run(mine: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss by its path, a class that another is given by name; not what only looks like one, nor the executor."""
+    monkeypatch.chdir(mine.root)
+    tree = {
+        "train": {"loss": "helper.loss"},
+        "optimizer": {"name": "sgd", "_target_": "batchlab.optimizers.SGD", "inner": ["mine.scale.Scale"], "x": "1.5"},
+        "model": {"name": "reader.load", "path": "data/wine.npz", "_target_": "torchvision.models.vgg11"},
+        "executor": {"name": "here", "_target_": "mine.unused.Executor"},
+        "note": "sklearn.pipeline",
+    }
+    parts = fingerprint.Fingerprints().of(tree)
+    scale = {"code: mine/scale.py", "code: mine/__init__.py"}  # which imports helper.py too
+    assert parts.keys() == scale | {"code: helper.py", "code: reader.py", "package: torchvision"}
 
 
 def test_lines_name_a_few_runs() -> None:

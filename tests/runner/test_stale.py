@@ -312,6 +312,23 @@ def test_what_another_sweep_did_meanwhile_stands(what: str, tmp_path: Path) -> N
     assert run.read_state().state is (State.PENDING if what == "as it was" else State.DONE)
 
 
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_what_goes_on_was_made_of_what_it_began_with(checkpoint: bool, tmp_path: Path) -> None:
+    """Trusted code goes on from a checkpoint of other code: the run stays stale. From its beginning it is all new."""
+    store = RunStore(tmp_path).prepare()
+    run = store.run("abc")
+    run.write_state(state="interrupted", fingerprint={"code: x.py": {"is": "old"}})
+    if checkpoint:
+        run.checkpoint.touch()
+    planned = Planned("abc", {"optimizer": {"name": "o", "_target_": "x.y"}})
+    looked = Staleness(store, SweepOptions(trust_code=True))
+    assert looked.why(planned, run.read_state()) == ""
+    looked.begin(planned, run)
+    again = Staleness(store, SweepOptions()).why(planned, run.read_state())
+    assert bool(again) == checkpoint
+    assert not [*stale_store(store).runs()]
+
+
 def test_the_users_commit_is_kept(mine: Project) -> None:
     def git(*command: str) -> str:
         named = ["-c", "user.name=n", "-c", "user.email=e"]

@@ -98,7 +98,7 @@ def declare(store: RunStore, question: Question, deciding: Deciding, usual: Smal
     standing = store.plan(question.sweep)
     if standing is None:
         judged = question.at(asked.seeds)
-        seen = sum(store.run(planned.run_id).read_state().state in FINISHED for planned in judged)
+        seen = sum(_finished(store, planned) for planned in judged)
         plan = replace(asked, declared=now(), seen=seen)
         store.declare(question.sweep, plan.record() | question.record)
         return plan, f"declared: {describe(plan)}"
@@ -152,6 +152,7 @@ def until_decided(
     known = {entry.run_id for entry in store.sweep(name).entries} if name in store.sweeps() else set()
     bought = {run_id for run_id in everything if run_id in known}
     again = [p for i, p in everything.items() if i in bought and training.options.retry and _failed(store, i)]
+    again += [p for p in training.left([everything[i] for i in bought]) if _finished(store, p)]  # stale ones
 
     def train(wanted: Sequence[Planned]) -> Report:
         bought.update(p.run_id for p in wanted)
@@ -178,6 +179,10 @@ def missing(judged: Sequence[Judged]) -> frozenset[str]:
     needs = [(item.ruling.look, item.ruling.missing) for item in judged if item.ruling and item.ruling.missing]
     first = min((-1 if look is None else look for look, _ in needs), default=0)
     return frozenset().union(*(own for look, own in needs if (-1 if look is None else look) == first))
+
+
+def _finished(store: RunStore, planned: Planned) -> bool:
+    return store.run(planned.run_id).read_state().state in FINISHED
 
 
 def _failed(store: RunStore, run_id: str) -> bool:
@@ -228,7 +233,7 @@ def decided(
         judged, report = until_decided(training, question, plan, partial(_show, training.display), deadline)
     begun = any(run.state in (State.DONE, *LOST_STATES) for item in judged for run in item.runs)
     if not begun:
-        over = sum(training.store.run(p.run_id).read_state().state in FINISHED for p in question.tuning)
+        over = sum(_finished(training.store, p) for p in question.tuning)
         chosen = f"{over} of {count(len(question.tuning), 'tuning run')} over, " if question.tuning else ""
         OUT.print(f"{chosen}nothing is judged yet: the same command goes on")
     return report.exit_code, begun

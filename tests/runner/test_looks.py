@@ -171,6 +171,31 @@ def test_it_ends_where_all_is_decided(tmp_path: Path) -> None:
     assert sum(training.bought.values()) == 6, "the same command again trains nothing"
 
 
+class Edited(Trained):
+    """`stale` runs are over, and have to be trained anew."""
+
+    stale: frozenset[str] = frozenset()
+
+    def left(self, plans: Sequence[Planned]) -> list[Planned]:
+        return [p for p in plans if p.run_id in self.stale or p in super(Edited, self).left([p])]
+
+    def write(self, planned: Planned) -> State:
+        self.stale -= {planned.run_id}
+        return super().write(planned)
+
+
+def test_no_verdict_is_made_of_stale_runs(tmp_path: Path) -> None:
+    """Runs that are judged are trained anew too where their code changed, before anything is shown."""
+    training, asked = Edited(tmp_path), question(("good", "poor"))
+    go(training, asked)
+    poor = [run("poor", seed).run_id for seed in range(3)]
+    training.stale, training.value = frozenset(poor), lambda planned: 0.99
+    judged, _, _ = go(training, asked)
+    assert not training.stale
+    assert sorted(training.bought.values()) == [1, 1, 1, 2, 2, 2]
+    assert judged[0].verdict is not Verdict.HOLDS
+
+
 def test_the_standing_is_what_the_store_says(tmp_path: Path) -> None:
     """At the end and after every stop: the runs and the plan alone give the same verdicts."""
     training, asked = Trained(tmp_path), question(("good", "wild"), ("good", "poor"))

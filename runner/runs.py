@@ -78,7 +78,7 @@ def sheet(frame: Frame, metric: Metric | None) -> Sheet:
     """
     values = [math.nan] * len(frame.runs)
     missed = [False] * len(frame.runs)
-    columns = [Column((name,)) for name in ("run", "state", "what")]
+    columns = [Column((name,)) for name in ("run", "state", "what", "why")]
     order = [*range(len(frame.runs))]
     if metric is not None and frame.runs:
         metric = metric.of(frame)
@@ -91,8 +91,9 @@ def sheet(frame: Frame, metric: Metric | None) -> Sheet:
     for i in order:
         run = frame.runs[i]
         bad = run.state in (State.FAILED, State.DAMAGED, State.DIVERGED)
-        cells = [Text(run.run_id), Text(run.state, tone="bad" if bad else ""), Text(_what(run), tone="dim")]
-        record = {"run_id": run.run_id, "state": run.state.value, "what": _what(run)}
+        said = (_what(run), _why(run))
+        cells = [Text(run.run_id), Text(run.state, tone="bad" if bad else ""), Text(said[0], tone="dim"), Text(said[1])]
+        record: dict[str, object] = {"run_id": run.run_id, "state": run.state.value, "what": said[0], "why": said[1]}
         if metric is not None:
             shown = values[i] * metric.quantity.scale
             text = "not reached" if missed[i] else number(shown, decimals(math.nan, shown))
@@ -135,6 +136,12 @@ def delete(chosen: Chosen, *, yes: bool) -> int:
         store.forget({row.run_id for row in there})
     OUT.print(f"removed: {what}", style="bold")
     return 0
+
+
+def _why(run: RunRow) -> str:
+    """Why it was set aside, or how it came to end as it did; empty where there is nothing to say."""
+    aside = run.info.get("set_aside")
+    return str(aside.get("why", "")) if isinstance(aside, dict) else run.reason or ""
 
 
 def _what(run: RunRow) -> str:

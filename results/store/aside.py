@@ -65,9 +65,10 @@ def stale_notes(store: RunStore, sweep: str | None = None) -> list[str]:
     ids = {run.run_id for run, _ in chosen}
     kept = [run for run in stale_store(store).runs() if run.run_id.rpartition("-")[0] in ids]
     if kept:
-        lines.append(
-            f"{count(len(kept), 'earlier run')} of them kept in {store.root / FOLDER}: `batchlab runs list --stale`"
+        kept_there = (
+            f"{count(len(kept), 'earlier run')} {'is' if len(kept) == 1 else 'are'} kept in {store.root / FOLDER}"
         )
+        lines.append(f"{kept_there}: `batchlab runs list --stale`")
     return lines
 
 

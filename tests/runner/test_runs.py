@@ -131,6 +131,7 @@ def test_earlier_runs_are_listed_and_removed_apart(store: RunStore) -> None:
         made(store, "a1", 0.95)
     assert listed(store, "--stale", "--metric", "test_accuracy") == ["a1-2", "a1-1"]
     assert listed(store, "--stale", "--sweep", "ones") == ["a1-1", "a1-2"]
+    assert batchlab(store, "list", "--stale", "--format", "csv").count("x.py has changed") == 2
     assert there(store) == ["a0", "a1", "b0", "b1"]
     batchlab(store, "rm", "--stale", "--where", "run_id=a1-1", "--yes")
     assert there(stale_store(store)) == ["a1-2"]

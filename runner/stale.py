@@ -18,7 +18,7 @@ from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.fingerprint import Fingerprints, commits
 
 BEGUN = FINISHED | {State.INTERRUPTED, State.CRASHED, State.FAILED}
-"""States in which there may be rows or a checkpoint of other code."""
+"""States in which there may be numbers or a checkpoint of other code."""
 ASKED = "asked for again"
 NAMED = 6
 """So many runs are named in a line."""
@@ -57,6 +57,8 @@ class Staleness:
             return ""
         if self.options.rerun:
             said = ASKED
+        elif state.state not in FINISHED and not self.store.run(planned.run_id).checkpoint.exists():
+            return ""  # it begins at its beginning anyway, and there is nothing to keep
         else:
             before = None if self.options.trust_code else recorded(state.info)
             if before is None:

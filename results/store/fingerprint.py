@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from batchlab.results.store.atomic import replace_json
-from batchlab.results.store.run import State
+from batchlab.results.store.run import FINISHED, State
 from batchlab.results.words import count, listing
 
 KEY = "fingerprint"
@@ -121,12 +121,13 @@ def stale(runs: Iterable[tuple[State, Mapping[str, Any]]]) -> dict[str, int]:
     """How many runs were made of something else than what is there now, by what became of it.
 
     Args:
-        runs: State and run.json of each. One that has not begun, or is being trained, is not asked.
+        runs: State and run.json of each. Only of those that have numbers, or go on from a checkpoint, it is asked.
     """
     contents = Contents()
     found: Counter[str] = Counter()
     for state, info in runs:
-        if state not in (State.PENDING, State.RUNNING) and (said := drift(recorded(info) or {}, contents)):
+        counts = state in FINISHED or state in (State.INTERRUPTED, State.CRASHED)
+        if counts and (said := drift(recorded(info) or {}, contents)):
             found[listing(said)] += 1
     return dict(found)
 

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchlab.results.store import fingerprint
-from batchlab.results.store.fingerprint import Contents, Part, as_json, differences, drift, recorded
+from batchlab.results.store.fingerprint import Contents, Part, as_json, differences, drift, recorded, stale
+from batchlab.results.store.run import State
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +100,15 @@ def test_data_counts_where_it_is_now_or_where_it_was(was: bytes, new: bytes, kno
     assert differences(before, now, Contents()) == drift(before, Contents()) == said
     file.unlink()
     assert drift(before, Contents()) == [], "runs may have been copied from another machine"
+
+
+def test_runs_that_have_numbers_are_asked(tmp_path: Path) -> None:
+    file = tmp_path / "x.py"
+    file.write_text("new")
+    info = {"fingerprint": as_json({"code: x.py": Part("old", str(file))})}
+    asked = [state for state in State if stale([(state, info)])]
+    assert asked == [State.DONE, State.DIVERGED, State.INTERRUPTED, State.CRASHED]
+    assert stale([(State.DONE, info)] * 2 + [(State.DONE, {})]) == {"x.py has changed": 2}
 
 
 def test_what_differs_is_named() -> None:

@@ -329,6 +329,20 @@ def test_what_goes_on_was_made_of_what_it_began_with(checkpoint: bool, tmp_path:
     assert not [*stale_store(store).runs()]
 
 
+def test_what_failed_before_it_had_a_checkpoint_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Whoever mends a fault and tries again does not collect failures."""
+    store = RunStore(tmp_path).prepare()
+    run = store.run("abc")
+    planned = Planned("abc", {"optimizer": {"name": "o", "_target_": "x.y"}})
+    for _ in range(2):
+        run.write_state(state="failed", fingerprint={"code: x.py": {"is": "old"}})
+        looked = Staleness(store, SweepOptions(retry=True))
+        assert looked.why(planned, run.read_state()) == ""
+        looked.begin(planned, run)
+        assert run.read_state().info["fingerprint"] == {}
+    assert not [*stale_store(store).runs()]
+
+
 def test_the_users_commit_is_kept(mine: Project) -> None:
     def git(*command: str) -> str:
         named = ["-c", "user.name=n", "-c", "user.email=e"]

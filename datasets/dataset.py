@@ -77,7 +77,7 @@ class Dataset:
     Args:
         name: as tables show it.
         x_train: images (N, H, W, C), uint8 or float; or features (N, d), float, dense or SciPy CSR.
-        y_train: (N,), int64 labels in 0 ... classes - 1, or float targets.
+        y_train: (N,), int64 labels in 0 ... classes - 1; or float targets of any shape, (N, ...).
         x_test: like `x_train`; may have no rows.
         y_test: like `y_train`.
         classes: number of classes; `None` for regression.
@@ -107,6 +107,11 @@ class Dataset:
             self._check(split, x, y)
             if split != "test" and x.shape[0] == 0:
                 raise ValueError(f"{self.name}: x_{split} has no samples")
+            if self.y_train.shape[1:] != y.shape[1:] and len(y):
+                raise ValueError(
+                    f"{self.name}: y_train holds targets of shape {self.y_train.shape[1:]}, "
+                    f"y_{split} of shape {y.shape[1:]}; they must agree"
+                )
             if self.x_train.shape[1:] != x.shape[1:]:
                 raise ValueError(
                     f"{self.name}: x_train holds samples of shape {self.x_train.shape[1:]}, "
@@ -146,7 +151,8 @@ class Dataset:
         for part, dtype in (("x", values.dtype), ("y", y.dtype)):
             if dtype.kind in "fiu" and (not dtype.isnative or dtype.itemsize > 8):
                 raise ValueError(f"{self.name}: {part}_{split} has type {dtype.str}, which torch does not take")
-        if y.shape != (x.shape[0],):
+        fits = y.shape[:1] == (x.shape[0],) and 0 not in y.shape[1:]
+        if not fits or (self.classes is not None and y.ndim > 1):
             one_hot = "; of one-hot labels take argmax(1)" if y.ndim == 2 and y.shape[0] == x.shape[0] else ""
             raise ValueError(
                 f"{self.name}: y_{split} has shape {y.shape}; expected ({x.shape[0]},), one per sample of x_{split}"
@@ -189,8 +195,13 @@ class Dataset:
 
     @property
     def outputs(self) -> int:
-        """Outputs of a model for this data set: its classes, or one number to regress."""
-        return 1 if self.classes is None else self.classes
+        """Outputs of a model for this data set: its classes, or how many numbers it has to regress."""
+        return math.prod(self.target_shape) if self.classes is None else self.classes
+
+    @property
+    def target_shape(self) -> tuple[int, ...]:
+        """The shape of one target: () where it is a number or a label."""
+        return tuple(int(size) for size in self.y_train.shape[1:])
 
     @property
     def splits(self) -> tuple[Split, ...]:

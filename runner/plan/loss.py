@@ -6,6 +6,7 @@ targets of n samples and gives n losses, one for each.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -61,12 +62,13 @@ def make_loss(node: Node, device: torch.device, dtype: torch.dtype) -> Callable[
     return called
 
 
-def try_loss(node: Node, inputs: Inputs, dtype: torch.dtype) -> None:
+def try_loss(node: Node, inputs: Inputs, output: tuple[int, ...], dtype: torch.dtype) -> None:
     """See that a loss takes a data set's targets and gives a loss for each sample; nothing is left of the trial.
 
     Args:
         node: of `own_loss`.
         inputs: what is known of the data.
+        output: the shape of one output of the model.
         dtype: of the outputs.
 
     Raises:
@@ -80,7 +82,7 @@ def try_loss(node: Node, inputs: Inputs, dtype: torch.dtype) -> None:
     check_arguments(node, "train.loss", *given)
     targets = inputs.targets(dtype)
     n = len(targets)
-    outputs = torch.linspace(-1, 1, n * inputs.outputs, dtype=dtype).reshape(n, -1).requires_grad_()
+    outputs = torch.linspace(-1, 1, n * math.prod(output), dtype=dtype).reshape(n, *output).requires_grad_()
     with torch.random.fork_rng([]):
         criterion = make_loss(node, outputs.device, dtype)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from collections.abc import Iterator
@@ -34,22 +35,24 @@ class Inputs:
         shape: of one input.
         classes: None for regression.
         dataset: where it is at hand.
+        target: shape of one target.
     """
 
     name: str
     shape: tuple[int, ...]
     classes: int | None
     dataset: Dataset | None = None
+    target: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, dataset: Dataset) -> Inputs:
         """Of a data set that is at hand."""
-        return cls(dataset.name, dataset.shape, dataset.classes, dataset)
+        return cls(dataset.name, dataset.shape, dataset.classes, dataset, dataset.target_shape)
 
     @property
     def outputs(self) -> int:
         """Of a model, as `Dataset.outputs`."""
-        return 1 if self.classes is None else self.classes
+        return math.prod(self.target) if self.classes is None else self.classes
 
     def some(self, dtype: torch.dtype) -> Tensor:
         """Inputs of two samples, real ones where there are any."""
@@ -78,7 +81,7 @@ def known_beforehand(node: Node) -> Inputs | None:
     return Inputs(str(node["name"]), entry.shape, entry.classes) if isinstance(entry, Entry) else None
 
 
-def try_model(node: Node, inputs: Inputs, dtype: torch.dtype = torch.float32) -> nn.Module:
+def try_model(node: Node, inputs: Inputs, dtype: torch.dtype = torch.float32) -> tuple[nn.Module, tuple[int, ...]]:
     """The model, which takes the data set's inputs and gives what the loss needs.
 
     It is tried on two samples on the CPU, in train and in eval mode; a large one without memory for its numbers, on the
@@ -90,7 +93,7 @@ def try_model(node: Node, inputs: Inputs, dtype: torch.dtype = torch.float32) ->
         dtype: of its parameters in training.
 
     Returns:
-        A model to look at, not to train.
+        A model to look at, not to train, and the shape of one of its outputs.
 
     Raises:
         ConfigError: naming the model, the data set and what does not fit.
@@ -102,7 +105,7 @@ def try_model(node: Node, inputs: Inputs, dtype: torch.dtype = torch.float32) ->
         set_random_states(CPU, before)
 
 
-def _tried(node: Node, inputs: Inputs, dtype: torch.dtype) -> nn.Module:
+def _tried(node: Node, inputs: Inputs, dtype: torch.dtype) -> tuple[nn.Module, tuple[int, ...]]:
     known = _keeps_contract(node)
     model: nn.Module | None = None
     try:
@@ -111,19 +114,19 @@ def _tried(node: Node, inputs: Inputs, dtype: torch.dtype) -> nn.Module:
     except ConfigError:
         if known:
             raise
-    if model is not None and (known or sum(p.numel() for p in model.parameters()) > LARGE):
-        if not known:
-            _try_without_numbers(model, node, inputs, dtype)
-        return model
+    if model is not None and known:
+        return model, (inputs.outputs,)
+    if model is not None and sum(p.numel() for p in model.parameters()) > LARGE:
+        return model, _try_without_numbers(model, node, inputs, dtype)
     real = make_model(node, inputs.shape, inputs.outputs)
-    _fits(real, inputs.some(dtype), node, inputs, dtype)
-    return real if model is None else model
+    out = _fits(real, inputs.some(dtype), node, inputs, dtype)
+    return real if model is None else model, out
 
 
-def _try_without_numbers(model: nn.Module, node: Node, inputs: Inputs, dtype: torch.dtype) -> None:
+def _try_without_numbers(model: nn.Module, node: Node, inputs: Inputs, dtype: torch.dtype) -> tuple[int, ...]:
     """Shapes can be tried on the meta device; warn where the model asks for numbers."""
     try:
-        _fits(model, torch.empty(2, *inputs.shape, dtype=dtype, device="meta"), node, inputs, dtype)
+        return _fits(model, torch.empty(2, *inputs.shape, dtype=dtype, device="meta"), node, inputs, dtype)
     except Unable as error:
         why = error.__cause__
         if not isinstance(why, NotImplementedError) and "meta" not in str(why).lower():
@@ -133,6 +136,7 @@ def _try_without_numbers(model: nn.Module, node: Node, inputs: Inputs, dtype: to
             f"without its numbers it cannot run ({said(why)})",
             stacklevel=2,
         )
+        return (inputs.outputs,)
 
 
 def _keeps_contract(node: Node) -> bool:
@@ -140,8 +144,9 @@ def _keeps_contract(node: Node) -> bool:
     return str(node.get("_target_")).startswith("batchlab.runner.models.") and not {"shape", "classes"} & node.keys()
 
 
-def _fits(model: nn.Module, x: Tensor, node: Node, inputs: Inputs, dtype: torch.dtype) -> None:
-    """See that a model can be trained on inputs x (n, *shape)."""
+def _fits(model: nn.Module, x: Tensor, node: Node, inputs: Inputs, dtype: torch.dtype) -> tuple[int, ...]:
+    """See that a model can be trained on inputs x (n, *shape); the shape of one output in train mode."""
+    found: tuple[int, ...] = ()
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
         none = "all its parameters are frozen" if any(True for _ in model.parameters()) else "it has no parameters"
@@ -157,6 +162,8 @@ def _fits(model: nn.Module, x: Tensor, node: Node, inputs: Inputs, dtype: torch.
             if fault:
                 where = "" if mode == "train" else " in eval mode"
                 raise ConfigError(f"model={node['name']}{where} {fault}")
+            found = tuple(out.shape[1:]) if mode == "train" else found
+    return found
 
 
 @contextmanager
@@ -177,7 +184,7 @@ def _as_trained(model: nn.Module, x: Tensor, dtype: torch.dtype, node: Node, inp
 def _misfit(out: object, n: int, node: Node, inputs: Inputs) -> str:
     """What is wrong with the outputs of n samples; nothing where they can be trained with."""
     if inputs.classes is None:
-        wanted, for_what = [(n, 1), (n,)], f"the numbers of dataset={inputs.name}"
+        wanted, for_what = [(n, inputs.outputs), (n, *inputs.target)], f"the numbers of dataset={inputs.name}"
     else:
         wanted, for_what = [(n, inputs.classes)], f"the {inputs.classes} classes of dataset={inputs.name}"
     needed = f"one tensor (n, {inputs.outputs}) is needed for {for_what}"

@@ -211,9 +211,10 @@ def _tried(config: RunConfig, inputs: Inputs, once: _Once) -> nn.Module:
     """The run's model, tried as its own loss is: once for each choice of it, its data and what it is trained in."""
     dtype = torch.float64 if config.train.precision == "float64" else torch.float32
     question = ("model", config.model, config.dataset, str(dtype))
-    model: nn.Module = once(lambda: try_model(config.model, inputs, dtype), *question)
+    tried: tuple[nn.Module, tuple[int, ...]] = once(lambda: try_model(config.model, inputs, dtype), *question)
+    model, output = tried
     if own := own_loss(config.train.loss):
-        once(lambda: try_loss(own, inputs, dtype), "loss", own, config.dataset, str(dtype))
+        once(lambda: try_loss(own, inputs, output, dtype), "loss", own, config.dataset, output, str(dtype))
     return model
 
 

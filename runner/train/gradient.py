@@ -48,7 +48,8 @@ def criterion_for(loss: str, label_smoothing: float) -> Criterion:
     assert loss == "mse"
 
     def squared_error(output: Tensor, target: Tensor) -> Tensor:
-        return (output.reshape(target.shape) - target).square().reshape(len(target), -1).mean(1)
+        squares = (output.reshape(target.shape) - target).square()
+        return squares.flatten(1).mean(1) if squares.dim() > 1 else squares
 
     return squared_error
 

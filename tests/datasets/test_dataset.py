@@ -1,10 +1,12 @@
 """What a Dataset accepts, and what it refuses with which error."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from batchlab.datasets import Dataset, Preprocessing
+from batchlab.datasets import Dataset, Preprocessing, with_validation
 
 IMAGES = np.zeros((4, 5, 6, 3), np.uint8)
 LABELS = np.arange(4) % 2
@@ -66,3 +68,28 @@ def test_refusals(change, message):
     with pytest.raises(ValueError, match=message) as caught:
         make(**change)
     assert "\n" not in str(caught.value)
+
+
+def test_targets_of_regression_have_any_shape() -> None:
+    x, y = np.zeros((6, 3)), np.zeros((6, 2, 4))
+    data = Dataset("many", x, y, x[:2], y[:2], None)
+    assert (data.target_shape, data.outputs) == ((2, 4), 8)
+    assert with_validation(data, 0.5, 0).target_shape == (2, 4)
+    one = Dataset("one", x, y[:, 0, 0], x[:0], np.zeros(0), None)
+    assert (one.target_shape, one.outputs) == ((), 1)
+    Dataset("untested", x, y, x[:0], np.zeros(0), None)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (np.zeros((6, 2)), np.zeros((2, 3)), r"y_train holds targets of shape \(2,\), y_test of shape \(3,\)"),
+        (np.zeros((6, 2)), np.zeros(2), r"y_train holds targets of shape \(2,\), y_test of shape \(\)"),
+        (np.zeros((5, 2)), np.zeros((2, 2)), r"y_train has shape \(5, 2\); expected \(6,\)"),
+        (np.zeros((6, 0)), np.zeros((2, 0)), r"y_train has shape \(6, 0\)"),
+        (np.zeros((6, 2), np.int64), np.zeros((2, 2), np.int64), "targets are floating-point numbers"),
+    ],
+)
+def test_targets_of_different_shapes_are_refused(train: Any, test: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Dataset("many", np.zeros((6, 3)), train, np.zeros((2, 3)), test, None)

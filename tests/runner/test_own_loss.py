@@ -52,6 +52,32 @@ class Learned(Focal):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(()))
 
+class Weighted(nn.Module):
+    """Its weights take part in the precision that it is given."""
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("weight", torch.arange(1.0, 11.0))
+    def forward(self, outputs, targets):
+        return F.cross_entropy(outputs, targets, weight=self.weight, reduction="none")
+
+def distance(outputs, targets):
+    assert outputs.shape == targets.shape
+    return (outputs - targets).flatten(1).norm(dim=1)
+
+def table():
+    import numpy as np
+    from batchlab.datasets import Dataset
+    draw = np.random.default_rng(0)
+    x, w = draw.normal(size=(60, 5)), draw.normal(size=(5, 6))
+    y = (x @ w).reshape(60, 2, 3)
+    return Dataset("table", x[:50], y[:50], x[50:], y[50:], None)
+
+class Twofold(nn.Linear):
+    def __init__(self, shape, classes):
+        super().__init__(shape[0], classes)
+    def forward(self, x):
+        return super().forward(x).reshape(-1, 2, 3)
+
 class Deaf:
     pass
 
@@ -116,6 +142,51 @@ def test_targets_that_are_numbers(tmp_path: Path) -> None:
         assert mine["test_loss"] == pytest.approx(theirs["test_loss"], rel=1e-5)
     other = trained(tmp_path, *data, "train.loss={_target_:own_losses.squared,power:1}")
     assert other[-1]["test_loss"] != pytest.approx(own[-1]["test_loss"], rel=1e-3)
+
+
+def test_a_loss_of_its_own_numbers_has_them_in_the_runs_precision(tmp_path: Path) -> None:
+    assert trained(tmp_path, "train.loss=own_losses.Weighted", "train.precision=float64")
+
+
+@pytest.mark.parametrize("loss", ["mse", "own_losses.distance"])
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_targets_of_any_shape(
+    loss: str, ranks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two times three numbers for each sample: exactly linear in the inputs, so that they are found."""
+    for axis, target in (("dataset", "table"), ("model", "Twofold")):
+        (tmp_path / "conf" / axis).mkdir(parents=True)
+        (tmp_path / "conf" / axis / "two.yaml").write_text(f"name: two\n_target_: own_losses.{target}\n")
+    asked = (
+        "dataset=two",
+        "model=two",
+        f"train.loss={loss}",
+        "batch_schedule.size=25",
+        "optimizer=adam",
+        f"nproc={ranks}",
+    )
+    rest = ("optimizer.lr=0.1", "train.epochs=100", "log.evaluate_every=50", "train.device=cpu")
+    code, said = batchlab("train", *asked, *rest, monkeypatch=monkeypatch, capfd=capfd)
+    assert code == 0, said
+    (run,) = RunStore(Path("runs")).runs()
+    first, *_, last = rows(run)
+    assert last["test_loss"] < 0.02 * first["test_loss"]
+    assert "test_accuracy" not in last
+
+
+def test_targets_that_a_model_or_solver_does_not_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "conf" / "dataset").mkdir(parents=True)
+    (tmp_path / "conf" / "dataset" / "two.yaml").write_text("name: two\n_target_: own_losses.table\n")
+    few = ("dataset=two", "batch_schedule.size=10")
+    solver = ("optimizer=svrg", "model=linear", "train.loss=mse", "optimizer.l2=0.1")
+    code, said = batchlab("train", *few, *solver, monkeypatch=monkeypatch, capfd=capfd)
+    assert (code, "of one number: dataset=table has targets (2, 3)" in said) == (2, True), said
+    asked = ("model=linear", "train.loss=own_losses.distance")
+    code, said = batchlab("train", *few, *asked, monkeypatch=monkeypatch, capfd=capfd)
+    assert code == 2, said
+    assert "does not take outputs (2, 6) and targets (2, 2, 3) of dataset=table" in said
 
 
 def test_one_loss_has_one_spelling() -> None:

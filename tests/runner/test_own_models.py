@@ -379,7 +379,7 @@ def test_nothing_is_left_of_the_trial(target: str, monkeypatch: pytest.MonkeyPat
     validate([planned])
     assert torch.equal(before[0], torch.get_rng_state())
     assert (before[1] == np.random.get_state()[1]).all()
-    model = try_model(planned.tree["model"], Inputs("digits", (1, 8, 8), 10))
+    model, _ = try_model(planned.tree["model"], Inputs("digits", (1, 8, 8), 10))
     assert all(module.training for module in model.modules())
     norm = model[1]
     if norm.running_mean.device.type == "cpu":

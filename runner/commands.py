@@ -113,7 +113,7 @@ def _dry_run(plans: Sequence[Planned], runs: Path, options: SweepOptions) -> int
     check(elsewhere, data_at_hand=False)
     for planned in plans:
         OUT.print(Text(f"{planned.run_id}  {title(planned)}"), soft_wrap=True)
-    for line in stale_lines(stale, runs):
+    for line in stale_lines(stale, runs, staleness.trusted()):
         OUT.print(Text(line, style="yellow"), soft_wrap=True)
     OUT.print(f"{count(len(plans), 'run')}, all valid; nothing was started", style="bold")
     if elsewhere:

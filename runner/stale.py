@@ -38,6 +38,7 @@ class Staleness:
         self.fingerprints = Fingerprints()
         self.found: dict[str, tuple[str, dict[str, Any]]] = {}
         """Why runs are stale, and what run.json said then."""
+        self._trusted: dict[str, str] = {}
         self.anew: set[str] = set()
         """Runs that this command began: they are as new as it is."""
 
@@ -60,14 +61,23 @@ class Staleness:
         elif state.state not in FINISHED and not self.store.run(planned.run_id).checkpoint.exists():
             return ""  # it begins at its beginning anyway, and there is nothing to keep
         else:
-            before = None if self.options.trust_code else recorded(state.info)
+            before = recorded(state.info)
             if before is None:
                 return ""
             now = self.fingerprints.of(planned.tree)
             said = listing(differences(before, now, self.fingerprints.contents))
+            if said and self.options.trust_code:
+                self._trusted.setdefault(planned.run_id, said)
+                return ""
         if said:
             self.found[planned.run_id] = (said, state.info)
         return said
+
+    def trusted(self) -> dict[str, str]:
+        """Why runs would be trained anew if code was not trusted; each is named once."""
+        named = {run_id: why for run_id, why in self._trusted.items() if why}
+        self._trusted |= dict.fromkeys(named, "")
+        return named
 
     def finished(self, planned: Planned, state: RunState) -> bool:
         """Whether nothing is left to do for a run."""
@@ -106,25 +116,29 @@ class Staleness:
         return commits(self.fingerprints.folders())
 
 
-def stale_lines(reasons: dict[str, str], root: object) -> list[str]:
-    """What to say of runs that are trained anew.
+def stale_lines(reasons: dict[str, str], root: object, trusted: dict[str, str] | None = None) -> list[str]:
+    """What to say of stale runs.
 
     Args:
-        reasons: Why, by run.
+        reasons: Why, by run, of those that are trained anew.
         root: The folder that holds all runs.
+        trusted: The same of those that are taken as they are.
     """
-    by_reason: dict[str, list[str]] = {}
-    for run_id, why in reasons.items():
-        by_reason.setdefault(why, []).append(run_id)
     lines = []
-    for why, ids in by_reason.items():
-        runs, are = count(len(ids), "run"), "is" if len(ids) == 1 else "are"
-        named = " ".join(ids[:NAMED]) + (f" and {len(ids) - NAMED:,} more" if len(ids) > NAMED else "")
-        kept = f"trained anew, and the earlier {'one' if len(ids) == 1 else 'ones'} kept in {root}/{FOLDER}"
-        if why == ASKED:
-            lines.append(f"{runs} {are} {kept}, as asked ({named})")
-        else:
-            lines.append(f"{runs} {are} stale, as {why} since ({named}): {kept}; --trust-code takes what is there")
+    for taken, every in ((False, reasons), (True, trusted or {})):
+        by_reason: dict[str, list[str]] = {}
+        for run_id, why in every.items():
+            by_reason.setdefault(why, []).append(run_id)
+        for why, ids in by_reason.items():
+            runs, are = count(len(ids), "run"), "is" if len(ids) == 1 else "are"
+            named = " ".join(ids[:NAMED]) + (f" and {len(ids) - NAMED:,} more" if len(ids) > NAMED else "")
+            kept = f"trained anew, and the earlier {'one' if len(ids) == 1 else 'ones'} kept in {root}/{FOLDER}"
+            if why == ASKED:
+                lines.append(f"{runs} {are} {kept}, as asked ({named})")
+            elif taken:
+                lines.append(f"{runs} {are} stale, as {why} since ({named}): still counted, as asked")
+            else:
+                lines.append(f"{runs} {are} stale, as {why} since ({named}): {kept}; --trust-code takes what is there")
     return lines
 
 

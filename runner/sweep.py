@@ -132,7 +132,8 @@ def run_sweep(
         else:
             left.append(planned)
             stale |= {planned.run_id: why} if why else {}
-    for line in [*stale_lines(stale, store.root), *([unknown_line(unknown)] if unknown else [])]:
+    trusted = staleness.trusted() if staleness is not None else {}
+    for line in [*stale_lines(stale, store.root, trusted), *([unknown_line(unknown)] if unknown else [])]:
         observer.note(line)
     observer.begin(len(plans), report.skipped, len(left))
     running: dict[str, Planned] = {}

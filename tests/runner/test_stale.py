@@ -211,7 +211,8 @@ def test_edited_code_is_trained_anew_and_the_old_run_kept(mine: Project) -> None
     assert re.search(r"1 run .*stale.*helper\.py has changed", table)
     assert "1 run is stale, as helper.py has changed" in mine.sweep("--dry-run")
     said = mine.sweep("--trust-code")
-    assert "stale" not in said
+    assert re.search(r"1 run is stale, as helper\.py has changed since .*still counted", said)
+    assert "1 done already" in said
     assert rows(mine.one()) == before
     said = mine.sweep("--name", "s")
     assert re.search(r"1 run is stale, as helper\.py has changed since \(\w+\): trained anew", said)
@@ -323,6 +324,9 @@ def test_what_goes_on_was_made_of_what_it_began_with(checkpoint: bool, tmp_path:
     planned = Planned("abc", {"optimizer": {"name": "o", "_target_": "x.y"}})
     looked = Staleness(store, SweepOptions(trust_code=True))
     assert looked.why(planned, run.read_state()) == ""
+    assert bool(looked.trusted()) == checkpoint
+    assert looked.why(planned, run.read_state()) == ""
+    assert looked.trusted() == {}, "said once"
     looked.begin(planned, run)
     again = Staleness(store, SweepOptions()).why(planned, run.read_state())
     assert bool(again) == checkpoint
@@ -400,4 +404,6 @@ def test_whatever_is_named_by_its_path_is_part_of_a_run(mine: Project, monkeypat
 
 def test_lines_name_a_few_runs() -> None:
     (line,) = stale_lines({f"r{i}": "x.py has changed" for i in range(9)}, "runs")
-    assert "9 runs are stale, as x.py has changed since (r0 r1 r2 r3 r4 r5 and 3 more)" in line
+    assert "9 runs are stale, as x.py has changed since (r0 r1 r2 r3 r4 r5 and 3 more): trained anew" in line
+    (line,) = stale_lines({}, "runs", {"r": "x.py has changed"})
+    assert line.endswith("(r): still counted, as asked")

@@ -29,7 +29,9 @@ def test_what_would_mean_nothing_is_refused(override: str, meant: str) -> None:
         one(override)
 
 
-@pytest.mark.parametrize("override", ["+note=first", "+tag=[a,b]", "+who.wrote=me", "++metric=macro_f1", "++lr=0.1"])
+@pytest.mark.parametrize(
+    "override", ["+note=first", "+tag=[a,b]", "+who.wrote=me", "+model.note=1", "++metric=macro_f1", "++lr=0.1"]
+)
 def test_notes_are_kept(override: str) -> None:
     key = override.lstrip("+").partition("=")[0].partition(".")[0]
     noted = one(override)

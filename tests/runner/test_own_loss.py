@@ -253,10 +253,11 @@ def test_what_does_not_go_with_it(monkeypatch: pytest.MonkeyPatch, capfd: pytest
     smooth = ("train.loss=own_losses.Focal", "train.label_smoothing=0.1")
     code, said = batchlab("sweep", "--dry-run", *smooth, monkeypatch=monkeypatch, capfd=capfd)
     assert (code, "train.label_smoothing=0.1 is of train.loss=cross_entropy" in said) == (2, True), said
-    solver = ("optimizer=svrg", "dataset=breast_cancer", "model=logistic", "train.loss=own_losses.Focal")
-    code, said = batchlab("sweep", "--dry-run", *solver, monkeypatch=monkeypatch, capfd=capfd)
-    assert code == 2, said
-    assert "train.loss=own_losses.Focal: choose cross_entropy, mse, squared_hinge" in said
+    solver = ("optimizer=svrg", "dataset=breast_cancer", "model=logistic")
+    for loss in ("own_losses.Focal", "{_target_:own_losses.Focal,gamma:1}"):
+        code, said = batchlab("sweep", "--dry-run", *solver, f"train.loss={loss}", monkeypatch=monkeypatch, capfd=capfd)
+        assert code == 2, said
+        assert "choose cross_entropy, mse, squared_hinge" in said
 
 
 def test_a_class_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,36 @@ def test_marks_lie_apart_by_one_factor(every: float, total: int, count: int) -> 
             assert every * ratio**k - 1e-3 <= place <= every * ratio**k * (1 + 1e-6) + 1
 
 
+@pytest.mark.parametrize("count", [10**9, int(1e300), 5000])
+def test_more_marks_than_samples_are_one_a_sample(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for a billion waits for those that exist, and looks for one in a few steps."""
+    looks, place = 0, Marks._place
+
+    def counted(self: Marks, k: int) -> int:
+        nonlocal looks
+        looks += 1
+        return place(self, k)
+
+    monkeypatch.setattr(Marks, "_place", counted)
+    marks = Marks(14.42, 1442, count)
+    assert looks == 0
+    assert marks.due(700, 701)
+    assert looks < 2 * 64
+    found = marks.places
+    assert found is not None
+    assert (found[0], found[-1], len(set(found))) == (15, 1442, len(found))
+    assert len(found) > 1000
+    assert looks < 64 * 2000
+    assert count == 5000 or found == [*range(15, 1443)]
+
+
+@pytest.mark.parametrize("count", [None, 7])
+def test_marks_closer_than_any_sample_are_one_a_step(count: int | None) -> None:
+    marks = Marks(1e-320, 1442, count)
+    assert marks.due(0, 1)
+    assert marks.due(1441, 1442)
+
+
 SCHEDULES = {
     "constant": ("batch_schedule=constant", "batch_schedule.size=128"),
     "growing": ("batch_schedule=exponential", "batch_schedule.initial=8", "batch_schedule.every=0.5"),

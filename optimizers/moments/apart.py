@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from batchlab.optimizers.moments.state import ModelState, same_states
-from batchlab.optimizers.moments.truth import FEW, Batch, close, gradients_of, loose, norm_of, wide
+from batchlab.optimizers.moments.truth import FEW, NOTHING, Batch, close, gradients_of, loose, norm_of, wide
 
 WAY_OUT = (
     "so that no sample has a gradient of its own: use estimator=groups, to which a group is a batch like any other, "
@@ -43,12 +44,20 @@ def check_apart(batch: Batch, params: Sequence[Tensor], before: ModelState, eps:
         few = every
         losses, drawn = passes.losses(few)
 
+    size = passes.sizes(few).max()
+
     def compare(here: Tensor, there: Tensor, on: str, times: int) -> None:
-        if not close(here, there, min(times * eps, times / 500), float(losses.abs().max())):
+        if not close(here, there, min(times * eps, times / 500), float(size)):
             worst = int((here - there).abs().argmax())
             values = f"it is {float(here[worst]):.6g}, or {float(there[worst]):.6g}"
             raise ValueError(f"the loss of a sample depends on {on} ({values}), {WAY_OUT}")
 
+    if not close(losses, passes.losses(few)[0], 10 * eps, float(size)):
+        raise ValueError(
+            "the same samples have other losses the second time: the model or the criterion draws from, or counts in, "
+            "what cannot be put back (a generator in an object or a closure). Draw from torch's own random state, or "
+            "from a torch.Generator that is a plain attribute of the model, or use estimator=groups"
+        )
     places = torch.arange(len(few), device=few.device)
     for bit in range((len(few) - 1).bit_length()):
         for side in (0, 1):
@@ -63,7 +72,7 @@ def check_apart(batch: Batch, params: Sequence[Tensor], before: ModelState, eps:
         if same_states(drawn_here, drawn_there):
             for one, other in zip(here, there, strict=True):
                 apart = norm_of(one) if other is None else norm_of(other if one is None else wide(one) - wide(other))
-                if apart > loose(eps) * max(norm_of(one), norm_of(other)) + 10 * eps * total:
+                if apart > loose(eps) * max(norm_of(one), norm_of(other)) + 10 * eps * total + NOTHING:
                     raise ValueError(f"the gradient of a sample's loss depends on the others in its batch, {WAY_OUT}")
     if not same_states(drawn, at_first):
         return
@@ -89,6 +98,29 @@ class _Passes:
         self.before.restore()
         with torch.enable_grad():  # some models differentiate in their forward pass
             return self.batch.of(order).losses().detach(), self.before.drawn()
+
+    def sizes(self, order: Tensor) -> Tensor:
+        """What rounding of the samples' losses is relative to, (n,): |loss| + sum |output * d loss / d output|.
+
+        A small difference of large numbers, such as a good prediction's error, is less sure than it is large.
+        """
+        self.before.restore()
+        part = self.batch.of(order)
+        with torch.enable_grad():
+            output = part.model(part.x)
+            losses = part.losses_of(output, part.y, len(order))
+        size = losses.detach().abs()
+        leaves = [t for t in tree_leaves(output) if isinstance(t, Tensor) and t.requires_grad]
+        try:
+            slopes = torch.autograd.grad(losses.sum(), leaves, allow_unused=True) if leaves else []
+        except RuntimeError:  # written over by the criterion
+            return size
+        for leaf, slope in zip(leaves, slopes, strict=True):
+            if slope is not None:
+                products = (leaf * slope).detach().abs()
+                by_sample = products.dim() and len(products) == len(order)
+                size = size + (products.reshape(len(order), -1).sum(1) if by_sample else products.sum())
+        return size
 
     def gradients(self, order: Tensor, place: int, params: Sequence[Tensor]) -> tuple[list[Tensor | None], list[Any]]:
         self.before.restore()

@@ -157,16 +157,24 @@ class GradientMoments:
         self._groups += 1
 
     def _observe_each(self, batch: Batch) -> Tensor:
-        x = batch.x
-        if not isinstance(x, Tensor):
+        x, model = batch.x, getattr(batch.model, "_orig_mod", batch.model)  # within a compiled model are its layers
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"a {type(model).__name__} as model: per-sample statistics take an nn.Module")
+        if not isinstance(x, Tensor) or not x.dim():
             raise ValueError(
                 f"a {type(x).__name__} of inputs: per-sample statistics take one tensor x, samples first; give the "
                 "model what belongs to a sample in one tensor, or use estimator=groups and moments.observe(n)"
             )
         if not len(x):
             raise ValueError("a batch of 0 samples has no gradient: skip it")
-        model = getattr(batch.model, "_orig_mod", batch.model)  # a compiled model's layers are reached only without it
         batch = replace(batch, model=model, x=x.clone() if x.is_inference() else x)
+        if any(isinstance(p, nn.parameter.UninitializedParameter) for p in self.params):
+            raise ValueError("the model has lazy layers: put one batch through it (any, a dummy batch) first")
+        if any(p.requires_grad and p.grad is not None for p in self.params):
+            raise ValueError(
+                "parameters have a gradient already, which per-sample statistics would lose: clear it with "
+                "moments.reset(), put a penalty into the criterion, or use estimator=groups"
+            )
         sums = self._open()
         if self._per_sample is None:
             self._per_sample = PerSample(self.params, self.chunk_bytes)

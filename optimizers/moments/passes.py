@@ -47,6 +47,7 @@ class Pass:
         norms: squared norms of the samples' gradients (n,).
         seen: which parameters had a gradient.
         replayed: places of the parameters of units that are run again.
+        touched: whether any of their gradients is not zero, (), by their places.
         learning: whether uses that were not met before are taken in.
         shares: where it is a dictionary, it gains what `norms` is the sum of, by the places of the parameters.
     """
@@ -69,6 +70,7 @@ class Pass:
         self.shares: dict[tuple[int, ...], Tensor] | None = None
         self.learning = False
         self.replayed: set[int] = set()
+        self.touched: dict[int, Tensor] = {}
         self._calls: Counter[str] = Counter()
         self._uses: Counter[int] = Counter()
         self._waiting: list[tuple[list[int], Call]] = []
@@ -151,6 +153,8 @@ class Pass:
                     blocks[owner] = blocks[owner] + block if owner in blocks else block
             for owner, block in blocks.items():
                 total = self.sums[owner]
+                if owner in self.replayed:
+                    self.touched[owner] = self.touched.get(owner, False) | block.any()
                 self._count((owner,), samples, square_sum(block))
                 total += block.sum(0, dtype=total.dtype)
                 if self.squares is not None:

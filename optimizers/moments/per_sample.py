@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from batchlab.optimizers.moments.apart import check_apart, check_samples_apart
 from batchlab.optimizers.moments.flat import exact
 from batchlab.optimizers.moments.passes import Pass, short
+from batchlab.optimizers.moments.replay import replayed
 from batchlab.optimizers.moments.state import ModelState, set_torch_random_states, torch_random_states
-from batchlab.optimizers.moments.truth import FEW, Batch, Truth, loose, norm_of, rounding
+from batchlab.optimizers.moments.truth import FEW, NOTHING, Batch, Truth, loose, norm_of, rounding
 from batchlab.optimizers.moments.units import NotSampleWise
 from batchlab.optimizers.moments.ways import SLOWER, Plan, Way, Ways
 
@@ -66,13 +67,13 @@ class PerSample:
             except ValueError:
                 before.restore()
                 raise
-        drawn = torch_random_states(batch.x.device)
+        drawn, versions = torch_random_states(batch.x.device), [b._version for b in model.buffers()]
         try:
             losses, run = self.ways.run(batch, plan, sums, squares)
         except NotSampleWise as why:
             # Another use of the model than at first: a layer that only some batches reach. A forward pass can be taken
             # back where it leaves no traces but in the random state.
-            if why.after_backward or any(True for _ in model.buffers()):
+            if why.after_backward or versions != [b._version for b in model.buffers()]:
                 raise ValueError(
                     f"the model is used otherwise than in its first batch ({why}): use estimator=groups, or a new "
                     "GradientMoments for what has changed"
@@ -89,11 +90,14 @@ class PerSample:
         return self.ways.taken(model, judged[-1]) if judged else {}
 
     def _plan(self, batch: Batch) -> Plan:
-        key = self._modes(batch.model), kind_of(batch.losses_of.criterion)
+        criterion = batch.losses_of.criterion
+        modes = self._modes(criterion) if isinstance(criterion, nn.Module) else ()
+        key = self._modes(batch.model), kind_of(criterion), modes
         return self._plans.setdefault(batch.model, {}).setdefault(key, Plan())
 
     def _modes(self, model: nn.Module) -> tuple[int, ...]:
-        return (*(mode_of(m) for m in model.modules()), *(p.requires_grad for p in self.params))
+        trained = (id(p) for p in model.parameters() if p.requires_grad)
+        return (*(mode_of(m) for m in model.modules()), *trained)
 
     def _judge(
         self, batch: Batch, plan: Plan, before: ModelState, sums: Sequence[Tensor], squares: Sequence[Tensor] | None
@@ -127,7 +131,14 @@ class PerSample:
             return losses, run, total, total_squares, wrong
 
         truth = self._truth(again())
-        distinct = not torch.equal(x, x[:1].expand_as(x))
+        distinct = len(x) > 1 and not all(
+            torch.equal(t, t[:1].expand_as(t)) for t in kept if t.dim() and len(t) == len(x)
+        )
+        if all(g is None for g in truth.sums):
+            raise ValueError(
+                "no trained parameter has a gradient of this loss, by estimator=groups neither: is the model, or the "
+                "loss, detached?"
+            )
         if distinct and truth.finite:
             check_apart(replace(batch, x=kept[0]), self.params, before, eps)
         plan.unreached = {i for i, g in enumerate(truth.sums) if g is None}
@@ -153,19 +164,28 @@ class PerSample:
         if reasons and distinct and truth.finite and len(x) > FEW:  # or do samples see each other, among all of them?
             check_apart(replace(batch, x=kept[0]), self.params, before, eps, everyone=True)
             losses, run, total, total_squares, _ = trial(plan.way)
-        if plan.way in SLOWER:
-            warnings.warn(
-                f"per-sample gradients layer by layer do not fit this model ({reasons[0]}): {SLOWER[plan.way]}; "
-                "estimator=groups costs nothing",
-                RuntimeWarning,
-                stacklevel=5,
-            )
-        still = truth.silent()
+        slow = self._slow(batch.model, plan, reasons)
+        if slow:
+            warnings.warn(f"{slow}; estimator=groups costs nothing", RuntimeWarning, stacklevel=5)
+        still = truth.silent() if distinct else {i for i, g in enumerate(truth.sums) if g is not None}
         plan.unproven = (plan.unproven & still) if plan.judged_at > 1 else still
-        plan.judged_at = (len(x) if distinct else 1) if truth.finite else 0
+        plan.judged_at = len(x) if truth.finite else 0
         for place, part in zip((*sums, *(squares or ())), (*total, *(total_squares or ())), strict=True):
             place.add_(part)
         return losses, run.norms, _seen(plan, run)
+
+    def _slow(self, model: nn.Module, plan: Plan, reasons: Sequence[str]) -> str:
+        """Why a model is measured slowly, as a whole; empty where it is not."""
+        if plan.way in SLOWER:
+            return f"per-sample gradients layer by layer do not fit this model ({reasons[0]}): {SLOWER[plan.way]}"
+        outermost = next((u for u in self.ways.units(model) if not u.name), None)
+        if outermost is None or outermost.apply is not replayed or not model._modules:
+            return ""
+        own = ", ".join(name for name, _ in model.named_parameters(recurse=False))
+        return (
+            f"parameters of the model itself ({own}) make all of it one layer, which those in modules of their own do "
+            f"not: {SLOWER['whole']}"
+        )
 
     def _truth(self, batch: Batch) -> Truth:
         frozen = {name: p.detach() for name, p in batch.model.named_parameters() if not p.requires_grad}
@@ -207,7 +227,7 @@ def _misplaced(run: Pass, weighted: Pass, weights: Tensor, eps: float) -> bool:
     total = run.norms.sum().sqrt()
     for places, norms in (run.shares or {}).items():
         here, there = norms.sqrt() * weights, (weighted.shares or {})[places].sqrt()
-        if bool(((here - there).abs() > loose(eps) * here + 10 * eps * total).any()):
+        if bool(((here - there).abs() > loose(eps) * here + 10 * eps * total + NOTHING).any()):
             return True
     return False
 
@@ -221,7 +241,8 @@ def _zeros(like: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _seen(plan: Plan, run: Pass) -> list[bool]:
-    guessed = run.replayed & plan.unreached  # what is run again has a gradient of zero where it has none
+    """Which parameters had a gradient: what is run again has one of zero where it has none."""
+    guessed = {place for place in run.replayed & plan.unreached if not run.touched.get(place, False)}
     return [seen and place not in guessed for place, seen in enumerate(run.seen)]
 
 
@@ -234,5 +255,5 @@ def kind_of(criterion: object) -> object:
 def mode_of(module: nn.Module) -> int:
     """A number that changes with a module's mode, its switches and its hooks."""
     hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
-    switches = sum(value is True for value in vars(module).values())
-    return 1000 * (hooks + len(module._backward_hooks) + len(module._backward_pre_hooks)) + switches
+    switches = tuple(name for name, value in vars(module).items() if value is True)
+    return hash((hooks, len(module._backward_hooks) + len(module._backward_pre_hooks), switches))

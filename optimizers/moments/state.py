@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections import OrderedDict, deque
 from typing import Any
 
 import torch
@@ -28,12 +29,19 @@ class ModelState:
         plain = [m for m in modules if not isinstance(m, torch.jit.ScriptModule)]
         self._attributes = [(m, _attributes(m), dict(m._buffers)) for m in plain]
         held = [value for _, attributes, _ in self._attributes for value in attributes.values()]
-        own = [t for t in held if isinstance(t, Tensor) and not isinstance(t, nn.Parameter) and t.grad_fn is None]
+        inside = [t for v in held if type(v) in (list, tuple, deque) for t in v]
+        own = [
+            t
+            for t in (*held, *inside)
+            if isinstance(t, Tensor) and not isinstance(t, nn.Parameter) and t.grad_fn is None
+        ]
         buffers = [b for m in modules for b in m.buffers(recurse=False)]
         trained = [p for m in modules for p in m.parameters(recurse=False) if p.requires_grad and parameters]
         self._tensors = [(t, t.detach().clone()) for t in {id(t): t for t in (*own, *buffers, *trained)}.values()]
         lists = [v for _, given, _ in self._attributes for k, v in given.items() if k not in MODULE]
-        self._containers = [(v, v.copy()) for v in lists if type(v) in (list, dict, set)]
+        self._containers = [(v, v.copy()) for v in lists if type(v) in (list, dict, set, deque, OrderedDict)]
+        numpy = sys.modules.get("numpy")
+        self._arrays = [(v, v.copy()) for v in held if numpy is not None and isinstance(v, numpy.ndarray)]
         self._generators = [(g, g.get_state()) for g in held if isinstance(g, torch.Generator)]
         self._device = device
         self._random: list[Any] | None = None if device is None else random_states(device)
@@ -55,7 +63,9 @@ class ModelState:
             now["_buffers"].update(buffers)
         for container, contents in self._containers:
             container.clear()
-            (container.extend if isinstance(container, list) else container.update)(contents)
+            (container.extend if isinstance(container, (list, deque)) else container.update)(contents)
+        for array, content in self._arrays:
+            array[...] = content
         for tensor, before in self._tensors:
             if not torch.equal(tensor, before):  # a copy counts as a change where something was kept of the tensor
                 tensor.copy_(before)

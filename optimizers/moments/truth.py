@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from batchlab.optimizers.moments.flat import exact
 
 Gradients = list[Tensor | None]
+NOTHING = 1e-16  # a gradient of that norm is none: its square is no float32
 FEW = 8  # samples that are looked at one by one, and parted from one another in six ways
 
 
@@ -36,9 +37,10 @@ class Losses:
             ValueError: the criterion gives another shape.
         """
         losses = self.criterion(output, y)
-        if losses.dim() != 1 or len(losses) != samples:
+        if not isinstance(losses, Tensor) or losses.dim() != 1 or len(losses) != samples:
+            what = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else f"a {type(losses).__name__}"
             raise ValueError(
-                f"the criterion gave shape {tuple(losses.shape)} for {samples} samples: it must give one loss "
+                f"the criterion gave {what} for {samples} samples: it must give one loss "
                 'each, shape (n,); pass reduction="none" and average over all but the first dimension'
             )
         return losses if self.weights is None else losses * self.weights.to(losses.dtype)
@@ -59,7 +61,7 @@ class Batch:
 
     def data(self) -> list[Tensor]:
         """x, and whatever tensors y holds."""
-        return [t for t in (self.x, *tree_leaves(self.y)) if isinstance(t, Tensor)]
+        return [t for t in (self.x, *tree_leaves(self.y)) if isinstance(t, Tensor) and not t.is_nested]
 
     def of(self, order: Tensor) -> Batch:
         """A batch of some of its samples (copies), by their places (m,)."""
@@ -124,13 +126,13 @@ class Truth:
         total = sum(s * s for s in sizes) ** 0.5
         for place, (got, want, size) in enumerate(zip(sums, self.sums, sizes, strict=True)):
             error = norm_of(got if want is None else wide(got) - wide(want))
-            if not error <= slack * size + floor * total:
+            if not error <= slack * size + floor * total + NOTHING:
                 return f"the sum of parameter {place}'s gradients is {error / max(size, total * floor, 1e-300):.1g} off"
         for places in shares:
             for sample, by_place in norms.items():
                 want = sum(by_place[place] ** 2 for place in places) ** 0.5
                 got = float(shares[places][sample]) ** 0.5
-                if not abs(got - want) <= slack * want + floor * total:
+                if not abs(got - want) <= slack * want + floor * total + NOTHING:
                     return f"a sample's gradient of parameters {places} has the norm {got:.6g}, not {want:.6g}"
         return None
 
@@ -166,21 +168,40 @@ def some_of(samples: int) -> list[int]:
 
 
 def targets_of(y: Any, order: Tensor, samples: int) -> Any:
-    """The targets of some samples: of a tensor or a sequence with an entry per sample these entries, inside others too.
+    """The targets of some samples: of what has an entry per sample these entries, inside of others too.
 
     Args:
-        y: all targets.
+        y: all targets: a tensor, an array, or sequences, mappings, named tuples and dataclasses of such.
         order: the samples' places (m,).
         samples: in all.
+
+    Raises:
+        ValueError: another kind of object, of which nobody knows what belongs to which sample.
     """
-    if isinstance(y, Tensor):
+    if y is None or isinstance(y, (str, int, float, complex)):
+        return y
+    if isinstance(y, Tensor) and not y.is_nested:
         return y[order.to(y.device)] if y.dim() and len(y) == samples else y
+    if hasattr(y, "__array__") and hasattr(y, "take") and not isinstance(y, Tensor):
+        return y[order.cpu().numpy()] if y.ndim and len(y) == samples else y
+
+    def inside(part: Any) -> Any:
+        return targets_of(part, order, samples)
+
     if isinstance(y, Mapping):
-        return {key: targets_of(value, order, samples) for key, value in y.items()}
-    if type(y) in (list, tuple):
-        by_sample = len(y) == samples and not any(isinstance(t, Tensor) and t.dim() for t in y)
-        return type(y)([y[k] for k in order.tolist()] if by_sample else [targets_of(t, order, samples) for t in y])
-    return y
+        return {key: inside(value) for key, value in y.items()}
+    if isinstance(y, tuple) and hasattr(y, "_fields"):
+        return type(y)(*map(inside, y))
+    if isinstance(y, (list, tuple)):
+        columns = all(isinstance(t, Tensor) and t.dim() and len(t) == samples for t in y)
+        by_sample = len(y) == samples and not columns
+        return type(y)([y[k] for k in order.tolist()] if by_sample else map(inside, y))
+    if is_dataclass(y) and not isinstance(y, type):
+        return replace(y, **{part.name: inside(getattr(y, part.name)) for part in fields(y) if part.init})
+    raise ValueError(
+        f"targets of type {type(y).__name__} cannot be cut into samples, which per-sample statistics must once: give "
+        "tensors with a row per sample (in a dictionary, a list, a dataclass), or use estimator=groups"
+    )
 
 
 def rounding(params: Sequence[Tensor], device: torch.device) -> float:

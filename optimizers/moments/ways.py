@@ -70,8 +70,12 @@ class Ways:
 
     def __init__(self, params: Sequence[Tensor], chunk_bytes: int | None = None) -> None:
         self.params = params
-        self.index = {id(p): i for i, p in enumerate(params)}
         self.chunk_bytes = chunk_bytes or (CACHE_BYTES if params[0].device.type == "cpu" else ELSEWHERE_BYTES)
+
+    @property
+    def index(self) -> dict[int, int]:
+        """Places of the parameters by their ids, which a copy of this object has others of."""
+        return {id(p): i for i, p in enumerate(self.params)}
 
     def run(
         self, batch: Batch, plan: Plan, sums: Sequence[Tensor], squares: Sequence[Tensor] | None, judging: bool = False
@@ -107,7 +111,7 @@ class Ways:
             losses = batch.losses_of(replayed(run, whole, whole.module.forward, batch.x), batch.y, len(batch.x))
             losses.sum().backward()  # type: ignore[no-untyped-call]
         else:
-            with patched(list(units_of(batch.model, self.wanted(batch.model))), run):
+            with patched(self.units(batch.model), run):
                 losses = batch.losses()
                 losses.sum().backward()  # type: ignore[no-untyped-call]
         run.finish()
@@ -123,7 +127,7 @@ class Ways:
         others = 2 if len(x) != 2 else 3
         run = Pass(others, self.index, self.chunk_bytes, plan.learnt, [], None, probing=True)
         try:
-            with torch.no_grad(), patched(list(units_of(model, self.wanted(model))), run):
+            with torch.no_grad(), patched(self.units(model), run):
                 model(x[:1].expand(others, *x.shape[1:]).clone())
         except torch.OutOfMemoryError:
             raise
@@ -134,13 +138,18 @@ class Ways:
         """How each unit of the model is measured, by its name; "" is the model as a whole."""
         if plan.way == "samples":
             return {"": "loop"}
-        units = {"": None} if plan.way == "whole" else {u.name: u for u in units_of(model, self.wanted(model))}
+        units = {"": None} if plan.way == "whole" else {u.name: u for u in self.units(model)}
         by_replay = {name: "loop" if (name or WHOLE) in plan.learnt.one_by_one else "vmap" for name in units}
         return {name: "one pass" if u and u.apply is not replayed else by_replay[name] for name, u in units.items()}
 
+    def units(self, model: nn.Module) -> list[Unit]:
+        """The units that the model is divided into."""
+        return list(units_of(model, self.wanted(model)))
+
     def wanted(self, model: nn.Module) -> set[int]:
         """Ids of the parameters whose gradients are wanted."""
-        return {id(p) for p in model.parameters() if p.requires_grad and id(p) in self.index}
+        index = self.index
+        return {id(p) for p in model.parameters() if p.requires_grad and id(p) in index}
 
 
 def units_of(model: nn.Module, wanted: set[int]) -> Iterator[Unit]:

@@ -189,6 +189,7 @@ def test_rounding_of_large_predictions_is_no_mixing(target: float, rmse: float) 
         moments.backward(model, lambda o, t: (o - t).square().mean(1), x[:samples], y[:samples])
         moments.reduce()
         assert moments.variance() > 0
+        moments.reset()
 
 
 class Pair(NamedTuple):

@@ -24,8 +24,8 @@ NOT_KEYS = ("name", "_target_")
 """Of a choice: what says which it is, and no argument of it."""
 SEVERAL = ("measure",)
 """Keys with several choices at a time: each can be added or left out by an override of its own."""
-EITHER = ("train.loss",)
-"""Keys that are a word or a block; who reads them checks them."""
+EITHER: dict[str, tuple[type, ...]] = {"train.loss": (str, dict), "executor.devices": (str, int, float)}
+"""Keys whose values are of several kinds, whichever the default is; who reads them checks them."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def typed(setting: Setting, default: Any) -> Any:
     of an axis take `null` too: whoever is built from them says whether that means something.
     """
     value = setting.value
-    if setting.key in EITHER and (isinstance(value, dict) or (isinstance(default, dict) and isinstance(value, str))):
+    if setting.key in EITHER and isinstance(value, EITHER[setting.key]):
         return value
     if value is None and setting.key.split(".", 1)[0] in CHOICES:
         return None

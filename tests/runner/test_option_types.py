@@ -107,6 +107,26 @@ def test_the_local_executor(text: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert str(caught.value).startswith(f"executor=local: {EXECUTORS[text]}") or str(caught.value) == EXECUTORS[text]
 
 
+@pytest.mark.parametrize("text", ["1", "2", "1e0", "auto"])
+@pytest.mark.parametrize("default", ["auto", "1"])
+def test_devices_are_a_word_or_a_number(
+    text: str, default: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    Path("conf/experiment/mine.yaml").write_text(f"# @package _global_\nexecutor: {{devices: {default}}}\n")
+    plans = compose(["experiment=mine", *TINY, f"executor.devices={text}"])
+    executor = executor_for([p.tree for p in plans])
+    assert isinstance(executor, LocalExecutor)
+    assert executor.wanted == (text if text == "auto" else float(text))
+
+
+@pytest.mark.parametrize("value", ["many", "0", "1.5", "true", "null", "[1]"])
+def test_devices_that_are_neither_are_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"executor\.devices"):
+        executor_for([p.tree for p in compose([*TINY, f"executor.devices={value}"])])
+
+
 def test_the_local_executor_takes_whole_floats() -> None:
     executor = LocalExecutor(devices=1e0, threads=2e0)  # type: ignore[arg-type]
     assert [repr(value) for value in (executor.wanted, executor.threads)] == ["1", "2"]

@@ -78,7 +78,7 @@ class Block:
     def check_kinds(self, block: str) -> None:
         """Put each field into its type; ConfigError where it has another."""
         this: Any = type(self)
-        for name, (kind, optional) in _kinds(this).items():
+        for name, (kind, optional) in kinds(this).items():
             if kind not in KINDS:  # a field of Any, which checks itself
                 continue
             value = check_kind(f"{block}.{name}", getattr(self, name), kind, optional=optional)
@@ -86,7 +86,7 @@ class Block:
 
 
 @cache
-def _kinds(block: type[Block]) -> dict[str, tuple[type, bool]]:
+def kinds(block: type[Block]) -> dict[str, tuple[type, bool]]:
     """Field -> its type and whether it may be None."""
     hints = {name: get_args(hint) or (hint,) for name, hint in get_type_hints(block).items()}
-    return {name: (kinds[0], NoneType in kinds) for name, kinds in hints.items()}
+    return {name: (found[0], NoneType in found) for name, found in hints.items()}

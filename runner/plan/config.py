@@ -66,7 +66,7 @@ def compose(
             values = [s for s in settings if not is_group[s.key]]
             experiment = next((str(s.value) for s in settings if s.key == "experiment" and s.value), "")
             tree = sizes.hidden(_with_values(bases, groups, values, loader))
-            tree = sizes.named(resolve(tree, values, experiment))
+            tree = sizes.named(resolve(tree, values, experiment, bases[groups]))
             tree = tree | {"dataset": split.settled(tree["dataset"]), "train": _train(tree["train"])}
             apart = tuple(s.text for s, apart in zip(settings, swept, strict=True) if apart)
             planned = Planned(run_id(tree), tree, apart, dict(labels or {}), tuple(s.key for s in settings))

@@ -4,31 +4,45 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from batchlab.results.axes import CHOICES
 from batchlab.runner.plan import measure
-from batchlab.runner.plan.checks import ConfigError
+from batchlab.runner.plan.checks import ConfigError, as_kind
 from batchlab.runner.plan.files import conf_file
-from batchlab.runner.plan.overrides import Setting, dotted, leaves, suggest
+from batchlab.runner.plan.overrides import EITHER, Setting, dotted, leaves, of_kind, suggest
+from batchlab.runner.plan.schema import declared
 from batchlab.runner.plan.yaml_faults import first_line, shown
 
 
-def resolve(tree: dict[str, Any], settings: Sequence[Setting] = (), experiment: str = "") -> dict[str, Any]:
+def resolve(
+    tree: dict[str, Any],
+    settings: Sequence[Setting] = (),
+    experiment: str = "",
+    before: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Interpolations resolved and missing values refused; a tree without either is returned as it is.
+
+    What an interpolation gives has the type of the default that it replaces, as the value of an override has. A
+    variable of the environment is a text: where a number is wanted, it is the number that the text says.
 
     Args:
         tree: composed.
         settings: what was set in it by overrides.
         experiment: the one that was chosen, if any.
+        before: the tree without what the overrides set.
 
     Raises:
-        ConfigError: naming the key that has no value, or the override or the file whose interpolation leads nowhere.
+        ConfigError: naming the key that has no value, or the override or the file whose interpolation leads nowhere, or
+            to a value of another type.
     """
     texts = [(key, leaf) for key, value in dotted(tree) for leaf in leaves(value) if isinstance(leaf, str)]
     for key, value in texts:
@@ -40,32 +54,99 @@ def resolve(tree: dict[str, Any], settings: Sequence[Setting] = (), experiment: 
     try:
         resolved = OmegaConf.to_container(OmegaConf.create(copy.deepcopy(tree)), resolve=True)
     except OmegaConfBaseException as error:
-        why, wanted = _why(error, [key for key, value in dotted(tree) if (key, value) not in linked])
+        why, wanted, is_text = _why(error, [key for key, value in dotted(tree) if (key, value) not in linked])
         at = re.sub(r"\[\d+\]", "", str(error.full_key or ""))
         here = [pair for pair in linked if pair[0] == at or at.startswith(f"{pair[0]}.")]
         guilty = [pair for pair in (*here, *linked) if wanted in pair[1]]  # `at` may only lead to the guilty one
         key, value = (guilty or here or linked)[0]
-        raise ConfigError(f"{_place(key, value, tree, settings, experiment)}: {why}") from error
+        place = _place(key, value, tree, settings, experiment)
+        if is_text:
+            given = any(place == setting.text for setting in settings)
+            literal = shlex.quote(re.sub(r"(?<!\\)\$\{", r"\\${", place)) if given else r"\${"
+            why += f" (for a text with ${{ in it, write {literal})"
+        raise ConfigError(f"{place}: {why}") from error
     assert isinstance(resolved, dict)
+    defaults = dict(dotted(dict(before or {})))
+    for key, text in dict(linked).items():
+        *path, last = key.split(".")
+        block: Any = resolved
+        for part in path:
+            block = block[part]
+        place = _place(key, text, tree, settings, experiment)
+        block[last] = _read(key, block[last], _default(key, tree, defaults), place)
     return {str(k): v for k, v in resolved.items()}
 
 
-def _why(error: OmegaConfBaseException, keys: Sequence[str]) -> tuple[str, str]:
-    """What is wrong and how to mend it, and what the interpolation that is to blame has in it."""
+def _default(key: str, tree: dict[str, Any], before: Mapping[str, Any]) -> Any:
+    """The value in whose place an interpolation stands: None where that is not known, or says nothing of a type.
+
+    Args:
+        key: dotted.
+        tree: composed, with the interpolation.
+        before: dotted key -> value without the overrides.
+    """
+    found = before.get(key)
+    if found is not None and "${" not in str(found):
+        return found
+    inner = key.split(".")
+    inner = inner[2:] if inner[0] == measure.AXIS else inner[1:] if inner[0] in (*CHOICES, "executor") else inner
+    for path in _files(key, tree, ""):
+        with suppress(OSError, ValueError, yaml.YAMLError):
+            block = yaml.safe_load(path.read_bytes())
+            said = dict(dotted(block)).get(".".join(inner)) if isinstance(block, dict) else None
+            if said is not None:
+                return None if "${" in str(said) else said
+    return None
+
+
+def _read(key: str, value: Any, default: Any, place: str) -> Any:
+    """What an interpolation gave, as the default's type; a text as what it says, where no text is wanted."""
+    if isinstance(value, dict) and isinstance(default, dict):
+        return value
+    if isinstance(value, list) and isinstance(default, list) and default:
+        return [_read(key, item, default[0], place) if isinstance(item, str) else item for item in value]
+    if isinstance(value, str) and not isinstance(default, str):
+        said = _decoded(value)
+        wanted = declared(key) if default is None else None
+        if wanted is not None and as_kind(said, wanted) is not None:
+            return as_kind(said, wanted)
+        value = value if default is None or isinstance(said, str) else said
+    elif isinstance(value, str) and isinstance(said := _decoded(value), EITHER.get(key, ())):
+        value = said
+    return of_kind(key, value, default, place)
+
+
+def _decoded(text: str) -> Any:
+    """The number, truth value or list that a text says; else the text."""
+    if "${" in text:
+        return text
+    with suppress(OmegaConfBaseException):
+        said = OmegaConf.create({"text": text, "said": "${oc.decode:${text}}"})
+        found = OmegaConf.to_container(said, resolve=True)
+        assert isinstance(found, dict)
+        return found["said"]
+    return text
+
+
+def _why(error: OmegaConfBaseException, keys: Sequence[str]) -> tuple[str, str, bool]:
+    """What is wrong and how to mend it, what the interpolation to blame has in it, and whether a text may be meant."""
     said = first_line(error)
     if found := re.search(r"Interpolation key '(.*)' not found", said):
         name = found[1]
-        literal = r"(for a text with ${ in it, write \${)"
-        return f"${{{name}}} leads nowhere: there is no key {name}; {suggest(name, keys)} {literal}", name
+        return f"${{{name}}} leads nowhere: there is no key {name}; {suggest(name, keys)}", name, True
     if found := re.search(r"Environment variable '(.*)' not found", said):
         name = found[1]
-        return f"the environment variable {name} is not set: set it, or write ${{oc.env:{name},DEFAULT}}", name
+        return f"the environment variable {name} is not set: set it, or write ${{oc.env:{name},DEFAULT}}", name, False
     if "Recursive interpolation" in said or "parent node" in said:
-        return "the interpolation leads back to itself: give one of its keys a value", "${"
+        return "the interpolation leads back to itself: give one of its keys a value", "${", False
     if found := re.search(r"Unsupported interpolation type (.*)", said):
         name = found[1]
-        return f"there is no resolver {name}: write ${{some.key}}, or ${{oc.env:NAME}} for a variable", f"${{{name}"
-    return said, "${"
+        return (
+            f"there is no resolver {name}: write ${{some.key}}, or ${{oc.env:NAME}} for a variable",
+            f"${{{name}",
+            False,
+        )
+    return said, "${", False
 
 
 def _place(key: str, value: str, tree: dict[str, Any], settings: Sequence[Setting], experiment: str) -> str:

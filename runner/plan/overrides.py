@@ -203,17 +203,30 @@ def typed(setting: Setting, default: Any) -> Any:
     of an axis take `null` too: whoever is built from them says whether that means something.
     """
     value = setting.value
-    if setting.key in EITHER and isinstance(value, EITHER[setting.key]):
+    if isinstance(value, str) and "${" in value:  # who resolves it checks what it gives
         return value
-    if value is None and setting.key.split(".", 1)[0] in CHOICES:
+    return of_kind(setting.key, value, default, setting.text)
+
+
+def of_kind(key: str, value: Any, default: Any, place: str) -> Any:
+    """A value as the type of the default, as `typed` says.
+
+    Args:
+        key: dotted.
+        value: what is given.
+        default: what it replaces.
+        place: the override or the file that gives it, for messages.
+    """
+    if key in EITHER and isinstance(value, EITHER[key]):
+        return value
+    if value is None and key.split(".", 1)[0] in CHOICES:
         return None
-    free = default is None or (isinstance(default, str) and (default == "???" or "${" in default))
-    if free or (isinstance(value, str) and "${" in value):
+    if default is None or (isinstance(default, str) and (default == "???" or "${" in default)):
         return value
     kind = next((kind for kind in KINDS if isinstance(default, kind)), None)
     if kind is None:
-        raise ConfigError(f"{setting.text}: {setting.key} is a block of keys, not a value: set one of its keys")
+        raise ConfigError(f"{place}: {key} is a block of keys, not a value: set one of its keys")
     found = as_kind(value, kind)
     if found is None:
-        raise ConfigError(f"{setting.text}: {setting.key} must be {KINDS[kind]} (default {default!r}), got {value!r}")
+        raise ConfigError(f"{place}: {key} must be {KINDS[kind]} (default {default!r}), got {value!r}")
     return found

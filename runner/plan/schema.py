@@ -12,7 +12,7 @@ import yaml
 
 from batchlab.results.axes import CHOICES
 from batchlab.results.legacy import upgraded
-from batchlab.runner.plan.checks import Block, check_choice, check_kind, check_least, check_positive
+from batchlab.runner.plan.checks import KINDS, Block, check_choice, check_kind, check_least, check_positive, kinds
 from batchlab.runner.plan.checks import ConfigError as ConfigError
 
 SEEDS = 2**63 - 1
@@ -163,6 +163,13 @@ class RunConfig:
     def load(cls, path: Path) -> RunConfig:
         """From a run's frozen config.yaml."""
         return cls.of(read_tree(path))
+
+
+def declared(key: str) -> type | None:
+    """The type of a key of the `train` or the `log` block, None of any other."""
+    block, _, name = key.partition(".")
+    kind, _ = kinds({"train": TrainOptions, "log": LogOptions}.get(block, Block)).get(name, (None, False))
+    return kind if kind in KINDS else None
 
 
 def _block(kind: Any, key: str, block: object) -> Any:

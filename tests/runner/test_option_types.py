@@ -29,7 +29,6 @@ BAD = {
     "train: {channels_last: 1}": "train.channels_last must be true or false, got 1",
     "train: {loss: [mse]}": "train.loss must be a word, got ['mse']",
     "train: {device: [cpu]}": "train.device must be a word, got ['cpu']",
-    "train: {epochs: '${train.loss}'}": "train.epochs must be a number, got 'cross_entropy'",
     "train: 3": "train must be a block of keys, got 3",
     "log: {evaluate_every: often}": "log.evaluate_every must be a number, got 'often'",
     "log: {steps: maybe}": "log.steps must be true or false, got 'maybe'",

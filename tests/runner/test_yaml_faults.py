@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,9 @@ def test_a_file_that_leads_nowhere_is_named_with_its_key(place: str) -> None:
     assert refused(*PLACES[place]).startswith(f"conf/{place}.yaml, {key}=${{nope}}: ${{nope}} leads nowhere")
 
 
-def test_the_advice_for_a_plain_text_holds() -> None:
-    said = refused("+note=${nope}")
-    assert r"(for a text with ${ in it, write \${)" in said
-    assert compose([r"+note=\${nope}"])[0].tree["note"] == "${nope}"
+@pytest.mark.parametrize("text", ["+note=${nope}", '+note="a ${nope}"', "+note=[1,${nope}]", "++note.deep=${nope}"])
+def test_the_advice_for_a_plain_text_holds(text: str) -> None:
+    said = refused(text)
+    advice = said.partition(" (for a text with ${ in it, write ")[2].removesuffix(")")
+    (override,) = shlex.split(advice)
+    assert "${nope}" in str(compose([override])[0].tree["note"])

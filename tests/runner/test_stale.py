@@ -104,6 +104,12 @@ def project(root: Path) -> Project:
     return Project(root)
 
 
+@pytest.fixture(autouse=True)
+def _own_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for modules beside the user puts this test's folder on the path: not for the tests that follow."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
 @pytest.fixture
 def mine(tmp_path: Path) -> Project:
     return project(tmp_path)
@@ -121,7 +127,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def whys(made: Project, monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, str]:
     """Why the runs are stale, by data set, as a command that begins now sees it."""
     monkeypatch.chdir(made.root)
-    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("BATCHLAB_DATA", str(made.root / "data"))
     plans = compose(MINE) + compose(["optimizer=mine", "dataset=npz", "dataset.file=wine", *TINY])
     looked = Staleness(made.store, SweepOptions(**options))

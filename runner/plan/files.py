@@ -24,6 +24,8 @@ from batchlab.results.axes import CHOICES
 from batchlab.results.legacy import ALWAYS
 from batchlab.runner.plan import measure
 from batchlab.runner.plan.checks import ConfigError
+from batchlab.runner.plan.defaults import check_defaults
+from batchlab.runner.plan.experiment import check_headed, check_keys, check_placed
 from batchlab.runner.plan.overrides import FIXED, suggest
 from batchlab.runner.plan.yaml_faults import fault, first_line, shown
 
@@ -80,16 +82,23 @@ def compose_groups(groups: tuple[str, ...]) -> dict[str, Any]:
     named = _composed("config", groups)
     picked = named.pop("hydra")["runtime"]["choices"]
     _check_files([("", "config"), *((group, str(name)) for group, name in picked.items() if group in SINGLE)])
-    named.pop("experiment", None)  # a leaf file without content; its choice is in what it set
+    chosen = [conf_file("experiment", str(picked["experiment"]))] if picked.get("experiment") else []
+    own = Path.cwd() / "conf"
+    check_placed(
+        named.pop("experiment", None), [*chosen, *sorted((own / "experiment").glob("*.yaml")), conf_file("", "config")]
+    )
     named.setdefault(measure.AXIS, list(ALWAYS))  # a config.yaml written for batchlab 0.1 has none
     missing = [key for key in FIXED if key not in named]
     if missing:
+        _check_named([("experiment", path.stem) for path in chosen] + [("", "config")])
         raise ConfigError(f"config.yaml: {', '.join(missing)} is missing; is ./conf another program's? It comes first")
     for axis in (*CHOICES, "executor"):
         if not isinstance(named[axis], dict) or not named[axis]:
             raise ConfigError(f"{axis}={picked[axis]}: the file is empty; give it `_target_` and its arguments")
         named[axis] = {"name": picked[axis]} | named[axis]
     named[measure.AXIS] = list(dict.fromkeys([*measure.listed(named[measure.AXIS]), *measure.switched(named["log"])]))
+    axes = [conf_file(axis, str(picked[axis])) for axis in (*CHOICES, "executor")]
+    check_keys(named, [*chosen, conf_file("", "config"), *axes])
     return named
 
 
@@ -114,9 +123,7 @@ def _composed(file: str, groups: tuple[str, ...], choices: Sequence[tuple[str, s
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
         asked = [(key, name) for key, _, name in (text.lstrip("+").partition("=") for text in groups)]
         _check_files([*asked, ("", "config")])
-        for path in sorted((Path.cwd() / "conf").rglob("*.yaml")):  # one that another file's defaults name
-            if said := fault(path):
-                raise ConfigError(said) from error
+        _check_named([*asked, ("", "config")])
         raise ConfigError(f"{' '.join(groups) or file}: {first_line(error)}") from error
     tree = OmegaConf.to_container(config, resolve=False)
     assert isinstance(tree, dict)
@@ -128,6 +135,24 @@ def conf_file(group: str, name: str) -> Path:
     relative = Path(group) / f"{name}.yaml"
     own = Path.cwd() / "conf" / relative
     return own if os.path.lexists(own) else PACKAGED / relative
+
+
+def _check_named(chosen: Sequence[tuple[str, str]]) -> None:
+    """Refuse a choice that is not there in the `defaults` of these files; an experiment that hides its own is one.
+
+    Args:
+        chosen: group and name of each.
+
+    Raises:
+        ConfigError: naming the file.
+    """
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    loader = hydra.config_loader
+    check_defaults(chosen, conf_file, lambda group: choices(loader, group))
+    for group, name in chosen:
+        if group == "experiment":
+            check_headed(conf_file(group, name))
 
 
 def _check_files(chosen: Iterable[tuple[str, str]]) -> None:

@@ -51,7 +51,7 @@ class Marks:
         assert self.early is not None
         first = min(self.every, self.total)
         share = k / len(self.early)  # of the way, on a logarithmic scale
-        return math.ceil(first * (self.total / first) ** share * (1 - _ROUNDING))
+        return math.ceil(first * float((self.total / first) ** share) * (1 - _ROUNDING))
 
     def _after(self, samples: int) -> int:
         """The first geometric mark beyond so many samples, or the end."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from runs import TINY
 
 from batchlab.runner.launch.executors.base import executor_for
@@ -54,7 +56,19 @@ def test_an_experiments_values_have_the_types_of_the_options(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    plans = mine(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        mine(tmp_path, text)
+    assert str(caught.value).startswith(f"conf/experiment/mine.yaml: {BAD[text]}")
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_so_have_those_of_a_frozen_run(text: str) -> None:
+    (planned,) = compose(TINY)
+    wrong = yaml.safe_load(text)
+    tree = planned.tree | {
+        key: planned.tree[key] | value if isinstance(value, dict) else value for key, value in wrong.items()
+    }
+    plans = [replace(planned, tree=tree)]
     for check in (validate, lambda plans: executor_for([p.tree for p in plans])):
         with pytest.raises(ConfigError) as caught:
             check(plans)

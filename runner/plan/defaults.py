@@ -1,0 +1,71 @@
+"""What the `defaults` of a file name, read again to say which file names what there is not: Hydra's errors do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from batchlab.runner.plan.checks import ConfigError
+from batchlab.runner.plan.overrides import suggest
+from batchlab.runner.plan.yaml_faults import fault, shown
+
+Choice = tuple[str, str]
+"""Group and name of a file."""
+
+
+def check_defaults(
+    chosen: Sequence[Choice], place: Callable[[str, str], Path], offered: Callable[[str], Sequence[str]]
+) -> None:
+    """See that what these files name is there and can be read, and what those name, and so on.
+
+    Args:
+        chosen: where to begin.
+        place: where a choice's file is.
+        offered: what a group has to choose from.
+
+    Raises:
+        ConfigError: naming the file that cannot be read, or that names a choice which is not there.
+    """
+    seen: set[Choice] = set()
+    left = list(chosen)
+    while left:
+        here = left.pop(0)
+        path = place(*here)
+        if here in seen or not path.is_file():
+            continue
+        seen.add(here)
+        if said := fault(path):
+            raise ConfigError(said)
+        for entry, group, name in _named(path, here[0]):
+            among = offered(group)
+            if not among:  # no group, perhaps a name of Hydra's own
+                continue
+            if name is None and group != "experiment":
+                raise ConfigError(f"{shown(path)}: `{entry}:` names no choice; there are: {', '.join(among)}")
+            if name is not None and name not in among:
+                hint = suggest(name, among)
+                raise ConfigError(f"{shown(path)}: `{entry}: {name}`: {group} has no choice {name!r}; {hint}")
+            left += [] if name is None else [(group, name)]
+
+
+def _named(path: Path, group: str) -> Iterator[tuple[str, str, str | None]]:
+    """Each of the `defaults` as it is written, its group, and its name; None where there is none."""
+    block: Any = yaml.safe_load(path.read_bytes())
+    entries = block.get("defaults") if isinstance(block, dict) else None
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, str) and entry != "_self_":
+            head, _, name = entry.partition("@")[0].rpartition("/")
+            yield entry, _absolute(f"{head}" if head or not entry.startswith("/") else "/", group), name
+        elif isinstance(entry, dict):
+            for key, value in entry.items():
+                for name in value if isinstance(value, list) else [value]:
+                    said = str(key).split()[-1].partition("@")[0]
+                    yield str(key), _absolute(said, group), None if name is None else str(name)
+
+
+def _absolute(group: str, here: str) -> str:
+    """A group as the root of `conf/` sees it."""
+    return group[1:] if group.startswith("/") else "/".join(part for part in (here, group) if part)

@@ -71,10 +71,16 @@ def check_unit(unit: str) -> None:
         raise ValueError(f"clock={unit!r} is unknown: choose samples, steps or epochs")
 
 
+SHORTEST = 1e-12
+"""Length, in any unit, that no step comes near: of what is shorter a run has more than floats can count."""
+
+
 def check_every(name: str, every: float | None) -> None:
-    """Raise ValueError unless `every` is None or positive."""
+    """Raise ValueError unless `every` is None or positive, and no shorter than any step."""
     if every is not None and not every > 0:
         raise ValueError(f"{name}={every} must be positive (or null)")
+    if every is not None and every < SHORTEST:
+        raise ValueError(f"{name}={every} must be at least {SHORTEST}: no step is shorter")
 
 
 _ROUNDING = 1e-9  # of a stair

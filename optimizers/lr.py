@@ -106,6 +106,7 @@ class LRSchedule(ABC):
         check_every("warmup_every", self.warmup_every)
         if self.warmup is not None and self.warmup < 0:
             raise ValueError(f"warmup={self.warmup} must not be negative")
+        check_every("warmup", self.warmup or None)
         if not self.peak > 0:
             raise ValueError(f"peak={self.peak} must be positive: it is a multiple of the optimizer's lr")
         if self.warmup_shape not in ("linear", "geometric"):

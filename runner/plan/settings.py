@@ -57,11 +57,37 @@ def check_rates(optimizer: Optimizer, node: Node) -> None:
             raise ConfigError(f"optimizer={node['name']}: lr={group['lr']} must be finite: set optimizer.lr")
 
 
-def check_factors(rates: LRSchedule, first: Clock, batch: int) -> None:
+LEVELS = ("peak", "maximum", "minimum", "warmup_from")
+"""Keys of a learning-rate schedule that are multiples of the optimizer's rate."""
+
+
+def check_levels(config: RunConfig, rates: LRSchedule, optimizer: Optimizer) -> None:
+    """See that no level of a schedule is a rate beyond all numbers.
+
+    Args:
+        config: of the run.
+        rates: its schedule.
+        optimizer: with the rates that the levels multiply.
+
+    Raises:
+        ConfigError: one is, naming the keys.
+    """
+    highest = max((abs(float(group["lr"])) for group in optimizer.param_groups), default=0.0)
+    for key in LEVELS:
+        level = getattr(rates, key, None)
+        if isinstance(level, Real) and not math.isfinite(highest * level):
+            raise ConfigError(
+                f"lr_schedule.{key}={level} times the rate of optimizer={config.optimizer['name']}, lr={highest:g}, is "
+                "beyond all numbers: lower one of them"
+            )
+
+
+def check_factors(rates: LRSchedule, optimizer: Optimizer, first: Clock, batch: int) -> None:
     """See that a schedule gives a rate at the first step and at the last.
 
     Args:
         rates: the schedule.
+        optimizer: with the rates that it multiplies.
         first: the clock at the first step.
         batch: samples of that step.
 
@@ -74,6 +100,10 @@ def check_factors(rates: LRSchedule, first: Clock, batch: int) -> None:
         factor = rates.factor(clock)
         if not math.isfinite(factor):
             raise ValueError(f"{type(rates).__name__}.factor gives {factor} at step {clock.steps}: it must be finite")
+        for group in optimizer.param_groups:
+            if not math.isfinite(factor * float(group["lr"])):
+                said = f"{factor:g} times lr={float(group['lr']):g} at step {clock.steps}"
+                raise ValueError(f"{said} is beyond all numbers: lower optimizer.lr, or what the rate grows to")
 
 
 FIRST = ("size", "sizes", "initial")

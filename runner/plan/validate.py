@@ -34,6 +34,7 @@ from batchlab.runner.plan.settings import (
     blaming_schedule,
     check_factors,
     check_finite,
+    check_levels,
     check_rates,
     first_batch,
 )
@@ -92,6 +93,7 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
     )
     rates: LRSchedule = once(lambda: _schedule(LRSchedule, config.lr_schedule, "lr_schedule"), config.lr_schedule)
     optimizer = once(lambda: _optimizer(config.optimizer), config.optimizer)
+    check_levels(config, rates, optimizer)
     _given(config, once, keys)
     if not data_at_hand:
         noise.needs(config, optimizer, batches)
@@ -108,7 +110,7 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
         clock = Clock(0, 0, dataset.n, budget, steps)
         first = batches.size(clock)
     with blaming_schedule(config, "lr_schedule"):
-        check_factors(rates, clock, first)
+        check_factors(rates, optimizer, clock, first)
     _effects(config, rates, clock, keys)
     if first > budget:
         raise ConfigError(

@@ -203,6 +203,8 @@ def test_growth_without_end_stays_finite() -> None:
         (lambda: Exponential(initial=0), "initial"),
         (lambda: Exponential(factor=0.0), "factor"),
         (lambda: Exponential(every=0), "every"),
+        *((lambda kind=kind: kind(every=5e-324), "every=.* no step is") for kind in (Exponential, LinearRamp)),
+        (lambda: ExponentialCapped(every=1e-13), "every=1e-13 must be at least 1e-12"),
         (lambda: Exponential(clock="minutes"), "samples, steps or epochs"),
         (lambda: Exponential(initial=8, maximum=4), "maximum=4"),
         (lambda: ExponentialCapped(factor=1.0), "factor"),

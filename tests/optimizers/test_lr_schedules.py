@@ -179,6 +179,13 @@ def test_steps_that_are_not_known_are_refused_at_the_first_step_with_the_way_out
     [
         (lambda: Cosine(clock="minutes"), "samples, steps or epochs"),
         (lambda: Cosine(every=0), "every"),
+        *(
+            (lambda kind=kind: kind(every=5e-324), "every=.* no step is shorter")
+            for kind in (Cosine, Linear, Diminishing)
+        ),
+        (lambda: StepGrowth(gamma=2.0, every=1e-320), "every=.* no step is shorter"),
+        (lambda: Cosine(warmup=5, warmup_every=1e-320), "warmup_every=.* no step is shorter"),
+        (lambda: Constant(warmup=5e-324, warmup_stairs=2), "warmup=.* no step is shorter"),
         (lambda: Cosine(warmup=-1), "warmup"),
         (lambda: Cosine(peak=0), "peak"),
         (lambda: Cosine(minimum=1.5), "minimum"),

@@ -165,6 +165,30 @@ def test_what_the_users_own_code_makes_is_finite() -> None:
     assert "grows beyond all numbers" in refused(*lost)
 
 
+@pytest.mark.parametrize("at_hand", [True, False])
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ("lr_schedule=constant lr_schedule.peak=1e308", "lr_schedule.peak=1e+308 times the rate of optimizer=shb"),
+        ("lr_schedule=cosine lr_schedule.warmup=0.5 lr_schedule.peak=1e308", "lr_schedule.peak=1e+308 times"),
+        ("lr_schedule=growth lr_schedule.maximum=1e308 lr_schedule.every=0.1", "lr_schedule.maximum=1e+308 times"),
+        (
+            "lr_schedule=warmup_constant lr_schedule.warmup=0.5 lr_schedule.warmup_from=1e308",
+            "lr_schedule.warmup_from=1e",
+        ),
+    ],
+)
+def test_no_rate_is_beyond_all_numbers(overrides: str, says: str, at_hand: bool) -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate([one(*overrides.split(), "optimizer.lr=1e10")], data_at_hand=at_hand)
+    assert str(caught.value).startswith(says)
+
+
+def test_nor_is_what_it_grows_to() -> None:
+    grown = ("lr_schedule=growth", "lr_schedule.gamma=1e30", "lr_schedule.maximum=null", "lr_schedule.every=0.1")
+    assert "times lr=1e+100 at step" in refused(*grown, "optimizer.lr=1e100")
+
+
 @pytest.mark.parametrize(
     ("override", "says"),
     [

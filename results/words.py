@@ -76,7 +76,8 @@ def quoted(text: str) -> str:
     >>> quoted("shb"), quoted("[64, 128]"), quoted("a, b")
     ('shb', '[64, 128]', '"a, b"')
     """
-    if parted(f"{text},") == [text, ""] and not text.startswith(("'", '"')) and text:
+    others = "'\""  # what comes after it may have quotes, which one that is open in it must not find
+    if parted(f"{text},{others}") == [text, others] and not text.startswith(("'", '"')) and text:
         return text
     return f"'{text}'" if '"' in text else f'"{text}"'
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchlab.results.compare.load import load, parse_where
@@ -97,6 +97,7 @@ def test_where_takes_lists_commas_and_quotes(lab, curve, typed, expected):
     assert [run.run_id for run in load(lab.store, where=[f"optimizer.key={typed}"]).runs] == sorted(expected)
 
 
+@example(["='", "'"])
 @given(st.lists(st.text(st.sampled_from("ab ,='\"[]é"), max_size=6), min_size=1, max_size=3))
 def test_what_is_quoted_is_taken_apart_again(values):
     plain = [value for value in values if not ("'" in value and '"' in value)]

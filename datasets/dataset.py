@@ -117,12 +117,20 @@ class Dataset:
                     f"{self.name}: x_train holds samples of shape {self.x_train.shape[1:]}, "
                     f"x_{split} of shape {x.shape[1:]}; they must agree"
                 )
-            if self.is_image and x.dtype.kind != self.x_train.dtype.kind and x.shape[0]:
+            if "f" in (kinds := {x.dtype.kind, self.x_train.dtype.kind}) and len(kinds) > 1 and x.shape[0]:
+                why = (
+                    "one value of white cannot be right for both" if self.is_image else "they would not be on one scale"
+                )
                 raise ValueError(
-                    f"{self.name}: x_train holds {span(self.x_train)}, x_{split} {span(x)}: one value of white cannot "
-                    "be right for both; store them in one type, on one scale"
+                    f"{self.name}: x_train holds {span(self.x_train)}, x_{split} {span(x)}: {why}; store them in one "
+                    "type, on one scale"
                 )
         channels, pre = self.shape[0], self.preprocessing
+        if self.is_image and pre.pad > max(self.shape[1:]):
+            height, width = self.shape[1:]
+            raise ValueError(
+                f"{self.name}: dataset.pad={pre.pad} is more than images of {height} x {width} have pixels"
+            )
         if not self.is_image and pre != Preprocessing(white=pre.white):
             raise ValueError(
                 f"{self.name}: its samples are vectors; "

@@ -8,6 +8,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from batchlab.runner.models.numbers import size
+
 __all__ = ["MLP", "Linear"]
 
 
@@ -48,9 +50,9 @@ class MLP(nn.Module):
 
     def __init__(self, *, shape: Sequence[int], classes: int, hidden: Sequence[int] = (128, 128)) -> None:
         super().__init__()
-        if not hidden or min(hidden) < 1:
+        if not hidden:
             raise ValueError(f"hidden={list(hidden)} must name the width of at least one layer, for example [128]")
-        widths = [math.prod(shape), *hidden]
+        widths = [math.prod(shape), *(size("hidden", width) for width in hidden)]
         layers: list[nn.Module] = []
         for wide, narrow in pairwise(widths):
             layers += [nn.Linear(wide, narrow), nn.ReLU()]

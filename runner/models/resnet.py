@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from batchlab.runner.models.cnn import image_shape
+from batchlab.runner.models.numbers import DEEPEST, share, size
 
 __all__ = ["CifarResNet", "imagenet_resnet"]
 
@@ -28,10 +29,14 @@ def norm_layer(norm: Norm, groups: int, bn_momentum: float, eps: float) -> Calla
         eps: added to the variance.
 
     Raises:
-        ValueError: unknown norm.
+        ValueError: unknown norm, or a number that makes no layer.
     """
     if norm not in get_args(Norm):
         raise ValueError(f"norm={norm!r} is unknown: choose batch or group")
+    share("bn_momentum", bn_momentum)
+    size("groups", groups)
+    if not eps > 0:
+        raise ValueError(f"norm_eps={eps} must be positive: a variance can be 0")
     if norm == "batch":
         return partial(nn.BatchNorm2d, momentum=bn_momentum, eps=eps)
     if bn_momentum != 0.1:
@@ -115,6 +120,7 @@ class CifarResNet(nn.Module):
         norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
+        depth, width = size("depth", depth, DEEPEST), size("width", width)
         if depth < 8 or (depth - 2) % 6:
             raise ValueError(f"depth={depth} must be 6n + 2: 8, 14, 20, 26, 32, ...")
         if shortcut not in get_args(Shortcut):

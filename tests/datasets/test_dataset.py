@@ -53,6 +53,7 @@ def test_outputs_of_a_model():
         ({"mean": [float("nan")], "std": [1.0]}, "dataset.mean=.*finite"),
         ({"mean": 0.5, "std": 0.5}, "dataset.mean=0.5: a list"),
         ({"pad": -1}, "dataset.pad=-1"),
+        ({"pad": 1e9}, "dataset.pad=1000000000 is more than images of"),
         ({"pad": 1.5}, "dataset.pad=1.5"),
         ({"rotate": 200.0}, "dataset.rotate=200.0"),
         ({"white": 0.0}, "dataset.white=0.0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -178,9 +179,29 @@ def test_norm_options_reach_every_layer() -> None:
         (lambda: CifarResNet(shape=CIFAR, classes=10, norm="group", groups=5), "groups=5"),
         (lambda: imagenet_resnet(shape=CIFAR, classes=10, depth=34), "18 or 50"),
         (lambda: MLP(shape=CIFAR, classes=10, hidden=[]), "hidden"),
+        *(
+            (lambda width=width: MLP(shape=CIFAR, classes=10, hidden=[8, width]), rf"^hidden={width} must be a whole")
+            for width in (0, -1, 1.5, True, 1e12)
+        ),
+        *(
+            (
+                lambda key=key, value=value: CifarResNet(shape=CIFAR, classes=10, **{key: value}),
+                f"^{key}={value} must be",
+            )
+            for key, values in {
+                "width": (0, -16, 1.5, True, 10**12),
+                "groups": (0, -1),
+                "depth": (0, 6 * 10**9 + 2),
+                "bn_momentum": (7, -0.1, math.nan),
+                "norm_eps": (0.0, -1e-5),
+            }.items()
+            for value in values
+        ),
+        (lambda: imagenet_resnet(shape=CIFAR, classes=10, groups=0), "groups=0 must be"),
+        (lambda: imagenet_resnet(shape=CIFAR, classes=10, bn_momentum=7), "bn_momentum=7 must be"),
     ],
 )
-def test_options_that_do_not_exist_are_refused(make: Any, match: str) -> None:
+def test_options_that_make_no_model_are_refused(make: Any, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         make()
 

@@ -67,6 +67,7 @@ def npz(
         _look_at_scale(arrays)
     dataset = Dataset(path.stem, **arrays, classes=classes, preprocessing=Preprocessing(white, **keys))
     _compare_scales(dataset)
+    _look_at_test(dataset)
     return dataset
 
 
@@ -124,12 +125,29 @@ def _compare_scales(dataset: Dataset) -> None:
     x, test = dataset.x_train, dataset.x_test
     assert isinstance(x, np.ndarray)
     assert isinstance(test, np.ndarray)
-    if not dataset.is_image and x.dtype.kind == test.dtype.kind:  # features may have what lies far out
+    if not dataset.is_image:  # features may have what lies far out
         return
     tops = [float(np.abs(part.astype(np.float64, copy=False)).max(initial=0)) for part in (x, test)]
     if min(tops) > 0 and max(tops) > FAR * min(tops):
         warnings.warn(
             f"{dataset.name}: x_train holds {span(x)}, x_test {span(test)}: are both on one scale?", stacklevel=3
+        )
+
+
+def _look_at_test(dataset: Dataset) -> None:
+    """Warn of a test split that measures nothing, or measures what nobody can have learned."""
+    if not len(dataset.y_test):
+        warnings.warn(f"{dataset.name}: x_test has no samples: nothing is measured on a test split", stacklevel=3)
+    if dataset.classes is None:
+        return
+    unknown = np.setdiff1d(dataset.y_test, dataset.y_train)
+    if unknown.size:
+        share = float(np.isin(dataset.y_test, unknown).mean())
+        more = f" and {unknown.size - 1} more" if unknown.size > 1 else ""
+        warnings.warn(
+            f"{dataset.name}: y_test has label {unknown[0]}{more}, {100 * share:.3g} % of its samples, which y_train "
+            "does not have: no model can learn it",
+            stacklevel=3,
         )
 
 

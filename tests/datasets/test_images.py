@@ -1,5 +1,7 @@
 """The readers of images: digits as scikit-learn has them, and any NAME.npz."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -18,7 +20,7 @@ def save(root, name="mine", **change):
         "x_train": RNG.integers(0, 256, (6, 5, 4, 3), dtype=np.uint8),
         "y_train": np.array([0, 1, 2, 0, 1, 2], np.uint8),
         "x_test": np.zeros((2, 5, 4, 3), np.uint8),
-        "y_test": np.array([3, 0], np.uint8),
+        "y_test": np.array([2, 0], np.uint8),
     } | change
     write_npz(root / f"{name}.npz", arrays)
     return arrays
@@ -51,7 +53,7 @@ def test_digits_default_mean_and_std_are_the_training_splits(tmp_path):
 def test_npz(tmp_path, file):
     arrays = save(tmp_path)
     dataset = npz(file, root=tmp_path, pad=2, flip=True)
-    assert (dataset.name, dataset.shape, dataset.classes) == ("mine", (3, 5, 4), 4)
+    assert (dataset.name, dataset.shape, dataset.classes) == ("mine", (3, 5, 4), 3)
     assert dataset.preprocessing == Preprocessing(white=255.0, pad=2, flip=True)
     assert dataset.y_train.dtype == np.int64
     np.testing.assert_array_equal(dataset.x_train, arrays["x_train"])
@@ -98,7 +100,6 @@ def test_a_users_own_reader_is_held_to_it_too():
         ({"x_train": 255 * SHARES, "x_test": SHARES[:2]}, r"x_train holds float64 \(.*\), x_test float64"),
         ({"x_train": BYTES, "x_test": BYTES[:2] // 128}, r"x_test uint8 \(0 to 1\): are both on one scale\?"),
         ({"x_train": 255 * SHARES, "x_test": 255 * SHARES[:2], "white": None}, r"set dataset.white=255"),
-        ({"x_train": BYTES[:, :, 0, 0], "x_test": SHARES[:2, :, 0, 0]}, "are both on one scale"),
         ({**ROWS, "y_train": np.arange(6.0) % 3, "y_test": np.arange(2.0)}, "y_train holds whole numbers as float64"),
         ({**ROWS, "y_train": np.arange(6) % 3 + 1, "y_test": np.arange(2) + 1}, "no sample has label 0"),
     ],
@@ -131,9 +132,22 @@ def test_targets_of_any_numbers_reach_torch(tmp_path, kind):
     assert sorted(pair[1].tolist()) == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
 
 
-def test_an_empty_test_split_has_no_type_of_its_own(tmp_path):
+def test_an_empty_test_split_has_no_type_of_its_own_and_is_said(tmp_path):
     save(tmp_path, x_test=np.empty((0, 5, 4, 3)), y_test=np.empty(0))
-    assert len(npz("mine", root=tmp_path).y_test) == 0
+    with pytest.warns(UserWarning, match="mine: x_test has no samples: nothing is measured on a test split"):
+        assert len(npz("mine", root=tmp_path).y_test) == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [([0, 2], "label 2, 50 % of"), ([3, 2], "label 2 and 1 more, 100 % of"), ([0, 1], None)],
+)
+def test_classes_that_only_the_test_split_has_are_said(tmp_path, labels, said):
+    save(tmp_path, y_train=np.array([0, 1] * 3), y_test=np.array(labels))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert npz("mine", root=tmp_path).classes == 1 + max(1, *labels)
+    assert [f"mine: y_test has {said}" in str(w.message) for w in caught] == ([True] if said else [])
 
 
 def test_a_path_in_the_home_folder(tmp_path, monkeypatch):
@@ -170,6 +184,14 @@ def test_objects_are_no_arrays_of_numbers(tmp_path):
         ({"x_test": np.zeros((2, 5, 4, 1), np.uint8)}, "they must agree"),
         ({"x_train": np.full((6, 5, 4, 3), np.nan)}, "NaN or infinite values"),
         ({"x_test": np.full((2, 5, 4, 3), np.inf), "x_train": SHARES}, "x_test has NaN or infinite values"),
+        (
+            {"x_train": np.full((6, 2), 200, np.uint8), "x_test": np.full((2, 2), 0.5)},
+            r"x_train holds uint8 \(200 to 200\), x_test float64 \(0.5 to 0.5\): they would not be on one scale; store",
+        ),
+        (
+            {"x_train": np.full((6, 2), 0.5), "x_test": np.full((2, 2), 1)},
+            r"x_test int64 \(1 to 1\): they would not be",
+        ),
         ({"x_train": np.zeros((6, 2), complex)}, "x_train has type complex128"),
         ({"x_test": np.zeros((2, 4, 4, 3), np.uint8)}, "they must agree"),
         ({"x_train": np.zeros((0, 5, 4, 3), np.uint8), "y_train": np.zeros(0, np.int64)}, "no samples"),

@@ -59,5 +59,11 @@ def test_a_dry_run_looks_at_a_users_own_file_where_it_is(
     assert sweep([*asked, "batch_schedule.size=4"], tmp_path / "runs", SweepOptions(dry_run=True), None) == 0
     assert "not here yet" not in capsys.readouterr().out
     (tmp_path / "mine.npz").unlink()
-    assert sweep(asked, tmp_path / "runs", SweepOptions(dry_run=True), None) == 0
-    assert "not here yet: npz" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"dataset=npz: no file .*mine\.npz; put it there, or set"):
+        sweep(asked, tmp_path / "runs", SweepOptions(dry_run=True), None)
+
+
+def test_a_dry_run_refuses_a_users_own_file_that_can_never_arrive(tmp_path: Path) -> None:
+    for asked in (["dataset=libsvm", "dataset.path=nothing"], ["dataset=npz", "dataset.file=nothing"]):
+        with pytest.raises(ConfigError, match=r"nothing.*put it there"):
+            sweep([*asked, "model=logistic"], tmp_path / "runs", SweepOptions(dry_run=True), None)

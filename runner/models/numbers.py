@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 WIDEST = 2**24
 """No layer has more channels: their products stay numbers of weights that torch can count."""
 DEEPEST = 10_000
@@ -21,7 +19,7 @@ def size(key: str, value: object, most: int = WIDEST) -> int:
     Raises:
         ValueError: it is not a whole number from 1 to `most`.
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not 1 <= value <= most or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= most or value != int(value):
         raise ValueError(f"{key}={value} must be a whole number, at least 1 and at most {most}")
     return int(value)
 

@@ -75,7 +75,7 @@ def check_levels(config: RunConfig, rates: LRSchedule, optimizer: Optimizer) -> 
     highest = max((abs(float(group["lr"])) for group in optimizer.param_groups), default=0.0)
     for key in LEVELS:
         level = getattr(rates, key, None)
-        if isinstance(level, Real) and not math.isfinite(highest * level):
+        if isinstance(level, int | float) and not math.isfinite(highest * level):
             raise ConfigError(
                 f"lr_schedule.{key}={level} times the rate of optimizer={config.optimizer['name']}, lr={highest:g}, is "
                 "beyond all numbers: lower one of them"

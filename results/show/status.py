@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchlab.results.show.sheet import Column, Sheet, Text
-from batchlab.results.store.run import State
+from batchlab.results.store.parquet import looks_whole
+from batchlab.results.store.record import STREAMS
+from batchlab.results.store.run import Run, RunState, State
 from batchlab.results.store.runs import RunStore, SweepEntry
 from batchlab.results.words import caption, count, listing
 
@@ -138,7 +140,7 @@ def read_status(store: RunStore, sweep: str | None = None) -> Status:
     chosen |= {run_id: store.run(run_id) for run_id in entries if run_id not in chosen}
     runs = []
     for run_id, run in chosen.items():
-        state = run.read_state()
+        state = _looked_at(run, run.read_state())
         progress = run.read_progress() if state.state is State.RUNNING else {}
         entry = entries.get(run_id, SweepEntry(run_id))
         runs.append(RunStatus(run_id, state.state, state.reason, entry.labels, entry.overrides, progress))
@@ -154,6 +156,20 @@ def _entries(store: RunStore, sweep: str | None) -> dict[str, SweepEntry]:
         with contextlib.suppress(ValueError):  # a damaged manifest says so when it is asked for by name
             entries |= {entry.run_id: entry for entry in store.sweep(name).entries}
     return entries
+
+
+def _looked_at(run: Run, state: RunState) -> RunState:
+    """The state of a run, `damaged` where it has ended and its rows are visibly not what they were."""
+    if state.state not in (State.DONE, State.DIVERGED):
+        return state
+    paths = [run.sealed(stream) for stream in STREAMS]
+    broken = [path for path in paths if path.exists() and not looks_whole(path)]
+    why = "is damaged"
+    if not broken and state.state is State.DONE and not (run.metrics.exists() or run.stream("metrics").exists()):
+        broken, why = [run.metrics], "is missing"
+    if not broken:
+        return state
+    return RunState(State.DAMAGED, f"{broken[0]} {why}: delete {run.folder} to train the run again", state.info)
 
 
 def _tone(state: State) -> Any:

@@ -13,6 +13,22 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 
+MAGIC = b"PAR1"
+"""How a Parquet file begins and ends."""
+
+
+def looks_whole(path: Path) -> bool:
+    """Whether a file begins and ends as Parquet does: neither emptied nor cut. Nothing of it is read but that."""
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(MAGIC))
+            length = file.seek(0, os.SEEK_END)
+            file.seek(max(0, length - len(MAGIC)))
+            return begins == file.read(len(MAGIC)) == MAGIC and length > 2 * len(MAGIC)
+    except OSError:
+        return False
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[pq.ParquetFile]:
     """A file to read from, mapped into memory, until the block ends."""

@@ -1,5 +1,7 @@
 """`batchlab status`: states counted, reasons shown, runs that never started not forgotten."""
 
+import pytest
+
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.show.status import read_status
 from batchlab.results.store.run import State
@@ -75,3 +77,24 @@ def test_a_damaged_manifest_does_not_hide_the_runs(lab, curve):
     lab.store.write_sweep("s", [])
     (lab.store.root / ".sweeps" / "s.json").write_text("{")
     assert read_status(lab.store).total == 1
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (lambda path: path.write_bytes(b""), "is damaged"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is damaged"),
+        (lambda path: path.write_bytes(b"x" + path.read_bytes()[1:]), "is damaged"),
+        (lambda path: path.write_bytes(b"PAR1"), "is damaged"),
+        (lambda path: path.unlink(), "is missing"),
+    ],
+    ids=["emptied", "cut", "overwritten", "only its beginning", "missing"],
+)
+def test_a_run_whose_rows_are_gone_is_not_done(lab, curve, harm, why):
+    run = lab.run("a", curve([0.1]))
+    assert read_status(lab.store).counts == {State.DONE: 1}
+    harm(run.metrics)
+    (found,) = read_status(lab.store).runs
+    assert found.state is State.DAMAGED
+    assert found.reason == f"{run.metrics} {why}: delete {run.folder} to train the run again"
+    assert read_status(lab.store).failed

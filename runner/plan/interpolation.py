@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from batchlab.results.axes import CHOICES
-from batchlab.runner.plan import measure
+from batchlab.runner.plan import measure, sizes
 from batchlab.runner.plan.checks import ConfigError, as_kind
 from batchlab.runner.plan.files import conf_file
 from batchlab.runner.plan.overrides import EITHER, Setting, dotted, leaves, of_kind, suggest
@@ -72,6 +72,8 @@ def resolve(
         block: Any = resolved
         for part in path:
             block = block[part]
+        if sizes.HIDDEN in str(block[last]):
+            continue  # of no type yet
         place = _place(key, text, tree, settings, experiment)
         block[last] = _read(key, block[last], _default(key, tree, defaults), place)
     return {str(k): v for k, v in resolved.items()}

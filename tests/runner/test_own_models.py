@@ -311,8 +311,8 @@ def test_data_that_is_not_here_yet_is_known_from_its_declaration(
     code, said = batchlab(
         "sweep", choice, "dataset=npz", "dataset.file=x", "--dry-run", monkeypatch=monkeypatch, capfd=capfd
     )
-    assert code == 0, "nobody knows what is in it"
-    assert "not checked against the data" in said
+    assert code == 2, "a file of one's own does not arrive by itself"
+    assert "no file" in said
 
 
 def test_torchvision_as_it_is(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

@@ -83,6 +83,11 @@ def test_what_a_launched_process_is_given() -> None:
     assert launched(OUTER, nodes=2)["GLOO_SOCKET_IFNAME"] == "nowhere0", "two nodes do not meet on a loopback"
 
 
+@pytest.mark.parametrize("level", ["debug", "DEBUG", "notset", "", "verbose", "10"])
+def test_no_launched_process_says_what_torch_does_inside(level: str) -> None:
+    assert "LOGLEVEL" not in launched({"LOGLEVEL": level})
+
+
 @pytest.mark.parametrize("variable", ["TORCH_LOGS", "TORCH_DISTRIBUTED_DEBUG"])
 def test_what_torch_refuses_is_one_line(variable: str, tmp_path: Path) -> None:
     done = batchlab(*TRAIN, cwd=tmp_path, **{variable: "nonsense"})
@@ -100,7 +105,7 @@ class Strict(Measure):
             assert False
         except AssertionError:
             print("±")
-            return {"strict": 1.0}
+@pytest.mark.parametrize("level", ["1", pytest.param("2", marks=pytest.mark.slow)])
         raise RuntimeError("assertions are left out")
 """
 

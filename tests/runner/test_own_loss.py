@@ -135,6 +135,7 @@ def test_the_gradients_noise_is_that_of_the_loss(tmp_path: Path) -> None:
     assert trained(tmp_path, "train.loss=own_losses.entropy", *adaptive) == trained(tmp_path, *adaptive)
 
 
+@pytest.mark.slow
 def test_targets_that_are_numbers(tmp_path: Path) -> None:
     data = ("dataset=linear_regression", "model=linear", "batch_schedule.size=10", "optimizer.lr=0.01")
     own = trained(tmp_path, *data, "train.loss=own_losses.squared")
@@ -174,6 +175,7 @@ def test_targets_of_any_shape(
     assert "test_accuracy" not in last
 
 
+@pytest.mark.slow
 def test_targets_that_a_model_or_solver_does_not_give(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,6 +198,7 @@ def test_one_loss_has_one_spelling() -> None:
     assert len({short.run_id, with_key.run_id, one().run_id}) == 3
 
 
+@pytest.mark.slow
 def test_a_sweep_over_losses_and_their_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -315,6 +315,7 @@ def test_data_that_is_not_here_yet_is_known_from_its_declaration(
     assert "no file" in said
 
 
+@pytest.mark.slow
 def test_torchvision_as_it_is(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """Three channels, seven classes: the number of classes reaches it as a number."""
     draw = np.random.default_rng(0)

@@ -207,6 +207,7 @@ def test_a_package_of_another_version_makes_its_runs_stale(mine: Project, monkey
     assert Staleness(mine.store, SweepOptions()).why(planned, state) == f"scikit-learn is 99.0, was {now}"
 
 
+@pytest.mark.slow
 def test_edited_code_is_trained_anew_and_the_old_run_kept(mine: Project) -> None:
     mine.sweep("--name", "s")
     before = rows(mine.one())
@@ -234,6 +235,7 @@ def test_edited_code_is_trained_anew_and_the_old_run_kept(mine: Project) -> None
     assert "1 done already" in mine.sweep()
 
 
+@pytest.mark.slow
 def test_rerun_trains_what_is_done_again(mine: Project) -> None:
     mine.sweep()
     before, began = rows(mine.one()), mine.one().read_state().info["started"]
@@ -273,7 +275,7 @@ def begun(run: Run) -> bool:
     return run.read_state().state is State.RUNNING and len(read_stream(run, "metrics")) > 2
 
 
-@pytest.mark.parametrize("edited", [False, True])
+@pytest.mark.parametrize("edited", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_checkpoint_of_other_code_is_not_continued(edited: bool, mine: Project) -> None:
     """Killed and asked for again: the same code goes on where it was, other code from the beginning."""
     run = killed(mine)
@@ -352,6 +354,7 @@ def test_what_failed_before_it_had_a_checkpoint_leaves_nothing_behind(tmp_path: 
     assert not [*stale_store(store).runs()]
 
 
+@pytest.mark.slow
 def test_the_users_commit_is_kept(mine: Project) -> None:
     def git(*command: str) -> str:
         named = ["-c", "user.name=n", "-c", "user.email=e"]

@@ -70,6 +70,15 @@ def unquoted(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
 
 
+def meant(text: str) -> str:
+    r"""The value that an override gives: without the quotes around it, a plain `${` where it says `\${`.
+
+    >>> meant(r"'\${b}'"), meant("[64,128]")
+    ('${b}', '[64,128]')
+    """
+    return unquoted(text).replace(r"\${", "${")
+
+
 def quoted(text: str) -> str:
     """A value as it can be typed where `parted` takes it apart.
 

@@ -18,7 +18,7 @@ from batchlab.results.store import parquet
 from batchlab.results.store.record import CONFIG_KEY, read_stream, to_arrow
 from batchlab.results.store.run import Run, State
 from batchlab.results.store.runs import RunStore
-from batchlab.results.words import parted, unquoted
+from batchlab.results.words import meant, parted
 
 THREADS = 2  # pyarrow lets go of the interpreter only while it decodes: more threads do not help
 
@@ -103,7 +103,7 @@ def parse_where(where: Iterable[str], option: str = "--where") -> dict[str, list
                 f"{option} takes AXIS=VALUE or AXIS=VALUE,VALUE, and quotes around a value that has commas; not "
                 f"{condition!r}"
             )
-        conditions[key.strip()] = [unquoted(value) for value in parted(values)]
+        conditions[key.strip()] = [meant(value) for value in parted(values)]
     return conditions
 
 
@@ -186,7 +186,7 @@ def _configuration(run: Run, *, strict: bool = True) -> dict[str, Any]:
 
 def _split(override: str) -> tuple[str, str]:
     key, _, value = override.partition("=")
-    return key.lstrip("+~"), unquoted(value)
+    return key.lstrip("+~"), meant(value)
 
 
 def _check(conditions: dict[str, list[str]], results: list[_Read], *, ordered: bool) -> None:

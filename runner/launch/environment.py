@@ -37,7 +37,8 @@ def launched(environment: Mapping[str, str], *, nodes: int = 1) -> dict[str, str
     """
     kept = {key: value for key, value in environment.items() if key not in STRICT and not key.startswith(OUTER)}
     level = kept.pop("LOGLEVEL", "").strip().upper()
-    if level in logging.getLevelNamesMapping():  # torch's agent takes no other
+    # torch's agent takes no other; below INFO torch speaks of itself, in the middle of what the runs say.
+    if logging.getLevelNamesMapping().get(level, logging.NOTSET) >= logging.INFO:
         kept["LOGLEVEL"] = level
     kept["PYTHONIOENCODING"] = "utf-8:backslashreplace"  # they print into logs, not to the user's terminal
     loopback = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]

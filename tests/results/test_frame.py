@@ -65,6 +65,7 @@ VALUES = {
     "space": " a",
     "empty": "",
     "accents": "été",
+    "plain": "${b}",
 }
 
 
@@ -87,6 +88,10 @@ VALUES = {
         ("a[b,été", ["accents", "open"]),
         ("' a'", ["space"]),
         ("''", ["empty"]),
+        ("${b}", ["plain"]),
+        (r"\${b}", ["plain"]),
+        (r"'\${b}'", ["plain"]),
+        (r'"\${b}",[]', ["none", "plain"]),
         ("[64]", []),
         ("a", []),
     ],
@@ -95,6 +100,12 @@ def test_where_takes_lists_commas_and_quotes(lab, curve, typed, expected):
     for run_id, value in VALUES.items():
         lab.run(run_id, curve([0.1]), key=value)
     assert [run.run_id for run in load(lab.store, where=[f"optimizer.key={typed}"]).runs] == sorted(expected)
+
+
+def test_where_finds_a_run_that_never_started_as_its_sweep_says_it(lab):
+    lab.store.write_sweep("s", [SweepEntry("a", {}, [r'+note="\${b}"'])])
+    for typed in (r'"\${b}"', "${b}"):
+        assert [run.run_id for run in load(lab.store, sweep="s", where=[f"note={typed}"]).runs] == ["a"]
 
 
 @example(["='", "'"])

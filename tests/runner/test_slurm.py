@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import Fleet, Watcher, frozen, one, rows
+from runs import TINY, Fleet, Watcher, frozen, one, rows
 from shell import TRAIN, batchlab
 
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
+from batchlab.runner.commands import sweep
 from batchlab.runner.launch.executors.base import executor_for
+from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.sweep import freeze, run_sweep
 
@@ -83,3 +85,12 @@ def test_no_cluster_is_one_line(tools: tuple[str, ...], tmp_path: Path) -> None:
     assert (b"Unable to contact slurm controller" if tools else b"no sbatch") in done.stderr
     assert done.stderr.count(b"\n") == 1
     assert {run.read_state().state for run in RunStore(tmp_path / "runs").runs()} <= {State.PENDING}
+
+
+def test_a_dry_run_refuses_what_the_sweep_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        ConfigError, match=r"executor=slurm: there is no sbatch and no srun here; run it where jobs can"
+    ):
+        sweep([*TINY, "executor=slurm"], tmp_path / "runs", SweepOptions(dry_run=True), None)
+    assert sweep([*TINY, "executor=slurm", "executor.cluster=local"], tmp_path, SweepOptions(dry_run=True), None) == 0

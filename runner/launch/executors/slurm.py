@@ -111,28 +111,21 @@ class SlurmExecutor(Executor):
         self.jobs: dict[str, tuple[Run, Any]] = {}
 
     def check(self, trees: Sequence[Node]) -> None:
-        """See that every run's ranks divide over the nodes.
+        """See that every run's ranks divide over the nodes, and that there is something to submit to.
 
         Raises:
-            ConfigError: they do not.
+            ConfigError: they do not, or there is not.
         """
         for nproc in {int(tree["nproc"]) for tree in trees}:
             if nproc % self.nodes:
                 raise ConfigError(f"nproc={nproc} ranks do not divide over executor.nodes={self.nodes}")
+        missing = [command for command in ("sbatch", "srun") if shutil.which(command) is None]
+        if self.cluster == "slurm" and missing:
+            raise ConfigError(f"executor=slurm: there is no {' and no '.join(missing)} here; {ELSEWHERE}")
 
     def room(self, nproc: int) -> bool:
         """Are fewer than `max_parallel` jobs in the queue?"""
         return len(self.jobs) < self.max_parallel
-
-    def warm_up(self) -> None:
-        """See that there is something to submit to, before a run is begun.
-
-        Raises:
-            ConfigError: there is not.
-        """
-        missing = [command for command in ("sbatch", "srun") if shutil.which(command) is None]
-        if self.cluster == "slurm" and missing:
-            raise ConfigError(f"executor=slurm: there is no {' and no '.join(missing)} here; {ELSEWHERE}")
 
     def start(self, run: Run, nproc: int) -> None:
         """Submit the run as one job.

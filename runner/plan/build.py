@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -117,10 +119,44 @@ def build(node: Node, axis: str, *args: Any, **given: Any) -> Any:
         said = str(error)
         if nulls and isinstance(error, TypeError) and "None" in said:  # how Python compares None helps nobody
             said = f"is null meant for {' and '.join(nulls)}?"
+        elif guilty := _guilty(target, node, axis, said, args, given):
+            kind = "" if isinstance(error, (ValueError, TypeError)) else f"{type(error).__name__}: "
+            said = f"{guilty}: {kind}{said or 'no more is said'}"
         elif not isinstance(error, (ValueError, TypeError)):
             given_keys = ", ".join(arguments(node))
             said = f"{type(error).__name__}: {said or 'no more is said'} (it was given: {given_keys or 'nothing'})"
         raise ConfigError(f"{axis}={node.get('name')}: {said}") from error
+
+
+def _guilty(
+    target: Callable[..., Any], node: Node, axis: str, said: str, args: tuple[Any, ...], given: dict[str, Any]
+) -> str:
+    """The key and value without which the target takes the rest; empty where there is none, or the error names one.
+
+    Args:
+        target: what `node` names.
+        node: a choice that the target refused.
+        axis: what it is a choice of.
+        said: the target's error.
+        args: what the runner passes by place.
+        given: what the runner passes by name.
+    """
+    own = arguments(node)
+    if axis == "dataset" or any(re.search(rf"\b{re.escape(key)}\b", said) for key in own):  # data are not read again
+        return ""
+    for key, value in own.items():
+        rest = {name: other for name, other in own.items() if name != key}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                target(*args, **given, **rest)
+        except Exception:  # it is not this one alone
+            continue
+        way = ""
+        if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", value, re.IGNORECASE):
+            way = " (a text: write it without quotes, or ${oc.decode:${oc.env:NAME}} for a variable)"
+        return f"{axis}.{key}={value!r}{way}"
+    return ""
 
 
 def checked(kind: type[Built], made: object, node: Node, axis: str) -> Built:

@@ -96,6 +96,9 @@ def compose_groups(groups: tuple[str, ...]) -> dict[str, Any]:
         if not isinstance(named[axis], dict) or not named[axis]:
             raise ConfigError(f"{axis}={picked[axis]}: the file is empty; give it `_target_` and its arguments")
         named[axis] = {"name": picked[axis]} | named[axis]
+        if not isinstance(named[axis]["name"], str):
+            said = f"name: {named[axis]['name']} must be a word, which tables go by"
+            raise ConfigError(f"{shown(conf_file(axis, str(picked[axis])))}: {said}")
     named[measure.AXIS] = list(dict.fromkeys([*measure.listed(named[measure.AXIS]), *measure.switched(named["log"])]))
     axes = [conf_file(axis, str(picked[axis])) for axis in (*CHOICES, "executor")]
     check_keys(named, [*chosen, conf_file("", "config"), *axes])

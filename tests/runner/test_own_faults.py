@@ -158,6 +158,32 @@ def test_no_optimizer_takes_a_rate_that_is_no_number(optimizer: str, rate: str) 
     assert ": must be finite" in refused(f"optimizer={optimizer}", f"optimizer.lr={rate}")
 
 
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (
+            "optimizer=adam optimizer.betas=[0.9]",
+            "optimizer=adam: optimizer.betas=[0.9]: IndexError: list index out of",
+        ),
+        ("optimizer=adam optimizer.betas=[0.9,fast]", "optimizer=adam: optimizer.betas=[0.9, 'fast']: '<"),
+        ("optimizer=worded", "optimizer=worded: optimizer.lr='fast': '<"),
+        ("optimizer=quoted", "optimizer=quoted: optimizer.lr='0.1' (a text: write it without quotes, or ${oc.decode:"),
+        ("model.hidden=[1e12]", "model=mlp: hidden=1000000000000.0 must be a whole number, at least 1"),
+        ("model.hidden=[wide]", "model=mlp: hidden=wide must be a whole number"),
+    ],
+)
+def test_the_key_is_named_whatever_the_error(overrides: str, says: str) -> None:
+    for name, rate in (("worded", "fast"), ("quoted", "0.1")):
+        Path(f"conf/optimizer/{name}.yaml").write_text(f'_target_: torch.optim.SGD\nlr: "{rate}"\nmomentum: 0.9\n')
+    assert refused(*overrides.split()).startswith(says)
+
+
+def test_a_choice_is_called_by_a_word() -> None:
+    Path("conf/optimizer/one.yaml").write_text("_target_: torch.optim.SGD\nname: 1\n")
+    with pytest.raises(ConfigError, match=r"^conf/optimizer/one\.yaml: name: 1 must be a word"):
+        one("optimizer=one")
+
+
 def test_what_the_users_own_code_makes_is_finite() -> None:
     assert refused("optimizer=runaway").startswith("optimizer=runaway: lr=inf must be finite")
     assert refused("lr_schedule=bursts").startswith("lr_schedule=bursts: Bursts.factor gives nan at step 11")
@@ -240,9 +266,9 @@ def test_null_is_said_to_be_null_and_no_more() -> None:
     [
         (
             "optimizer=adam optimizer.betas=[0.9]",
-            "optimizer=adam: IndexError: list index out of range (it was given: lr",
+            "optimizer=adam: optimizer.betas=[0.9]: IndexError: list index out of range",
         ),
-        ("optimizer=adam optimizer.betas=[]", "optimizer=adam: IndexError"),
+        ("optimizer=adam optimizer.betas=[]", "optimizer=adam: optimizer.betas=[]: IndexError"),
         ("optimizer=divides", "optimizer=divides: ZeroDivisionError"),
     ],
 )

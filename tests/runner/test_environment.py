@@ -105,12 +105,11 @@ class Strict(Measure):
             assert False
         except AssertionError:
             print("±")
-@pytest.mark.parametrize("level", ["1", pytest.param("2", marks=pytest.mark.slow)])
         raise RuntimeError("assertions are left out")
 """
 
 
-@pytest.mark.parametrize("level", ["1", "2"])
+@pytest.mark.parametrize("level", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_assertions_are_carried_out(level: str, tmp_path: Path) -> None:
     """PYTHONOPTIMIZE would take them away, from Hydra's grammar first; and a rank may print what a terminal cannot."""
     (tmp_path / "conf" / "measure").mkdir(parents=True)

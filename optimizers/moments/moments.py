@@ -109,7 +109,8 @@ class GradientMoments:
             y: their targets, samples first; whatever the criterion takes.
 
         Returns:
-            The sum of the samples' losses, detached, shape ().
+            The sum of the samples' losses, detached, shape (). What ``.grad`` held before is no part of it under
+            ``"per_sample"``, and is dropped: put a penalty into the criterion.
 
         Raises:
             ValueError: losses of another shape; a DistributedDataParallel model; ``"per_sample"`` on a model in
@@ -170,11 +171,6 @@ class GradientMoments:
         batch = replace(batch, model=model, x=x.clone() if x.is_inference() else x)
         if any(isinstance(p, nn.parameter.UninitializedParameter) for p in self.params):
             raise ValueError("the model has lazy layers: put one batch through it (any, a dummy batch) first")
-        if any(p.requires_grad and p.grad is not None for p in self.params):
-            raise ValueError(
-                "parameters have a gradient already, which per-sample statistics would lose: clear it with "
-                "moments.reset(), put a penalty into the criterion, or use estimator=groups"
-            )
         sums = self._open()
         if self._per_sample is None:
             self._per_sample = PerSample(self.params, self.chunk_bytes)

@@ -43,16 +43,16 @@ def check_apart(batch: Batch, params: Sequence[Tensor], before: ModelState, eps:
     except Exception:  # a model for batches of one size
         few = every
         losses, drawn = passes.losses(few)
-
-    size = passes.sizes(few).max()
+    again, sizes = passes.sizes(few)
+    size = float(sizes.max())
 
     def compare(here: Tensor, there: Tensor, on: str, times: int) -> None:
-        if not close(here, there, min(times * eps, times / 500), float(size)):
+        if not close(here, there, min(times * eps, times / 500), size):
             worst = int((here - there).abs().argmax())
             values = f"it is {float(here[worst]):.6g}, or {float(there[worst]):.6g}"
             raise ValueError(f"the loss of a sample depends on {on} ({values}), {WAY_OUT}")
 
-    if not close(losses, passes.losses(few)[0], 10 * eps, float(size)):
+    if not close(losses, again, 10 * eps, size):
         raise ValueError(
             "the same samples have other losses the second time: the model or the criterion draws from, or counts in, "
             "what cannot be put back (a generator in an object or a closure). Draw from torch's own random state, or "
@@ -99,8 +99,8 @@ class _Passes:
         with torch.enable_grad():  # some models differentiate in their forward pass
             return self.batch.of(order).losses().detach(), self.before.drawn()
 
-    def sizes(self, order: Tensor) -> Tensor:
-        """What rounding of the samples' losses is relative to, (n,): |loss| + sum |output * d loss / d output|.
+    def sizes(self, order: Tensor) -> tuple[Tensor, Tensor]:
+        """The losses, and what their rounding is relative to, (n,): |loss| + sum |output * d loss / d output|.
 
         A small difference of large numbers, such as a good prediction's error, is less sure than it is large.
         """
@@ -114,13 +114,13 @@ class _Passes:
         try:
             slopes = torch.autograd.grad(losses.sum(), leaves, allow_unused=True) if leaves else []
         except RuntimeError:  # written over by the criterion
-            return size
+            return losses.detach(), size
         for leaf, slope in zip(leaves, slopes, strict=True):
             if slope is not None:
                 products = (leaf * slope).detach().abs()
                 by_sample = products.dim() and len(products) == len(order)
                 size = size + (products.reshape(len(order), -1).sum(1) if by_sample else products.sum())
-        return size
+        return losses.detach(), size
 
     def gradients(self, order: Tensor, place: int, params: Sequence[Tensor]) -> tuple[list[Tensor | None], list[Any]]:
         self.before.restore()

@@ -17,7 +17,7 @@ from batchlab.results.store.run import Run, RunState, State
 from batchlab.results.store.runs import RunStore
 from batchlab.runner.launch.executors.local import LocalExecutor, Slots
 from batchlab.runner.plan.config import Planned, compose
-from batchlab.runner.plan.schema import RunConfig
+from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.sweep import Report, freeze, run_sweep
 from batchlab.runner.train import loop
 from batchlab.runner.train.rank import Context
@@ -36,6 +36,14 @@ def one(*overrides: str) -> Planned:
     kept = [t for t in TINY if not {t.split("=", 1)[0], t.split(".", 1)[0]} & keys]
     (planned,) = compose([*kept, *overrides])
     return planned
+
+
+def refused(*overrides: str) -> str:
+    """What is said, in one line, of overrides that compose no run."""
+    with pytest.raises(ConfigError) as caught:
+        compose(overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def frozen(root: Path, *overrides: str) -> tuple[Run, RunConfig]:

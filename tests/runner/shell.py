@@ -1,4 +1,4 @@
-"""The command in a process of its own, as a shell, a scheduler or a daemon starts it."""
+"""The command, in a process of its own as a shell, a scheduler or a daemon starts it, or quickly in this one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from runs import HANGS, TINY
 
 from batchlab.results.store.run import RunState
 from batchlab.results.store.runs import RunStore
+from batchlab.runner import cli
 
 ENTRY = (sys.executable, "-c", "from batchlab.runner.cli import main; main()")
 TRAIN = ("train", *TINY)
@@ -30,6 +32,25 @@ def batchlab(
     return subprocess.run(
         [*prefix, *ENTRY, *arguments], cwd=cwd, env=os.environ | environment, capture_output=True, timeout=HANGS
     )
+
+
+def in_process(
+    *arguments: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> tuple[int, str, str]:
+    """The command in this process: its exit code, and what it said on both streams."""
+    monkeypatch.setattr(sys, "argv", ["batchlab", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    code = caught.value.code
+    assert code is None or isinstance(code, int)
+    said = capfd.readouterr()
+    return code or 0, said.out, said.err
+
+
+def in_one_line(*arguments: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """As `in_process`; all that it said, in one line."""
+    code, out, err = in_process(*arguments, monkeypatch=monkeypatch, capfd=capfd)
+    return code, " ".join((out + err).split())
 
 
 def redirected(redirections: str) -> tuple[str, ...]:

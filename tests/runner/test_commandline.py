@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import typer.main
 from runs import HANGS, PATIENT, TINY, one, wait_until
+from shell import in_process
 from typer.testing import CliRunner
 
 from batchlab.results.store.record import read_stream
@@ -50,16 +51,6 @@ def test_the_command_line_is_frozen() -> None:
     arguments = {n: [p.name for p in c.params if p.param_type_name == "argument"] for n, c in found.items()}
     assert arguments["train"] == arguments["sweep"] == arguments["compare"] == arguments["show"] == ["overrides"]
     assert (arguments["status"], arguments["reproduce"]) == (["name"], ["paper"])
-
-
-def batchlab(*arguments: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """The command in this process: its exit code and what it said on stderr."""
-    monkeypatch.setattr(sys, "argv", ["batchlab", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    code = caught.value.code
-    assert code is None or isinstance(code, int)
-    return code or 0, capfd.readouterr().err
 
 
 BAD = {
@@ -139,7 +130,7 @@ def test_bad_requests(
         "batchlab.runner.launch.executors.local.LocalExecutor.warm_up", lambda self, *_: None
     )  # it takes 3 s
     runs = tmp_path / "runs"
-    code, said = batchlab("train", *overrides, "--runs", str(runs), monkeypatch=monkeypatch, capfd=capfd)
+    code, _, said = in_process("train", *overrides, "--runs", str(runs), monkeypatch=monkeypatch, capfd=capfd)
     assert code == 2
     assert re.search(says, said), said
     assert said.startswith("batchlab: ")
@@ -166,7 +157,7 @@ def test_bad_options(
     if "--runs" not in arguments:
         arguments += ["--runs", str(tmp_path / "runs")]
     monkeypatch.setattr("batchlab.runner.launch.executors.local.LocalExecutor.warm_up", lambda self, *_: None)
-    code, said = batchlab(*arguments, monkeypatch=monkeypatch, capfd=capfd)
+    code, _, said = in_process(*arguments, monkeypatch=monkeypatch, capfd=capfd)
     assert (code, said.count("\n")) == (2, 1), said
     assert not (tmp_path / "runs").exists(), "no trace"
 
@@ -212,7 +203,7 @@ def test_a_sweep_says_which_run_has_too_large_a_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["sweep", "batch_schedule.size=2000,128", "--dry-run", "--runs", str(tmp_path)]
-    _, said = batchlab(*arguments, monkeypatch=monkeypatch, capfd=capfd)
+    _, _, said = in_process(*arguments, monkeypatch=monkeypatch, capfd=capfd)
     assert "batch_schedule=constant: a first batch of 2000" in said
     assert "(run: batch_schedule.size=2000)" in said
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from runs import refused
 
 from batchlab.runner.plan import files
 from batchlab.runner.plan.config import compose
@@ -25,14 +26,6 @@ def put(text: str, place: str = MINE) -> None:
     path = Path(place)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-
-
-def refused(*overrides: str) -> str:
-    """What is said of these overrides."""
-    with pytest.raises(ConfigError) as caught:
-        compose(overrides)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 REFUSED = {

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from runs import context, frozen, one, rows
 from runs import trained as trained_here
+from shell import in_one_line as batchlab
 
 from batchlab.results.store.runs import RunStore
-from batchlab.runner import cli
 from batchlab.runner.plan.loss import make_loss, own_loss
 
 OWN = '''
@@ -96,17 +95,6 @@ def trained(folder: Path, *overrides: str) -> list[dict[str, object]]:
     run, config = frozen(folder / "runs", *overrides)
     assert trained_here(run, config) == "done"
     return [{key: value for key, value in row.items() if key != "run_id"} for row in rows(run)]
-
-
-def batchlab(*arguments: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """The command in this process: its exit code, and all that it said, in one line."""
-    monkeypatch.setattr(sys, "argv", ["batchlab", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    code = caught.value.code
-    assert code is None or isinstance(code, int)
-    said = capfd.readouterr()
-    return code or 0, " ".join((said.out + said.err).split())
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,9 @@ import pytest
 import torch
 import yaml
 from runs import one
+from shell import in_one_line as batchlab
 
 from batchlab.results.store.runs import RunStore
-from batchlab.runner import cli
 from batchlab.runner.plan import trial
 from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.plan.trial import Inputs, try_model
@@ -172,17 +171,6 @@ def own(target: str, lines: str = "") -> str:
     path = target if "." in target else f"own_models.{target}"
     Path("conf/model/own.yaml").write_text(f"name: own\n_target_: {path}\n{lines}\n")
     return "model=own"
-
-
-def batchlab(*arguments: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """The command in this process: its exit code, and all that it said, in one line."""
-    monkeypatch.setattr(sys, "argv", ["batchlab", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    code = caught.value.code
-    assert code is None or isinstance(code, int)
-    said = capfd.readouterr()
-    return code or 0, " ".join((said.out + said.err).split())
 
 
 TAKEN = {

@@ -6,9 +6,9 @@ import shlex
 from pathlib import Path
 
 import pytest
+from runs import refused
 
 from batchlab.runner.plan.config import compose
-from batchlab.runner.plan.schema import ConfigError
 
 GOOD = b"_target_: torch.optim.SGD\nlr: 0.1\n"
 FAULTS = {
@@ -47,14 +47,6 @@ def put(place: str, content: bytes) -> None:
     path = Path("conf") / f"{place}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-
-
-def refused(*overrides: str) -> str:
-    """What is said of these overrides."""
-    with pytest.raises(ConfigError) as caught:
-        compose(overrides)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("kind", FAULTS)

@@ -13,7 +13,7 @@ from typing import ClassVar
 import pytest
 import yaml
 from runs import HANGS, PATIENT, TINY, wait_until
-from test_commandline import batchlab
+from shell import in_one_line as batchlab
 from typer.testing import CliRunner
 
 from batchlab.results.compare.contest import LABEL, result_of

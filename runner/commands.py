@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from batchlab.results.store.runs import RunStore, check_name
-from batchlab.results.words import count
-from batchlab.runner.console import ERR, OUT
+from batchlab.results.words import count, listing
+from batchlab.runner.console import ERR, OUT, busy
 from batchlab.runner.options import Deciding, SweepOptions, TableRequest, usual_runs
 from batchlab.runner.plan.schema import ConfigError
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from batchlab.runner.plan.config import Planned
     from batchlab.runner.plan.reproduce import PaperPlan
 
+COMPOSING = "composing the runs"
+READING = "reading the runs"
+
 
 def train(overrides: Sequence[str], runs: Path, options: SweepOptions) -> int:
     """Train one run and print its rows as they arrive."""
-    from batchlab.runner.plan.config import compose
-
-    plans = compose(overrides)
+    plans = _composed(overrides)
     if len(plans) != 1:
         raise ConfigError(f"these overrides make {len(plans)} runs: `batchlab sweep` takes several")
     code = execute(plans, runs, options, name=None, follow=True)
@@ -36,12 +37,18 @@ def train(overrides: Sequence[str], runs: Path, options: SweepOptions) -> int:
 
 def sweep(overrides: Sequence[str], runs: Path, options: SweepOptions, name: str | None) -> int:
     """Train every combination of the overrides."""
-    from batchlab.runner.plan.config import compose
-
     if name is not None:
         check_name(name)
-    plans = compose(overrides)
+    plans = _composed(overrides)
     return execute(plans, runs, options, name or name_of(plans), extend=name is not None)
+
+
+def _composed(overrides: Sequence[str]) -> list[Planned]:
+    """The runs that the overrides ask for."""
+    with busy(COMPOSING, logged=False):
+        from batchlab.runner.plan.config import compose
+
+        return compose(overrides)
 
 
 def name_of(plans: Sequence[Planned]) -> str:
@@ -99,18 +106,19 @@ def _dry_run(plans: Sequence[Planned], runs: Path, options: SweepOptions) -> int
     from batchlab.runner.display import title
     from batchlab.runner.launch.executors.base import executor_for
     from batchlab.runner.stale import Staleness, stale_lines
-    from batchlab.runner.training import check
+    from batchlab.runner.training import check, checking
 
     store = RunStore(runs)
     staleness = Staleness(store, options)  # before anything of theirs is imported
-    stale = {p.run_id: why for p in plans if (why := staleness.why(p, store.run(p.run_id).read_state()))}
-    executor_for([p.tree for p in plans], options.jobs_per_device)  # refuses what could never be placed
-    ready = {entry.name: entry.ready for entry in available()}
-    here = [ready.get(p.tree["dataset"]["name"]) or _own_file(p.tree["dataset"]) for p in plans]
-    at_hand = [p for p, is_here in zip(plans, here, strict=True) if is_here]
-    elsewhere = [p for p, is_here in zip(plans, here, strict=True) if not is_here]
-    check(at_hand)
-    check(elsewhere, data_at_hand=False)
+    with busy(checking(plans), logged=False):
+        stale = {p.run_id: why for p in plans if (why := staleness.why(p, store.run(p.run_id).read_state()))}
+        executor_for([p.tree for p in plans], options.jobs_per_device)  # refuses what could never be placed
+        ready = {entry.name: entry.ready for entry in available()}
+        here = [ready.get(p.tree["dataset"]["name"]) or _own_file(p.tree["dataset"]) for p in plans]
+        at_hand = [p for p, is_here in zip(plans, here, strict=True) if is_here]
+        elsewhere = [p for p, is_here in zip(plans, here, strict=True) if not is_here]
+        check(at_hand)
+        check(elsewhere, data_at_hand=False)
     for planned in plans:
         OUT.print(Text(f"{planned.run_id}  {title(planned)}"), soft_wrap=True)
     for line in stale_lines(stale, runs, staleness.trusted()):
@@ -164,21 +172,24 @@ def status(name: str | None, runs: Path) -> int:
 
 def table(request: TableRequest, runs: Path) -> int:
     """Print a table that compares runs."""
-    from batchlab.results.compare.table import load_table
     from batchlab.results.show.render import print_sheets
-    from batchlab.results.show.table_sheet import table_sheet
 
-    made = load_table(
-        RunStore(runs),
-        rows=request.rows or ["optimizer"],
-        cols=request.cols,
-        metrics=request.metrics or ["test_accuracy"],
-        where=request.where,
-        baseline=",".join(request.baseline) or None,
-        tuned=request.tuned,
-        sweep=request.sweep,
-    )
-    print_sheets([table_sheet(made)], request.format)
+    with busy(READING, logged=False):
+        from batchlab.results.compare.table import load_table
+        from batchlab.results.show.table_sheet import table_sheet
+
+        made = load_table(
+            RunStore(runs),
+            rows=request.rows or ["optimizer"],
+            cols=request.cols,
+            metrics=request.metrics or ["test_accuracy"],
+            where=request.where,
+            baseline=",".join(request.baseline) or None,
+            tuned=request.tuned,
+            sweep=request.sweep,
+        )
+        sheet = table_sheet(made)
+    print_sheets([sheet], request.format)
     return 0
 
 
@@ -186,10 +197,13 @@ def plot(
     metric: str, x: str, hue: str | None, where: Sequence[str], sweep: str | None, output: Path, runs: Path
 ) -> int:
     """Save a figure."""
-    from batchlab.results.show.figure import load_figure
+    with busy("drawing the runs", logged=False):
+        from batchlab.results.show.figure import load_figure
 
-    drawn = load_figure(RunStore(runs), metric=metric, x=x.split(","), hue=hue or "optimizer", where=where, sweep=sweep)
-    OUT.print(Text(str(drawn.save(output))), soft_wrap=True)
+        store, axes = RunStore(runs), x.split(",")
+        drawn = load_figure(store, metric=metric, x=axes, hue=hue or "optimizer", where=where, sweep=sweep)
+        saved = drawn.save(output)
+    OUT.print(Text(str(saved)), soft_wrap=True)
     for note in drawn.notes:
         ERR.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
     return 0
@@ -205,11 +219,13 @@ def compare(
     name: str | None,
 ) -> int:
     """Tune contenders alike, judge them in looks until it is decided, and say who is better."""
-    from batchlab.runner import compare as engine
-
     if name is not None:
         check_name(name)
-    return engine.compare(engine.planned(overrides, tune, metric), runs, options, deciding, name)
+    with busy(COMPOSING, logged=False):
+        from batchlab.runner import compare as engine
+
+        compared = engine.planned(overrides, tune, metric)
+    return engine.compare(compared, runs, options, deciding, name)
 
 
 def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, deciding: Deciding | None = None) -> int:
@@ -230,7 +246,8 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, decidin
         chosen = [name for name in chosen if name not in left_out] or chosen  # if none is left, the first says why
         for name in left_out.keys() - chosen:
             OUT.print(Text(f"{name} is left out at scale {scale}: {left_out[name]}"), soft_wrap=True)
-    plans = [plan(name, scale) for name in chosen]
+    with busy(f"composing the runs of {listing(chosen)} at scale {scale}"):
+        plans = [plan(name, scale) for name in chosen]
     codes = []
     for planned in plans:
         if len(plans) > 1:
@@ -269,23 +286,30 @@ def _decide(planned: PaperPlan, runs: Path, options: SweepOptions, deciding: Dec
 
 def _conclude(planned: PaperPlan, runs: Path) -> None:
     """Print a paper's tables and claims, save its plots."""
-    from batchlab.results.papers.catalogue import reproduce as conclude
     from batchlab.results.show.render import print_sheets
 
     store = RunStore(runs)
-    if planned.survey and not store.measured(planned.paper):
-        store.write_measured(planned.paper, planned.measure())
-    concluded = conclude(store, planned.paper, planned.sweep)
-    print_sheets(concluded.sheets())
-    for path in concluded.save_plots(runs / "plots"):
+    with busy("judging the claims", logged=False):
+        from batchlab.results.papers.catalogue import reproduce as conclude
+
+        if planned.survey and not store.measured(planned.paper):
+            store.write_measured(planned.paper, planned.measure())
+        concluded = conclude(store, planned.paper, planned.sweep)
+        sheets = concluded.sheets()
+    print_sheets(sheets)
+    with busy("drawing its plots", logged=False):
+        paths = concluded.save_plots(runs / "plots")
+    for path in paths:
         OUT.print(Text(f"plot: {path}"), soft_wrap=True)
 
 
 def report(output: Path, sweep: str | None, runs: Path) -> int:
     """Write the HTML report."""
-    from batchlab.results.report import write_report
+    with busy("writing the report", logged=False):
+        from batchlab.results.report import write_report
 
-    OUT.print(Text(str(write_report(RunStore(runs), output, sweep=sweep))), soft_wrap=True)
+        written = write_report(RunStore(runs), output, sweep=sweep)
+    OUT.print(Text(str(written)), soft_wrap=True)
     return 0
 
 

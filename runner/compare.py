@@ -29,7 +29,7 @@ from batchlab.results.show.render import print_sheets
 from batchlab.results.store import parquet
 from batchlab.results.store.runs import RunStore
 from batchlab.results.words import count
-from batchlab.runner.console import OUT
+from batchlab.runner.console import OUT, busy
 from batchlab.runner.display import Display, duration
 from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.looks import Question, decided, describe
@@ -189,10 +189,11 @@ def compare(compared: Compared, runs: Path, options: SweepOptions, deciding: Dec
 
 def _dry_run(compared: Compared, sweep: str, options: SweepOptions, deciding: Deciding) -> int:
     """Say how many runs it takes at least and at most, and about how long."""
-    from batchlab.runner.training import check
+    from batchlab.runner.training import check, checking
 
     executor = executor_for([plan.tree for plan in compared.plans], options.jobs_per_device)
-    check(compared.plans)
+    with busy(checking(compared.plans), logged=False):
+        check(compared.plans)
     question = compared.question(sweep)
     plan = question.plan(deciding.max_seeds, deciding.smallest, compared.usual)
     tuning = len(question.tuning)
@@ -202,7 +203,9 @@ def _dry_run(compared: Compared, sweep: str, options: SweepOptions, deciding: De
     chosen = f", of which {tuning} choose {', '.join(compared.contest.keys)}" if tuning else ""
     runs = count(most, "run") if least == most else f"{least} to {count(most, 'run')}"
     OUT.print(f"{describe(plan)}: {runs}{chosen}", style="bold", soft_wrap=True)
-    OUT.print(_about(compared, least, most, executor.places), soft_wrap=True)
+    with busy(f"trying {STEPS} steps of each model", logged=False):
+        about = _about(compared, least, most, executor.places)
+    OUT.print(about, soft_wrap=True)
     OUT.print("all valid; nothing was started", style="bold")
     return 0
 

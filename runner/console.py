@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
+from rich.text import Text
 
 OUT = Console(highlight=False, markup=False)  # a name such as [red] is a name
 if not OUT.is_terminal:  # into a file or a pipe: nothing is cut to a width
     OUT.width = 10_000
 ERR = Console(stderr=True, highlight=False, markup=False)
+
+
+@contextmanager
+def busy(what: str, *, logged: bool = True) -> Iterator[None]:
+    """Say at once what takes a moment. Nothing goes to the standard output inside the block.
+
+    On a terminal it stands there until the block ends and leaves no trace.
+
+    Args:
+        what: is done, such as "checking 12 runs".
+        logged: elsewhere it is a line of progress; False: nothing, as the output is an answer that somebody reads on.
+    """
+    if ERR.is_terminal and not ERR.is_dumb_terminal:
+        from rich.live import Live
+        from rich.spinner import Spinner
+
+        shown = Spinner("dots", Text(f"{what} ...", overflow="ellipsis", no_wrap=True), style="dim")
+        with Live(shown, console=ERR, refresh_per_second=10, transient=True, redirect_stdout=OUT.is_terminal):
+            yield
+        return
+    if logged:
+        OUT.print(Text(f"{what} ..."), soft_wrap=True)
+    yield

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from batchlab.results.store.runs import RunStore, SweepEntry
 from batchlab.results.words import count
-from batchlab.runner.console import ERR, OUT
+from batchlab.runner.console import ERR, OUT, busy
 from batchlab.runner.display import Display
 from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.options import OnError, SweepOptions
@@ -64,10 +64,11 @@ class Training:
             ConfigError: a run that cannot work.
         """
         if not self.checked and self.left(plans):
-            self.staleness.look(self.plans)
-            self.executor.warm_up()  # it imports torch on the other core while this process checks the runs
-            check(self.plans)
-            self.staleness.look_again_at_data(self.plans)
+            with busy(checking(self.plans)):
+                self.staleness.look(self.plans)
+                self.executor.warm_up()  # it imports torch on the other core while this process checks the runs
+                check(self.plans)
+                self.staleness.look_again_at_data(self.plans)
             self.checked = True
 
     def _kept(self, plans: Sequence[Planned], name: str, *, extend: bool) -> list[Planned]:
@@ -137,6 +138,11 @@ class Training:
         self.display.close()
         OUT.print(self.display.summary(), style="bold")
         return report
+
+
+def checking(plans: Sequence[Planned]) -> str:
+    """What is done while runs are checked, in words."""
+    return f"checking {count(len(plans), 'run')}"
 
 
 def check(plans: Sequence[Planned], *, data_at_hand: bool = True) -> None:

@@ -39,6 +39,7 @@ from batchlab.runner.plan.settings import (
     first_batch,
 )
 from batchlab.runner.plan.trial import Inputs, known_beforehand, try_model
+from batchlab.runner.plan.uncompiled import uncompiled
 
 
 def validate(plans: Sequence[Planned], *, data_at_hand: bool = True) -> list[str]:
@@ -221,7 +222,8 @@ def _tried(config: RunConfig, inputs: Inputs, once: _Once) -> nn.Module:
 
 
 def _optimizer(node: Node) -> Any:
-    made = build(node, "optimizer", [nn.Parameter(torch.zeros(2, 2))])
+    with uncompiled():
+        made = build(node, "optimizer", [nn.Parameter(torch.zeros(2, 2))])
     optimizer: Optimizer = checked(Optimizer, made, node, "optimizer")
     check_rates(optimizer, node)
     return optimizer

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from batchlab.datasets import ids
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
@@ -76,14 +78,19 @@ class Dataset:
 
     Args:
         name: as tables show it.
-        x_train: images (N, H, W, C), uint8 or float; or features (N, d), float, dense or SciPy CSR.
-        y_train: (N,), int64 labels in 0 ... classes - 1; or float targets of any shape, (N, ...).
+        x_train: images (N, H, W, C), uint8 or float; features (N, d), float, dense or SciPy CSR; or, with `vocabulary`,
+            ids (N, T), int64.
+        y_train: int64 labels in 0 ... classes - 1, (N,), or of any shape, (N, ...), such as one for each token, (N, T);
+            or float targets of any shape.
         x_test: like `x_train`; may have no rows.
         y_test: like `y_train`.
         classes: number of classes; `None` for regression.
         preprocessing: applied by `Batches` and `evaluation_batches`.
         x_validation: like `x_train`, of which `with_validation` takes it; `None` without.
         y_validation: like `y_train`; `None` without.
+        vocabulary: of ids, which reach the model as they are, int64, how many there are: one number of tokens, or one
+            for each of the T columns of a table, where 0 is a column of whole numbers (counts) that are no ids;
+            `None`: samples are numbers to compute with.
 
     Raises:
         ValueError: naming what is wrong.
@@ -98,8 +105,11 @@ class Dataset:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     x_validation: Features | None = None
     y_validation: NDArray[Any] | None = None
+    vocabulary: int | Sequence[int] | None = None
 
     def __post_init__(self) -> None:
+        if self.vocabulary is not None:
+            object.__setattr__(self, "vocabulary", ids.vocabulary_of(self.name, self.vocabulary, self.x_train.shape))
         if (self.x_validation is None) != (self.y_validation is None):
             raise ValueError(f"{self.name}: x_validation and y_validation go together: give both, or neither")
         for split in self.splits:
@@ -156,15 +166,22 @@ class Dataset:
             raise ValueError(f"{self.name}: x_{split} has type {values.dtype}; images are uint8, float32 or float64")
         if values.dtype.kind not in "fiu":
             raise ValueError(f"{self.name}: x_{split} has type {values.dtype}; features are numbers")
+        if self.vocabulary is not None:
+            ids.check(f"{self.name}: x_{split}", x, self.vocabulary)
         for part, dtype in (("x", values.dtype), ("y", y.dtype)):
             if dtype.kind in "fiu" and (not dtype.isnative or dtype.itemsize > 8):
                 raise ValueError(f"{self.name}: {part}_{split} has type {dtype.str}, which torch does not take")
         fits = y.shape[:1] == (x.shape[0],) and 0 not in y.shape[1:]
-        if not fits or (self.classes is not None and y.ndim > 1):
-            one_hot = "; of one-hot labels take argmax(1)" if y.ndim == 2 and y.shape[0] == x.shape[0] else ""
+        way_out = ""
+        if fits and self.classes is not None and y.ndim > 1:
+            if y.ndim == 2 and y.shape[1] == 1:
+                way_out = "; of labels in a column take [:, 0]"
+            elif self.vocabulary is None and ids.one_hot(y):
+                way_out = "; of one-hot labels take argmax(1)"
+        if not fits or way_out:
             raise ValueError(
                 f"{self.name}: y_{split} has shape {y.shape}; expected ({x.shape[0]},), one per sample of x_{split}"
-                f"{one_hot}"
+                f"{way_out}"
             )
         if self.classes is not None:
             if y.dtype != np.int64:
@@ -203,12 +220,12 @@ class Dataset:
 
     @property
     def outputs(self) -> int:
-        """Outputs of a model for this data set: its classes, or how many numbers it has to regress."""
+        """What a model is told of its outputs: the classes of a label, or how many numbers it has to regress."""
         return math.prod(self.target_shape) if self.classes is None else self.classes
 
     @property
     def target_shape(self) -> tuple[int, ...]:
-        """The shape of one target: () where it is a number or a label."""
+        """The shape of one target: () where it is a number or a label, (T,) where each of T tokens has a label."""
         return tuple(int(size) for size in self.y_train.shape[1:])
 
     @property

@@ -31,7 +31,8 @@ class Resident:
         dataset: where the samples come from.
         split: `"train"`, `"validation"` or `"test"`.
         device: where the samples are stored.
-        dtype: of the inputs and of float targets. Images are computed in float32, or float64 if that is asked for.
+        dtype: of the inputs, unless they are ids, and of float targets. Images are computed in float32, or float64 if
+            that is asked for.
         channels_last: memory format of the images.
     """
 
@@ -39,6 +40,8 @@ class Resident:
         self, dataset: Dataset, split: Split, device: torch.device, dtype: torch.dtype, channels_last: bool
     ) -> None:
         x, y = dataset.split(split)
+        dtype_y = dtype if dataset.classes is None else torch.int64
+        dtype = dtype if dataset.vocabulary is None else torch.int64
         self.pre, self.shape, self.device, self.dtype = dataset.preprocessing, dataset.shape, device, dtype
         self.n = len(y)
         self.sample_bytes = math.prod(self.shape) * dtype.itemsize
@@ -58,7 +61,7 @@ class Resident:
             self._features = kept[split, device, dtype]
         else:
             self._rows = x  # sparse: in host memory, made dense as it is asked for
-        self.y = torch.from_numpy(y).to(device, dtype if dataset.classes is None else torch.int64)
+        self.y = torch.from_numpy(y).to(device, dtype_y)
 
     def _affine(self) -> tuple[Tensor, Tensor]:
         """x -> x scale + shift divides by white and standardises at once."""

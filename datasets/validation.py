@@ -19,8 +19,9 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 def with_validation(dataset: Dataset, share: float, split_seed: int = 0) -> Dataset:
     """The data set with a share of its training split set apart.
 
-    Of the n samples of a class, those with the floor(share n + 1/2) least `hashes` are for validation; a regression is
-    one class. Both splits keep the stored order. A larger share contains a smaller one of the same `split_seed`.
+    Of the n samples of a class, those with the floor(share n + 1/2) least `hashes` are for validation; a regression, or
+    samples with several labels, are one class. Both splits keep the stored order. A larger share contains a smaller
+    one of the same `split_seed`.
 
     Args:
         dataset: without a validation split.
@@ -87,7 +88,7 @@ def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def _chosen(dataset: Dataset, share: float, split_seed: int) -> NDArray[np.bool_]:
     """(n,) whether each training sample is set apart."""
-    labels = np.zeros(dataset.n, np.int64) if dataset.classes is None else dataset.y_train
+    labels = np.zeros(dataset.n, np.int64) if _unlabelled(dataset) else dataset.y_train
     counts = np.bincount(labels)
     taken = np.floor(share * counts + 0.5).astype(np.int64)
     _check_counts(dataset, share, counts, taken)
@@ -99,6 +100,11 @@ def _chosen(dataset: Dataset, share: float, split_seed: int) -> NDArray[np.bool_
     return apart
 
 
+def _unlabelled(dataset: Dataset) -> bool:
+    """Whether samples have no class of their own: numbers to regress, or a label at each of several places."""
+    return dataset.classes is None or bool(dataset.target_shape)
+
+
 def _check_counts(dataset: Dataset, share: float, counts: NDArray[np.int64], taken: NDArray[np.int64]) -> None:
     """ValueError unless every class that occurs has samples in both splits."""
     empty = np.flatnonzero((counts > 0) & ((taken == 0) | (taken == counts)))
@@ -106,7 +112,7 @@ def _check_counts(dataset: Dataset, share: float, counts: NDArray[np.int64], tak
         return
     worst = empty[counts[empty].argmin()]
     n, k = int(counts[worst]), int(taken[worst])
-    what = "the training split" if dataset.classes is None else f"class {worst}"
+    what = "the training split" if _unlabelled(dataset) else f"class {worst}"
     if n == 1:
         raise ValueError(
             f"{dataset.name}: {what} has one sample, which cannot be in two splits: leave dataset.validation out, or "

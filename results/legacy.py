@@ -46,7 +46,7 @@ def identified(tree: Mapping[str, Any]) -> dict[str, Any]:
 
     A key that 0.1 did not have is left out where it says nothing.
     """
-    tree = _without_marks(_without_stairs(tree))
+    tree = _without_vocabulary(_without_marks(_without_stairs(tree)))
     measure, log = tree.get("measure"), tree.get("log")
     if not isinstance(measure, Mapping) or not isinstance(log, Mapping):
         return tree
@@ -74,6 +74,16 @@ def _without_marks(tree: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(log, Mapping) or log.get("evaluations") is not None:
         return dict(tree)
     return {**tree, "log": {key: value for key, value in log.items() if key != "evaluations"}}
+
+
+def _without_vocabulary(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree without `dataset.vocabulary` of npz, which 0.1 did not have, where it says nothing."""
+    node = tree.get("dataset")
+    if not isinstance(node, Mapping) or node.get("_target_") != "batchlab.datasets.images.npz":
+        return dict(tree)
+    if node.get("vocabulary") is not None:
+        return dict(tree)
+    return {**tree, "dataset": {key: value for key, value in node.items() if key != "vocabulary"}}
 
 
 def _node(name: str) -> dict[str, Any]:

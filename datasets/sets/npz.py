@@ -35,17 +35,19 @@ def npz(
     file: str,
     root: str | Path | None = None,
     white: float | None = None,
+    vocabulary: int | Sequence[int] | None = None,
     **keys: Unpack[Keys],
 ) -> Dataset:
     """Any `NAME.npz` with x_train, y_train, x_test, y_test.
 
-    Samples are images (N, H, W, C) or (N, H, W), or features (N, d). Targets are (N,): integers are labels from 0,
-    floating-point numbers make a regression.
+    Samples are images (N, H, W, C) or (N, H, W), or features (N, d), or with `vocabulary` ids (N, T). Targets are (N,)
+    or of any shape (N, ...): integers are labels from 0, floating-point numbers make a regression.
 
     Args:
         file: NAME or NAME.npz in the data root, or a path.
         root: the data root; `None` for the usual one.
         white: stored value that becomes 1.0; `None` is 255 for uint8 and 1 for floating-point images.
+        vocabulary: how many ids there are, where samples are ids (tokens, categories): see `Dataset`.
         **keys: preprocessing of images.
 
     Raises:
@@ -56,6 +58,8 @@ def npz(
         raise ValueError(f"no file {path}; put it there, or set dataset.file")
     arrays = {key: _native(array) for key, array in read_npz(path).items()}
     for key in ("x_train", "x_test"):
+        if vocabulary is not None and arrays[key].dtype.kind in "iu":
+            arrays[key] = arrays[key].astype(np.int64)
         if arrays[key].ndim == 3:
             arrays[key] = arrays[key][..., None]
     for key in ("x", "y"):
@@ -65,7 +69,9 @@ def npz(
     if white is None:
         white = 255.0 if arrays["x_train"].dtype == np.uint8 and arrays["x_train"].ndim == 4 else 1.0
         _look_at_scale(arrays)
-    dataset = Dataset(path.stem, **arrays, classes=classes, preprocessing=Preprocessing(white, **keys))
+    dataset = Dataset(
+        path.stem, **arrays, classes=classes, preprocessing=Preprocessing(white, **keys), vocabulary=vocabulary
+    )
     _compare_scales(dataset)
     _look_at_test(dataset)
     return dataset

@@ -28,6 +28,8 @@ class CorrectExamples(Measure):
         data = subject.dataset
         if data is not None and (data.classes is None or not len(data.y_test)):
             raise ValueError("needs a test split with labels: choose another data set, or leave out measure=correct")
+        if data is not None and data.target_shape:
+            raise ValueError("needs one label per sample: choose another data set, or leave out measure=correct")
 
     def measure(self, probe: Probe) -> list[dict[str, int | str]]:
         """A row: `n`, `targets` (their CRC-32) and `correct`, see `batchlab.results.store.bits`."""

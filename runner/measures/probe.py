@@ -5,6 +5,7 @@ Nothing here changes the model, its BatchNorm statistics, its gradients or any r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +31,8 @@ class Probe:
     Attributes:
         model: as it is; not compiled, not wrapped.
         dataset: with its splits.
-        criterion: (outputs (n, classes), targets (n,)) -> losses (n,), the loss that trains.
+        criterion: (outputs (n, classes), targets (n,)) -> losses (n,), the loss that trains. Where a sample has several
+            labels, (T,) for example, outputs are (n, T, classes) and targets (n, T).
         evaluation: the same without label smoothing, which is a way to train and no part of what is evaluated.
         forward: (model, inputs) -> outputs in the run's precision.
         stream: number -> the run's training data, augmented, in an order of its own; 0 is the one that trains.
@@ -89,7 +91,7 @@ class Probe:
 
     @torch.no_grad()
     def score(self, split: Split, model: nn.Module | None = None) -> dict[str, float]:
-        """Mean loss, without label smoothing, and, for labels, accuracy (a share) in eval mode.
+        """Mean loss, without label smoothing, and, for labels, accuracy (the share of right labels) in eval mode.
 
         Args:
             split: "train", "test" or, with `dataset.validation`, "validation".
@@ -102,14 +104,14 @@ class Probe:
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         sums[0] = self.evaluation(outputs, targets).double().sum()
         if self.dataset.classes is not None:
-            sums[1] = (outputs.argmax(1) == targets).sum()
+            sums[1] = (outputs.argmax(-1) == targets).sum()
         sums[2] = len(targets)
         if dist.is_initialized():
             dist.all_reduce(sums)
         loss, correct, count = sums.tolist()
         scores = {"loss": loss / count} if count else {}
         if count and self.dataset.classes is not None:
-            scores["accuracy"] = correct / count
+            scores["accuracy"] = correct / (count * math.prod(self.dataset.target_shape))
         return scores
 
     @torch.no_grad()
@@ -119,17 +121,23 @@ class Probe:
         Gathered once per evaluation, however many measures ask.
 
         Returns:
-            outputs (n, classes) in eval mode, and targets (n,), both on the CPU.
+            outputs (n, classes), or (n, T, classes), in eval mode, and targets (n,), or (n, T), both on the CPU.
         """
         if ("predictions", split) not in self._known:
             n = len(self.dataset.split(split)[1])
-            outputs = torch.zeros(n, self.dataset.outputs, dtype=self.dtype, device=self.device)
+            outputs = torch.zeros(n, *self._output, dtype=self.dtype, device=self.device)
             own, _ = self._outputs(split)
-            outputs[self.rank :: self.world_size] = own.reshape(len(own), -1)
+            outputs[self.rank :: self.world_size] = own.reshape(len(own), *self._output)
             if dist.is_initialized():  # each rank has filled places of its own
                 dist.all_reduce(outputs)
             self._known["predictions", split] = (outputs.cpu(), torch.from_numpy(self.dataset.split(split)[1]))
         return self._known["predictions", split]
+
+    @property
+    def _output(self) -> tuple[int, ...]:
+        """The shape of one output: of each label its classes, or the numbers to regress in a row."""
+        labels = () if self.dataset.classes is None else self.dataset.target_shape
+        return (*labels, self.dataset.outputs)
 
     def _outputs(self, split: Split) -> tuple[Tensor, Tensor]:
         """The model's outputs and the targets of this rank's share of a split; one pass, whoever asks."""
@@ -147,8 +155,9 @@ class Probe:
     def _joined(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         """Outputs and targets of several batches as one."""
         if not pairs:  # a rank may have no sample, or a data set no test split
-            nothing = torch.zeros(0, self.dataset.outputs, dtype=self.dtype, device=self.device)
-            return nothing, nothing.new_zeros(0, dtype=torch.int64 if self.dataset.classes is not None else self.dtype)
+            nothing = torch.zeros(0, *self._output, dtype=self.dtype, device=self.device)
+            kind = torch.int64 if self.dataset.classes is not None else self.dtype
+            return nothing, nothing.new_zeros(0, *self.dataset.target_shape, dtype=kind)
         outputs, targets = zip(*pairs, strict=True)
         return torch.cat(outputs), torch.cat(targets)
 

@@ -20,25 +20,30 @@ class Unable(ConfigError):
     """A model that could not be run here in this way; in another it may."""
 
 
-def make_model(node: Node, shape: Sequence[int], classes: int) -> nn.Module:
+def make_model(
+    node: Node, shape: Sequence[int], classes: int, vocabulary: int | Sequence[int] | None = None
+) -> nn.Module:
     """The model that a `model` choice names, for a data set.
 
-    `shape` and `classes` are passed to a target that has arguments of these names and whose YAML gives them no value;
-    `**kwargs` are no such arguments. Lazy layers have their shapes when it returns.
+    `shape`, `classes` and `vocabulary` are passed to a target that has arguments of these names and whose YAML gives
+    them no value; `**kwargs` are no such arguments. Lazy layers have their shapes when it returns.
 
     Args:
         node: the choice.
         shape: of one input.
         classes: outputs.
+        vocabulary: how many ids inputs are of, one number or one for each column; None where they are no ids.
 
     Raises:
         ConfigError: the target refuses what it is given, is none, or makes no module.
     """
     target = locate(node, "model")
-    node = sizes.filled(node, shape, classes)
+    node = sizes.filled(node, shape, classes, vocabulary)
     parameters = parameters_of(target)
-    own = {"shape": tuple(shape), "classes": classes}
+    own = {"shape": tuple(shape), "classes": classes, "vocabulary": vocabulary}
     given = {key: value for key, value in own.items() if key in parameters and key not in node}
+    if vocabulary is None and "vocabulary" in given and parameters["vocabulary"].default is not inspect.Parameter.empty:
+        del given["vocabulary"]
     named = node | given
     places: list[Any] = []  # of what a target takes by place only, which in YAML has a name all the same
     for name, parameter in parameters.items():
@@ -50,12 +55,12 @@ def make_model(node: Node, shape: Sequence[int], classes: int) -> nn.Module:
         made = build(named, "model", *places)
     except ConfigError as error:
         if isinstance(error.__cause__, TypeError) and "missing" in str(error):
-            way = f"{file_of(node)} can give it a value, also ${{shape}} or ${{classes}}"
+            way = f"{file_of(node)} can give it a value, also ${{shape}}, ${{classes}} or ${{vocabulary}}"
             raise ConfigError(f"{error}: {way}") from error
         raise
     model = checked(nn.Module, made, node, "model")
     if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
-        _settle(model, node, shape)
+        _settle(model, node, shape, torch.float32 if vocabulary is None else torch.int64)
     return model
 
 
@@ -68,13 +73,13 @@ def parameters_of(target: Any) -> Mapping[str, inspect.Parameter]:
     return {name: p for name, p in every.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
 
 
-def _settle(model: nn.Module, node: Node, shape: Sequence[int]) -> None:
+def _settle(model: nn.Module, node: Node, shape: Sequence[int], dtype: torch.dtype) -> None:
     """Give lazy layers their shapes, by a pass in eval mode, which no statistics are taken of."""
     modes = [(module, module.training) for module in model.modules()]
     device = next(iter((*model.parameters(), *model.buffers()))).device
     try:
         with torch.no_grad():
-            model.float().eval()(torch.zeros(2, *shape, device=device))
+            model.float().eval()(torch.zeros(2, *shape, dtype=dtype, device=device))
     except Exception as error:
         lazy = f"model={node['name']}: its lazy layers do not take inputs {batch_of(shape)}"
         raise Unable(f"{lazy}: {said(error)}") from error

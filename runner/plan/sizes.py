@@ -1,4 +1,4 @@
-"""What a model's YAML may name of the data set: `${shape}` of one input, `${shape[0]}`, `${classes}`.
+"""What a model's YAML may name of the data set: `${shape}` of one input, `${shape[0]}`, `${classes}`, `${vocabulary}`.
 
 They stay in a run's configuration as they are written, and so in its identity, to which the data set already belongs:
 composing reads no data. Whoever builds the model puts the numbers in.
@@ -13,9 +13,9 @@ from typing import Any
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.schema import Node
 
-NAMED = re.compile(r"\$\{\s*(classes|shape)\s*(?:(?:\[\s*|\.)(-?\d+)\s*\]?)?\s*\}")
+NAMED = re.compile(r"\$\{\s*(classes|shape|vocabulary)\s*(?:(?:\[\s*|\.)(-?\d+)\s*\]?)?\s*\}")
 """The whole of a value: a number or a list, never a part of a text."""
-ABOUT = re.compile(r"(?<!\\)\$\{\s*(classes|shape)\s*[\[.}]")
+ABOUT = re.compile(r"(?<!\\)\$\{\s*(classes|shape|vocabulary)\s*[\[.}]")
 HIDDEN = "<of the data set> "
 """Before a name while OmegaConf, to which it would lead nowhere, resolves the others."""
 
@@ -31,7 +31,7 @@ def hidden(tree: dict[str, Any]) -> dict[str, Any]:
     """
     if not any(ABOUT.search(text) for text in _texts(tree["model"])):
         return tree
-    if not {"shape", "classes"}.isdisjoint(tree):  # a key of the user's own comes first, as it always did
+    if not {"shape", "classes", "vocabulary"}.isdisjoint(tree):  # a key of the user's own comes first, as it always did
         return tree
 
     def hide(leaf: Any) -> Any:
@@ -41,7 +41,7 @@ def hidden(tree: dict[str, Any]) -> dict[str, Any]:
         if found is None or (found[2] and found[1] == "classes"):
             raise ConfigError(
                 f"model={tree['model'].get('name')}: {leaf} is not to be had: of the data set a value can be "
-                "${classes}, ${shape} (a list) or ${shape[0]}, and nothing else beside it"
+                "${classes}, ${vocabulary}, ${shape} (a list) or ${shape[0]}, and nothing else beside it"
             )
         return f"{HIDDEN}{found[1]}" + (f"[{int(found[2])}]" if found[2] else "")
 
@@ -71,17 +71,19 @@ def _written(leaf: Any) -> Any:
     return f"${{{leaf[len(HIDDEN) :]}}}" if isinstance(leaf, str) and leaf.startswith(HIDDEN) else leaf
 
 
-def filled(node: Node, shape: Sequence[int], classes: int) -> Node:
+def filled(node: Node, shape: Sequence[int], classes: int, vocabulary: int | Sequence[int] | None = None) -> Node:
     """A `model` choice with the data set's numbers in place of their names.
 
     Args:
         node: the choice.
         shape: of one input.
         classes: outputs.
+        vocabulary: how many ids the inputs are of, one number or one for each column; None where they are no ids.
 
     Raises:
-        ConfigError: a dimension that the inputs do not have.
+        ConfigError: a dimension or a column that the inputs do not have.
     """
+    listed = {"shape": shape, "vocabulary": () if vocabulary is None else vocabulary}
 
     def fill(leaf: Any) -> Any:
         found = NAMED.fullmatch(leaf) if isinstance(leaf, str) else None
@@ -89,11 +91,17 @@ def filled(node: Node, shape: Sequence[int], classes: int) -> Node:
             return leaf
         if found[1] == "classes":
             return int(classes)
-        sizes = [int(size) for size in shape]
-        if not found[2]:
+        sizes = listed[found[1]]
+        if isinstance(sizes, int) and not found[2]:
             return sizes
-        if not -len(sizes) <= int(found[2]) < len(sizes):
-            raise ConfigError(f"model={node.get('name')}: {leaf} is not to be had of inputs of shape {tuple(sizes)}")
+        sizes = [] if isinstance(sizes, int) else [int(size) for size in sizes]
+        if sizes and not found[2]:
+            return sizes
+        if not found[2] or not -len(sizes) <= int(found[2]) < len(sizes):
+            of_what = f"inputs of shape {tuple(shape)}"
+            if found[1] == "vocabulary":
+                of_what = "inputs that are no ids" if vocabulary is None else f"a vocabulary of {vocabulary} ids"
+            raise ConfigError(f"model={node.get('name')}: {leaf} is not to be had of {of_what}")
         return sizes[int(found[2])]
 
     filled: Node = _mapped(node, fill)
@@ -101,7 +109,7 @@ def filled(node: Node, shape: Sequence[int], classes: int) -> Node:
 
 
 def names(node: Node, name: str) -> bool:
-    """Whether a `model` choice names the data set's `shape`, or its `classes`."""
+    """Whether a `model` choice names the data set's `shape`, its `classes` or its `vocabulary`."""
     found = [NAMED.fullmatch(text) for text in _texts(node)]
     return any(match is not None and match[1] == name for match in found)
 

@@ -97,6 +97,8 @@ def check_data(config: RunConfig, dataset: Dataset) -> None:
     if (dataset.classes is None) != (config.train.loss == "mse"):
         wanted = "mse" if dataset.classes is None else "cross_entropy or squared_hinge"
         raise ConfigError(f"dataset={dataset.name} needs train.loss={wanted}")
+    if dataset.vocabulary is not None:
+        raise ConfigError(f"{name} of numbers: dataset={dataset.name} holds ids")
     if dataset.target_shape:
         raise ConfigError(f"{name} of one number: dataset={dataset.name} has targets {dataset.target_shape}")
     if dataset.classes is not None and dataset.classes != 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -36,6 +36,7 @@ class Inputs:
         classes: None for regression.
         dataset: where it is at hand.
         target: shape of one target.
+        vocabulary: of ids how many there are, as in `Dataset`; None where inputs are no ids.
     """
 
     name: str
@@ -43,16 +44,27 @@ class Inputs:
     classes: int | None
     dataset: Dataset | None = None
     target: tuple[int, ...] = ()
+    vocabulary: int | Sequence[int] | None = None
 
     @classmethod
     def of(cls, dataset: Dataset) -> Inputs:
         """Of a data set that is at hand."""
-        return cls(dataset.name, dataset.shape, dataset.classes, dataset, dataset.target_shape)
+        return cls(dataset.name, dataset.shape, dataset.classes, dataset, dataset.target_shape, dataset.vocabulary)
 
     @property
     def outputs(self) -> int:
         """Of a model, as `Dataset.outputs`."""
         return math.prod(self.target) if self.classes is None else self.classes
+
+    @property
+    def plain(self) -> bool:
+        """Whether samples are numbers with a label, or numbers to regress: what each of our models takes."""
+        return self.vocabulary is None and (self.classes is None or not self.target)
+
+    @property
+    def batch(self) -> str:
+        """The inputs of n samples, in messages."""
+        return f"{'' if self.vocabulary is None else 'ids '}{batch_of(self.shape)}"
 
     def some(self, dtype: torch.dtype) -> Tensor:
         """Inputs of two samples, real ones where there are any."""
@@ -106,11 +118,11 @@ def try_model(node: Node, inputs: Inputs, dtype: torch.dtype = torch.float32) ->
 
 
 def _tried(node: Node, inputs: Inputs, dtype: torch.dtype) -> tuple[nn.Module, tuple[int, ...]]:
-    known = _keeps_contract(node)
+    known = inputs.plain and _keeps_contract(node)
     model: nn.Module | None = None
     try:
         with torch.device("meta"):
-            model = make_model(node, inputs.shape, inputs.outputs)
+            model = make_model(node, inputs.shape, inputs.outputs, inputs.vocabulary)
     except ConfigError:
         if known:
             raise
@@ -118,15 +130,16 @@ def _tried(node: Node, inputs: Inputs, dtype: torch.dtype) -> tuple[nn.Module, t
         return model, (inputs.outputs,)
     if model is not None and sum(p.numel() for p in model.parameters()) > LARGE:
         return model, _try_without_numbers(model, node, inputs, dtype)
-    real = make_model(node, inputs.shape, inputs.outputs)
+    real = make_model(node, inputs.shape, inputs.outputs, inputs.vocabulary)
     out = _fits(real, inputs.some(dtype), node, inputs, dtype)
     return real if model is None else model, out
 
 
 def _try_without_numbers(model: nn.Module, node: Node, inputs: Inputs, dtype: torch.dtype) -> tuple[int, ...]:
     """Shapes can be tried on the meta device; warn where the model asks for numbers."""
+    kind = dtype if inputs.vocabulary is None else torch.int64
     try:
-        return _fits(model, torch.empty(2, *inputs.shape, dtype=dtype, device="meta"), node, inputs, dtype)
+        return _fits(model, torch.empty(2, *inputs.shape, dtype=kind, device="meta"), node, inputs, dtype)
     except Unable as error:
         why = error.__cause__
         if not isinstance(why, NotImplementedError) and "meta" not in str(why).lower():
@@ -136,12 +149,15 @@ def _try_without_numbers(model: nn.Module, node: Node, inputs: Inputs, dtype: to
             f"without its numbers it cannot run ({said(why)})",
             stacklevel=2,
         )
-        return (inputs.outputs,)
+        return (*(() if inputs.classes is None else inputs.target), inputs.outputs)
 
 
 def _keeps_contract(node: Node) -> bool:
     """One of batchlab's own that is told its data set's sizes needs no trial: tests hold it to them."""
-    return str(node.get("_target_")).startswith("batchlab.runner.models.") and not {"shape", "classes"} & node.keys()
+    return (
+        str(node.get("_target_")).startswith("batchlab.runner.models.")
+        and not {"shape", "classes", "vocabulary"} & node.keys()
+    )
 
 
 def _fits(model: nn.Module, x: Tensor, node: Node, inputs: Inputs, dtype: torch.dtype) -> tuple[int, ...]:
@@ -176,7 +192,7 @@ def _as_trained(model: nn.Module, x: Tensor, dtype: torch.dtype, node: Node, inp
         raise
     except Exception as error:
         raise Unable(
-            f"model={node['name']} does not take the inputs of dataset={inputs.name}, {batch_of(inputs.shape)}: "
+            f"model={node['name']} does not take the inputs of dataset={inputs.name}, {inputs.batch}: "
             f"{said(error)}{_advice(node, 'shape')}"
         ) from error
 
@@ -186,8 +202,11 @@ def _misfit(out: object, n: int, node: Node, inputs: Inputs) -> str:
     if inputs.classes is None:
         wanted, for_what = [(n, inputs.outputs), (n, *inputs.target)], f"the numbers of dataset={inputs.name}"
     else:
-        wanted, for_what = [(n, inputs.classes)], f"the {inputs.classes} classes of dataset={inputs.name}"
-    needed = f"one tensor (n, {inputs.outputs}) is needed for {for_what}"
+        wanted = [(n, *inputs.target, inputs.classes)]
+        for_what = f"the {inputs.classes} classes of dataset={inputs.name}"
+        if inputs.target:
+            for_what = f"labels {batch_of(inputs.target)} of {for_what}, which come last"
+    needed = f"one tensor {batch_of(wanted[0][1:])} is needed for {for_what}"
     if not isinstance(out, Tensor):
         several = f" of {len(out)}" if isinstance(out, (tuple, list, dict)) else ""
         return f"gives a {type(out).__name__}{several} where {needed}: let its forward return the outputs alone"

@@ -137,7 +137,7 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
 def _given(config: RunConfig, once: _Once, keys: Sequence[str]) -> None:
     """See that reader and model take what they will be given, and warn of a split's seed without a split."""
     once(lambda: _reader(config.dataset), "reader", config.dataset)
-    once(lambda: check_arguments(config.model, "model", "shape", "classes"), "arguments", config.model)
+    once(lambda: check_arguments(config.model, "model", "shape", "classes", "vocabulary"), "arguments", config.model)
     if "dataset.split_seed" in keys and "validation" not in config.dataset:
         warnings.warn("dataset.split_seed has no effect without dataset.validation=0.1", stacklevel=2)
 

@@ -37,12 +37,18 @@ class Gradient(Protocol):
 
 
 def criterion_for(loss: str, label_smoothing: float) -> Criterion:
-    """The per-sample loss that `train.loss` names."""
+    """The per-sample loss that `train.loss` names.
+
+    Of a sample with several labels, (T,) or of any shape, cross entropy is the mean over them: outputs are (n, T,
+    classes), with the classes last (torch's own function wants them second).
+    """
     if loss == "cross_entropy":
         smoothing = label_smoothing
 
         def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
-            return nn.functional.cross_entropy(output, target, reduction="none", label_smoothing=smoothing)
+            flat = output if target.dim() == 1 else output.flatten(0, -2)
+            losses = nn.functional.cross_entropy(flat, target.flatten(), reduction="none", label_smoothing=smoothing)
+            return losses if target.dim() == 1 else losses.view(len(target), -1).mean(1)
 
         return cross_entropy
     assert loss == "mse"

@@ -83,7 +83,7 @@ class Session:
         dtype = DTYPES[options.precision]
         dataset = load_dataset(config.dataset)
         torch.manual_seed(config.seed)
-        model = make_model(config.model, dataset.shape, dataset.outputs)
+        model = make_model(config.model, dataset.shape, dataset.outputs, dataset.vocabulary)
         model = model.to(device, dtype)
         if options.channels_last:
             model = model.to(memory_format=torch.channels_last)

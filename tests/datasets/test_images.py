@@ -172,7 +172,10 @@ def test_objects_are_no_arrays_of_numbers(tmp_path):
         ({"y_train": np.zeros(5, np.int64)}, r"y_train has shape \(5,\); expected \(6,\)"),
         ({"y_test": np.zeros(2)}, "y_test has type float64: labels are whole numbers in both"),
         ({"y_train": np.linspace(0, 1, 6)}, "y_train has type float64, y_test has type uint8"),
-        ({"y_train": np.eye(6, 3, dtype=int)}, r"y_train has shape \(6, 3\); .*; of one-hot labels take argmax\(1\)"),
+        (
+            {"y_train": np.eye(3, dtype=int)[[0, 1, 2, 0, 1, 2]]},
+            r"y_train has shape \(6, 3\); .*; of one-hot labels take argmax\(1\)",
+        ),
         (
             {"y_train": np.array([True, False] * 3)},
             "y_train has type bool; targets are floating-point numbers, and lab",

@@ -8,6 +8,7 @@ from batchlab.optimizers.batch.adaptive import (
     NormTest,
 )
 from batchlab.optimizers.batch.base import BatchSchedule, largest_batch, total_steps
+from batchlab.optimizers.batch.own import PlannedByFunction, Sizes, as_schedule
 from batchlab.optimizers.batch.schedules import Constant, Exponential, ExponentialCapped, LinearRamp, Stagewise
 
 __all__ = [
@@ -21,7 +22,10 @@ __all__ = [
     "InnerProductTest",
     "LinearRamp",
     "NormTest",
+    "PlannedByFunction",
+    "Sizes",
     "Stagewise",
+    "as_schedule",
     "largest_batch",
     "total_steps",
 ]

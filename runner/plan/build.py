@@ -178,9 +178,11 @@ def checked(kind: type[Built], made: object, node: Node, axis: str) -> Built:
 
 @contextmanager
 def blaming(node: Node, axis: str) -> Iterator[None]:
-    """Put the axis and its choice in front of what a choice refuses (a ValueError)."""
+    """Put the axis and its choice in front of what a choice refuses (a ValueError); a ConfigError names it already."""
     try:
         yield
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(f"{axis}={node['name']}: {error}") from error
 

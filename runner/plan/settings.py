@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from batchlab.optimizers.clock import Clock
-from batchlab.optimizers.lr import LRSchedule
+from batchlab.optimizers.lr import Rates, factor_of
 from batchlab.runner.plan.build import arguments, blaming
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.overrides import leaves
@@ -61,7 +61,7 @@ LEVELS = ("peak", "maximum", "minimum", "warmup_from")
 """Keys of a learning-rate schedule that are multiples of the optimizer's rate."""
 
 
-def check_levels(config: RunConfig, rates: LRSchedule, optimizer: Optimizer) -> None:
+def check_levels(config: RunConfig, rates: Rates, optimizer: Optimizer) -> None:
     """See that no level of a schedule is a rate beyond all numbers.
 
     Args:
@@ -82,7 +82,7 @@ def check_levels(config: RunConfig, rates: LRSchedule, optimizer: Optimizer) -> 
             )
 
 
-def check_factors(rates: LRSchedule, optimizer: Optimizer, first: Clock, batch: int) -> None:
+def check_factors(rates: Rates, optimizer: Optimizer, first: Clock, batch: int) -> None:
     """See that a schedule gives a rate at the first step and at the last.
 
     Args:
@@ -92,14 +92,17 @@ def check_factors(rates: LRSchedule, optimizer: Optimizer, first: Clock, batch: 
         batch: samples of that step.
 
     Raises:
-        ValueError: what the schedule refuses, or a rate that is no finite number.
+        ValueError: what the schedule refuses, or a rate that is no finite number; or it remembers being asked.
     """
     left = max(0, first.total_samples - batch)
     last = replace(first, samples=left, steps=(first.total_steps or left // batch + 1) - 1)
-    for clock in (first, last):
-        factor = rates.factor(clock)
-        if not math.isfinite(factor):
-            raise ValueError(f"{type(rates).__name__}.factor gives {factor} at step {clock.steps}: it must be finite")
+    given = [factor_of(rates, clock) for clock in (first, last, first)]
+    if given[0] != given[2]:
+        raise ValueError(
+            f"asked twice for step 0, it gives {given[0]:g} and then {given[2]:g}: what it gives must depend on the "
+            "clock alone, or a resumed run would be another"
+        )
+    for clock, factor in zip((first, last), given, strict=False):
         for group in optimizer.param_groups:
             if not math.isfinite(factor * float(group["lr"])):
                 said = f"{factor:g} times lr={float(group['lr']):g} at step {clock.steps}"
@@ -122,6 +125,8 @@ def blaming_schedule(config: RunConfig, axis: str) -> Iterator[None]:
     with blaming(getattr(config, axis), axis):
         try:
             yield
+        except ConfigError:
+            raise
         except ValueError as error:
             said = str(error).replace("train longer", f"train longer ({config.train.budget})")
             raise ValueError(said.replace("samples: lower it", f"samples: lower {first_batch(config)}")) from error

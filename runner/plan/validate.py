@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from batchlab.datasets import Dataset
 from batchlab.optimizers.batch import BatchSchedule, largest_batch, total_steps
 from batchlab.optimizers.clock import Clock
-from batchlab.optimizers.lr import LRSchedule
+from batchlab.optimizers.lr import LRSchedule, Rates
 from batchlab.runner.measures import Measure, Subject, check_declarations
 from batchlab.runner.plan import noise, split
 from batchlab.runner.plan.batchnorm import Parts, has_batchnorm
@@ -29,6 +29,7 @@ from batchlab.runner.plan.build import blaming, build, check_arguments, checked,
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.loss import own_loss, try_loss
 from batchlab.runner.plan.reading import load_watched
+from batchlab.runner.plan.schedules import make_rates, make_sizes
 from batchlab.runner.plan.schema import ConfigError, Node, RunConfig
 from batchlab.runner.plan.settings import (
     blaming_schedule,
@@ -89,10 +90,8 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
         rest = (asdict(config.train), asdict(config.log), config.measure, config.nproc)
         once(lambda: _solver(config, once, data_at_hand, keys), "solver", *blocks, *rest, keys)
         return
-    batches: BatchSchedule = once(
-        lambda: _schedule(BatchSchedule, config.batch_schedule, "batch_schedule"), config.batch_schedule
-    )
-    rates: LRSchedule = once(lambda: _schedule(LRSchedule, config.lr_schedule, "lr_schedule"), config.lr_schedule)
+    batches: BatchSchedule = once(lambda: make_sizes(config.batch_schedule), "sizes", config.batch_schedule)
+    rates: Rates = once(lambda: make_rates(config.lr_schedule), "rates", config.lr_schedule)
     optimizer = once(lambda: _optimizer(config.optimizer), config.optimizer)
     check_levels(config, rates, optimizer)
     _given(config, once, keys)
@@ -163,16 +162,16 @@ def _measures(config: RunConfig, subject: Subject, once: _Once) -> None:
             raise ConfigError(f"measure={name} with {where}: {error}") from error
 
 
-def _effects(config: RunConfig, rates: LRSchedule, clock: Clock, keys: Sequence[str]) -> None:
+def _effects(config: RunConfig, rates: Rates, clock: Clock, keys: Sequence[str]) -> None:
     """Warn of what was asked for and will not happen."""
-    unknown = rates.clock == "steps" and clock.total_steps is None
-    warmup = 0.0 if unknown else rates.warmup_length(clock)
-    if warmup and warmup >= clock.total(rates.clock):
-        warnings.warn(
-            f"lr_schedule={config.lr_schedule['name']}: the run ends at {clock.total(rates.clock):g} {rates.clock}, "
-            f"within its warm-up of {warmup:g}: shorten lr_schedule.warmup or raise {config.train.budget}",
-            stacklevel=2,
-        )
+    if isinstance(rates, LRSchedule) and not (rates.clock == "steps" and clock.total_steps is None):
+        warmup = rates.warmup_length(clock)
+        if warmup and warmup >= clock.total(rates.clock):
+            warnings.warn(
+                f"lr_schedule={config.lr_schedule['name']}: the run ends at {clock.total(rates.clock):g} {rates.clock},"
+                f" within its warm-up of {warmup:g}: shorten lr_schedule.warmup or raise {config.train.budget}",
+                stacklevel=2,
+            )
     if {"train.samples", "train.epochs"} <= {*keys} and config.train.samples is not None:
         unused = f"train.epochs={config.train.epochs:g} has no effect"
         warnings.warn(f"{unused}: train.samples={config.train.samples} is the budget", stacklevel=2)
@@ -237,7 +236,3 @@ def _measure(node: Node) -> Measure:
     with blaming(node, "measure"):
         check_declarations(made)
     return made
-
-
-def _schedule(kind: Any, node: Node, axis: str) -> Any:
-    return checked(kind, build(node, axis), node, axis)

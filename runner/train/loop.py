@@ -71,9 +71,9 @@ def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, contex
     meters.resume()
     if session.clock.steps == 0:  # where every curve begins
         with meters.paused():
-            writer.evaluate(session.set_learning_rate(), session.batch_schedule.size(session.clock))
+            writer.evaluate(session.set_learning_rate(), session.batch_size())
     while session.clock.samples < session.clock.total_samples:
-        size = session.batch_schedule.size(session.clock)
+        size = session.batch_size()
         lr = session.set_learning_rate()
         batch = session.take(size)
         loss = step(session, meters, batch)

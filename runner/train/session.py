@@ -13,14 +13,15 @@ from torch.optim import Optimizer
 from batchlab.datasets import Batch, Batches, Dataset
 from batchlab.optimizers.batch import BatchSchedule, total_steps
 from batchlab.optimizers.clock import Clock
-from batchlab.optimizers.lr import LRSchedule
+from batchlab.optimizers.lr import Rates, factor_of
 from batchlab.optimizers.moments import GradientMoments
 from batchlab.optimizers.needs import Moments, Needs, needs_of, union
 from batchlab.runner.measures import Measure, Probe
 from batchlab.runner.plan.batchnorm import has_batchnorm
-from batchlab.runner.plan.build import build, load_dataset
+from batchlab.runner.plan.build import blaming, build, load_dataset
 from batchlab.runner.plan.loss import make_loss, own_loss
 from batchlab.runner.plan.model import make_model
+from batchlab.runner.plan.schedules import make_rates, make_sizes
 from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.train.gradient import Gradient, ObservedGradient, SummedGradient, autocast, criterion_for
 
@@ -52,7 +53,7 @@ class Session:
     forward: nn.Module
     """The model as it is called: compiled where that is asked for. Its parameters are those of `model`."""
     optimizer: Optimizer
-    lr_schedule: LRSchedule
+    lr_schedule: Rates
     batch_schedule: BatchSchedule
     needs: Needs
     """How the optimizer is driven."""
@@ -91,7 +92,7 @@ class Session:
         if options.compile:  # evaluations stay eager: each would be compiled anew for its modes and batch sizes
             forward = cast(nn.Module, torch.compile(model))
         optimizer: Optimizer = build(config.optimizer, "optimizer", parameter_groups(model, options.decay))
-        batch_schedule: BatchSchedule = build(config.batch_schedule, "batch_schedule")
+        batch_schedule = make_sizes(config.batch_schedule)
         own = own_loss(options.loss)
         criterion = make_loss(own, device, dtype) if own else criterion_for(options.loss, options.label_smoothing)
         needs = needs_of(optimizer)
@@ -130,7 +131,7 @@ class Session:
             model=model,
             forward=forward,
             optimizer=optimizer,
-            lr_schedule=build(config.lr_schedule, "lr_schedule"),
+            lr_schedule=make_rates(config.lr_schedule),
             batch_schedule=batch_schedule,
             needs=needs,
             batches=batches(0),
@@ -180,9 +181,23 @@ class Session:
             size = rest
         return self.batches.take(min(size, left), self.groups)
 
+    def batch_size(self) -> int:
+        """Samples that the schedule wants in the coming global batch.
+
+        Raises:
+            ConfigError: it gives no such number.
+        """
+        with blaming(self.config.batch_schedule, "batch_schedule"):
+            return self.batch_schedule.size(self.clock)
+
     def set_learning_rate(self) -> float:
-        """Put the schedule's rate into the optimizer; returns the first group's."""
-        factor = self.lr_schedule.factor(self.clock)
+        """Put the schedule's rate into the optimizer; returns the first group's.
+
+        Raises:
+            ConfigError: it gives none.
+        """
+        with blaming(self.config.lr_schedule, "lr_schedule"):
+            factor = factor_of(self.lr_schedule, self.clock)
         for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = base * factor
         return self.base_lrs[0] * factor

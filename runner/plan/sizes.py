@@ -1,8 +1,9 @@
 """What a YAML may name that only the data set tells.
 
 A model's: `${shape}` of one input, `${shape[0]}`, `${classes}`, `${vocabulary}`; a learning-rate schedule's: `${steps}`
-and `${epochs}` of the whole run. They stay in a run's configuration as they are written, and so in its identity, to which the data set
-already belongs: composing reads no data. Whoever builds the model, or the schedule, puts the numbers in.
+and `${epochs}` of the whole run. They stay in a run's configuration as they are written, and so in its identity, to
+which the data set already belongs: composing reads no data. Whoever builds the model, or the schedule, puts the numbers
+in.
 """
 
 from __future__ import annotations
@@ -49,7 +50,11 @@ def _hidden(tree: dict[str, Any], axis: str, own: Sequence[str]) -> Any:
             return leaf
         found = NAMED.fullmatch(leaf)
         if found is None or (found[2] and found[1] not in ("shape", "vocabulary")):
-            offered = "${classes}, ${vocabulary}, ${shape} (a list) or ${shape[0]}" if axis == "model" else "${steps} or ${epochs}"
+            offered = (
+                "${classes}, ${vocabulary}, ${shape} (a list) or ${shape[0]}"
+                if axis == "model"
+                else "${steps} or ${epochs}"
+            )
             raise ConfigError(
                 f"{axis}={tree[axis].get('name')}: {leaf} is not to be had: of the data set a value can be {offered}, "
                 "and nothing else beside it"

@@ -41,7 +41,7 @@ def prepare(name: str, root: str | Path | None = None) -> Path | None:
     """Make a set ready, once, however many processes ask at the same time.
 
     Returns:
-        The file that will be read: NAME.npz, or the LIBSVM file; `None` for a generated set, which needs no file.
+        The file that will be read: NAME.npz, or the LIBSVM file; `None` for a set that needs no file.
 
     Raises:
         ValueError: there is no such set; a file is missing, damaged, or cannot be downloaded or written.

@@ -9,8 +9,9 @@ from typing import Literal
 
 from batchlab.datasets.files import Arrays, data_root, libsvm_file, writable, write_npz
 
-Kind = Literal["bundled", "published", "libsvm", "generated", "file"]
+Kind = Literal["packaged", "bundled", "published", "libsvm", "generated", "file"]
 SOURCES: dict[Kind, str] = {
+    "packaged": "comes with batchlab",
     "bundled": "bundled with scikit-learn",
     "published": "downloaded once (torchvision's address)",
     "libsvm": "LIBSVM collection; put the files into the data root",
@@ -28,10 +29,10 @@ class Entry:
         name: as in `dataset=NAME`; a file of the user's own is `dataset=npz dataset.file=NAME`.
         n: samples of the training split.
         n_test: samples of the test split.
-        shape: of one sample, (C, H, W) or (d,).
+        shape: of one sample, (C, H, W), (d,) or (T,).
         classes: number of classes; `None` for regression.
-        kind: how it becomes ready. `bundled` with scikit-learn, `published` files found or downloaded,
-            `libsvm` text that the user puts there, `generated`, or the user's own `file`.
+        kind: how it becomes ready. `packaged` with batchlab, `bundled` with scikit-learn, `published` files found or
+            downloaded, `libsvm` text that the user puts there, `generated`, or the user's own `file`.
         original: where in the data root the original files are looked for.
         make: called with the entry and the data root to make the arrays that are then kept as NAME.npz; `None` where
             nothing is kept.
@@ -59,7 +60,7 @@ class Entry:
 
     def located(self, root: str | Path | None = None) -> Entry:
         """This entry with what the data root has of it."""
-        if self.kind == "generated":
+        if self.kind in ("packaged", "generated"):
             return replace(self, ready=True)
         folder = data_root(root)
         kept = self.make and folder / f"{self.name}.npz"
@@ -73,7 +74,7 @@ class Entry:
         """Make the set ready, once, however many processes ask at the same time.
 
         Returns:
-            The file that will be read: NAME.npz, or the LIBSVM file; `None` for a generated set, which needs no file.
+            The file that will be read: NAME.npz, or the LIBSVM file; `None` for a set that needs no file.
 
         Raises:
             ValueError: a file is missing, damaged, or cannot be downloaded or written.

@@ -10,6 +10,7 @@ from batchlab.runner.measures.gradient_norm import FullGradientNorm, PaperGradie
 from batchlab.runner.measures.gsnr import LayerGSNR
 from batchlab.runner.measures.measure import Measure, Subject, check_declarations
 from batchlab.runner.measures.parameters import Parameters
+from batchlab.runner.measures.perplexity import Perplexity
 from batchlab.runner.measures.probe import Probe
 from batchlab.runner.measures.scores import Scores, TrainScores
 from batchlab.runner.measures.untouched import untouched
@@ -21,6 +22,7 @@ __all__ = [
     "Measure",
     "PaperGradientNorm",
     "Parameters",
+    "Perplexity",
     "Probe",
     "Quantity",
     "ReestimatedBatchNorm",

@@ -49,6 +49,7 @@ def test_available(tmp_path):
         "digits",
         "breast_cancer",
         "linear_regression",
+        "text",
     }
     path = prepare("digits", tmp_path)
     images, labels = np.zeros((3, 4, 5, 3), np.uint8), np.array([0, 6, 1])
@@ -77,7 +78,7 @@ def test_prepare(tmp_path):
     assert prepare("linear_regression", tmp_path) is None
     with pytest.raises(ValueError, match=r"no data set 'digit' .*did you mean digits\?"):
         prepare("digit", tmp_path)
-    with pytest.raises(ValueError, match=r"no data set 'xyz' .*there are breast_cancer, digits, cifar10, "):
+    with pytest.raises(ValueError, match=r"no data set 'xyz' .*there are text, breast_cancer, digits, cifar10, "):
         prepare("xyz", tmp_path)
     with pytest.raises(ValueError, match=r"no LIBSVM file .*libsvm/w8a"):
         prepare("w8a", tmp_path)
@@ -86,7 +87,7 @@ def test_prepare(tmp_path):
         prepare("digits", tmp_path / "file")
 
 
-@pytest.mark.parametrize("name", ["digits", "breast_cancer", "linear_regression"])
+@pytest.mark.parametrize("name", ["digits", "breast_cancer", "linear_regression", "text"])
 def test_configurations_lead_to_the_catalogues_sets(name, tmp_path):
     dataset = load_dataset(CONFIGS[name] | {"root": str(tmp_path)})
     entry = ENTRIES[name]

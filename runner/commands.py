@@ -13,7 +13,7 @@ from rich.text import Text
 from batchlab.results.store.runs import RunStore, check_name
 from batchlab.results.words import count, listing
 from batchlab.runner.console import ERR, OUT, busy
-from batchlab.runner.options import Deciding, SweepOptions, TableRequest, usual_runs
+from batchlab.runner.options import Deciding, SweepOptions, TableRequest, listed_store, usual_runs
 from batchlab.runner.plan.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def status(name: str | None, runs: Path) -> int:
     from batchlab.results.show.status import read_status
     from batchlab.results.store.aside import stale_notes
 
-    store = RunStore(runs)
+    store = listed_store(runs)
     found = read_status(store, name)
     print_sheets(found.sheets(every=name is not None))
     for line in stale_notes(store, name):
@@ -179,7 +179,7 @@ def table(request: TableRequest, runs: Path) -> int:
         from batchlab.results.show.table_sheet import table_sheet
 
         made = load_table(
-            RunStore(runs),
+            RunStore(runs).begun(request.sweep),
             rows=request.rows or ["optimizer"],
             cols=request.cols,
             metrics=request.metrics or ["test_accuracy"],
@@ -200,7 +200,7 @@ def plot(
     with busy("drawing the runs", logged=False):
         from batchlab.results.show.figure import load_figure
 
-        store, axes = RunStore(runs), x.split(",")
+        store, axes = RunStore(runs).begun(sweep), x.split(",")
         drawn = load_figure(store, metric=metric, x=axes, hue=hue or "optimizer", where=where, sweep=sweep)
         saved = drawn.save(output)
     OUT.print(Text(str(saved)), soft_wrap=True)
@@ -308,7 +308,7 @@ def report(output: Path, sweep: str | None, runs: Path) -> int:
     with busy("writing the report", logged=False):
         from batchlab.results.report import write_report
 
-        written = write_report(RunStore(runs), output, sweep=sweep)
+        written = write_report(RunStore(runs).begun(sweep), output, sweep=sweep)
     OUT.print(Text(str(written)), soft_wrap=True)
     return 0
 

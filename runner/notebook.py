@@ -123,7 +123,7 @@ def load_rows(
         The rows; none where no run meets the conditions.
 
     Raises:
-        ValueError: a folder or a sweep that is not there, an axis or a key that no run has.
+        ValueError: a folder or a sweep that is not there, an axis or a key that no run has, conditions that none meets.
 
     Warns:
         UserWarning: a file is damaged; the message names it and the way out.
@@ -131,9 +131,7 @@ def load_rows(
     from batchlab.results.compare.load import load
     from batchlab.results.store.runs import RunStore
 
-    if not Path(runs).is_dir():
-        raise ValueError(f"there is no folder {runs}: say where the runs are")
-    frame = load(RunStore(Path(runs)), sweep, where=listed(where))
+    frame = load(RunStore(Path(runs)).there(), sweep, where=listed(where))
     for problem in frame.problems:
         warnings.warn(problem, stacklevel=2)
     return frame.to_pandas(*listed(keys))
@@ -167,14 +165,14 @@ def table(
         What a notebook shows as a table, and `print` as text; `.to("latex")`, `.to_pandas()`.
 
     Raises:
-        ValueError: an axis, metric or baseline that no run has.
+        ValueError: an axis, metric or baseline that no run has, conditions that none meets, a folder without runs.
     """
     from batchlab.results.compare.table import load_table
     from batchlab.results.show.table_sheet import table_sheet
     from batchlab.results.store.runs import RunStore
 
     made = load_table(
-        RunStore(Path(runs)),
+        RunStore(Path(runs)).begun(sweep),
         rows=listed(rows),
         cols=listed(cols),
         metrics=listed(metrics),

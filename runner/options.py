@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from batchlab.results.show.sheet import Format
+from batchlab.results.store.runs import RunStore
 
 
 def usual_runs() -> Path | None:
@@ -23,6 +24,16 @@ def usual_runs() -> Path | None:
         return Path(named).expanduser()
     except RuntimeError as error:
         raise ValueError(f"BATCHLAB_RUNS={named}: there is no such home; write the whole path") from error
+
+
+def listed_store(runs: Path) -> RunStore:
+    """Where runs are, for who lists them: where nobody named a folder there need be none yet.
+
+    Raises:
+        ValueError: A folder that was named and is not there.
+    """
+    store = RunStore(runs)
+    return store if runs == (usual_runs() or Path("runs")) else store.there()
 
 
 class OnError(StrEnum):

@@ -18,6 +18,7 @@ from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
 from batchlab.results.words import caption, count
 from batchlab.runner.console import OUT
+from batchlab.runner.options import listed_store
 from batchlab.runner.plan.schema import ConfigError
 
 
@@ -40,7 +41,7 @@ class Chosen:
     @property
     def store(self) -> RunStore:
         """Where they are."""
-        store = RunStore(self.runs)
+        store = listed_store(self.runs)
         return stale_store(store) if self.stale else store
 
     def frame(self, metric: Metric | None) -> Frame:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from batchlab.results.axes import COLUMNS
 from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.nothing import nothing_meets
 from batchlab.results.legacy import upgraded
 from batchlab.results.store import parquet
 from batchlab.results.store.record import CONFIG_KEY, read_stream, to_arrow
@@ -48,7 +49,8 @@ def load(
         The runs that fulfil the conditions, and their rows.
 
     Raises:
-        ValueError: For a sweep that is not there, or a condition that cannot be read or names an axis that no run has.
+        ValueError: For a sweep that is not there, a condition that cannot be read or names an axis that no run has, or
+            conditions that no run meets; with what there is instead.
     """
     asked = [*where]
     conditions = parse_where(asked)
@@ -62,8 +64,12 @@ def load(
 
     with ThreadPoolExecutor(THREADS) as pool:
         results = list(pool.map(read, store.select(sweep)))
-    _check(conditions, results, ordered=sweep is not None)
+    every = Frame([result.run for result in results], pa.table({}), frozenset(), [], sweep is not None)
+    for key in conditions:
+        every.values(key)  # says so when no run has it
     results = [result for result in results if result.kept]
+    if every.runs and not results:
+        raise ValueError(nothing_meets(every, [conditions]))
     tables, runs, start = [], [], 0
     for result in results:
         stop = start + result.table.num_rows
@@ -187,9 +193,3 @@ def _configuration(run: Run, *, strict: bool = True) -> dict[str, Any]:
 def _split(override: str) -> tuple[str, str]:
     key, _, value = override.partition("=")
     return key.lstrip("+~"), meant(value)
-
-
-def _check(conditions: dict[str, list[str]], results: list[_Read], *, ordered: bool) -> None:
-    every = Frame([result.run for result in results], pa.table({}), frozenset(), [], ordered)
-    for key in conditions:
-        every.values(key)  # says so when no run has it

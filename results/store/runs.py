@@ -82,6 +82,29 @@ class RunStore:
             probe.unlink()
         return self
 
+    def there(self) -> RunStore:
+        """See that the folder is there, for who reads.
+
+        Raises:
+            ValueError: It is not.
+        """
+        if not self.root.is_dir():
+            raise ValueError(f"there is no folder {self.root}: `batchlab sweep` makes it, or {ELSEWHERE}")
+        return self
+
+    def begun(self, sweep: str | None = None) -> RunStore:
+        """See that there are runs to read.
+
+        Args:
+            sweep: The sweep that is read, whose runs may be to come.
+
+        Raises:
+            ValueError: There are none.
+        """
+        if self.there() and sweep is None and next(self.runs(), None) is None:
+            raise ValueError(f"no runs in {self.root} yet: start some with `batchlab sweep`, or {ELSEWHERE}")
+        return self
+
     def run(self, run_id: str) -> Run:
         """The run with this identity, whether its folder exists or not."""
         assert re.fullmatch(r"\w[\w.-]*", run_id), f"not a run id: {run_id!r}"

@@ -39,7 +39,6 @@ def test_axes_labels_and_configuration_keys(lab, curve):
         (["optimizer=shb"], "ac"),
         (["optimizer=adam,shb", "seed=0"], "ab"),
         (["optimizer.lr=1e-1"], "abc"),
-        (["optimizer.lr=0.2"], ""),
         (["train.compile=false"], "abc"),
         (["lr_schedule.every=null"], "abc"),
         (["run_id=c"], "c"),
@@ -92,14 +91,19 @@ VALUES = {
         (r"\${b}", ["plain"]),
         (r"'\${b}'", ["plain"]),
         (r'"\${b}",[]', ["none", "plain"]),
-        ("[64]", []),
-        ("a", []),
     ],
 )
 def test_where_takes_lists_commas_and_quotes(lab, curve, typed, expected):
     for run_id, value in VALUES.items():
         lab.run(run_id, curve([0.1]), key=value)
     assert [run.run_id for run in load(lab.store, where=[f"optimizer.key={typed}"]).runs] == sorted(expected)
+
+
+@pytest.mark.parametrize("typed", ["[64]", "a", "['a']"])
+def test_a_value_that_no_run_has_is_refused(lab, curve, typed):
+    lab.run("a", curve([0.1]), key=[64, 128])
+    with pytest.raises(ValueError, match=r"no run has optimizer\.key=.*; optimizer\.key is \[64, 128\]"):
+        load(lab.store, where=[f"optimizer.key={typed}"])
 
 
 def test_where_finds_a_run_that_never_started_as_its_sweep_says_it(lab):

@@ -86,7 +86,8 @@ def test_a_metric_or_an_axis_that_there_is_not_is_said(store: RunStore, tmp_path
         batchlab(store, "list", "--metric", "no_such")
     with pytest.raises(ValueError, match="colour"):
         batchlab(store, "list", "--where", "colour=red")
-    assert "no runs match" in batchlab(RunStore(tmp_path / "none"), "list")
+    with pytest.raises(ValueError, match="there is no folder"):
+        batchlab(RunStore(tmp_path / "none"), "list")
 
 
 def test_a_removal_is_shown_first(store: RunStore) -> None:

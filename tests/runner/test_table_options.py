@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from batchlab.results.compare import table
+from batchlab.results.store.runs import RunStore
 from batchlab.runner import cli
 
 
@@ -33,6 +34,7 @@ def test_baselines_join(
         return original(*arguments, **more | {"baseline": None})
 
     monkeypatch.setattr(table, "load_table", load_table)
+    monkeypatch.setattr(RunStore, "begun", lambda store, sweep: store)  # a table of nothing will do
     result = CliRunner().invoke(cli.app, ["table", "--runs", str(tmp_path), "--tuned", "optimizer.lr", *options])
     assert result.exit_code == 0, result.output
     assert (asked["baseline"], asked["tuned"]) == (baseline, "optimizer.lr")

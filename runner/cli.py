@@ -320,6 +320,23 @@ def runs_rm(
     raise typer.Exit(delete(Chosen(runs, where or [], sweep, stale), yes=yes))
 
 
+@runs_app.command("export")
+def runs_export(
+    callbacks: Annotated[
+        list[str],
+        typer.Argument(metavar="CALLBACK...", help="tensorboard, mlflow, wandb, ...; overrides of their keys."),
+    ],
+    where: Where = None,
+    sweep: Sweep = None,
+    runs: Runs = RUNS,
+) -> None:
+    """Tell callbacks of runs that are over, as if they happened now."""
+    from batchlab.runner.export import export
+    from batchlab.runner.runs import Chosen
+
+    raise typer.Exit(export(Chosen(runs, where or [], sweep, stale=False), callbacks))
+
+
 @app.command()
 def show(
     overrides: Overrides = None,

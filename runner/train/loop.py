@@ -15,6 +15,7 @@ from batchlab.optimizers.needs import Closure, Moments
 from batchlab.results.store.record import Recorder
 from batchlab.results.store.run import State
 from batchlab.results.words import listing
+from batchlab.runner.callbacks import Watchers
 from batchlab.runner.plan.batchnorm import part_of
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.train.checkpoint import Saver
@@ -53,8 +54,15 @@ def train(config: RunConfig, context: Context) -> Outcome:
         context.run.write_state(quantities=declared)
     saver = Saver(session, meters, recorder, context)
     saver.restore()
-    writer = Writer(session, meters, recorder, context)
-    outcome = _loop(session, meters, writer, saver, context)
+    watchers = Watchers(config.callback, context.run if context.rank == 0 else None)
+    writer = Writer(session, meters, recorder, context, watchers)
+    try:
+        watchers.start(session.model)
+        outcome = _loop(session, meters, writer, saver, context)
+        watchers.end(outcome.state, outcome.reason)
+    except Exception as error:
+        watchers.end(State.FAILED, str(error))
+        raise
     if recorder is not None:
         settle(context.run, outcome, recorder, facts(session.clock, meters, context))
     return outcome

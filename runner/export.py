@@ -51,7 +51,7 @@ def tell(run: Run, nodes: Mapping[str, Node]) -> None:
         run: that is over.
         nodes: name -> node of each callback.
     """
-    from batchlab.runner.callbacks import Watchers  # torch
+    from batchlab.runner.train.watchers import Watchers  # torch
 
     watchers, state = Watchers(nodes, run), run.read_state()
     watchers.start(None, anew=True)

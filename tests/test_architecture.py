@@ -19,7 +19,7 @@ WINGS = {
     "results": ("axes", "words", "legacy", "store", "compare", "show", "papers", "report"),
     "runner": (
         *("streams", "options", "models", "measures", "callbacks", "plan", "train", "launch"),
-        *("console", "stale", "sweep", "display", "training", "looks", "compare", "commands", "runs"),
+        *("console", "stale", "sweep", "display", "training", "looks", "compare", "commands", "runs", "export"),
         *("cli", "notebook"),
     ),
     "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),

@@ -7,6 +7,5 @@ from batchlab.runner.callbacks.callback import Callback, Watched, check_methods
 from batchlab.runner.callbacks.mlflow import MLflow
 from batchlab.runner.callbacks.tensorboard import TensorBoard
 from batchlab.runner.callbacks.wandb import WandB
-from batchlab.runner.callbacks.watchers import Watchers
 
-__all__ = ["Callback", "MLflow", "TensorBoard", "WandB", "Watched", "Watchers", "check_methods"]
+__all__ = ["Callback", "MLflow", "TensorBoard", "WandB", "Watched", "check_methods"]

@@ -15,7 +15,6 @@ from batchlab.optimizers.needs import Closure, Moments
 from batchlab.results.store.record import Recorder
 from batchlab.results.store.run import State
 from batchlab.results.words import listing
-from batchlab.runner.callbacks import Watchers
 from batchlab.runner.plan.batchnorm import part_of
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.train.checkpoint import Saver
@@ -23,6 +22,7 @@ from batchlab.runner.train.facts import facts
 from batchlab.runner.train.outcome import Outcome, settle
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
+from batchlab.runner.train.watchers import Watchers
 from batchlab.runner.train.writer import Writer
 
 LOSSES = ("train_loss", "train_eval_loss", "validation_loss", "test_loss")

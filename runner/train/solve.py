@@ -20,7 +20,6 @@ from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.finite_sum import ROUNDING, Record, Solver
 from batchlab.results.store.record import Recorder
 from batchlab.results.store.run import State, now
-from batchlab.runner.callbacks import Watchers
 from batchlab.runner.plan.build import load_dataset
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.plan.solver import TUNED, make_solver, passes_of, validate
@@ -29,6 +28,7 @@ from batchlab.runner.train.facts import facts
 from batchlab.runner.train.outcome import Outcome, settle
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.tuned import tuned
+from batchlab.runner.train.watchers import Watchers
 
 TELL_SECONDS = 0.2
 """Least time from one write of the progress to the next: a stage may take less time than a write."""

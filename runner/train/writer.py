@@ -11,7 +11,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from batchlab.results.store.record import Recorder
-from batchlab.runner.callbacks import Watchers
 from batchlab.runner.measures import FullGradientNorm, Measure, untouched
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.train.checkpoint import plain_state
@@ -19,6 +18,7 @@ from batchlab.runner.train.columns import check_columns, plain_row
 from batchlab.runner.train.marks import Marks
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
+from batchlab.runner.train.watchers import Watchers
 
 PROGRESS_SECONDS = 0.25
 """Least time from one write of the progress, which the live display reads, to the next."""

@@ -10,7 +10,8 @@ from torch import nn
 
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, State
-from batchlab.runner.callbacks.callback import Row, Watched
+from batchlab.runner.callbacks import Watched
+from batchlab.runner.callbacks.callback import Row
 from batchlab.runner.measures.untouched import untouched
 from batchlab.runner.plan.build import build
 from batchlab.runner.plan.schema import ConfigError, Node, read_tree

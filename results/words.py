@@ -82,11 +82,12 @@ def meant(text: str) -> str:
 def quoted(text: str) -> str:
     """A value as it can be typed where `parted` takes it apart.
 
-    >>> quoted("shb"), quoted("[64, 128]"), quoted("a, b")
-    ('shb', '[64, 128]', '"a, b"')
+    >>> quoted("shb"), quoted("[64, 128]"), quoted("a, b"), quoted("a=b")
+    ('shb', '[64, 128]', '"a, b"', '"a=b"')
     """
     others = "'\""  # what comes after it may have quotes, which one that is open in it must not find
-    if parted(f"{text},{others}") == [text, others] and not text.startswith(("'", '"')) and text:
+    whole = parted(f"{text},{others}") == [text, others] and "=" not in text  # after a comma a=b is another condition
+    if whole and not text.startswith(("'", '"')) and text:
         return text
     return f"'{text}'" if '"' in text else f'"{text}"'
 

@@ -11,6 +11,7 @@ from batchlab.results.axes import AXES
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.where import Where
 from batchlab.results.show.render import print_sheets
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number
 from batchlab.results.store.aside import remove, stale_store
@@ -29,12 +30,14 @@ class Chosen:
     Attributes:
         runs: The folder that holds all runs.
         where: Conditions; all must hold.
+        others: Each an alternative to all of these together.
         sweep: Only the runs of this sweep.
         stale: Of those that were set aside, instead of those that count.
     """
 
     runs: Path
     where: Sequence[str]
+    others: Sequence[str]
     sweep: str | None
     stale: bool
 
@@ -51,9 +54,10 @@ class Chosen:
             ValueError: A sweep that is not there, or a condition on what no run has.
         """
         columns = () if metric is None else metric.columns
+        where = Where.parse(self.where, self.others)
         if not self.stale:
-            return load(self.store, self.sweep, where=self.where, columns=columns)
-        frame = load(self.store, where=self.where, columns=columns)
+            return load(self.store, self.sweep, where=where, columns=columns)
+        frame = load(self.store, where=where, columns=columns)
         if self.sweep is None:
             return frame
         entries = {entry.run_id for entry in RunStore(self.runs).sweep(self.sweep).entries}
@@ -115,7 +119,7 @@ def delete(chosen: Chosen, *, yes: bool) -> int:
     Raises:
         ConfigError: Nothing says which, or one of them is being trained; nothing was removed then.
     """
-    if not (chosen.where or chosen.sweep or chosen.stale):
+    if not (chosen.where or chosen.others or chosen.sweep or chosen.stale):
         raise ConfigError("which runs? say so with --where AXIS=VALUE, --sweep NAME or --stale")
     frame = chosen.frame(None)
     store = chosen.store

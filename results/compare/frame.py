@@ -85,7 +85,7 @@ class RunRow:
         wanted = ((key, v if isinstance(v, (list, tuple, set)) else [v]) for key, v in values.items())
         return all(self.value(key) in among for key, among in wanted)
 
-    def matches(self, conditions: dict[str, list[str]]) -> bool:
+    def matches(self, conditions: Mapping[str, list[str]]) -> bool:
         """Whether every axis has one of the values named for it.
 
         Args:

@@ -14,12 +14,13 @@ import pyarrow as pa
 from batchlab.results.axes import COLUMNS
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.nothing import nothing_meets
+from batchlab.results.compare.where import Where
 from batchlab.results.legacy import upgraded
 from batchlab.results.store import parquet
 from batchlab.results.store.record import CONFIG_KEY, read_stream, to_arrow
 from batchlab.results.store.run import Run, State
 from batchlab.results.store.runs import RunStore
-from batchlab.results.words import meant, parted
+from batchlab.results.words import meant
 
 THREADS = 2  # pyarrow lets go of the interpreter only while it decodes: more threads do not help
 
@@ -28,7 +29,7 @@ def load(
     store: RunStore,
     sweep: str | None = None,
     *,
-    where: Iterable[str] = (),
+    where: Where | Iterable[str] = (),
     columns: Iterable[str] | None = None,
     stream: str = "metrics",
 ) -> Frame:
@@ -40,8 +41,8 @@ def load(
     Args:
         store: Where the runs are.
         sweep: Only the runs of this sweep, with their labels and in its order.
-        where: Conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE` on an axis, a label or a dotted configuration key;
-            all must hold.
+        where: Conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE` on an axis, a label or a dotted configuration key,
+            which must all hold; or a `Where` with alternatives.
         columns: The metrics to read; None: all.
         stream: `metrics`, `steps` or `layers`.
 
@@ -52,24 +53,23 @@ def load(
         ValueError: For a sweep that is not there, a condition that cannot be read or names an axis that no run has, or
             conditions that no run meets; with what there is instead.
     """
-    asked = [*where]
-    conditions = parse_where(asked)
+    asked = Where.of(where)
     chosen = None if columns is None else frozenset(columns)
     manifest = [] if sweep is None else store.sweep(sweep).entries
     overrides = {entry.run_id: dict(_split(text) for text in entry.overrides) for entry in manifest}
 
     def read(item: tuple[Run, dict[str, Any]]) -> _Read:
         run, labels = item
-        return _Reader(run, labels, overrides.get(run.run_id, {}), conditions, chosen, stream).read()
+        return _Reader(run, labels, overrides.get(run.run_id, {}), asked, chosen, stream).read()
 
     with ThreadPoolExecutor(THREADS) as pool:
         results = list(pool.map(read, store.select(sweep)))
     every = Frame([result.run for result in results], pa.table({}), frozenset(), [], sweep is not None)
-    for key in conditions:
+    for key in asked.keys:
         every.values(key)  # says so when no run has it
     results = [result for result in results if result.kept]
     if every.runs and not results:
-        raise ValueError(nothing_meets(every, [conditions]))
+        raise ValueError(nothing_meets(every, asked.alternatives))
     tables, runs, start = [], [], 0
     for result in results:
         stop = start + result.table.num_rows
@@ -81,36 +81,6 @@ def load(
     problems = [result.run.reason or "" for result in results if result.run.state is State.DAMAGED]
     again = partial(load, store, sweep, where=asked)
     return Frame(runs, table, names, problems, sweep is not None, lambda name: again(stream=name))
-
-
-def parse_where(where: Iterable[str], option: str = "--where") -> dict[str, list[str]]:
-    """Conditions as texts by axis.
-
-    >>> parse_where(["optimizer=shb,nshb", "seed=0"])
-    {'optimizer': ['shb', 'nshb'], 'seed': ['0']}
-    >>> parse_where(["batch_schedule.sizes=[64,128],[32]", "note='a, b'"])
-    {'batch_schedule.sizes': ['[64,128]', '[32]'], 'note': ['a, b']}
-
-    Args:
-        where: `AXIS=VALUE` or `AXIS=VALUE,VALUE` each.
-        option: What the user wrote them after, for the message about one that cannot be read.
-
-    Returns:
-        The values that each axis may have.
-
-    Raises:
-        ValueError: For a condition of another form.
-    """
-    conditions: dict[str, list[str]] = {}
-    for condition in where:
-        key, separator, values = condition.partition("=")
-        if not separator or not key.strip() or not values.strip():
-            raise ValueError(
-                f"{option} takes AXIS=VALUE or AXIS=VALUE,VALUE, and quotes around a value that has commas; not "
-                f"{condition!r}"
-            )
-        conditions[key.strip()] = [meant(value) for value in parted(values)]
-    return conditions
 
 
 @dataclass(frozen=True)
@@ -128,7 +98,7 @@ class _Reader:
     run: Run
     labels: dict[str, Any]
     overrides: dict[str, str]
-    conditions: dict[str, list[str]]
+    where: Where
     columns: frozenset[str] | None
     stream: str
 
@@ -145,18 +115,18 @@ class _Reader:
             row = replace(row, state=State.DAMAGED, reason=self._reason(error))
             if not row.config:
                 row = replace(row, config=_configuration(self.run, strict=False))
-            return _Read(row, row.matches(self.conditions), pa.table({}))
+            return _Read(row, self.where.fits(row), pa.table({}))
 
     def _sealed(self, row: RunRow) -> _Read:
         with parquet.opened(self.run.sealed(self.stream)) as file:
             row = replace(row, config=upgraded(json.loads(file.schema_arrow.metadata[CONFIG_KEY])))
-            if not row.matches(self.conditions):
+            if not self.where.fits(row):
                 return _Read(row, kept=False, table=pa.table({}))
             names = [name for name in file.schema_arrow.names if name not in COLUMNS]
             return _Read(row, True, file.read(self._wanted(names), use_threads=False), names)
 
     def _lines(self, row: RunRow) -> _Read:
-        if not row.matches(self.conditions):
+        if not self.where.fits(row):
             return _Read(row, kept=False, table=pa.table({}))
         rows = read_stream(self.run, self.stream)
         names = list(dict.fromkeys(name for line in rows for name in line))

@@ -16,14 +16,15 @@ from batchlab.results.compare.cells import Cell, compare_cells, make_cell, order
 from batchlab.results.compare.choice import TUNING, choose, shown
 from batchlab.results.compare.examples import OverExamples, load_correct, over_examples, side_of
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
-from batchlab.results.compare.load import load, parse_where
+from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric, columns_of
 from batchlab.results.compare.outcomes import Fate
 from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note
 from batchlab.results.compare.stats import ALPHA, Test, holm
+from batchlab.results.compare.where import Where, conditions
 from batchlab.results.store.fingerprint import stale, stale_lines
 from batchlab.results.store.runs import RunStore
-from batchlab.results.words import parted, quoted
+from batchlab.results.words import count, quoted
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def load_table(
     rows: Sequence[str] = ("optimizer",),
     cols: Sequence[str] = (),
     metrics: Sequence[str] = ("test_accuracy",),
-    where: Iterable[str] = (),
+    where: Where | Iterable[str] = (),
     baseline: str | None = None,
     tuned: str | None = None,
     sweep: str | None = None,
@@ -93,8 +94,8 @@ def load_table(
     Raises:
         ValueError: With the way out, for an axis, metric or baseline that no run has.
     """
-    parsed, where = [Metric.parse(metric) for metric in metrics], [*where]
-    asked = [*rows, *cols, *(text.partition("=")[0].strip() for text in where), *([TUNING] if tuned else [])]
+    parsed, where = [Metric.parse(metric) for metric in metrics], Where.of(where)
+    asked = [*rows, *cols, *where.keys, *([TUNING] if tuned else [])]
     frame, notes = shown(load(store, sweep, where=where, columns=columns_of(parsed)), asked)
     made = build_table(frame, rows=rows, cols=cols, metrics=parsed, baseline=baseline, tuned=tuned, title=title)
     return replace(made, notes=[*made.notes, *notes])
@@ -247,14 +248,17 @@ def _baseline(text: str | None, frame: Frame, axes: Sequence[str]) -> dict[str, 
     if text is None:
         return {}
     named: dict[str, Any] = {}
-    for part in parted(text):
-        ((key, values),) = parse_where([part], "--baseline").items()
+    for key, values in conditions(text, "--baseline").items():
+        if len(values) > 1:
+            raise ValueError(
+                f"--baseline {text}: the baseline is one value of {key}, not {count(len(values), 'value')}"
+            )
         if key not in axes:
             raise ValueError(f"the baseline names {key}: it must be an axis of the table ({', '.join(axes)})")
         run = next((run for run in frame.runs if run.matches({key: values})), None)
         if run is None:
             known = ", ".join(quoted(str(value)) for value in frame.values(key))
-            raise ValueError(f"no run has the baseline {part.strip()}; {key} is one of {known}")
+            raise ValueError(f"no run has the baseline {key}={quoted(values[0])}; {key} is one of {known}")
         named[key] = run.value(key)
     return named
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from batchlab.results.compare.choice import shown
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CLOCKS, Metric
+from batchlab.results.compare.where import Where
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.layers_plot import Layers
 from batchlab.results.show.plot import Plot
@@ -20,7 +21,7 @@ def load_figure(
     x: Sequence[str] = ("samples",),
     hue: str = "optimizer",
     panel: str | None = None,
-    where: Iterable[str] = (),
+    where: Where | Iterable[str] = (),
     sweep: str | None = None,
     title: str = "",
 ) -> Drawing:
@@ -49,8 +50,8 @@ def load_figure(
         raise ValueError(f"no x-axis {unknown[0]}: choose {', '.join(CLOCKS)}")
     parsed = Metric.parse(metric)
     columns = {*parsed.columns, *(CLOCKS[clock] for clock in x)}
-    where = [*where]
-    asked = [hue, panel or "", *(text.partition("=")[0] for text in where)]
+    where = Where.of(where)
+    asked = [hue, panel or "", *where.keys]
     frame = shown(load(store, sweep, where=where, columns=columns), ",".join(asked).split(","))[0]
     if parsed.name not in frame.names:
         layers = frame.stream("layers")

@@ -8,7 +8,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batchlab.results.compare.load import load, parse_where
+from batchlab.results.compare.load import load
+from batchlab.results.compare.where import conditions
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import SweepEntry
 from batchlab.results.words import quoted
@@ -116,7 +117,7 @@ def test_where_finds_a_run_that_never_started_as_its_sweep_says_it(lab):
 @given(st.lists(st.text(st.sampled_from("ab ,='\"[]é"), max_size=6), min_size=1, max_size=3))
 def test_what_is_quoted_is_taken_apart_again(values):
     plain = [value for value in values if not ("'" in value and '"' in value)]
-    assert parse_where([f"key={','.join(map(quoted, plain))}"]) == {"key": plain} if plain else True
+    assert conditions(f"key={','.join(map(quoted, plain))}", "--where") == {"key": plain} if plain else True
 
 
 def test_a_seed_of_many_digits_is_found(lab, curve):
@@ -128,7 +129,7 @@ def test_a_seed_of_many_digits_is_found(lab, curve):
 def test_bad_conditions_say_what_to_write(lab, curve):
     lab.run("a", curve([0.1]))
     with pytest.raises(ValueError, match="AXIS=VALUE"):
-        parse_where(["optimizer"])
+        conditions("optimizer", "--where")
     with pytest.raises(ValueError, match=r"no run has the axis optimiser; did you mean optimizer"):
         load(lab.store, where=["optimiser=shb"])
     with pytest.raises(ValueError, match=r"no run has the axis lr; did you mean optimizer.lr\?"):

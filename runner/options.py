@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -41,6 +42,39 @@ class OnError(StrEnum):
 
     CONTINUE = "continue"
     STOP = "stop"
+
+
+class Search(StrEnum):
+    """How points of intervals are chosen."""
+
+    HALTON = "halton"
+    RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class GridOptions:
+    """What a grid is beside the product of its overrides.
+
+    Attributes:
+        zip: Keys with commas between that move together, as they were typed.
+        skip: Conditions `AXIS=VALUE,AXIS=VALUE`; what meets all of one is left out.
+        draws: Points of the intervals; None: there is no interval.
+        search: How they are chosen; None: by Halton's sequence.
+        search_seed: Other points for another one; None: 0.
+
+    Raises:
+        ValueError: A search without a budget.
+    """
+
+    zip: Sequence[str] = ()
+    skip: Sequence[str] = ()
+    draws: int | None = None
+    search: Search | None = None
+    search_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.draws is None and not (self.search is None and self.search_seed is None):
+            raise ValueError("--search and --search-seed go with --draws N, the number of points")
 
 
 @dataclass(frozen=True)
@@ -87,6 +121,7 @@ class TableRequest:
     cols: list[str]
     metrics: list[str]
     where: list[str]
+    others: list[str]
     sweep: str | None
     baseline: list[str]
     tuned: str | None

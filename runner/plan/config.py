@@ -10,17 +10,19 @@ import copy
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-from batchlab.results.axes import SEVERAL
-from batchlab.runner.plan import notes, several, sizes, split
+from batchlab.runner.options import GridOptions
+from batchlab.runner.plan import measure, notes, sizes, split
 from batchlab.runner.plan.checks import ConfigError
-from batchlab.runner.plan.files import SINGLE, choices, compose_groups, compose_one, conf_file, hydra_session
+from batchlab.runner.plan.files import SINGLE, choices, compose_groups, compose_measure, conf_file, hydra_session
+from batchlab.runner.plan.grid import Grid
 from batchlab.runner.plan.identity import run_id
 from batchlab.runner.plan.interpolation import resolve
 from batchlab.runner.plan.loss import settled
-from batchlab.runner.plan.overrides import Setting, apply, combinations, parse, suggest
+from batchlab.runner.plan.overrides import Setting, apply, suggest
+from batchlab.runner.plan.parsing import parse
+from batchlab.runner.plan.skip import Skips
 from batchlab.runner.plan.yaml_faults import fault
 
 
@@ -41,7 +43,10 @@ Bases = dict[tuple[str, ...], dict[str, Any]]
 
 
 def compose(
-    overrides: Sequence[str], labels: dict[str, Any] | None = None, bases: Bases | None = None
+    overrides: Sequence[str],
+    labels: dict[str, Any] | None = None,
+    bases: Bases | None = None,
+    options: GridOptions | None = None,
 ) -> list[Planned]:
     """All runs that the overrides ask for, without repeats, in the order of the grid.
 
@@ -49,31 +54,40 @@ def compose(
         overrides: in Hydra's grammar.
         labels: what the runs are called beside their axes; kept with each run.
         bases: kept from one call to the next where many are made at a time, for Hydra takes 0.1 s to compose one.
+        options: what is zipped, left out or drawn; None: nothing is.
 
     Raises:
         ConfigError: one line that names the override to change. Nothing has been started then.
     """
     with hydra_session() as loader:
         sweeps = parse(overrides, loader)
-        several.check_swept(sweeps)
         is_group = {s.key: _checked_group(loader, s.key, s.settings) for s in sweeps}
+        groups_of = {key for key, group in is_group.items() if group}
         bases = {} if bases is None else bases
-        swept = [len(s.settings) > 1 for s in sweeps]
-        if not any(swept) and not labels:
-            swept = [True] * len(sweeps)  # a run alone is known by all that was asked for
+        options = options or GridOptions()
+
+        def base_of(chosen: Sequence[Setting]) -> dict[str, Any]:
+            texts = tuple(s.text for s in chosen)
+            if texts not in bases:
+                bases[texts] = compose_groups(texts)
+            return bases[texts]
+
+        points = Grid(sweeps, options, groups_of, base_of).points()
+        alone = not any(s.swept for s in sweeps) and not labels  # a run alone is known by all that was asked for
+        skips = Skips(options.skip)
         runs: dict[str, Planned] = {}
-        for settings in combinations(sweeps):
+        for settings, swept in points:
             groups = tuple(s.text for s in settings if is_group[s.key])
-            if groups not in bases:
-                bases[groups] = compose_groups(groups)
             values = [s for s in settings if not is_group[s.key]]
             experiment = next((str(s.value) for s in settings if s.key == "experiment" and s.value), "")
             tree = sizes.hidden(_with_values(bases, groups, values, loader))
             tree = sizes.named(resolve(tree, values, experiment, bases[groups]))
             tree = tree | {"dataset": split.settled(tree["dataset"]), "train": _train(tree["train"])}
-            apart = tuple(s.text for s, apart in zip(settings, swept, strict=True) if apart)
+            apart = tuple(s.plain for s, apart in zip(settings, swept, strict=True) if apart or alone)
             planned = Planned(run_id(tree), tree, apart, dict(labels or {}), tuple(s.key for s in settings))
-            runs.setdefault(planned.run_id, planned)
+            if not skips.hit(planned.run_id, tree, planned.labels):
+                runs.setdefault(planned.run_id, planned)
+        skips.check(len(runs))
         return list(runs.values())
 
 
@@ -84,21 +98,20 @@ def _train(block: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_values(bases: Bases, groups: tuple[str, ...], values: Sequence[Setting], loader: Any) -> dict[str, Any]:
-    """The tree of these groups with plain values set, and what is measured, and who watches, chosen."""
+    """The tree of these groups with plain values set, and what is measured chosen."""
 
-    def load(axis: str, name: str) -> dict[str, Any]:
-        place = (axis, name)
+    def load(name: str) -> dict[str, Any]:
+        place = (measure.AXIS, name)
         if place not in bases:
-            bases[place] = compose_one(loader, axis, name)
+            bases[place] = compose_measure(loader, name)
         return copy.deepcopy(bases[place])
 
     base = bases[groups]
-    names = {axis: several.chosen(axis, base[axis], values) for axis in SEVERAL}
-    tree = base | {"dataset": split.offered(base["dataset"])}
-    tree |= {axis: several.nodes(chosen, partial(load, axis)) for axis, chosen in names.items()}
-    rest = [s for s in values if not several.is_choice(s)]
+    names = measure.chosen(base[measure.AXIS], filter(measure.is_choice, values))
+    tree = base | {measure.AXIS: measure.nodes(names, load), "dataset": split.offered(base["dataset"])}
+    rest = [s for s in values if not measure.is_choice(s)]
     for setting in rest:
-        several.check_key(setting, names)
+        measure.check_key(setting, names)
         notes.check(setting, tree)
     return apply(tree, rest)
 

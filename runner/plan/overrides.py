@@ -1,101 +1,49 @@
-"""Command-line overrides: Hydra's grammar, applied to plain trees with errors that name the way out."""
+"""Settings, one value each, made in plain trees with errors that name the way out. `parsing` reads what is typed."""
 
 from __future__ import annotations
 
 import copy
 import difflib
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-
-from batchlab.results.axes import CHOICES, SEVERAL
+from batchlab.results.axes import CHOICES
 from batchlab.runner.plan.checks import KINDS, ConfigError, as_kind
-from batchlab.runner.plan.grammar import mending
 
-OURS = ("executor", *SEVERAL, "seed", "nproc", "train", "log")
+OURS = ("executor", "measure", "seed", "nproc", "train", "log")
 """Top-level keys that the runner itself reads: their types hold even where `++` forces a value."""
 FIXED = (*CHOICES, *OURS)
 NOT_KEYS = ("name", "_target_")
 """Of a choice: what says which it is, and no argument of it."""
+SEVERAL = ("measure",)
+"""Keys with several choices at a time: each can be added or left out by an override of its own."""
 EITHER: dict[str, tuple[type, ...]] = {"train.loss": (str, dict), "executor.devices": (str, int, float)}
 """Keys whose values are of several kinds, whichever the default is; who reads them checks them."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One override with one value: `optimizer.lr=0.1` (change), `+a=1` (add), `++a=1` (force), `~a` (delete)."""
+    """One override with one value: `optimizer.lr=0.1` (change), `+a=1` (add), `++a=1` (force), `~a` (delete).
+
+    Attributes:
+        key: Dotted.
+        value: What it gives.
+        mode: change, add, force or delete.
+        text: As it was typed, or would be with this value alone.
+        scope: The choice that it is for, as in `optimizer.lr@shb=0.1`; empty: for every run.
+    """
 
     key: str
     value: Any
     mode: str = "change"
     text: str = ""
+    scope: str = ""
 
-
-@dataclass(frozen=True)
-class Sweep:
-    """An override as it was typed, spread out into its settings."""
-
-    key: str
-    settings: tuple[Setting, ...]
-
-
-def parse(overrides: Sequence[str], config_loader: Any = None) -> list[Sweep]:
-    """Parse overrides; `a=1,2`, `range(..)`, `choice(..)` and `glob(..)` become several settings.
-
-    Raises:
-        ConfigError: on bad grammar, and on `interval(..)`, which has no finite set of values.
-    """
-    if not __debug__:  # Hydra's parser steps over a bracket in an assertion
-        raise ConfigError("Hydra's grammar needs the assertions that -O or PYTHONOPTIMIZE leaves out: do without these")
-    parser = OverridesParser.create(config_loader=config_loader)
-    sweeps = []
-    for text in overrides:
-        try:
-            override = parser.parse_override(text)
-            override.config_loader = config_loader  # what glob(...) asks
-            if not override.key_or_group:
-                raise HydraException
-            if override.is_sweep_override():
-                if not override.is_discrete_sweep():
-                    raise ConfigError(f"{text}: an interval has no finite set of values; use range(...) or a list")
-                texts = [f"{text.split('=', 1)[0]}={v}" for v in override.sweep_string_iterator()]
-                settings = tuple(_setting(parser.parse_override(t)) for t in texts)
-                if not settings:
-                    raise ConfigError(f"{text}: matches nothing")
-            else:
-                settings = (_setting(override),)
-        except HydraException as error:
-            way = mending(text, lambda other: _said(parser.parse_override(other)))
-            raise ConfigError(f"{text}: not an override: {way}") from error
-        sweeps.append(Sweep(settings[0].key, settings))
-    once = [s.key for s in sweeps if s.key not in SEVERAL or s.settings[0].mode not in ("add", "delete")]
-    repeated = [key for i, key in enumerate(once) if key in once[:i]]
-    if repeated:
-        raise ConfigError(f"{repeated[0]} is given twice: give it once, as a list if a sweep is meant")
-    return sweeps
-
-
-def _said(override: Override) -> object:
-    """The value of an override, or that it asks for several."""
-    return ... if override.is_sweep_override() else override.value()
-
-
-def _setting(override: Override) -> Setting:
-    mode = "add" if override.is_add() else "delete" if override.is_delete() else "change"
-    if override.is_force_add():
-        mode = "force"
-    value = None if override._value is None else override.value()
-    return Setting(override.key_or_group, value, mode, override.input_line or override.key_or_group)
-
-
-def combinations(sweeps: Sequence[Sweep]) -> Iterator[tuple[Setting, ...]]:
-    """Every combination, the last override moving fastest."""
-    return itertools.product(*(s.settings for s in sweeps))
+    @property
+    def plain(self) -> str:
+        """What gives the same to a run alone, whatever its choices."""
+        return self.text.replace(f"@{self.scope}", "", 1) if self.scope else self.text
 
 
 def dotted(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

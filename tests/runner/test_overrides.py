@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchlab.runner.plan.overrides import apply, combinations, dotted, parse, suggest
+from batchlab.runner.plan.overrides import apply, dotted, suggest
+from batchlab.runner.plan.parsing import parse
 from batchlab.runner.plan.schema import ConfigError
 
 TREE: dict[str, Any] = {
@@ -50,11 +51,6 @@ def spread(text: str) -> list[Any]:
 )
 def test_values(text: str, values: list[Any]) -> None:
     assert spread(text) == values
-
-
-def test_combinations_move_the_last_fastest() -> None:
-    grid = [[s.value for s in c] for c in combinations(parse(["a=1,2", "b=x,y"]))]
-    assert grid == [[1, "x"], [1, "y"], [2, "x"], [2, "y"]]
 
 
 def test_change_add_force_delete() -> None:
@@ -108,7 +104,6 @@ def test_the_keys_of_an_axis_take_null_and_the_others_do_not() -> None:
         ("optimizer.lr=[", "not an override"),
         ("=3", "not an override"),
         ("optimizer.lr", "not an override"),
-        ("optimizer.lr=interval(0,1)", "no finite set"),
     ],
 )
 def test_refusals_are_one_line_that_names_the_override(override: str, says: str) -> None:

@@ -15,9 +15,10 @@ import typer
 from batchlab.results.papers.scale import Scale
 from batchlab.results.show.sheet import Format
 from batchlab.runner import streams
-from batchlab.runner.options import Deciding, OnError, SweepOptions, TableRequest, usual_runs
+from batchlab.runner.once import App
+from batchlab.runner.options import Deciding, GridOptions, OnError, Search, SweepOptions, TableRequest, usual_runs
 
-app = typer.Typer(
+app = App(
     name="batchlab",
     help="Does this optimizer, learning-rate schedule or batch-size schedule really help?",
     epilog="Overrides: optimizer=nshb  optimizer.lr=0.05  seed='range(0,3)'  batch_schedule=constant,exponential. "
@@ -27,9 +28,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-data_app = typer.Typer(invoke_without_command=True)
+data_app = App(invoke_without_command=True)
 app.add_typer(data_app, name="data")
-runs_app = typer.Typer(no_args_is_help=True)
+runs_app = App(no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 
 Overrides = Annotated[
@@ -66,8 +67,25 @@ SmallestEffect = Annotated[
     list[str] | None,
     typer.Option("--smallest", metavar="EFFECT", help="What is less does not matter: 0.5 (as shown), 5%; or both."),
 ]
+Zip = Annotated[
+    list[str] | None, typer.Option("--zip", metavar="KEY,KEY", help="Keys that move together; may be repeated.")
+]
+Skip = Annotated[
+    list[str] | None,
+    typer.Option("--skip", metavar="AXIS=VALUE,...", help="Leave out what meets all of these; may be repeated."),
+]
+Draws = Annotated[
+    int | None, typer.Option("--draws", min=1, metavar="N", help="Points of the keys with interval(LOW,HIGH).")
+]
+SearchBy = Annotated[Search | None, typer.Option("--search", help="How the points are chosen (halton).")]
+SearchSeed = Annotated[int | None, typer.Option("--search-seed", min=0, metavar="S", help="Other points (0).")]
 Where = Annotated[
-    list[str] | None, typer.Option("--where", metavar="AXIS=VALUE", help="Only these runs; may be repeated.")
+    list[str] | None,
+    typer.Option("--where", metavar="AXIS=VALUE,...", help="Only runs that meet all of these; may be repeated."),
+]
+Or = Annotated[
+    list[str] | None,
+    typer.Option("--or", metavar="AXIS=VALUE,...", help="Or runs that meet all of these; may be repeated."),
 ]
 Sweep = Annotated[str | None, typer.Option("--sweep", metavar="NAME", help="Only the runs of this sweep.")]
 Stale = Annotated[bool, typer.Option("--stale", help="Of the earlier runs that others took the place of.")]
@@ -125,12 +143,18 @@ def sweep(
     ] = None,
     trust_code: TrustCode = False,
     rerun: Rerun = False,
+    zip: Zip = None,
+    skip: Skip = None,
+    draws: Draws = None,
+    search: SearchBy = None,
+    search_seed: SearchSeed = None,
 ) -> None:
     """Train every combination of the choices; what is done is skipped, what was cut off is resumed."""
     from batchlab.runner import commands
 
     options = SweepOptions(dry_run, retry, on_error, jobs_per_device, trust_code, rerun)
-    raise typer.Exit(commands.sweep(overrides or [], runs, options, name))
+    grid = GridOptions(zip or [], skip or [], draws, search, search_seed)
+    raise typer.Exit(commands.sweep(overrides or [], runs, options, name, grid))
 
 
 @app.command()
@@ -153,6 +177,7 @@ def table(
         typer.Option("--metric", metavar="M", help="test_accuracy, min:test_loss, steps_to:test_accuracy>=0.9, ..."),
     ] = None,
     where: Where = None,
+    others: Or = None,
     sweep: Sweep = None,
     baseline: Annotated[
         list[str] | None,
@@ -168,7 +193,9 @@ def table(
     """Compare: mean +- std over seeds, n, 95 % interval; diverged and failed runs are counted."""
     from batchlab.runner import commands
 
-    request = TableRequest(rows or [], cols or [], metric or [], where or [], sweep, baseline or [], tuned, format)
+    request = TableRequest(
+        rows or [], cols or [], metric or [], where or [], others or [], sweep, baseline or [], tuned, format
+    )
     raise typer.Exit(commands.table(request, runs))
 
 
@@ -179,8 +206,12 @@ def plot(
         str,
         typer.Option("--x", metavar="samples|steps|seconds", help="Against what; also epochs, passes or gradients."),
     ] = "samples",
-    hue: Annotated[str | None, typer.Option("--hue", metavar="AXIS", help="One line per value of it.")] = None,
+    hue: Annotated[
+        list[str] | None,
+        typer.Option("--hue", metavar="AXIS", help="One line per value; of several per combination; may be repeated."),
+    ] = None,
     where: Where = None,
+    others: Or = None,
     sweep: Sweep = None,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help=".png, .svg or .pdf")] = Path(
         "plot.png"
@@ -190,7 +221,7 @@ def plot(
     """Draw a metric: the mean over seeds with its 95 % band."""
     from batchlab.runner import commands
 
-    raise typer.Exit(commands.plot(metric, x, hue, where or [], sweep, output, runs))
+    raise typer.Exit(commands.plot(metric, x, hue or [], where or [], others or [], sweep, output, runs))
 
 
 @app.command()
@@ -210,13 +241,19 @@ def compare(
     retry: Retry = False,
     jobs_per_device: JobsPerDevice = None,
     trust_code: TrustCode = False,
+    zip: Zip = None,
+    skip: Skip = None,
+    draws: Draws = None,
+    search: SearchBy = None,
+    search_seed: SearchSeed = None,
 ) -> None:
     """Which of these is better? Tune each alike, then add paired seeds until it is decided."""
     from batchlab.runner import commands
 
     options = SweepOptions(dry_run, retry, jobs_per_device=jobs_per_device, trust_code=trust_code)
     deciding = Deciding(max_seeds, max_minutes, smallest)
-    raise typer.Exit(commands.compare(overrides or [], tune or [], metric, runs, options, deciding, name))
+    grid = GridOptions(zip or [], skip or [], draws, search, search_seed)
+    raise typer.Exit(commands.compare(overrides or [], tune or [], metric, runs, options, deciding, name, grid))
 
 
 @app.command()
@@ -295,6 +332,7 @@ def one_by_one() -> None:
 def runs_list(
     metric: Annotated[str | None, typer.Option("--metric", metavar="M", help="A column of it, best first.")] = None,
     where: Where = None,
+    others: Or = None,
     sweep: Sweep = None,
     stale: Stale = False,
     format: Annotated[Format, typer.Option("--format", help="How to write the list.")] = Format.RICH,
@@ -303,12 +341,13 @@ def runs_list(
     """Every run: its id, how it ended, what it is."""
     from batchlab.runner.runs import Chosen, show
 
-    raise typer.Exit(show(Chosen(runs, where or [], sweep, stale), metric, format))
+    raise typer.Exit(show(Chosen(runs, where or [], others or [], sweep, stale), metric, format))
 
 
 @runs_app.command("rm")
 def runs_rm(
     where: Where = None,
+    others: Or = None,
     sweep: Sweep = None,
     stale: Stale = False,
     yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it they are only shown.")] = False,
@@ -317,24 +356,7 @@ def runs_rm(
     """Remove runs: shown first, gone with --yes. One that is being trained is refused."""
     from batchlab.runner.runs import Chosen, delete
 
-    raise typer.Exit(delete(Chosen(runs, where or [], sweep, stale), yes=yes))
-
-
-@runs_app.command("export")
-def runs_export(
-    callbacks: Annotated[
-        list[str],
-        typer.Argument(metavar="CALLBACK...", help="tensorboard, mlflow, wandb, ...; overrides of their keys."),
-    ],
-    where: Where = None,
-    sweep: Sweep = None,
-    runs: Runs = RUNS,
-) -> None:
-    """Tell callbacks of runs that are over, as if they happened now."""
-    from batchlab.runner.export import export
-    from batchlab.runner.runs import Chosen
-
-    raise typer.Exit(export(Chosen(runs, where or [], sweep, stale=False), callbacks))
+    raise typer.Exit(delete(Chosen(runs, where or [], others or [], sweep, stale), yes=yes))
 
 
 @app.command()

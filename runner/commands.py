@@ -13,7 +13,7 @@ from rich.text import Text
 from batchlab.results.store.runs import RunStore, check_name
 from batchlab.results.words import count, listing
 from batchlab.runner.console import ERR, OUT, busy
-from batchlab.runner.options import Deciding, SweepOptions, TableRequest, listed_store, usual_runs
+from batchlab.runner.options import Deciding, GridOptions, SweepOptions, TableRequest, listed_store, usual_runs
 from batchlab.runner.plan.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -35,20 +35,22 @@ def train(overrides: Sequence[str], runs: Path, options: SweepOptions) -> int:
     return code
 
 
-def sweep(overrides: Sequence[str], runs: Path, options: SweepOptions, name: str | None) -> int:
+def sweep(
+    overrides: Sequence[str], runs: Path, options: SweepOptions, name: str | None, grid: GridOptions | None = None
+) -> int:
     """Train every combination of the overrides."""
     if name is not None:
         check_name(name)
-    plans = _composed(overrides)
+    plans = _composed(overrides, grid)
     return execute(plans, runs, options, name or name_of(plans), extend=name is not None)
 
 
-def _composed(overrides: Sequence[str]) -> list[Planned]:
+def _composed(overrides: Sequence[str], grid: GridOptions | None = None) -> list[Planned]:
     """The runs that the overrides ask for."""
     with busy(COMPOSING, logged=False):
         from batchlab.runner.plan.config import compose
 
-        return compose(overrides)
+        return compose(overrides, options=grid)
 
 
 def name_of(plans: Sequence[Planned]) -> str:
@@ -176,6 +178,7 @@ def table(request: TableRequest, runs: Path) -> int:
 
     with busy(READING, logged=False):
         from batchlab.results.compare.table import load_table
+        from batchlab.results.compare.where import Where
         from batchlab.results.show.table_sheet import table_sheet
 
         made = load_table(
@@ -183,7 +186,7 @@ def table(request: TableRequest, runs: Path) -> int:
             rows=request.rows or ["optimizer"],
             cols=request.cols,
             metrics=request.metrics or ["test_accuracy"],
-            where=request.where,
+            where=Where.parse(request.where, request.others),
             baseline=",".join(request.baseline) or None,
             tuned=request.tuned,
             sweep=request.sweep,
@@ -194,14 +197,23 @@ def table(request: TableRequest, runs: Path) -> int:
 
 
 def plot(
-    metric: str, x: str, hue: str | None, where: Sequence[str], sweep: str | None, output: Path, runs: Path
+    metric: str,
+    x: str,
+    hue: Sequence[str],
+    where: Sequence[str],
+    others: Sequence[str],
+    sweep: str | None,
+    output: Path,
+    runs: Path,
 ) -> int:
     """Save a figure."""
     with busy("drawing the runs", logged=False):
+        from batchlab.results.compare.where import Where
         from batchlab.results.show.figure import load_figure
 
-        store, axes = RunStore(runs).begun(sweep), x.split(",")
-        drawn = load_figure(store, metric=metric, x=axes, hue=hue or "optimizer", where=where, sweep=sweep)
+        store, chosen = RunStore(runs).begun(sweep), Where.parse(where, others)
+        lines = ",".join(hue) or "optimizer"
+        drawn = load_figure(store, metric=metric, x=x.split(","), hue=lines, where=chosen, sweep=sweep)
         saved = drawn.save(output)
     OUT.print(Text(str(saved)), soft_wrap=True)
     for note in drawn.notes:
@@ -217,6 +229,7 @@ def compare(
     options: SweepOptions,
     deciding: Deciding,
     name: str | None,
+    grid: GridOptions | None = None,
 ) -> int:
     """Tune contenders alike, judge them in looks until it is decided, and say who is better."""
     if name is not None:
@@ -224,7 +237,7 @@ def compare(
     with busy(COMPOSING, logged=False):
         from batchlab.runner import compare as engine
 
-        compared = engine.planned(overrides, tune, metric)
+        compared = engine.planned(overrides, tune, metric, grid)
     return engine.compare(compared, runs, options, deciding, name)
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from rich.console import Console
 
@@ -33,13 +35,11 @@ from batchlab.runner.console import OUT, busy
 from batchlab.runner.display import Display, duration
 from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.looks import Question, decided, describe
-from batchlab.runner.options import Deciding, SweepOptions
+from batchlab.runner.options import Deciding, GridOptions, SweepOptions
 from batchlab.runner.plan.build import locate
 from batchlab.runner.plan.config import Planned, compose
 from batchlab.runner.plan.files import axes
-from batchlab.runner.plan.reproduce import merge
 from batchlab.runner.plan.schema import ConfigError
-from batchlab.runner.plan.seeds import tunes
 
 TUNING_SEEDS = (101, 102)
 VALIDATION = "dataset.validation=0.1"
@@ -70,42 +70,59 @@ class Compared:
         return Question(sweep, self.plans, self.contest.measure, record)
 
 
-def planned(overrides: Sequence[str], tune: Sequence[str], metric: str) -> Compared:
+def planned(overrides: Sequence[str], tune: Sequence[str], metric: str, options: GridOptions | None = None) -> Compared:
     """Compose the contenders, each at every value that is tried.
 
     Args:
         overrides: Of all contenders, in Hydra's grammar; what has several values makes contenders.
-        tune: `KEY=VALUE,VALUE`, tried for each contender.
+        tune: `KEY=VALUE,VALUE`, tried for each contender, or `KEY@CHOICE=VALUE,VALUE` for those with this choice.
         metric: What is judged.
+        options: What is zipped, left out or drawn, of contenders and of what is tried.
 
     Raises:
-        ConfigError: Fewer than two contenders, a seed, a key that is tuned and compared, or what does not compose.
+        ConfigError: Fewer than two contenders, a seed, a key that is tuned and compared, what does not compose, or
+            contenders with unequal numbers of values to choose from.
         ValueError: A metric that cannot be read, or is neither better up nor down.
     """
-    keys = [text.partition("=")[0] for text in tune]
-    _check(overrides, tune, keys)
+    keys = _check(overrides, tune)
     judged = Metric.parse(metric)
     if tune and not any(text.lstrip("+").startswith("dataset.validation=") for text in overrides):
         overrides = [*overrides, VALIDATION]
-    base = compose(overrides)
+    base = _contending([*overrides, *tune, "seed=0"], keys, {}, options)
     judged = replace(judged, declared=_declared(base).get(judged.name))
     if judged.column.better is None:
         raise ValueError(
             f"--metric {metric}: nothing says whether more of it is better or less; of test_accuracy, test_loss and "
             "train_loss it is known, and of what a +measure declares"
         )
-    _check_contenders(base, judged, tuned=bool(tune))
-    names = [_name(one) for one in base]
-    plans: list[Planned] = []
-    for one, name in zip(base, names, strict=True):
-        own = merge(overrides, one.overrides)
-        if tune:
-            plans += compose([*own, *tune, f"seed={','.join(map(str, TUNING_SEEDS))}"], {TUNING: True, LABEL: name})
-        plans += compose([*own, *tune, "seed=0"], {LABEL: name})
-    plans = list({plan.run_id: plan for plan in plans}.values())
-    plans.sort(key=lambda plan: not tunes(plan))  # those that choose come first
+    names = _check_contenders(base, judged, keys)
+    plans = list(base)
+    if tune:
+        seeds = f"seed={','.join(map(str, TUNING_SEEDS))}"
+        plans = (
+            _contending([*overrides, *tune, seeds], keys, {TUNING: True}, options) + plans
+        )  # what chooses comes first
     chooser = str(replace(judged, name=judged.name.replace("test_", "validation_", 1))) if tune else ""
     return Compared(Contest(tuple(names), metric, tuple(keys), chooser), plans, _usual(judged))
+
+
+def _contending(
+    overrides: Sequence[str], keys: Sequence[str], labels: dict[str, Any], options: GridOptions | None
+) -> list[Planned]:
+    """The runs of all contenders, each with its contender's name as a label.
+
+    Args:
+        overrides: Of contenders, of what is tried, and a seed.
+        keys: What is tried: no part of a contender.
+        labels: Further ones of each run.
+        options: What is zipped, left out or drawn.
+    """
+    found = []
+    for one in compose(overrides, options=options):
+        tried = tuple(text for text in one.overrides if _key(text) in (*keys, "seed"))
+        name = _name([text for text in one.overrides if text not in tried])
+        found.append(replace(one, overrides=tried, labels=labels | {LABEL: name}))
+    return found
 
 
 def _declared(base: Sequence[Planned]) -> dict[str, Quantity]:
@@ -122,34 +139,60 @@ def _usual(metric: Metric) -> Smallest:
     return Smallest(difference=0.5) if metric.quantity.share else Smallest()
 
 
-def _check_contenders(base: Sequence[Planned], metric: Metric, *, tuned: bool) -> None:
-    """Refuse what could only end without an answer, or with one to another question."""
-    if len(base) < 2:
+def _check_contenders(base: Sequence[Planned], metric: Metric, keys: Sequence[str]) -> list[str]:
+    """The names of the contenders.
+
+    Args:
+        base: Runs of theirs, one for each value that is tried.
+        metric: What is judged.
+        keys: What is tuned.
+
+    Raises:
+        ConfigError: What could only end without an answer, or with one to another question.
+    """
+    tried = Counter(str(one.labels[LABEL]) for one in base)
+    if len(tried) < 2:
         raise ConfigError("one contender: give an axis several values, such as optimizer=adamw,shb")
     trees = [one.tree for one in base]
     if len({json.dumps(tree["dataset"], sort_keys=True) for tree in trees}) > 1:
         raise ConfigError("contenders on different data cannot be compared: one dataset, with one set of keys")
     if metric.name in axes()["measure"] and any(metric.name not in tree["measure"] for tree in trees):
         raise ConfigError(f"--metric {metric.name} is not measured: add +measure={metric.name}")
-    if tuned and not trees[0]["dataset"].get("validation"):
+    if keys and not trees[0]["dataset"].get("validation"):
         raise ConfigError("--tune chooses by a validation split: dataset.validation=0.1, not 0")
+    if len({*tried.values()}) > 1:
+        told = ", ".join(f"{name} {n}" for name, n in tried.items())
+        raise ConfigError(f"--tune {', '.join(keys)}: a fair choice is from as many values for each contender: {told}")
+    return list(tried)
 
 
-def _check(overrides: Sequence[str], tune: Sequence[str], keys: Sequence[str]) -> None:
-    given = {text.lstrip("+~").partition("=")[0] for text in overrides}
+def _check(overrides: Sequence[str], tune: Sequence[str]) -> list[str]:
+    """The keys that are tuned.
+
+    Raises:
+        ConfigError: One of them, or a seed, is given as something else too.
+    """
+    given = {_key(text) for text in overrides}
     if "seed" in given:
         raise ConfigError("seed=...: seeds come in looks here; --max-seeds says how many at most")
-    for text, key in zip(tune, keys, strict=True):
+    scoped = [text.partition("=")[0] for text in tune]
+    for text, key in zip(tune, map(_key, tune), strict=True):
         if not key or "," not in text.partition("=")[2]:
             raise ConfigError(f"--tune {text}: it takes KEY=VALUE,VALUE")
-        if key in given or key in CHOICES or key == "seed" or keys.count(key) > 1:
+        if key in given or key in CHOICES or key == "seed" or scoped.count(text.partition("=")[0]) > 1:
             raise ConfigError(f"--tune {key}: give it once, and not as a choice or an override too")
+    return list(dict.fromkeys(map(_key, tune)))
 
 
-def _name(one: Planned) -> str:
+def _key(text: str) -> str:
+    """The key of an override, without the choice that it is for."""
+    return text.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def _name(overrides: Sequence[str]) -> str:
     """What sets a contender apart: choices by their names, values with the ends of their keys."""
     parts = []
-    for text in one.overrides:
+    for text in overrides:
         key, _, value = text.lstrip("+~").partition("=")
         parts.append(value if key in CHOICES else f"{key.rpartition('.')[2]} {value}")
     return " · ".join(parts)

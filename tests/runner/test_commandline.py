@@ -25,13 +25,25 @@ from batchlab.runner.plan.config import compose
 
 DECIDING = {"--max-seeds", "--max-minutes", "--smallest"}
 AGAIN = {"--retry", "--trust-code"}
+GRID = {"--zip", "--skip", "--draws", "--search", "--search-seed"}
 COMMANDS = {
     "train": {"--runs", *AGAIN, "--rerun"},
-    "sweep": {"--runs", "--dry-run", *AGAIN, "--rerun", "--on-error", "--jobs-per-device", "--name"},
+    "sweep": {"--runs", "--dry-run", *AGAIN, "--rerun", "--on-error", "--jobs-per-device", "--name", *GRID},
     "status": {"--runs"},
-    "table": {"--runs", "--rows", "--cols", "--metric", "--where", "--format", "--sweep", "--baseline", "--tuned"},
-    "plot": {"--runs", "--metric", "--x", "--hue", "--output", "--where", "--sweep"},
-    "compare": {"--tune", "--metric", *DECIDING, "--name", "--runs", "--dry-run", *AGAIN, "--jobs-per-device"},
+    "table": {
+        "--runs",
+        "--rows",
+        "--cols",
+        "--metric",
+        "--where",
+        "--or",
+        "--format",
+        "--sweep",
+        "--baseline",
+        "--tuned",
+    },
+    "plot": {"--runs", "--metric", "--x", "--hue", "--output", "--where", "--or", "--sweep"},
+    "compare": {"--tune", "--metric", *DECIDING, "--name", "--runs", "--dry-run", *AGAIN, "--jobs-per-device", *GRID},
     "reproduce": {"--runs", "--scale", "--until-decided", *DECIDING, "--dry-run", *AGAIN, "--jobs-per-device"},
     "report": {"--runs", "--output", "--sweep"},
     "data": set(),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 CHOICES = ("optimizer", "lr_schedule", "batch_schedule", "model", "dataset")
 """Axes whose values are choices: a YAML file each, in a folder of `conf/` of this name."""
+SEVERAL = ("measure", "callback")
+"""Of which a run has several choices at a time; an override can add one, or leave it out."""
 AXES = (*CHOICES, "seed")
 """What a comparison is made over."""
 COLUMNS = (*AXES, "run_id")
 """What stands in every row of a run's Parquet files."""
 COLUMN = r"[A-Za-z_]\w*"
 """What any other column of theirs may be called, as a pattern: what a metric's grammar can name."""
-NEUTRAL = ("executor", "dataset.root", "train.device", "train.checkpoint_seconds")
+NEUTRAL = ("executor", "callback", "dataset.root", "train.device", "train.checkpoint_seconds")
 """Keys, with all below them, that cannot change a recorded number, except through rounding on another device: they are
 no part of a run's identity."""
 RECORDING = ("log", "measure")

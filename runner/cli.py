@@ -341,7 +341,7 @@ def runs_list(
     """Every run: its id, how it ended, what it is."""
     from batchlab.runner.runs import Chosen, show
 
-    raise typer.Exit(show(Chosen(runs, where or [], others or [], sweep, stale), metric, format))
+    raise typer.Exit(show(Chosen(runs, where or [], sweep, stale, others or []), metric, format))
 
 
 @runs_app.command("rm")
@@ -356,7 +356,25 @@ def runs_rm(
     """Remove runs: shown first, gone with --yes. One that is being trained is refused."""
     from batchlab.runner.runs import Chosen, delete
 
-    raise typer.Exit(delete(Chosen(runs, where or [], others or [], sweep, stale), yes=yes))
+    raise typer.Exit(delete(Chosen(runs, where or [], sweep, stale, others or []), yes=yes))
+
+
+@runs_app.command("export")
+def runs_export(
+    callbacks: Annotated[
+        list[str],
+        typer.Argument(metavar="CALLBACK...", help="tensorboard, mlflow, wandb, ...; overrides of their keys."),
+    ],
+    where: Where = None,
+    others: Or = None,
+    sweep: Sweep = None,
+    runs: Runs = RUNS,
+) -> None:
+    """Tell callbacks of runs that are over, as if they happened now."""
+    from batchlab.runner.export import export
+    from batchlab.runner.runs import Chosen
+
+    raise typer.Exit(export(Chosen(runs, where or [], sweep, False, others or []), callbacks))
 
 
 @app.command()

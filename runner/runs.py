@@ -30,16 +30,16 @@ class Chosen:
     Attributes:
         runs: The folder that holds all runs.
         where: Conditions; all must hold.
-        others: Each an alternative to all of these together.
         sweep: Only the runs of this sweep.
         stale: Of those that were set aside, instead of those that count.
+        others: Each an alternative to all of `where` together.
     """
 
     runs: Path
     where: Sequence[str]
-    others: Sequence[str]
     sweep: str | None
     stale: bool
+    others: Sequence[str] = ()
 
     @property
     def store(self) -> RunStore:

@@ -18,8 +18,8 @@ ALLOWED = {room: {room} for room in ROOMS} | {"runner": set(ROOMS)}
 WINGS = {
     "results": ("axes", "words", "legacy", "store", "compare", "show", "papers", "report"),
     "runner": (
-        *("streams", "once", "options", "models", "measures", "plan", "train", "launch"),
-        *("console", "stale", "sweep", "display", "training", "looks", "compare", "commands", "runs"),
+        *("streams", "once", "options", "models", "measures", "callbacks", "plan", "train", "launch"),
+        *("console", "stale", "sweep", "display", "training", "looks", "compare", "commands", "runs", "export"),
         *("cli", "notebook"),
     ),
     "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),

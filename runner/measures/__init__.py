@@ -4,6 +4,7 @@ A measure of one's own is a subclass of `Measure`; `Probe` is what it is given, 
 """
 
 from batchlab.results.compare.quantities import Quantity
+from batchlab.runner.measures.auc import AUC
 from batchlab.runner.measures.batchnorm import ReestimatedBatchNorm
 from batchlab.runner.measures.correct import CorrectExamples
 from batchlab.runner.measures.gradient_norm import FullGradientNorm, PaperGradientNorm
@@ -16,6 +17,7 @@ from batchlab.runner.measures.scores import Scores, TrainScores
 from batchlab.runner.measures.untouched import untouched
 
 __all__ = [
+    "AUC",
     "CorrectExamples",
     "FullGradientNorm",
     "LayerGSNR",

@@ -10,12 +10,14 @@ import copy
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from batchlab.results.axes import SEVERAL
 from batchlab.runner.options import GridOptions
-from batchlab.runner.plan import measure, notes, sizes, split
+from batchlab.runner.plan import notes, several, sizes, split
 from batchlab.runner.plan.checks import ConfigError
-from batchlab.runner.plan.files import SINGLE, choices, compose_groups, compose_measure, conf_file, hydra_session
+from batchlab.runner.plan.files import SINGLE, choices, compose_groups, compose_one, conf_file, hydra_session
 from batchlab.runner.plan.grid import Grid
 from batchlab.runner.plan.identity import run_id
 from batchlab.runner.plan.interpolation import resolve
@@ -61,6 +63,7 @@ def compose(
     """
     with hydra_session() as loader:
         sweeps = parse(overrides, loader)
+        several.check_swept(sweeps)
         is_group = {s.key: _checked_group(loader, s.key, s.settings) for s in sweeps}
         groups_of = {key for key, group in is_group.items() if group}
         bases = {} if bases is None else bases
@@ -98,20 +101,21 @@ def _train(block: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_values(bases: Bases, groups: tuple[str, ...], values: Sequence[Setting], loader: Any) -> dict[str, Any]:
-    """The tree of these groups with plain values set, and what is measured chosen."""
+    """The tree of these groups with plain values set, and what is measured, and who watches, chosen."""
 
-    def load(name: str) -> dict[str, Any]:
-        place = (measure.AXIS, name)
+    def load(axis: str, name: str) -> dict[str, Any]:
+        place = (axis, name)
         if place not in bases:
-            bases[place] = compose_measure(loader, name)
+            bases[place] = compose_one(loader, axis, name)
         return copy.deepcopy(bases[place])
 
     base = bases[groups]
-    names = measure.chosen(base[measure.AXIS], filter(measure.is_choice, values))
-    tree = base | {measure.AXIS: measure.nodes(names, load), "dataset": split.offered(base["dataset"])}
-    rest = [s for s in values if not measure.is_choice(s)]
+    names = {axis: several.chosen(axis, base[axis], values) for axis in SEVERAL}
+    tree = base | {"dataset": split.offered(base["dataset"])}
+    tree |= {axis: several.nodes(chosen, partial(load, axis)) for axis, chosen in names.items()}
+    rest = [s for s in values if not several.is_choice(s)]
     for setting in rest:
-        measure.check_key(setting, names)
+        several.check_key(setting, names)
         notes.check(setting, tree)
     return apply(tree, rest)
 

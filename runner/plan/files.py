@@ -20,13 +20,13 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from batchlab.results.axes import CHOICES
+from batchlab.results.axes import CHOICES, SEVERAL
 from batchlab.results.legacy import ALWAYS
-from batchlab.runner.plan import measure
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.defaults import check_defaults
 from batchlab.runner.plan.experiment import check_headed, check_keys, check_placed
 from batchlab.runner.plan.overrides import FIXED, suggest
+from batchlab.runner.plan.several import MEASURE, listed, switched
 from batchlab.runner.plan.yaml_faults import fault, first_line, shown
 
 # An editable install has no importable package here, only the folder: so a path, not importlib.resources.
@@ -63,17 +63,17 @@ def choices(loader: Any, group: str) -> list[str]:
 def axes() -> dict[str, list[str]]:
     """Every axis and what it offers."""
     with hydra_session() as loader:
-        return {group: choices(loader, group) for group in (*SINGLE, measure.AXIS)}
+        return {group: choices(loader, group) for group in (*SINGLE, *SEVERAL)}
 
 
-def compose_measure(loader: Any, name: str) -> dict[str, Any]:
-    """What a measure's file says."""
-    offered = choices(loader, measure.AXIS)
+def compose_one(loader: Any, axis: str, name: str) -> dict[str, Any]:
+    """What the file of a choice says, on an axis of several."""
+    offered = choices(loader, axis)
     if name not in offered:
-        raise ConfigError(f"{measure.AXIS}={name}: {measure.AXIS} has no choice {name!r}; {suggest(name, offered)}")
-    content = _composed(f"{measure.AXIS}/{name}", (), [(measure.AXIS, name)])[measure.AXIS]
+        raise ConfigError(f"{axis}={name}: {axis} has no choice {name!r}; {suggest(name, offered)}")
+    content = _composed(f"{axis}/{name}", (), [(axis, name)])[axis]
     if not isinstance(content, dict) or not content:
-        raise ConfigError(f"{measure.AXIS}={name}: the file is empty; give it `_target_` and its arguments")
+        raise ConfigError(f"{axis}={name}: the file is empty; give it `_target_` and its arguments")
     return {str(k): v for k, v in content.items()}
 
 
@@ -87,7 +87,8 @@ def compose_groups(groups: tuple[str, ...]) -> dict[str, Any]:
     check_placed(
         named.pop("experiment", None), [*chosen, *sorted((own / "experiment").glob("*.yaml")), conf_file("", "config")]
     )
-    named.setdefault(measure.AXIS, list(ALWAYS))  # a config.yaml written for batchlab 0.1 has none
+    named.setdefault(MEASURE, list(ALWAYS))  # a config.yaml written for batchlab 0.1 has none
+    named.setdefault("callback", [])
     missing = [key for key in FIXED if key not in named]
     if missing:
         _check_named([("experiment", path.stem) for path in chosen] + [("", "config")])
@@ -99,7 +100,9 @@ def compose_groups(groups: tuple[str, ...]) -> dict[str, Any]:
         if not isinstance(named[axis]["name"], str):
             said = f"name: {named[axis]['name']} must be a word, which tables go by"
             raise ConfigError(f"{shown(conf_file(axis, str(picked[axis])))}: {said}")
-    named[measure.AXIS] = list(dict.fromkeys([*measure.listed(named[measure.AXIS]), *measure.switched(named["log"])]))
+    for axis in SEVERAL:
+        old = switched(named["log"]) if axis == MEASURE else []
+        named[axis] = list(dict.fromkeys([*listed(axis, named[axis]), *old]))
     axes = [conf_file(axis, str(picked[axis])) for axis in (*CHOICES, "executor")]
     check_keys(named, [*chosen, conf_file("", "config"), *axes])
     return named

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from batchlab.results.axes import NEUTRAL
 from batchlab.results.store.fingerprint import Contents, Fingerprint, Part, package_version
 from batchlab.runner.plan.reading import called_from_here, data_files, read_by
 from batchlab.runner.plan.schema import Node
@@ -41,7 +42,7 @@ class Fingerprints:
             tree: its whole configuration.
         """
         parts: Fingerprint = {}
-        for text, builds in _dotted(tree):
+        for text, builds in _dotted({key: block for key, block in tree.items() if key not in NEUTRAL}):
             found = self._code(text)
             parts |= found if builds else {name: part for name, part in found.items() if part.path}
         return parts | self._read(tree.get("dataset", {}))

@@ -14,8 +14,8 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from batchlab.results.axes import CHOICES
-from batchlab.runner.plan import measure, sizes
+from batchlab.results.axes import CHOICES, SEVERAL
+from batchlab.runner.plan import several, sizes
 from batchlab.runner.plan.checks import ConfigError, as_kind
 from batchlab.runner.plan.files import conf_file
 from batchlab.runner.plan.overrides import EITHER, Setting, dotted, leaves, of_kind, suggest
@@ -91,7 +91,7 @@ def _default(key: str, tree: dict[str, Any], before: Mapping[str, Any]) -> Any:
     if found is not None and "${" not in str(found):
         return found
     inner = key.split(".")
-    inner = inner[2:] if inner[0] == measure.AXIS else inner[1:] if inner[0] in (*CHOICES, "executor") else inner
+    inner = inner[2:] if inner[0] in SEVERAL else inner[1:] if inner[0] in (*CHOICES, "executor") else inner
     for path in _files(key, tree, ""):
         with suppress(OSError, ValueError, yaml.YAMLError):
             block = yaml.safe_load(path.read_bytes())
@@ -154,7 +154,7 @@ def _why(error: OmegaConfBaseException, keys: Sequence[str]) -> tuple[str, str, 
 def _place(key: str, value: str, tree: dict[str, Any], settings: Sequence[Setting], experiment: str) -> str:
     """The override that set a key, or else the file that says it."""
     for setting in reversed(settings):
-        if not measure.is_choice(setting) and (key == setting.key or key.startswith(f"{setting.key}.")):
+        if not several.is_choice(setting) and (key == setting.key or key.startswith(f"{setting.key}.")):
             return setting.text
     files = [path for path in _files(key, tree, experiment) if path.is_file()]
     wrote = [path for path in files if value in path.read_text(encoding="utf-8", errors="replace")]
@@ -164,7 +164,7 @@ def _place(key: str, value: str, tree: dict[str, Any], settings: Sequence[Settin
 def _files(key: str, tree: dict[str, Any], experiment: str) -> Iterator[Path]:
     """Where a key may be said, the likeliest file first."""
     axis, *rest = key.split(".")
-    if axis == measure.AXIS and rest:
+    if axis in SEVERAL and rest:
         yield conf_file(axis, rest[0])
     elif axis in (*CHOICES, "executor"):
         yield conf_file(axis, str(tree[axis].get("name")))

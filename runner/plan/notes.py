@@ -8,12 +8,15 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
+from batchlab.results.axes import SEVERAL
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.overrides import NOT_KEYS, Setting, dotted
 
 MEANT = {
     "metric": "measure",
     "metrics": "measure",
+    "callbacks": "callback",
+    "logger": "callback",
     "batch_size": "batch_schedule.size",
     "learning_rate": "optimizer.lr",
     "scheduler": "lr_schedule",
@@ -40,7 +43,7 @@ def check(setting: Setting, tree: dict[str, Any]) -> None:
         meant = [key for key, tail in tails if tail == top and tail not in NOT_KEYS]
     if not meant:
         return
-    way = f"{'+' if meant[0] == 'measure' else ''}{meant[0]}=..."
+    way = f"{'+' if meant[0] in SEVERAL else ''}{meant[0]}=..."
     table = "; `batchlab table --metric` chooses what a table shows" if meant[0] == "measure" else ""
     raise ConfigError(
         f"{setting.text}: a new key {top} would mean nothing to the run: did you mean {way}?{table} "

@@ -8,16 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batchlab.results.axes import CHOICES
+from batchlab.results.axes import CHOICES, SEVERAL
 from batchlab.runner.plan.checks import KINDS, ConfigError, as_kind
 
-OURS = ("executor", "measure", "seed", "nproc", "train", "log")
+OURS = ("executor", *SEVERAL, "seed", "nproc", "train", "log")
 """Top-level keys that the runner itself reads: their types hold even where `++` forces a value."""
 FIXED = (*CHOICES, *OURS)
 NOT_KEYS = ("name", "_target_")
 """Of a choice: what says which it is, and no argument of it."""
-SEVERAL = ("measure",)
-"""Keys with several choices at a time: each can be added or left out by an override of its own."""
 EITHER: dict[str, tuple[type, ...]] = {"train.loss": (str, dict), "executor.devices": (str, int, float)}
 """Keys whose values are of several kinds, whichever the default is; who reads them checks them."""
 

@@ -16,11 +16,12 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.core.override_parser.types import Sweep as Several
 from hydra.errors import HydraException
 
+from batchlab.results.axes import SEVERAL
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.draws import Interval
 from batchlab.runner.plan.functions import parser
 from batchlab.runner.plan.grammar import mending
-from batchlab.runner.plan.overrides import SEVERAL, Setting
+from batchlab.runner.plan.overrides import Setting
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,8 @@ class RunConfig:
     dataset: Node
     measure: dict[str, Node]
     """Name -> node of each measure."""
+    callback: dict[str, Node]
+    """Name -> node of each callback."""
     executor: Node
     seed: int
     nproc: int
@@ -155,6 +157,7 @@ class RunConfig:
             ConfigError: a key of `train` or `log` that there is not, or a value that makes no sense.
         """
         known = {k: tree[k] for k in (*CHOICES, "measure", "executor", "seed", "nproc")}
+        known["callback"] = tree.get("callback", {})  # a configuration frozen by batchlab 0.1 has none
         extra = {k: v for k, v in tree.items() if k not in known and k not in ("train", "log")}
         train, log = (_block(kind, key, tree[key]) for kind, key in ((TrainOptions, "train"), (LogOptions, "log")))
         return cls(**known, train=train, log=log, extra=extra)

@@ -22,6 +22,7 @@ from batchlab.datasets import Dataset
 from batchlab.optimizers.batch import BatchSchedule, largest_batch, total_steps
 from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.lr import LRSchedule, Rates
+from batchlab.runner.callbacks import check_methods
 from batchlab.runner.measures import Measure, Subject, check_declarations
 from batchlab.runner.plan import noise, split
 from batchlab.runner.plan.batchnorm import Parts, has_batchnorm
@@ -85,6 +86,8 @@ class _Once:
 
 def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, keys: Sequence[str]) -> None:
     check_finite(config)
+    for node in config.callback.values():
+        once(partial(_callback, node), "callback", node)
     if is_solver(config.optimizer):
         blocks = (config.optimizer, config.dataset, config.model, config.batch_schedule, config.lr_schedule)
         rest = (asdict(config.train), asdict(config.log), config.measure, config.nproc)
@@ -236,3 +239,9 @@ def _measure(node: Node) -> Measure:
     with blaming(node, "measure"):
         check_declarations(made)
     return made
+
+
+def _callback(node: Node) -> None:
+    check_arguments(node, "callback", block=f"callback.{node['name']}")
+    with blaming(node, "callback"):
+        check_methods(build(node, "callback"))

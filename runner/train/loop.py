@@ -22,6 +22,7 @@ from batchlab.runner.train.facts import facts
 from batchlab.runner.train.outcome import Outcome, settle
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
+from batchlab.runner.train.watchers import Watchers
 from batchlab.runner.train.writer import Writer
 
 LOSSES = ("train_loss", "train_eval_loss", "validation_loss", "test_loss")
@@ -53,8 +54,15 @@ def train(config: RunConfig, context: Context) -> Outcome:
         context.run.write_state(quantities=declared)
     saver = Saver(session, meters, recorder, context)
     saver.restore()
-    writer = Writer(session, meters, recorder, context)
-    outcome = _loop(session, meters, writer, saver, context)
+    watchers = Watchers(config.callback, context.run if context.rank == 0 else None)
+    writer = Writer(session, meters, recorder, context, watchers)
+    try:
+        watchers.start(session.model)
+        outcome = _loop(session, meters, writer, saver, context)
+        watchers.end(outcome.state, outcome.reason)
+    except Exception as error:
+        watchers.end(State.FAILED, str(error))
+        raise
     if recorder is not None:
         settle(context.run, outcome, recorder, facts(session.clock, meters, context))
     return outcome

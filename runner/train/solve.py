@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from batchlab.runner.train.facts import facts
 from batchlab.runner.train.outcome import Outcome, settle
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.tuned import tuned
+from batchlab.runner.train.watchers import Watchers
 
 TELL_SECONDS = 0.2
 """Least time from one write of the progress to the next: a stage may take less time than a write."""
@@ -43,6 +45,7 @@ class Journal:
         self.config = config
         self.solver = solver
         self.context = context
+        self.watchers = Watchers(config.callback, context.run)
         self.recorder = Recorder(context.run)
         self.dataset = dataset
         self.budget = passes_of(config, dataset)
@@ -113,6 +116,7 @@ class Journal:
         self.evaluating += time.perf_counter() - began
         row["eval_seconds"] = self.evaluating
         self.recorder.write("metrics", row)
+        self.watchers.evaluate(row)
         if time.monotonic() - self.told > TELL_SECONDS:
             self.tell(record.passes)
         if time.monotonic() - self.saved > self.config.train.checkpoint_seconds:
@@ -166,18 +170,30 @@ def solve(config: RunConfig, context: Context) -> Outcome:
     journal = Journal(config, dataset, solver, context)
     journal.restore()
     known = {"optimum": best.optimum, "gap": ROUNDING} if best else {}
-    result = solver.solve(passes=journal.budget, every=config.log.evaluate_every, callback=journal, **known)
+    try:
+        outcome = _solved(journal, known)
+        journal.watchers.end(outcome.state, outcome.reason)
+    except Exception as error:
+        journal.watchers.end(State.FAILED, str(error))
+        raise
     progress, meters = solver.progress, Meters.on(torch.device("cpu"))  # solvers compute on the host
     meters.gradients, meters.train_seconds = progress.gradients, progress.seconds
     meters.eval_seconds, meters.processor_seconds = journal.evaluating, progress.processor_seconds
     journal.tell(progress.gradients / dataset.n)
     clock = Clock(progress.gradients, progress.iterations, dataset.n, round(journal.budget * dataset.n))
-    outcome = Outcome(State.DONE)
-    if result.reason == "callback":
-        journal.save()
-        outcome = Outcome(State.INTERRUPTED)
-    elif result.reason == "diverged":
-        outcome = Outcome(State.DIVERGED, "the objective was not finite")
     here = dataclasses.replace(context, device=meters.loss.device)
     settle(run, outcome, journal.recorder, facts(clock, meters, here))
     return outcome
+
+
+def _solved(journal: Journal, known: Mapping[str, float]) -> Outcome:
+    """How solving ends, with the checkpoint of a run that was told to stop."""
+    journal.watchers.start(None)
+    every = journal.config.log.evaluate_every
+    result = journal.solver.solve(passes=journal.budget, every=every, callback=journal, **known)
+    if result.reason == "callback":
+        journal.save()
+        return Outcome(State.INTERRUPTED)
+    if result.reason == "diverged":
+        return Outcome(State.DIVERGED, "the objective was not finite")
+    return Outcome(State.DONE)

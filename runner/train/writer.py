@@ -18,6 +18,7 @@ from batchlab.runner.train.columns import check_columns, plain_row
 from batchlab.runner.train.marks import Marks
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
+from batchlab.runner.train.watchers import Watchers
 
 PROGRESS_SECONDS = 0.25
 """Least time from one write of the progress, which the live display reads, to the next."""
@@ -26,11 +27,14 @@ PROGRESS_SECONDS = 0.25
 class Writer:
     """Measures and writes. Every rank measures; only rank 0 has a recorder."""
 
-    def __init__(self, session: Session, meters: Meters, recorder: Recorder | None, context: Context) -> None:
+    def __init__(
+        self, session: Session, meters: Meters, recorder: Recorder | None, context: Context, watchers: Watchers
+    ) -> None:
         self.session = session
         self.meters = meters
         self.recorder = recorder
         self.context = context
+        self.watchers = watchers
         log = session.config.log
         self.steps_wanted = log.steps or not session.batch_schedule.deterministic
         clock = session.clock
@@ -64,7 +68,7 @@ class Writer:
         self.stood = clock.samples - batch_size
         if self.marks.enters(self.stood, clock.samples):
             self.meters.restart(loss, batch_size)
-        if self.steps_wanted:
+        if self.steps_wanted or self.watchers.at_step:
             total = loss.clone()
             if self.context.world_size > 1:
                 dist.all_reduce(total)
@@ -77,7 +81,12 @@ class Writer:
                 "train_loss": float(total) / batch_size,
             }
             if self.recorder is not None:
-                self.recorder.write("steps", row | self._record())
+                row |= self._record()
+                if self.steps_wanted:
+                    self.recorder.write("steps", row)
+                if self.watchers.at_step:
+                    with self.meters.paused():
+                        self.watchers.step(row)
         if self.at_step and self.meters.samples == batch_size:  # the first since the last evaluation
             with self.meters.paused():
                 self.session.probe.look(clock, batch_size)
@@ -151,6 +160,7 @@ class Writer:
         row["eval_seconds"] = self.meters.eval_seconds
         if self.recorder is not None:
             self.recorder.write("metrics", row)
+        self.watchers.evaluate(row)
         return row
 
     def _measure(self, name: str, measure: Measure) -> Any:

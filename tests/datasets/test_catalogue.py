@@ -48,6 +48,7 @@ def test_available(tmp_path):
     assert {name for name, entry in entries.items() if entry.ready} == {
         "digits",
         "breast_cancer",
+        "clicks",
         "linear_regression",
         "text",
     }
@@ -87,7 +88,7 @@ def test_prepare(tmp_path):
         prepare("digits", tmp_path / "file")
 
 
-@pytest.mark.parametrize("name", ["digits", "breast_cancer", "linear_regression", "text"])
+@pytest.mark.parametrize("name", ["digits", "breast_cancer", "linear_regression", "text", "clicks"])
 def test_configurations_lead_to_the_catalogues_sets(name, tmp_path):
     dataset = load_dataset(CONFIGS[name] | {"root": str(tmp_path)})
     entry = ENTRIES[name]

@@ -22,7 +22,7 @@ from batchlab.runner.models import MLP, CifarCNN, CifarResNet, Linear, MnistCNN,
 CONF = Path(next(iter(batchlab.conf.__path__))) / "model"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
 DIGITS, MNIST, CIFAR, TABLE = (1, 8, 8), (1, 28, 28), (3, 32, 32), (7,)
-OF_IDS: dict[str, tuple[int, int | tuple[int, ...]]] = {"transformer": (6, 11)}
+OF_IDS: dict[str, tuple[int, int | tuple[int, ...]]] = {"transformer": (6, 11), "dlrm": (5, (0, 0, 3, 4, 5))}
 """Models of ids: of how many, and from which vocabulary."""
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 import pytest
 import yaml
 from runs import HANGS, PATIENT, TINY, wait_until
-from shell import in_one_line as batchlab
+from shell import in_process
 from typer.testing import CliRunner
 
 from batchlab.results.compare.contest import LABEL, result_of
@@ -127,10 +127,12 @@ def test_refused_in_one_line(
     runs = tmp_path / "runs"
     tiny = [text for text in TINY if not ("model=" in text and "model=mlp,linear" in arguments)]
     tiny = [text for text in tiny if "model.hidden" not in text]
-    code, said = batchlab("compare", *tiny, *arguments, "--runs", str(runs), monkeypatch=monkeypatch, capfd=capfd)
+    code, out, err = in_process("compare", *tiny, *arguments, "--runs", str(runs), monkeypatch=monkeypatch, capfd=capfd)
+    said = out + err
     assert code == 2
     assert says in said
-    assert "batchlab: " in said
+    assert said.startswith("batchlab: ")
+    assert said.count("\n") == 1, said
     assert not list(runs.glob("*/run.json")), "nothing was started"
     assert not list(runs.glob(".plans/*")), "and nothing declared, so that the mended request can have the name"
 
@@ -139,8 +141,9 @@ def test_refused_in_one_line(
 def test_flags_that_go_with_until_decided(
     flag: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    code, said = batchlab("reproduce", "vrgd", *flag, monkeypatch=monkeypatch, capfd=capfd)
-    assert code == 2
+    code, out, err = in_process("reproduce", "vrgd", *flag, monkeypatch=monkeypatch, capfd=capfd)
+    said = out + err
+    assert (code, said.count("\n")) == (2, 1)
     assert "go with --until-decided" in said
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from batchlab.results.axes import SEVERAL
 from batchlab.runner.plan.config import compose
 from batchlab.runner.plan.files import PACKAGED, axes, hydra_session
 from batchlab.runner.plan.interpolation import resolve
@@ -42,9 +43,8 @@ def in_full(overrides: list[str]) -> dict[str, Any]:
     tree = OmegaConf.to_container(config, resolve=True)
     assert isinstance(tree, dict)
     tree.pop("experiment", None)
-    tree["measure"] = {
-        name: yaml.safe_load((PACKAGED / "measure" / f"{name}.yaml").read_text()) for name in tree["measure"]
-    }
+    for axis in SEVERAL:
+        tree[axis] = {name: yaml.safe_load((PACKAGED / axis / f"{name}.yaml").read_text()) for name in tree[axis]}
     return {str(k): v for k, v in tree.items()}
 
 
@@ -93,8 +93,7 @@ def test_every_choice_of_every_axis_composes() -> None:
         picked = {axis: names[i % len(names)] for axis, names in offered.items()}
         needed = {"npz": ["dataset.file=some"], "libsvm": ["dataset.path=some"]}.get(picked["dataset"], [])
         (planned,) = compose([*(f"{axis}={name}" for axis, name in picked.items()), *needed])
-        measured = picked.pop("measure")
-        assert list(planned.tree["measure"]) == [measured]
+        assert all(list(planned.tree[axis]) == [picked.pop(axis)] for axis in SEVERAL)
         assert {axis: planned.tree[axis]["name"] for axis in picked} == picked
 
 

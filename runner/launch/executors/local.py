@@ -16,7 +16,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from batchlab.results.axes import CHOICES
+from batchlab.results.axes import CHOICES, SEVERAL
 from batchlab.results.store.run import Run
 from batchlab.runner.launch.environment import launched
 from batchlab.runner.launch.executors.base import Ended, Executor
@@ -123,7 +123,8 @@ class LocalExecutor(Executor):
                 raise ConfigError(f"executor.devices={self.wanted}: there are {len(devices)} {self.kind} here")
             devices = devices[: self.wanted]
         self.slots = Slots(devices, self.jobs_per_device)
-        nodes = [node for tree in trees for node in (*(tree[axis] for axis in CHOICES), *tree["measure"].values())]
+        several = [node for tree in trees for axis in SEVERAL for node in tree.get(axis, {}).values()]
+        nodes = [*(tree[axis] for tree in trees for axis in CHOICES), *several]
         targets = {str(node.get("_target_", "")) for node in nodes}
         self.preload = sorted({target.rpartition(".")[0] for target in targets} - {""})
         most = max((int(tree["nproc"]) for tree in trees), default=1)

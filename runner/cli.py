@@ -14,7 +14,7 @@ import typer
 
 from batchlab.results.papers.scale import Scale
 from batchlab.results.show.sheet import Format
-from batchlab.runner import streams
+from batchlab.runner import completion, streams
 from batchlab.runner.once import App
 from batchlab.runner.options import Deciding, GridOptions, OnError, Search, SweepOptions, TableRequest, usual_runs
 
@@ -38,6 +38,7 @@ Overrides = Annotated[
     typer.Argument(
         metavar="[OVERRIDE]...",
         help="Choices and values in Hydra's grammar, e.g. optimizer=adam train.epochs=5; in a sweep seed=1,2 too.",
+        autocompletion=completion.overrides,
     ),
 ]
 
@@ -72,7 +73,12 @@ Zip = Annotated[
 ]
 Skip = Annotated[
     list[str] | None,
-    typer.Option("--skip", metavar="AXIS=VALUE,...", help="Leave out what meets all of these; may be repeated."),
+    typer.Option(
+        "--skip",
+        metavar="AXIS=VALUE,...",
+        help="Leave out what meets all of these; may be repeated.",
+        autocompletion=completion.overrides,
+    ),
 ]
 Draws = Annotated[
     int | None, typer.Option("--draws", min=1, metavar="N", help="Points of the keys with interval(LOW,HIGH).")
@@ -81,30 +87,28 @@ SearchBy = Annotated[Search | None, typer.Option("--search", help="How the point
 SearchSeed = Annotated[int | None, typer.Option("--search-seed", min=0, metavar="S", help="Other points (0).")]
 Where = Annotated[
     list[str] | None,
-    typer.Option("--where", metavar="AXIS=VALUE,...", help="Only runs that meet all of these; may be repeated."),
+    typer.Option(
+        "--where",
+        metavar="AXIS=VALUE,...",
+        help="Only runs that meet all of these; may be repeated.",
+        autocompletion=completion.conditions,
+    ),
 ]
 Or = Annotated[
     list[str] | None,
-    typer.Option("--or", metavar="AXIS=VALUE,...", help="Or runs that meet all of these; may be repeated."),
+    typer.Option(
+        "--or",
+        metavar="AXIS=VALUE,...",
+        help="Or runs that meet all of these; may be repeated.",
+        autocompletion=completion.conditions,
+    ),
 ]
-Sweep = Annotated[str | None, typer.Option("--sweep", metavar="NAME", help="Only the runs of this sweep.")]
+Sweep = Annotated[
+    str | None,
+    typer.Option("--sweep", metavar="NAME", help="Only the runs of this sweep.", autocompletion=completion.sweeps),
+]
 Stale = Annotated[bool, typer.Option("--stale", help="Of the earlier runs that others took the place of.")]
 RUNS = Path("runs")
-
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def _recipes(incomplete: str) -> list[str]:
-    """What `reproduce` completes to."""
-    names = sorted(path.stem for path in (ROOT / "conf" / "reproduce").glob("*.yaml"))
-    return [name for name in (*names, "all") if name.startswith(incomplete)]
-
-
-def _data_sets(incomplete: str) -> list[str]:
-    """What `data prepare` completes to."""
-    names = sorted(path.stem for path in (ROOT / "datasets" / "sets").glob("[!_]*.py"))
-    return [name for name in names if name.startswith(incomplete)]
 
 
 @app.callback()
@@ -139,7 +143,13 @@ def sweep(
     on_error: Annotated[OnError, typer.Option("--on-error", help="What to do after a failure.")] = OnError.CONTINUE,
     jobs_per_device: JobsPerDevice = None,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="What to call the sweep; one that is there grows.")
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="What to call the sweep; one that is there grows.",
+            autocompletion=completion.sweeps,
+        ),
     ] = None,
     trust_code: TrustCode = False,
     rerun: Rerun = False,
@@ -159,7 +169,10 @@ def sweep(
 
 @app.command()
 def status(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A sweep; all runs without it.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A sweep; all runs without it.", autocompletion=completion.sweeps),
+    ] = None,
     runs: Runs = RUNS,
 ) -> None:
     """What is done, running, failed (and why), left."""
@@ -170,22 +183,43 @@ def status(
 
 @app.command()
 def table(
-    rows: Annotated[list[str] | None, typer.Option("--rows", metavar="AXIS", help="Rows; may be repeated.")] = None,
-    cols: Annotated[list[str] | None, typer.Option("--cols", metavar="AXIS", help="Columns; may be repeated.")] = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option("--rows", metavar="AXIS", help="Rows; may be repeated.", autocompletion=completion.axes),
+    ] = None,
+    cols: Annotated[
+        list[str] | None,
+        typer.Option("--cols", metavar="AXIS", help="Columns; may be repeated.", autocompletion=completion.axes),
+    ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", metavar="M", help="test_accuracy, min:test_loss, steps_to:test_accuracy>=0.9, ..."),
+        typer.Option(
+            "--metric",
+            metavar="M",
+            help="test_accuracy, min:test_loss, steps_to:test_accuracy>=0.9, ...",
+            autocompletion=completion.metrics,
+        ),
     ] = None,
     where: Where = None,
     others: Or = None,
     sweep: Sweep = None,
     baseline: Annotated[
         list[str] | None,
-        typer.Option("--baseline", metavar="AXIS=VALUE", help="Paired test against it; may be repeated."),
+        typer.Option(
+            "--baseline",
+            metavar="AXIS=VALUE",
+            help="Paired test against it; may be repeated.",
+            autocompletion=completion.conditions,
+        ),
     ] = None,
     tuned: Annotated[
         str | None,
-        typer.Option("--tuned", metavar="KEY", help="Choose its value on half of the seeds, judge the rest."),
+        typer.Option(
+            "--tuned",
+            metavar="KEY",
+            help="Choose its value on half of the seeds, judge the rest.",
+            autocompletion=completion.axes,
+        ),
     ] = None,
     format: Annotated[Format, typer.Option("--format", help="How to write the table.")] = Format.RICH,
     runs: Runs = RUNS,
@@ -201,14 +235,26 @@ def table(
 
 @app.command()
 def plot(
-    metric: Annotated[str, typer.Option("--metric", metavar="M", help="What to plot.")] = "test_accuracy",
+    metric: Annotated[
+        str, typer.Option("--metric", metavar="M", help="What to plot.", autocompletion=completion.metrics)
+    ] = "test_accuracy",
     x: Annotated[
         str,
-        typer.Option("--x", metavar="samples|steps|seconds", help="Against what; also epochs, passes or gradients."),
+        typer.Option(
+            "--x",
+            metavar="samples|steps|seconds",
+            help="Against what; also epochs, passes or gradients.",
+            autocompletion=completion.clocks,
+        ),
     ] = "samples",
     hue: Annotated[
         list[str] | None,
-        typer.Option("--hue", metavar="AXIS", help="One line per value; of several per combination; may be repeated."),
+        typer.Option(
+            "--hue",
+            metavar="AXIS",
+            help="One line per value; of several per combination; may be repeated.",
+            autocompletion=completion.axes,
+        ),
     ] = None,
     where: Where = None,
     others: Or = None,
@@ -229,13 +275,23 @@ def compare(
     overrides: Overrides = None,
     tune: Annotated[
         list[str] | None,
-        typer.Option("--tune", metavar="KEY=V,V", help="Choose each contender's value on seeds that judge nothing."),
+        typer.Option(
+            "--tune",
+            metavar="KEY=V,V",
+            help="Choose each contender's value on seeds that judge nothing.",
+            autocompletion=completion.tuned,
+        ),
     ] = None,
-    metric: Annotated[str, typer.Option("--metric", metavar="M", help="What is judged.")] = "test_accuracy",
+    metric: Annotated[
+        str, typer.Option("--metric", metavar="M", help="What is judged.", autocompletion=completion.metrics)
+    ] = "test_accuracy",
     max_seeds: MaxSeeds = None,
     max_minutes: MaxMinutes = None,
     smallest: SmallestEffect = None,
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call its sweep.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="What to call its sweep.", autocompletion=completion.sweeps),
+    ] = None,
     runs: Runs = RUNS,
     dry_run: DryRun = False,
     retry: Retry = False,
@@ -259,7 +315,8 @@ def compare(
 @app.command()
 def reproduce(
     paper: Annotated[
-        str, typer.Argument(metavar="PAPER|all", help="sgdm_schedules, adadagrad, ...", autocompletion=_recipes)
+        str,
+        typer.Argument(metavar="PAPER|all", help="sgdm_schedules, adadagrad, ...", autocompletion=completion.papers),
     ],
     scale: Annotated[Scale, typer.Option("--scale", help="How much is trained.")] = Scale.LAPTOP,
     until_decided: Annotated[
@@ -314,7 +371,8 @@ def data_list() -> None:
 @data_app.command("prepare")
 def data_prepare(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME...", help="What to download or convert.", autocompletion=_data_sets)
+        list[str],
+        typer.Argument(metavar="NAME...", help="What to download or convert.", autocompletion=completion.data_sets),
     ],
 ) -> None:
     """Make data sets ready, once."""
@@ -330,7 +388,10 @@ def one_by_one() -> None:
 
 @runs_app.command("list")
 def runs_list(
-    metric: Annotated[str | None, typer.Option("--metric", metavar="M", help="A column of it, best first.")] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option("--metric", metavar="M", help="A column of it, best first.", autocompletion=completion.metrics),
+    ] = None,
     where: Where = None,
     others: Or = None,
     sweep: Sweep = None,
@@ -399,6 +460,8 @@ def main() -> None:
     streams.prepare()
     _keep_assertions()
     os.environ.pop("MPLBACKEND", None)  # a notebook's, say: figures go into files
+    if os.environ.get("_BATCHLAB_COMPLETE") == "complete_bash":
+        return completion.in_bash(app)
     try:
         _answer(sys.argv[1:])
     except SystemExit as end:

@@ -20,7 +20,7 @@ WINGS = {
     "runner": (
         *("streams", "once", "options", "models", "measures", "callbacks", "plan", "train", "launch"),
         *("console", "stale", "sweep", "display", "training", "looks", "compare", "commands", "runs", "export"),
-        *("cli", "notebook"),
+        *("offered", "completion", "cli", "notebook"),
     ),
     "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),
     "datasets": ("files", "ids", "dataset", "augment", "resident", "batches", "entry", "originals", "bundled", "sets"),

@@ -351,19 +351,3 @@ def test_a_second_ctrl_c_kills(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(HANGS) == 130, "the grace is 10,000 seconds here: who waited for the ranks would hang"
     wait_until(lambda: not left_over(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("typed", "offered"),
-    [
-        ("batchlab reproduce v", {"vrgd"}),
-        ("batchlab reproduce a", {"adadagrad", "all"}),
-        ("batchlab data prepare ci", {"cifar10", "cifar100"}),
-    ],
-)
-def test_completion_knows_papers_and_data_sets(typed: str, offered: set[str]) -> None:
-    environment = os.environ | {"_BATCHLAB_COMPLETE": "complete_bash", "COMP_WORDS": typed}
-    environment["COMP_CWORD"] = str(len(typed.split()) - 1)
-    code = "import sys; sys.argv = ['batchlab']; from batchlab.runner.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert set(done.stdout.split()) == offered

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from batchlab.datasets.dataset import Preprocessing as Preprocessing
     from batchlab.datasets.entry import Entry as Entry
     from batchlab.datasets.files import data_root as data_root
+    from batchlab.datasets.standardize import standardized as standardized
     from batchlab.datasets.validation import with_validation as with_validation
 
 _MODULE_OF = {
@@ -31,6 +32,7 @@ _MODULE_OF = {
     "Preprocessing": "dataset",
     "Entry": "entry",
     "data_root": "files",
+    "standardized": "standardize",
     "with_validation": "validation",
 }
 __all__ = sorted(_MODULE_OF)

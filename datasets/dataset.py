@@ -31,7 +31,8 @@ class Preprocessing:
         mean: per channel, of the values in [0, 1]; `None`, as `std` is then, leaves them as they are.
         std: standard deviation per channel, of the values in [0, 1].
         standardize: each image to zero mean and unit variance over its pixels and channels, the standard
-            deviation bounded below by 1/sqrt(pixels x channels) in stored units; replaces `mean`, `std`.
+            deviation bounded below by 1/sqrt(pixels x channels) in stored units; replaces `mean`, `std`. Of features it
+            asks for something else, which `standardized` does: each feature by the training split.
         pad: pixels of zero padding on every side before a crop of the original size at a uniform place.
         flip: mirror left to right with probability 1/2.
         rotate: angle uniform in [-rotate, rotate] degrees, nearest neighbour, black outside.
@@ -91,6 +92,7 @@ class Dataset:
         vocabulary: of ids, which reach the model as they are, int64, how many there are: one number of tokens, or one
             for each of the T columns of a table, where 0 is a column of whole numbers (counts) that are no ids;
             `None`: samples are numbers to compute with.
+        notes: what its reader decided for itself, a line each, for whoever asked for it.
 
     Raises:
         ValueError: naming what is wrong.
@@ -106,6 +108,7 @@ class Dataset:
     x_validation: Features | None = None
     y_validation: NDArray[Any] | None = None
     vocabulary: int | Sequence[int] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.vocabulary is not None:
@@ -141,10 +144,9 @@ class Dataset:
             raise ValueError(
                 f"{self.name}: dataset.pad={pre.pad} is more than images of {height} x {width} have pixels"
             )
-        if not self.is_image and pre != Preprocessing(white=pre.white):
+        if not self.is_image and pre != Preprocessing(white=pre.white, standardize=pre.standardize):
             raise ValueError(
-                f"{self.name}: its samples are vectors; "
-                "dataset.mean, std, standardize, pad, flip and rotate are for images"
+                f"{self.name}: its samples are vectors; dataset.mean, std, pad, flip and rotate are for images"
             )
         for key, value in (("mean", pre.mean), ("std", pre.std)):
             if value is not None and len(value) not in (1, channels):

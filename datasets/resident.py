@@ -55,6 +55,8 @@ class Resident:
                 kept[split, device] = pack(x).to(device)
             self._pixels, self._values = kept[split, device], torch.from_numpy(x[:0]).dtype
             self._scale, self._shift = self._affine()
+        elif self.pre.standardize:
+            raise ValueError("features are standardized before they are stored: pass standardized(dataset)")
         elif isinstance(x, np.ndarray):
             if (split, device, dtype) not in kept:
                 kept[split, device, dtype] = torch.from_numpy(x).to(device, dtype)

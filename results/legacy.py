@@ -19,6 +19,8 @@ SWITCHES = {
 }
 """Measures that were switches, by the name that both have, and their classes."""
 ALWAYS = {"scores": "Scores"}
+LATER = {"batchlab.datasets.images.npz": "vocabulary", "batchlab.datasets.tabular.libsvm": "standardize"}
+"""Keys that data sets were given later, by their readers."""
 
 
 def switch(key: str) -> str | None:
@@ -46,7 +48,7 @@ def identified(tree: Mapping[str, Any]) -> dict[str, Any]:
 
     A key that 0.1 did not have is left out where it says nothing.
     """
-    tree = _without_vocabulary(_without_marks(_without_stairs(tree)))
+    tree = _without_silent(_without_marks(_without_stairs(tree)))
     measure, log = tree.get("measure"), tree.get("log")
     if not isinstance(measure, Mapping) or not isinstance(log, Mapping):
         return tree
@@ -76,14 +78,13 @@ def _without_marks(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {**tree, "log": {key: value for key, value in log.items() if key != "evaluations"}}
 
 
-def _without_vocabulary(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree without `dataset.vocabulary` of npz, which 0.1 did not have, where it says nothing."""
+def _without_silent(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree without a key of a data set's that 0.1 did not have, where it says nothing."""
     node = tree.get("dataset")
-    if not isinstance(node, Mapping) or node.get("_target_") != "batchlab.datasets.images.npz":
+    key = LATER.get(str(node.get("_target_"))) if isinstance(node, Mapping) else None
+    if not isinstance(node, Mapping) or key is None or node.get(key):
         return dict(tree)
-    if node.get("vocabulary") is not None:
-        return dict(tree)
-    return {**tree, "dataset": {key: value for key, value in node.items() if key != "vocabulary"}}
+    return {**tree, "dataset": {name: value for name, value in node.items() if name != key}}
 
 
 def _node(name: str) -> dict[str, Any]:

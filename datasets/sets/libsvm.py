@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from batchlab.datasets.dataset import Dataset
+from batchlab.datasets.dataset import Dataset, Preprocessing
 from batchlab.datasets.entry import Entry
 from batchlab.datasets.files import Arrays, data_root, first_line, libsvm_file, read_npz, write_npz
 
@@ -26,6 +26,7 @@ def libsvm(
     features: int | None = None,
     unit_rows: bool = True,
     regression: bool = False,
+    standardize: bool = False,
 ) -> Dataset:
     """A LIBSVM / SVMlight text file as float64 CSR, (N, d).
 
@@ -37,6 +38,7 @@ def libsvm(
         unit_rows: scale each non-zero row to Euclidean norm 1.
         regression: targets are values; otherwise they are class labels, renumbered 0, 1, ... in
             ascending order (-1 becomes 0 and +1 becomes 1).
+        standardize: divide each feature by its standard deviation on the training split, see `standardized`.
 
     Raises:
         ValueError: a file is missing or damaged, or its targets are not what was asked for.
@@ -54,8 +56,9 @@ def libsvm(
     for file, y in zip(files, (y_train, y_test), strict=False):
         if not np.isfinite(y).all():
             raise ValueError(f"{file}: NaN or infinite targets; clean the file first")
+    wanted = Preprocessing(standardize=standardize)
     if regression:
-        return Dataset(files[0].stem, x_train, y_train, x_test, y_test, None)
+        return Dataset(files[0].stem, x_train, y_train, x_test, y_test, None, wanted)
     labels = np.unique(y_train)
     if (labels != np.round(labels)).any():
         raise ValueError(f"{files[0]}: its targets are not whole numbers; set dataset.regression=true")
@@ -63,7 +66,7 @@ def libsvm(
     if unknown.size:
         raise ValueError(f"{files[-1]}: label {unknown[0]:g} does not occur in {files[0]}; the files do not match")
     numbers = [np.searchsorted(labels, y).astype(np.int64) for y in (y_train, y_test)]
-    return Dataset(files[0].stem, x_train, numbers[0], x_test, numbers[1], len(labels))
+    return Dataset(files[0].stem, x_train, numbers[0], x_test, numbers[1], len(labels), wanted)
 
 
 def read_collected(entry: Entry, path: str, test: str | None, root: str | Path | None, unit_rows: bool) -> Dataset:

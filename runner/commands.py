@@ -6,7 +6,7 @@ import hashlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -104,9 +104,9 @@ def hint(sweep: str, runs: Path) -> None:
 
 
 def _dry_run(plans: Sequence[Planned], runs: Path, options: SweepOptions) -> int:
-    from batchlab.datasets import available
     from batchlab.runner.display import title
     from batchlab.runner.launch.executors.base import executor_for
+    from batchlab.runner.plan.reading import awaited
     from batchlab.runner.stale import Staleness, stale_lines
     from batchlab.runner.training import check, checking
 
@@ -115,10 +115,7 @@ def _dry_run(plans: Sequence[Planned], runs: Path, options: SweepOptions) -> int
     with busy(checking(plans), logged=False):
         stale = {p.run_id: why for p in plans if (why := staleness.why(p, store.run(p.run_id).read_state()))}
         executor_for([p.tree for p in plans], options.jobs_per_device)  # refuses what could never be placed
-        ready = {entry.name: entry.ready for entry in available()}
-        here = [ready.get(p.tree["dataset"]["name"]) or _own_file(p.tree["dataset"]) for p in plans]
-        at_hand = [p for p, is_here in zip(plans, here, strict=True) if is_here]
-        elsewhere = [p for p, is_here in zip(plans, here, strict=True) if not is_here]
+        at_hand, elsewhere = ([p for p in plans if awaited(p.tree["dataset"]) is later] for later in (False, True))
         check(at_hand)
         check(elsewhere, data_at_hand=False)
     for planned in plans:
@@ -128,15 +125,9 @@ def _dry_run(plans: Sequence[Planned], runs: Path, options: SweepOptions) -> int
     OUT.print(f"{count(len(plans), 'run')}, all valid; nothing was started", style="bold")
     if elsewhere:
         names = sorted({p.tree["dataset"]["name"] for p in elsewhere})
-        known = [name for name in names if name in ready]  # not a user's own file
-        how = f" (`batchlab data prepare {' '.join(known)}`)" if known else ""
+        how = f" (`batchlab data prepare {' '.join(names)}`)"
         OUT.print(Text(f"not checked against the data, which is not here yet: {', '.join(names)}{how}"), soft_wrap=True)
     return 0
-
-
-def _own_file(node: dict[str, Any]) -> bool:
-    """Whether the data are a file of the user's own, which is here or never comes: nobody can download it."""
-    return str(node.get("_target_")).rpartition(".")[2] in ("npz", "libsvm")
 
 
 def show(overrides: Sequence[str], axes: bool) -> int:

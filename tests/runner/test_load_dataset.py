@@ -63,7 +63,35 @@ def test_a_dry_run_looks_at_a_users_own_file_where_it_is(
         sweep(asked, tmp_path / "runs", SweepOptions(dry_run=True), None)
 
 
-def test_a_dry_run_refuses_a_users_own_file_that_can_never_arrive(tmp_path: Path) -> None:
+def test_only_what_would_be_downloaded_is_not_here_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "conf" / "dataset").mkdir(parents=True)
+    (tmp_path / "conf" / "dataset" / "own.yaml").write_text("name: own\n_target_: a_reader_of_ones_own.read\nn: 4\n")
+    (tmp_path / "a_reader_of_ones_own.py").write_text(
+        "import numpy as np\nfrom batchlab.datasets import Dataset\ndef read(n):\n    x = np.ones((n, 2))\n"
+        "    return Dataset('own', x, np.arange(n) % 2, x, np.arange(n) % 2, 2)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "data"))
+    options = SweepOptions(dry_run=True)
+    asked = ["model=logistic", "batch_schedule.size=4"]
+    assert sweep([*asked, "dataset=own"], tmp_path / "runs", options, None) == 0
+    assert "not here yet" not in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="a first batch of 4 is larger"):
+        sweep([*asked, "dataset=own", "dataset.n=2", "train.epochs=1"], tmp_path / "runs", options, None)
+    assert sweep([*asked, "dataset=mnist"], tmp_path / "runs", options, None) == 0
+    assert "not here yet: mnist (`batchlab data prepare mnist`)" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=rf"dataset=a9a: no LIBSVM file {tmp_path}/data/libsvm/a9a; put it there"):
+        sweep([*asked, "dataset=a9a"], tmp_path / "runs", options, None)
+
+
+def test_a_dry_run_refuses_a_users_own_file_that_can_never_arrive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BATCHLAB_DATA", "data")
     for asked in (["dataset=libsvm", "dataset.path=nothing"], ["dataset=npz", "dataset.file=nothing"]):
-        with pytest.raises(ConfigError, match=r"nothing.*put it there"):
+        with pytest.raises(ConfigError, match=rf" {tmp_path}/data/nothing(\.npz)?; put it there"):
             sweep([*asked, "model=logistic"], tmp_path / "runs", SweepOptions(dry_run=True), None)

@@ -69,7 +69,7 @@ def read_npz(path: Path, keys: tuple[str, ...] = KEYS) -> Arrays:
         ValueError: it does not exist, is damaged, lacks a key, or holds pickled objects.
     """
     if not path.is_file():
-        raise ValueError(f"no file {path}; put it there, or set dataset.root or BATCHLAB_DATA")
+        raise ValueError(f"no file {path.absolute()}; put it there, or set dataset.root or BATCHLAB_DATA")
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name.removesuffix(".npy") for name in archive.namelist()}
@@ -100,10 +100,33 @@ def libsvm_file(file: str, root: Path) -> Path:
     path = root / Path(file).expanduser()
     if not path.is_file():
         raise ValueError(
-            f"no LIBSVM file {path}; put it there (`.bz2` and `.xz` unpacked), "
+            f"no LIBSVM file {path.absolute()}; put it there (`.bz2` and `.xz` unpacked), "
             "or set dataset.path, dataset.root or BATCHLAB_DATA"
         )
     return path
+
+
+def own_path(place: str, root: str | Path | None, key: str, *, folder: bool = False) -> Path:
+    """The file, or the folder, of a user's own that a key of `dataset` names.
+
+    Args:
+        place: relative to the data root, or absolute.
+        root: the data root; `None` for the usual one.
+        key: which says it.
+        folder: a folder is wanted.
+
+    Raises:
+        ValueError: it is not there; the message names where it was looked for, and where it may be.
+    """
+    path = (data_root(root) / Path(place).expanduser()).absolute()
+    if path.is_dir() if folder else path.is_file():
+        return path
+    what = "folder" if folder else "file"
+    if path.exists():
+        raise ValueError(f"dataset.{key}: {path} is no {what}")
+    beside = Path(place).expanduser().absolute()
+    way = f"put it there, or set dataset.{key}, dataset.root or BATCHLAB_DATA"
+    raise ValueError(f"no {what} {path}; {'it is in this folder: set dataset.root=.' if beside.exists() else way}")
 
 
 def first_line(error: BaseException) -> str:

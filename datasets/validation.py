@@ -92,10 +92,16 @@ def _chosen(dataset: Dataset, share: float, split_seed: int) -> NDArray[np.bool_
     counts = np.bincount(labels)
     taken = np.floor(share * counts + 0.5).astype(np.int64)
     _check_counts(dataset, share, counts, taken)
-    order = np.lexsort((hashes(dataset.n, split_seed), labels))  # class by class, in the order of the hashes
+    return drawn(labels, taken, split_seed)
+
+
+def drawn(labels: NDArray[np.int64], taken: NDArray[np.int64], split_seed: int) -> NDArray[np.bool_]:
+    """(n,) whether each sample is among the `taken[label]` of its class that have the least `hashes`."""
+    counts = np.bincount(labels)
+    order = np.lexsort((hashes(len(labels), split_seed), labels))  # class by class, in the order of the hashes
     starts = np.cumsum(counts) - counts
-    places = np.arange(dataset.n) - starts[labels[order]]
-    apart: NDArray[np.bool_] = np.zeros(dataset.n, bool)
+    places = np.arange(len(labels)) - starts[labels[order]]
+    apart: NDArray[np.bool_] = np.zeros(len(labels), bool)
     apart[order] = places < taken[labels[order]]
     return apart
 

@@ -157,5 +157,8 @@ def check(plans: Sequence[Planned], *, data_at_hand: bool = True) -> None:
     """
     from batchlab.runner.plan.validate import validate
 
-    for warning in validate(plans, data_at_hand=data_at_hand):
+    def say(note: str) -> None:
+        ERR.print(Text(note, style="dim"), soft_wrap=True)
+
+    for warning in validate(plans, data_at_hand=data_at_hand, say=say):
         ERR.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)

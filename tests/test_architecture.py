@@ -23,7 +23,10 @@ WINGS = {
         *("offered", "completion", "cli", "notebook"),
     ),
     "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),
-    "datasets": ("files", "ids", "dataset", "augment", "resident", "batches", "entry", "originals", "bundled", "sets"),
+    "datasets": (
+        *("files", "ids", "dataset", "augment", "resident", "batches", "validation", "shares"),
+        *("columns", "targets", "pictures", "entry", "originals", "bundled", "sets"),
+    ),
 }
 """From the ground up: a wing, or a file that stands beside them, imports only what is listed before it. Of optimizers
 and datasets only what others stand on is listed; what is not listed may import all of it."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from batchlab.datasets.dataset import Dataset, Preprocessing, span
 from batchlab.datasets.entry import Entry
-from batchlab.datasets.files import Arrays, data_root, read_npz
+from batchlab.datasets.files import KEYS, Arrays, data_root, read_npz
 
 MANY = 1000
 """More classes than that are looked at twice."""
@@ -56,7 +56,29 @@ def npz(
     path = data_root(root) / Path(file if file.endswith(".npz") else f"{file}.npz").expanduser()
     if not path.is_file() and Path(file).expanduser().is_absolute():
         raise ValueError(f"no file {path}; put it there, or set dataset.file")
-    arrays = {key: _native(array) for key, array in read_npz(path).items()}
+    return assembled(path.stem, read_npz(path), white, vocabulary, **keys)
+
+
+def assembled(
+    name: str,
+    arrays: Arrays,
+    white: float | None = None,
+    vocabulary: int | Sequence[int] | None = None,
+    **keys: Unpack[Keys],
+) -> Dataset:
+    """The data set of arrays as they come, which `npz` describes; doubtful ones are warned of.
+
+    Args:
+        name: as tables show it.
+        arrays: x_train, y_train, x_test, y_test.
+        white: stored value that becomes 1.0; `None` as in `npz`.
+        vocabulary: as in `npz`.
+        **keys: preprocessing of images.
+
+    Raises:
+        ValueError: what they hold is no data set.
+    """
+    arrays = {key: _native(array) for key, array in arrays.items()}
     for key in ("x_train", "x_test"):
         if vocabulary is not None and arrays[key].dtype.kind in "iu":
             arrays[key] = arrays[key].astype(np.int64)
@@ -65,13 +87,13 @@ def npz(
     for key in ("x", "y"):
         if arrays[f"{key}_test"].size == 0:  # NumPy's own type for nothing, where nothing else was said
             arrays[f"{key}_test"] = arrays[f"{key}_test"].astype(arrays[f"{key}_train"].dtype)
-    classes = _classes(path.stem, arrays)
+    classes = _classes(name, arrays)
     if white is None:
         white = 255.0 if arrays["x_train"].dtype == np.uint8 and arrays["x_train"].ndim == 4 else 1.0
         _look_at_scale(arrays)
-    dataset = Dataset(
-        path.stem, **arrays, classes=classes, preprocessing=Preprocessing(white, **keys), vocabulary=vocabulary
-    )
+    x_train, y_train, x_test, y_test = (arrays[key] for key in KEYS)
+    images = Preprocessing(white, **keys)
+    dataset = Dataset(name, x_train, y_train, x_test, y_test, classes, images, vocabulary=vocabulary)
     _compare_scales(dataset)
     _look_at_test(dataset)
     return dataset

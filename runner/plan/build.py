@@ -188,26 +188,56 @@ def blaming(node: Node, axis: str) -> Iterator[None]:
 
 
 def load_dataset(node: Node) -> Dataset:
-    """The data set that a `dataset` choice names, with the validation split that it asks for.
+    """The data set that a `dataset` choice names, with the validation split and the standardization that it asks for.
 
     Raises:
         ConfigError: when the reader refuses its arguments or the data, or returns something else; when there can be no
             such validation split.
     """
-    from batchlab.datasets import Dataset, with_validation
+    from batchlab.datasets import Dataset, standardized, with_validation
 
     node = split.settled(node)
-    dataset = build(split.reader(node), "dataset")
+    dataset = build(_with_parts(split.reader(node)), "dataset")
     if not isinstance(dataset, Dataset):
         raise ConfigError(
-            f"dataset={node.get('name')}: {node['_target_']} returned {type(dataset).__name__}, not a Dataset"
+            f"dataset={node.get('name')}: {node['_target_']} returned {type(dataset).__name__}, not a Dataset: a "
+            "DataFrame is dataset=frame, a torch Dataset dataset=torch_dataset"
         )
-    if "validation" not in node:
-        return dataset
     try:
-        return with_validation(dataset, node["validation"], node["split_seed"])
+        if "validation" in node:
+            dataset = with_validation(dataset, node["validation"], node["split_seed"])
+        return standardized(dataset)
     except ValueError as error:
         raise ConfigError(f"dataset={node.get('name')}: {error}") from error
+
+
+def parts_of(node: Node) -> dict[str, Node]:
+    """What a `dataset` choice's reader is given made: blocks of `_target_` and arguments by its keys.
+
+    Those keys are what `MADE` in the reader's file lists; a block without arguments may be its path.
+
+    Raises:
+        ConfigError: the reader cannot be imported, or such a key says something else.
+    """
+    keys = getattr(sys.modules.get(getattr(locate(node, "dataset"), "__module__", "")), "MADE", ())
+    parts = {}
+    for key in keys:
+        said = node.get(key)
+        block = {"_target_": said} if isinstance(said, str) else said
+        if block is None:
+            continue
+        if not isinstance(block, dict) or "." not in str(block.get("_target_")):
+            raise ConfigError(
+                f"dataset.{key}={said}: what makes it is named by its dotted path, dataset.{key}=my_data.load, or by a "
+                "block of `_target_` and arguments"
+            )
+        parts[key] = {"name": node.get("name")} | block
+    return parts
+
+
+def _with_parts(node: Node) -> Node:
+    """A `dataset` choice whose parts are made."""
+    return node | {key: build(block, "dataset") for key, block in parts_of(node).items()}
 
 
 def is_solver(node: Node) -> bool:

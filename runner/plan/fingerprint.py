@@ -82,7 +82,11 @@ class Fingerprints:
         return self._data[key]
 
     def _files(self, kind: str, files: Iterable[tuple[str, Path]]) -> Fingerprint:
-        made = {f"{kind}: {name}": (self.contents.digest(path), str(path.absolute())) for name, path in files}
+        look = self.contents
+        made = {
+            f"{kind}: {name}": (look.folder(path) if path.is_dir() else look.digest(path), str(path.absolute()))
+            for name, path in files
+        }
         return {name: Part(value, path) for name, (value, path) in made.items() if value is not None}
 
 

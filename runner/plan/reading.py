@@ -30,8 +30,8 @@ _hooked: list[bool] = []
 
 
 def load_watched(node: Node) -> Dataset:
-    """`load_dataset`, which notes what a reader of the user's own reads; see `read_by`."""
-    if _ours(node):
+    """`load_dataset`, which notes what a reader reads that is the user's own, or calls it; see `read_by`."""
+    if _beforehand(node):
         return load_dataset(node)
     with _watching() as opened:
         dataset = load_dataset(node)
@@ -45,14 +45,14 @@ def read_by(node: Node) -> list[Path]:
 
 
 def data_files(node: Node) -> dict[str, Path]:
-    """The files of a `dataset` choice that can be named without reading it, by what they are called.
+    """The files and folders of a `dataset` choice that can be named without reading it, by what they are called.
 
     Those that its keys name, in the data root or, for a user's own reader, from here; and of a published set what is
     kept in the data root, as soon as it is there.
     """
     from batchlab.datasets.files import data_root
 
-    ours = _ours(node)
+    ours = _beforehand(node)
     root = node.get("root")
     folder = data_root(root if isinstance(root, str) else None)
     found: dict[str, Path] = {}
@@ -60,7 +60,9 @@ def data_files(node: Node) -> dict[str, Path]:
         if isinstance(value, str) and value and key not in ("name", "_target_", "root"):
             for place in _places(value, folder, here=not ours):
                 found[_called(place, folder)] = place
-    where = _published(str(node.get("_target_")), folder) if ours else None
+    if ours and isinstance(path := node.get("path"), str) and (place := folder / Path(path).expanduser()).is_dir():
+        found[_called(place, folder)] = place
+    where = _published(node, folder)
     if where is not None:
         found[_called(where, folder)] = where
     return found
@@ -81,14 +83,31 @@ def _places(value: str, folder: Path, *, here: bool) -> list[Path]:
         return []
 
 
-def _published(target: str, folder: Path) -> Path | None:
-    """The file or folder of a published set that its reader reads, where it is there."""
+def awaited(node: Node) -> bool:
+    """Whether a `dataset` choice is a published set that would be downloaded first.
+
+    Any other is here, or is missing: nobody can download a user's own.
+    """
+    entry = _declared(node, "ENTRY")
+    root = node.get("root")
+    return entry is not None and entry.kind == "published" and not entry.located(root).ready
+
+
+def _declared(node: Node, what: str) -> Any:
+    """What the file of batchlab's own reader declares of it; None where there is nothing of the kind."""
+    module, _, name = str(node.get("_target_")).rpartition(".")
+    if not _ours(node):
+        return None
     try:
-        module, _, name = target.rpartition(".")
         reader = getattr(import_module(module), name)
-        entry: Any = getattr(import_module(reader.__module__), "ENTRY", None)
+        return getattr(import_module(reader.__module__), what, None)
     except (ImportError, AttributeError):  # whoever builds it says so
         return None
+
+
+def _published(node: Node, folder: Path) -> Path | None:
+    """The file of a published set that its reader reads, where it is there."""
+    entry = _declared(node, "ENTRY")
     if entry is None or entry.make is None:  # of text files the keys say where they are
         return None
     kept = folder / f"{entry.name}.npz"  # made of the originals where it is not there yet
@@ -104,6 +123,11 @@ def _called(path: Path, folder: Path) -> str:
 
 def _ours(node: Node) -> bool:
     return str(node.get("_target_")).partition(".")[0] == OURS
+
+
+def _beforehand(node: Node) -> bool:
+    """Whether it can be said without reading what a reader reads: batchlab's own, unless it calls the user's."""
+    return _ours(node) and _declared(node, "MADE") is None
 
 
 def _key(node: Node) -> str:

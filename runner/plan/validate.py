@@ -26,7 +26,7 @@ from batchlab.runner.callbacks import check_methods
 from batchlab.runner.measures import Measure, Subject, check_declarations
 from batchlab.runner.plan import noise, split
 from batchlab.runner.plan.batchnorm import Parts, has_batchnorm
-from batchlab.runner.plan.build import blaming, build, check_arguments, checked, is_solver, locate
+from batchlab.runner.plan.build import blaming, build, check_arguments, checked, is_solver, locate, parts_of
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.loss import own_loss, try_loss
 from batchlab.runner.plan.reading import load_watched
@@ -44,12 +44,15 @@ from batchlab.runner.plan.trial import Inputs, known_beforehand, try_model
 from batchlab.runner.plan.uncompiled import uncompiled
 
 
-def validate(plans: Sequence[Planned], *, data_at_hand: bool = True) -> list[str]:
+def validate(
+    plans: Sequence[Planned], *, data_at_hand: bool = True, say: Callable[[str], None] = lambda note: None
+) -> list[str]:
     """Check every run.
 
     Args:
         plans: the runs.
         data_at_hand: the data sets can be loaded. Without them (a dry run) what depends on their size is not checked.
+        say: is told, once, what a data set's reader decided for itself.
 
     Returns:
         Warnings, each once.
@@ -66,6 +69,11 @@ def validate(plans: Sequence[Planned], *, data_at_hand: bool = True) -> list[str
             except ConfigError as error:
                 where = f" (run: {' '.join(planned.overrides)})" if planned.overrides else ""
                 raise ConfigError(f"{error}{where}") from error
+            finally:
+                for note in [*once.notes]:
+                    if once.notes[note]:
+                        say(note)
+                        once.notes[note] = False
         parts.warn()
         _mixed([planned.tree for planned in plans])
     return list(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, UserWarning)))
@@ -76,6 +84,8 @@ class _Once:
 
     def __init__(self) -> None:
         self.known: dict[str, Any] = {}
+        self.notes: dict[str, bool] = {}
+        """What readers decided, and whether it is still to be said."""
 
     def __call__(self, make: Callable[[], Any], *question: Any) -> Any:
         key = json.dumps(question, sort_keys=True, default=str)
@@ -105,7 +115,7 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
             _tried(config, inputs, once)
         _measures(config, Subject(None, optimizer, None), once)
         return
-    dataset: Dataset = once(lambda: load_watched(config.dataset), config.dataset)
+    dataset = _data(config.dataset, once)
     budget = config.train.total_samples(dataset.n)
     question = (config.batch_schedule, dataset.n, budget)
     with blaming_schedule(config, "batch_schedule"):
@@ -136,6 +146,18 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
     _measures(config, Subject(model, optimizer, dataset), once)
 
 
+def _data(node: Node, once: _Once) -> Dataset:
+    """The data set, loaded once; what its reader decided for itself is noted."""
+
+    def load() -> Dataset:
+        dataset = load_watched(node)
+        once.notes = dict.fromkeys(dataset.notes, True) | once.notes
+        return dataset
+
+    dataset: Dataset = once(load, node)
+    return dataset
+
+
 def _given(config: RunConfig, once: _Once, keys: Sequence[str]) -> None:
     """See that reader and model take what they will be given, and warn of a split's seed without a split."""
     once(lambda: _reader(config.dataset), "reader", config.dataset)
@@ -147,6 +169,8 @@ def _given(config: RunConfig, once: _Once, keys: Sequence[str]) -> None:
 def _reader(node: Node) -> None:
     """See that a data set's reader takes what it will be given."""
     check_arguments(split.reader(node), "dataset")
+    for key, block in parts_of(node).items():
+        check_arguments(block, "dataset", block=f"dataset.{key}")
     taken = split.KEYS.keys() & node.keys() & inspect.signature(locate(node, "dataset")).parameters.keys()
     if taken:
         key = max(taken)
@@ -187,7 +211,7 @@ def _solver(config: RunConfig, once: _Once, data_at_hand: bool, keys: Sequence[s
     for node in config.measure.values():
         once(partial(_measure, node), "measure", node)
     if data_at_hand:
-        solver.validate(config, once(lambda: load_watched(config.dataset), config.dataset))
+        solver.validate(config, _data(config.dataset, once))
     else:
         solver.check(config)
     solver.check_model(config, keys)

@@ -86,12 +86,23 @@ def test_the_frozen_file_reads_back_as_it_was() -> None:
     assert RunConfig.of(again).extra == {"note": "1e-1"}
 
 
+NEEDED = {
+    "npz": ["file"],
+    "libsvm": ["path"],
+    "csv": ["path", "target"],
+    "frame": ["frame", "target"],
+    "image_folder": ["path"],
+    "torch_dataset": ["data"],
+}
+"""Keys of a user's own data, which nobody else can know."""
+
+
 def test_every_choice_of_every_axis_composes() -> None:
     offered = axes()
     del offered["experiment"]
     for i in range(max(map(len, offered.values()))):
         picked = {axis: names[i % len(names)] for axis, names in offered.items()}
-        needed = {"npz": ["dataset.file=some"], "libsvm": ["dataset.path=some"]}.get(picked["dataset"], [])
+        needed = [f"dataset.{key}=some" for key in NEEDED.get(picked["dataset"], ())]
         (planned,) = compose([*(f"{axis}={name}" for axis, name in picked.items()), *needed])
         assert all(list(planned.tree[axis]) == [picked.pop(axis)] for axis in SEVERAL)
         assert {axis: planned.tree[axis]["name"] for axis in picked} == picked

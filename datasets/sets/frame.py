@@ -1,0 +1,118 @@
+"""The reader of a pandas DataFrame of one's own, and of whatever becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from batchlab.datasets.columns import features
+from batchlab.datasets.dataset import Dataset, Preprocessing
+from batchlab.datasets.shares import apart
+from batchlab.datasets.targets import Target
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+MADE = ("frame",)
+"""Arguments that a configuration names by a path, or by a block of `_target_` and arguments."""
+MISSING = ("error", "mean", "drop")
+
+
+def frame(
+    frame: DataFrame | tuple[DataFrame, DataFrame] | Callable[[], Any],
+    target: str,
+    test: float = 0.2,
+    test_seed: int = 0,
+    task: str = "auto",
+    drop: Sequence[str] = (),
+    missing: str = "error",
+    standardize: bool = False,
+    name: str = "frame",
+) -> Dataset:
+    """A table whose columns are features (see `features`) and one is the target (see `Target`).
+
+    Args:
+        frame: a DataFrame, of which a share is for testing; or one for training and one for testing.
+        target: the column to predict.
+        test: the share of the rows for testing, of each class alike, where there is no frame for it.
+        test_seed: chooses other rows.
+        task: `classification`, `regression`, or `auto`: what the target looks like.
+        drop: columns to leave out.
+        missing: what to do where a value is missing: `error`, `mean` (the training split's; of texts zeros) or `drop`
+            (leave the row out).
+        standardize: each feature to mean 0 and variance 1 on the training split, see `standardized`.
+        name: as messages have it.
+
+    Raises:
+        ValueError: naming column and row, or the key to change.
+    """
+    train, other = _frames(name, frame)
+    try:
+        notes: list[str] = []
+        if missing not in MISSING:
+            raise ValueError(f"dataset.missing={missing}: choose error, mean or drop")
+        train = _without(train, target, drop)
+        if other is not None:
+            other = _without(other, target, [column for column in drop if column in other.columns])
+        if missing == "drop":
+            n = len(train)
+            train = train.dropna()
+            other = None if other is None else other.dropna()
+            notes += [f"{n - len(train):,} of {n:,} rows lack a value and are left out"] * (len(train) < n)
+        if not len(train):
+            raise ValueError("the table has no rows")
+        wanted = Target.of(target, train[target], task)
+        if other is None:
+            chosen = apart(wanted.encoded(train[target]), test, test_seed)
+            train, other = train[~chosen], train[chosen]
+        x_train, x_test, names = features(train.drop(columns=target), other.drop(columns=target), missing)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    several = (
+        f", {x_train.shape[1]} features" if len(names) == len(train.columns) - 1 else _said(names, list(train.columns))
+    )
+    notes.append(f"{wanted.said}; {len(train):,} rows for training, {len(other):,} for testing{several}")
+    return Dataset(
+        name,
+        x_train,
+        wanted.encoded(train[target]),
+        x_test,
+        wanted.encoded(other[target]),
+        None if wanted.classes is None else len(wanted.classes),
+        Preprocessing(standardize=standardize),
+        notes=tuple(f"{name}: {note}" for note in notes),
+    )
+
+
+def _frames(name: str, given: Any) -> tuple[DataFrame, DataFrame | None]:
+    """The training split and, where it comes with the other, the test split."""
+    from pandas import DataFrame
+
+    made = given() if callable(given) else given
+    if isinstance(made, DataFrame):
+        return made, None
+    if isinstance(made, (tuple, list)) and len(made) == 2 and all(isinstance(part, DataFrame) for part in made):
+        return made[0], made[1]
+    raise ValueError(
+        f"{name}: dataset.frame gave {type(made).__name__} where a pandas DataFrame is needed, or two of them, for "
+        "training and for testing"
+    )
+
+
+def _without(table: DataFrame, target: str, drop: Sequence[str]) -> DataFrame:
+    """The table without the columns to leave out, its names texts."""
+    table = table.rename(columns=str)
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise ValueError(f"two columns are called {twice[0]}: rename one")
+    for column in (target, *drop):
+        if column not in table.columns:
+            key = "target" if column == target else "drop"
+            raise ValueError(f"dataset.{key}: there is no column {column!r}; there are {', '.join(table.columns)}")
+    if target in drop:
+        raise ValueError(f"dataset.drop: {target} is the target")
+    return table.drop(columns=list(drop))
+
+
+def _said(names: Sequence[str], columns: Sequence[str]) -> str:
+    return f", {len(names)} features of {len(columns) - 1} columns, texts one-hot"

@@ -58,7 +58,10 @@ def tuned(context: typer.Context, incomplete: str) -> list[str]:
 
 def sweeps(context: typer.Context, incomplete: str) -> list[str]:
     """The sweeps of a store, the latest first."""
-    return [name for name in reversed(_store(context).sweeps()) if name.startswith(incomplete)]
+    try:
+        return [name for name in reversed(_store(context).sweeps()) if name.startswith(incomplete)]
+    except (ValueError, OSError):  # no folder: the command says so
+        return []
 
 
 def axes(context: typer.Context, incomplete: str) -> list[str]:
@@ -82,7 +85,7 @@ def conditions(context: typer.Context, incomplete: str) -> list[str]:
 def metrics(context: typer.Context, incomplete: str) -> list[str]:
     """Columns that batchlab writes or the runs declare, and what can be asked of one."""
     usual = [pattern for pattern, known in QUANTITIES if known.better and re.fullmatch(r"[a-z]\w*", pattern)]
-    with suppress(ValueError):
+    with suppress(ValueError, OSError):
         infos = [run.read_state().info for run in itertools.islice(_store(context).runs(), LOOKED_AT)]
         usual += [name for name, known in declared(infos).items() if known.better]
     asked, colon, _ = incomplete.rpartition(":")

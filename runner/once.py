@@ -1,4 +1,4 @@
-"""Options that are given twice are refused: click would silently keep the last of them."""
+"""Options that are given twice, and options that there are not, are refused in one line that says what to write."""
 
 from __future__ import annotations
 
@@ -16,18 +16,32 @@ class Once(TyperCommand):
     """A command whose options stand once on a line, but for those that are declared as repeatable."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse a command line.
+        """Parse a command line; click would silently keep the last of what is given twice.
 
         Raises:
-            ValueError: An option is given twice, naming it and what was kept apart.
+            ValueError: An option is given twice, naming it and what was kept apart; or it is none of this command.
         """
-        _, _, order = self.make_parser(ctx).parse_args([*args])
+        if ctx.resilient_parsing:  # to complete it
+            return super().parse_args(ctx, args)
+        try:
+            _, _, order = self.make_parser(ctx).parse_args([*args])
+        except Exception as error:
+            if type(error).__name__ != "NoSuchOption":  # click's, or the copy of it that newer typers bring along
+                raise
+            raise ValueError(self._unknown(str(getattr(error, "option_name", "")), args)) from error
         single = [p for p in order if p.param_type_name == "option" and not p.multiple and not getattr(p, "count", 0)]
         for option, times in Counter(single).items():
             if times > 1:
                 name = max(option.opts, key=len)
                 raise ValueError(f"{name} is given {'twice' if times == 2 else f'{times} times'}: give it once")
         return super().parse_args(ctx, args)
+
+    def _unknown(self, option: str, args: list[str]) -> str:
+        from batchlab.runner.mistyped import unknown_option
+
+        options = [max(p.opts, key=len) for p in self.params if p.param_type_name == "option"]
+        overrides = any(p.name == "overrides" for p in self.params)
+        return unknown_option(str(self.name), option, args, options, overrides)
 
 
 class App(typer.Typer):

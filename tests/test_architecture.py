@@ -18,9 +18,10 @@ ALLOWED = {room: {room} for room in ROOMS} | {"runner": set(ROOMS)}
 WINGS = {
     "results": ("axes", "words", "legacy", "store", "compare", "show", "papers", "report"),
     "runner": (
-        *("streams", "once", "options", "models", "measures", "callbacks", "plan", "train", "launch"),
+        *("streams", "offered", "mistyped", "once", "options"),
+        *("models", "measures", "callbacks", "plan", "train", "launch"),
         *("console", "stale", "sweep", "display", "training", "looks", "compare", "commands", "runs", "export"),
-        *("offered", "completion", "cli", "notebook"),
+        *("completion", "cli", "notebook"),
     ),
     "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),
     "datasets": (

@@ -136,3 +136,35 @@ def test_many_values_are_not_all_named(tmp_path: Path) -> None:
     assert nothing_meets(frame, [{"seed": ["99"]}, {"seed": ["1"], "run_id": ["2"]}]).endswith(
         "; no run has seed=1 and run_id=2 together"
     )
+
+
+OPTIONS = {
+    "choice with equals": (["sweep", "--optimizer=shb"], "--optimizer=shb: .* write optimizer=shb$"),
+    "choice apart": (["sweep", "--optimizer", "shb,adam"], "--optimizer shb,adam: .* write optimizer=shb,adam$"),
+    "after another": (["train", "model=mlp", "--seed", "1", "nproc=2"], "--seed 1: .* write seed=1$"),
+    "last part of a key": (["compare", "--epochs", "5"], "--epochs 5: .* write train.epochs=5$"),
+    "with dashes": (["show", "--batch-schedule", "constant"], "write batch_schedule=constant$"),
+    "key of a choice": (["sweep", "optimizer=adam", "--betas=[0.9,0.99]"], r"write 'optimizer.betas=\[0.9,0.99\]'$"),
+    "whole key": (["sweep", "--optimizer.lr", "0.1"], "write optimizer.lr=0.1$"),
+    "one dash": (["sweep", "-seed", "1"], "-seed 1: .* write seed=1$"),
+    "no value": (["sweep", "--optimizer"], "write optimizer=...$"),
+    "before an override": (["sweep", "--optimizer", "seed=1"], "--optimizer: .* write optimizer=...$"),
+    "option": (["sweep", "--dryrun"], r"sweep has no --dryrun; did you mean --dry-run\?$"),
+    "short for one": (["table", "--row", "optimizer"], r"table has no --row; did you mean --rows\?$"),
+    "nothing like it": (["report", "--zzz"], "report has no --zzz; it has --output, --sweep, --runs"),
+    "below another": (["runs", "list", "--wher", "seed=1"], r"list has no --wher; did you mean --where\?$"),
+    "takes no overrides": (["table", "--optimizer", "shb"], "table has no --optimizer; it has --rows, "),
+}
+
+
+@pytest.mark.parametrize(("arguments", "says"), OPTIONS.values(), ids=OPTIONS.keys())
+def test_an_option_that_there_is_not(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, said = in_process(*arguments, monkeypatch=monkeypatch, capfd=capfd)
+    assert (code, out) == (2, "")
+    assert said.startswith("batchlab: ")
+    assert said.count("\n") == 1
+    assert re.search(says, said.strip()), said
+    assert not [*tmp_path.iterdir()]

@@ -6,7 +6,8 @@ In a notebook or a script:
 
     batchlab.sweep(["optimizer=shb,nshb", "seed=range(0,3)", "train.epochs=2"], runs="runs")
     batchlab.table("runs", rows=["optimizer"], metrics=["test_accuracy"])
-    frame = batchlab.runs("runs", keys=["optimizer.lr"])    # a pandas DataFrame
+    batchlab.plot("runs", metric="test_loss")               # a matplotlib figure
+    frame = batchlab.runs("runs")                           # a pandas DataFrame
 
 The rooms: `batchlab.optimizers`, `batchlab.datasets`, `batchlab.results`, `batchlab.runner`. Importing `batchlab` alone
 imports none of them.
@@ -15,13 +16,14 @@ imports none of them.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from batchlab.runner.notebook import plot as plot
     from batchlab.runner.notebook import runs as runs
     from batchlab.runner.notebook import sweep as sweep
     from batchlab.runner.notebook import table as table
 
     __version__: str
 
-__all__ = ["__version__", "runs", "sweep", "table"]
+__all__ = ["__version__", "plot", "runs", "sweep", "table"]
 
 
 def __getattr__(name: str) -> Any:

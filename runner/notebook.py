@@ -1,10 +1,11 @@
-"""batchlab from Python: train a sweep, read runs as pandas, make a table. What `import batchlab` offers.
+"""batchlab from Python: train a sweep, read runs as pandas, make tables and plots. What `import batchlab` offers.
 
 Each function does what the command of its name does, and raises the ValueError that the command would print.
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from batchlab.results.show.sheet import Format, Sheet
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,16 @@ def load_rows(
     where: str | Iterable[str] = (),
     keys: str | Iterable[str] = (),
 ) -> pd.DataFrame:
-    """Runs as one DataFrame: a row per evaluation, with the run's state, axes and labels as columns.
+    """Runs as one DataFrame: a row per evaluation, with what sets the runs apart as columns.
+
+    These are the run's state, axes and labels, and every key that a sweep gave values to (`optimizer.lr`, beside `lr`,
+    which the schedule has made of it); where a run has no such key, there is none (NaN).
 
     Args:
         runs: the folder that holds all runs.
         sweep: only the runs of this sweep.
         where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE`, on an axis, a label or a dotted configuration key.
-        keys: dotted configuration keys that become columns too (`optimizer.lr`).
+        keys: further dotted configuration keys that become columns (`train.precision`).
 
     Returns:
         The rows; none where no run meets the conditions.
@@ -128,13 +133,14 @@ def load_rows(
     Warns:
         UserWarning: a file is damaged; the message names it and the way out.
     """
-    from batchlab.results.compare.load import load
+    from batchlab.results.compare.load import load, swept_keys
     from batchlab.results.store.runs import RunStore
 
-    frame = load(RunStore(Path(runs)).there(), sweep, where=listed(where))
+    store = RunStore(Path(runs)).there()
+    frame = load(store, sweep, where=listed(where))
     for problem in frame.problems:
         warnings.warn(problem, stacklevel=2)
-    return frame.to_pandas(*listed(keys))
+    return frame.to_pandas(*swept_keys(store, frame, sweep), *listed(keys))
 
 
 def table(
@@ -182,6 +188,69 @@ def table(
         sweep=sweep,
     )
     return Shown(table_sheet(made))
+
+
+def plot(
+    runs: str | Path = "runs",
+    *,
+    metric: str = "test_accuracy",
+    x: str | Iterable[str] = ("samples",),
+    hue: str | Iterable[str] = ("optimizer",),
+    panel: str | None = None,
+    where: str | Iterable[str] = (),
+    sweep: str | None = None,
+) -> Figure:
+    """Draw a metric: the mean over seeds with its 95 % band; a run that diverged is a thin line that ends in a cross.
+
+    Args:
+        runs: the folder that holds all runs.
+        metric: what to plot.
+        x: against what: samples, steps, epochs, passes, gradients or seconds; several are panels side by side.
+        hue: axes, labels or dotted configuration keys: a line for each of their values, or combinations.
+        panel: another one: a row of panels for each of its values.
+        where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE`.
+        sweep: only the runs of this sweep.
+
+    Returns:
+        A matplotlib figure, which a notebook shows; `.savefig("plot.pdf")`.
+
+    Raises:
+        ValueError: a metric, a clock or an axis that there is not.
+
+    Warns:
+        UserWarning: what to know before reading the figure, which `batchlab plot` prints as notes.
+    """
+    from batchlab.results.show.figure import load_figure
+    from batchlab.results.store.runs import RunStore
+
+    drawn = load_figure(
+        RunStore(Path(runs)).begun(sweep),
+        metric=metric,
+        x=listed(x),
+        hue=",".join(listed(hue)),
+        panel=panel,
+        where=listed(where),
+        sweep=sweep,
+    )
+    for note in drawn.notes:
+        warnings.warn(note, stacklevel=2)
+    figure = drawn.figure()
+    _shown_by_notebooks()
+    return figure
+
+
+def _shown_by_notebooks() -> None:
+    """Have IPython show figures: it learns how only where somebody has imported pyplot."""
+    if "IPython" not in sys.modules:
+        return
+    from IPython import get_ipython
+    from IPython.core.pylabtools import print_figure
+    from matplotlib.figure import Figure
+
+    if shell := get_ipython():
+        pictures = shell.display_formatter.formatters["image/png"]
+        if Figure not in pictures.type_printers:
+            pictures.for_type(Figure, print_figure)
 
 
 runs = load_rows  # the arguments above are called runs, too

@@ -217,9 +217,9 @@ class Frame:
         columns: dict[str, pd.Series[Any]] = {}
         for key in dict.fromkeys(["state", *COLUMNS, *labels, *keys]):
             values = [run.state.value if key == "state" else run.value(key) for run in self.runs]
-            repeated = np.repeat(np.asarray(values), lengths)
-            numeric = np.issubdtype(repeated.dtype, np.number) or repeated.dtype == bool
-            columns[key] = pd.Series(repeated) if numeric else pd.Series(repeated, dtype="category")
+            column = pd.Series([None if value == MISSING else value for value in values])
+            column = column if pd.api.types.is_numeric_dtype(column) else column.astype("category")
+            columns[key] = column.repeat(lengths).reset_index(drop=True)
         rows = self.table.take(pa.array(np.concatenate(indices) if indices else [], pa.int64()))
         measured: pd.DataFrame = rows.to_pandas()
         return pd.concat([pd.DataFrame(columns), measured], axis=1)

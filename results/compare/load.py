@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from batchlab.results.axes import COLUMNS
-from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.nothing import nothing_meets
 from batchlab.results.compare.where import Where
 from batchlab.results.legacy import upgraded
@@ -81,6 +81,21 @@ def load(
     problems = [result.run.reason or "" for result in results if result.run.state is State.DAMAGED]
     again = partial(load, store, sweep, where=asked)
     return Frame(runs, table, names, problems, sweep is not None, lambda name: again(stream=name))
+
+
+def swept_keys(store: RunStore, frame: Frame, sweep: str | None = None) -> list[str]:
+    """The dotted keys that sweeps gave values to, of which the runs of a frame have some.
+
+    Args:
+        store: Where the runs are.
+        frame: Some of them.
+        sweep: Only what this sweep gave values to; None: all that are recorded there.
+    """
+    mine = {run.run_id for run in frame.runs}
+    entries = [entry for name in ([sweep] if sweep else store.sweeps()) for entry in store.sweep(name).entries]
+    asked = (_split(text)[0] for entry in entries if entry.run_id in mine for text in entry.overrides)
+    keys = (key.partition("@")[0] for key in asked)
+    return [key for key in dict.fromkeys(keys) if any(run.value(key) != MISSING for run in frame.runs)]
 
 
 @dataclass(frozen=True)

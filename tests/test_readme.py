@@ -63,6 +63,7 @@ def test_the_lines_from_python_sweep_compare_and_read(tmp_path: Path) -> None:
     assert printed.splitlines()[-1] == "[0.1] 9", "3 seeds, each evaluated where it begins and after 2 epochs"
 
 
+@pytest.mark.slow
 def test_an_optimizer_of_ones_own_is_one_yaml_file(tmp_path: Path) -> None:
     assert shutil.which("bash")
     (yaml,) = blocks("yaml")

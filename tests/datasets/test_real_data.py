@@ -18,6 +18,7 @@ def config(name):
     return yaml.safe_load((CONF / f"{name}.yaml").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.real_data("cifar10.npz")
 def test_cifar10():
     dataset = load_dataset(config("cifar10"))

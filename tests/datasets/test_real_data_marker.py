@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).with_name("test_real_data.py")
 
 
+@pytest.mark.slow
 def test_each_test_needs_its_own_files(tmp_path):
     (tmp_path / "libsvm").mkdir()
     for name in ("a9a", "a9a.t"):

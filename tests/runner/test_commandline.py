@@ -190,6 +190,7 @@ def test_a_choice_that_there_is_not_lists_those_that_are(arguments: list[str], o
     assert "|".join(offered[:2]) in listed
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_reproduction_of_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -234,6 +235,7 @@ def test_what_has_no_effect_is_a_warning() -> None:
     assert validate(compose([*TINY[:3], "train.samples=128"])) == []
 
 
+@pytest.mark.slow
 def test_the_hints_after_a_sweep_find_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["sweep", *TINY, "--name", "s"]
     elsewhere = CliRunner().invoke(cli.app, [*arguments, "--runs", str(tmp_path / "my runs")]).stdout
@@ -265,6 +267,7 @@ class Slowly(torch.optim.SGD):
 """
 
 
+@pytest.mark.slow
 def test_a_users_own_optimizer_from_an_empty_folder(tmp_path: Path) -> None:
     """One YAML file and a module beside it; the console script's own entry, in a process of its own."""
     (tmp_path / "conf" / "optimizer").mkdir(parents=True)
@@ -330,6 +333,7 @@ def left_over(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_kills(tmp_path: Path) -> None:
     """While the ranks cannot answer (they are frozen), the second one does not wait for them."""
     (tmp_path / "patient").mkdir()

@@ -172,6 +172,7 @@ def sweep_of(
     return question.sweep, question.record  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_the_same_request_is_the_same_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever is another question has another name; under one given name it is told by its record."""
 

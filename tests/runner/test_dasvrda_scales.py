@@ -52,6 +52,7 @@ def test_the_data_at_hand(ready: tuple[str, ...], expected: set[str]) -> None:
     assert {p.tree["dataset"]["name"] for p in found} == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["laptop", "paper"])
 def test_every_method_on_the_same_terms(scale: str) -> None:
     found = plans("a9a", "w8a") + plans() if scale == "laptop" else plans(scale=scale)

@@ -88,6 +88,7 @@ def test_no_launched_process_says_what_torch_does_inside(level: str) -> None:
     assert "LOGLEVEL" not in launched({"LOGLEVEL": level})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["TORCH_LOGS", "TORCH_DISTRIBUTED_DEBUG"])
 def test_what_torch_refuses_is_one_line(variable: str, tmp_path: Path) -> None:
     done = batchlab(*TRAIN, cwd=tmp_path, **{variable: "nonsense"})
@@ -223,6 +224,7 @@ def test_a_run_that_hears_no_signal_is_killed(tmp_path: Path) -> None:
     process.stdout.close()
 
 
+@pytest.mark.slow
 def test_no_home(tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "HOME"}
     done = subprocess.run([*ENTRY, *TRAIN], cwd=tmp_path, env=environment, capture_output=True, timeout=HANGS)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from runs import HANGS
 
 from batchlab.results.store.run import State
@@ -34,6 +35,7 @@ class Stops(torch.optim.SGD):
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_while_it_is_stopped_ends_by_itself(tmp_path: Path) -> None:
     """A rank that returned its outcome would wait for the agent, which waits for the rank, until the agent kills it."""
     (tmp_path / "stops.py").write_text(STOPPED_AS_IT_DIVERGES)

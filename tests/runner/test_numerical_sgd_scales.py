@@ -125,6 +125,7 @@ def test_all_leaves_out_what_is_absent(tmp_path: Path, monkeypatch: pytest.Monke
         commands.reproduce("all", "huge", tmp_path, SweepOptions(dry_run=True))
 
 
+@pytest.mark.slow
 def test_orders_and_limits_are_measured_on_the_optimizers_of_the_plan(tmp_path: Path) -> None:
     whole = plan("numerical_sgd", "laptop")
     few = [next(p for p in whole.plans if p.tree["optimizer"]["name"] == name) for name in ("taylor", "ab4", "sgd")]

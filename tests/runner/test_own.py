@@ -326,6 +326,7 @@ def test_an_own_measure_is_a_column_that_tables_know(tmp_path: Path) -> None:
     assert worse[0].run_id != runs[0].run_id
 
 
+@pytest.mark.slow
 def test_predictions_are_those_of_one_pass_on_any_number_of_ranks(tmp_path: Path) -> None:
     fleet = Fleet(LocalExecutor(devices=2))  # started here, where the module is
     try:

@@ -137,6 +137,7 @@ def test_a_loss_of_its_own_numbers_has_them_in_the_runs_precision(tmp_path: Path
     assert trained(tmp_path, "train.loss=own_losses.Weighted", "train.precision=float64")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["mse", "own_losses.distance"])
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_targets_of_any_shape(

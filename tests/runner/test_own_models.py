@@ -269,6 +269,7 @@ def test_what_does_not_fit_is_refused_before_it_starts(
     assert said.startswith("batchlab: ")
 
 
+@pytest.mark.slow
 def test_nothing_is_started_where_one_model_does_not_fit(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.real_data("cifar10.npz")
 CIFAR = ("dataset=cifar10", "model=cnn_cifar", "optimizer=shb", "optimizer.lr=0.02", "batch_schedule.size=64")
 
 
+@pytest.mark.slow
 def test_a_short_run_on_cifar10_learns(tmp_path: Path) -> None:
     run, config = frozen(tmp_path, *CIFAR, "train.samples=12800", "log.evaluate_every=1.0")
     assert train(config, context(run)).state == "done"

@@ -94,6 +94,7 @@ def test_a_grid_that_does_not_compose_is_named() -> None:
         plans_of({**BASE, "common": ["train.speed=9"]}, "numerical_sgd")
 
 
+@pytest.mark.slow
 def test_the_published_schedules_are_the_gpus_in_300_epochs() -> None:
     gpu, paper = ([(p.labels, p.tree) for p in plan("sgdm_schedules", scale).plans] for scale in ("gpu", "paper"))
     assert {(tree["train"]["epochs"], tree["log"]["evaluations"]) for _, tree in paper} == {(300, 30)}
@@ -102,6 +103,7 @@ def test_the_published_schedules_are_the_gpus_in_300_epochs() -> None:
     assert list(zip([labels for labels, _ in paper], shortened, strict=True)) == gpu
 
 
+@pytest.mark.slow
 def test_evaluations_of_the_schedules_are_few_enough_that_half_of_a_run_trains() -> None:
     """Each of two gradient norms is a pass over the training set, forward and backward, as an epoch is."""
     for scale in ("laptop", "gpu", "paper"):

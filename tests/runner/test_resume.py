@@ -252,6 +252,7 @@ def test_a_killed_rank_takes_its_run_with_it(tmp_path: Path, fleet: Fleet) -> No
     assert run.read_state().state is State.DONE
 
 
+@pytest.mark.slow
 def test_a_killed_parent_leaves_no_orphan(tmp_path: Path) -> None:
     """SIGKILL to the command itself: its warm process and the run end, with a checkpoint."""
     overrides = [*LONG, "train.epochs=4000", "dataset=digits", "model.hidden=[16]", "train.device=cpu"]

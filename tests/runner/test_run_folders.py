@@ -30,6 +30,7 @@ def test_runs_are_kept_and_read_in_any_folder(name: str, tmp_path: Path) -> None
         assert batchlab(*arguments, f"--runs={name}", cwd=tmp_path).returncode == 0, arguments
 
 
+@pytest.mark.slow
 def test_one_of_each_kind(tmp_path: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Relative, as a user types it: what Arrow takes for a URI has no slash before its colon."""
     monkeypatch.chdir(tmp_path)

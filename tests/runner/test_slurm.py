@@ -71,6 +71,7 @@ def test_requests_that_cannot_be() -> None:
 UNREACHABLE = "#!/bin/sh\necho 'sbatch: error: Unable to contact slurm controller' >&2\nexit 1\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tools", [(), ("sbatch", "srun")], ids=["no sbatch", "no cluster"])
 def test_no_cluster_is_one_line(tools: tuple[str, ...], tmp_path: Path) -> None:
     """The run is left as it was, and the same command goes on where there is a cluster."""

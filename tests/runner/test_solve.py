@@ -312,6 +312,7 @@ def test_data_that_changed_meanwhile_is_named(tmp_path: Path) -> None:
         work(run, config)
 
 
+@pytest.mark.slow
 def test_launched_in_earnest(tmp_path: Path, fleet: Fleet) -> None:
     """A sweep over solvers and seeds by the warm process gives the rows of this process."""
     overrides = [*CANCER, "optimizer=dasvrda,svrg", "optimizer.step_size=tuned", "seed=0,1"]

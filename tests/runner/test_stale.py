@@ -247,6 +247,7 @@ def test_rerun_trains_what_is_done_again(mine: Project) -> None:
     assert "1 done already" in mine.sweep()
 
 
+@pytest.mark.slow
 def test_a_run_of_before_there_were_fingerprints_is_done(mine: Project) -> None:
     mine.sweep("seed=0,1")
     for run in mine.store.runs():

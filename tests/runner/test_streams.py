@@ -16,6 +16,7 @@ from batchlab.results.store.run import State
 FULL = Path("/dev/full")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
 def test_closed_streams(closed: str, tmp_path: Path) -> None:
     done = batchlab(*TRAIN, cwd=tmp_path, prefix=redirected(closed))
@@ -43,6 +44,7 @@ def test_a_closed_stream_s_number_is_nobody_s(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "kept"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [TRAIN, ("data", "list"), ("--help",)], ids=["train", "data", "help"])
 def test_a_reader_that_has_left(arguments: tuple[str, ...], tmp_path: Path) -> None:
     """`batchlab ... | true`: what is printed goes nowhere, the work is done."""

@@ -113,6 +113,7 @@ def test_a_damaged_configuration_fails_one_run(tmp_path: Path, fleet: Fleet) -> 
     assert fleet.sweep(tmp_path, [planned], retry=True)[0].exit_code == 0
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once_train_every_run_once(tmp_path: Path, fleet: Fleet) -> None:
     plans = compose([*TINY[:3], "train.device=cpu", "seed=range(0,4)", "train.epochs=4"])
     other = LocalExecutor(devices=1)
@@ -139,6 +140,7 @@ def test_two_sweeps_at_once_train_every_run_once(tmp_path: Path, fleet: Fleet) -
         assert len(agents) == 1, "one launch, however many sweeps asked for it"
 
 
+@pytest.mark.slow
 def test_a_killed_warm_process_is_replaced(tmp_path: Path) -> None:
     plans = [one("train.epochs=3000"), one("seed=1")]
     executor = LocalExecutor(devices=1)

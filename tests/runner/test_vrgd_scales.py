@@ -25,6 +25,7 @@ def planned_at(scale: str) -> list[Planned]:
     return plan("vrgd", scale).plans
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["laptop", "gpu", "paper"])
 def test_both_sides_have_the_same_choices(scale: str) -> None:
     plans = planned_at(scale)

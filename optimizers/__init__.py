@@ -13,6 +13,7 @@ from batchlab.optimizers.integrators import RK4, AdamsBashforth, Heun, Taylor
 from batchlab.optimizers.lamb import LAMB
 from batchlab.optimizers.lars import LARS
 from batchlab.optimizers.moments import GradientMoments
+from batchlab.optimizers.muon import Muon
 from batchlab.optimizers.nshb import NSHB
 from batchlab.optimizers.vrgd import VRLAMB, VRLARS, VRSGD, VRAdam, VRAdamW, VRMomentum
 
@@ -30,6 +31,7 @@ __all__ = [
     "Clock",
     "GradientMoments",
     "Heun",
+    "Muon",
     "Taylor",
     "VRAdam",
     "VRAdamW",

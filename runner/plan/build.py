@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NOT_ARGUMENTS = ("name", "_target_", "_partial_")
 """`_partial_` is Hydra's, of what is to be given more when it is called: so is all that batchlab builds."""
+EXTRAS = {"pytorch_optimizer": "rivals"}
+"""Packages that an extra of batchlab's brings, by the name that is imported."""
 Built = TypeVar("Built")
 
 
@@ -43,6 +45,12 @@ def locate(node: Node, axis: str) -> Callable[..., Any]:
     choice = f"{axis}={node.get('name')}"
     try:
         target = getattr(_imported(module), name)
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package in EXTRAS:
+            way = f"pip install 'batchlab[{EXTRAS[package]}]'"
+            raise ConfigError(f"{choice} needs {package}, which is not installed: {way}") from error
+        raise ConfigError(f"{choice}: cannot import {path} ({error})") from error
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{choice}: cannot import {path} ({error})") from error
     except Exception as error:  # whatever a module of the user's own does when it is imported

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from batchlab.datasets import Dataset
 from batchlab.optimizers.batch import BatchSchedule, largest_batch, total_steps
@@ -29,6 +28,7 @@ from batchlab.runner.plan.batchnorm import Parts, has_batchnorm
 from batchlab.runner.plan.build import blaming, build, check_arguments, checked, is_solver, locate, parts_of
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.loss import own_loss, try_loss
+from batchlab.runner.plan.optimizer import stand_in, try_optimizer
 from batchlab.runner.plan.reading import load_watched
 from batchlab.runner.plan.schedules import make_rates, make_sizes
 from batchlab.runner.plan.schema import ConfigError, Node, RunConfig
@@ -139,6 +139,8 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
             "train.loss=squared_hinge is for finite-sum solvers such as dasvrda: set train.loss=cross_entropy"
         )
     model = _tried(config, Inputs.of(dataset), once)
+    taken = ("taken", config.optimizer, config.model, config.dataset, config.train.decay, config.train.precision)
+    once(lambda: _takes(config, model), *taken)
     grouped = noise.check(config, model, optimizer, batches, first)
     if has_batchnorm(model):
         largest = once(lambda: largest_batch(batches, dataset.n, budget), "largest", *question)
@@ -247,10 +249,15 @@ def _tried(config: RunConfig, inputs: Inputs, once: _Once) -> nn.Module:
     return model
 
 
+def _takes(config: RunConfig, model: nn.Module) -> None:
+    """See that the optimizer takes the model's parameters."""
+    with uncompiled():
+        try_optimizer(config.optimizer, model, str(config.model["name"]), config.train.decay)
+
+
 def _optimizer(node: Node) -> Any:
     with uncompiled():
-        made = build(node, "optimizer", [nn.Parameter(torch.zeros(2, 2))])
-    optimizer: Optimizer = checked(Optimizer, made, node, "optimizer")
+        optimizer = stand_in(node)
     check_rates(optimizer, node)
     return optimizer
 

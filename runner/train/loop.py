@@ -19,6 +19,7 @@ from batchlab.runner.plan.batchnorm import part_of
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.train.checkpoint import Saver
 from batchlab.runner.train.facts import facts
+from batchlab.runner.train.modes import evaluating, to_train
 from batchlab.runner.train.outcome import Outcome, settle
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
@@ -52,6 +53,8 @@ def train(config: RunConfig, context: Context) -> Outcome:
     recorder = Recorder(context.run) if context.rank == 0 else None
     if recorder is not None and (declared := quantities(session)):
         context.run.write_state(quantities=declared)
+    if recorder is not None and (methods := getattr(session.optimizer, "methods", None)):
+        context.run.write_state(methods=methods())
     saver = Saver(session, meters, recorder, context)
     saver.restore()
     watchers = Watchers(config.callback, context.run if context.rank == 0 else None)
@@ -59,7 +62,8 @@ def train(config: RunConfig, context: Context) -> Outcome:
     try:
         watchers.start(session.model)
         outcome = _loop(session, meters, writer, saver, context)
-        watchers.end(outcome.state, outcome.reason)
+        with evaluating(session.optimizer):
+            watchers.end(outcome.state, outcome.reason)
     except Exception as error:
         watchers.end(State.FAILED, str(error))
         raise
@@ -76,6 +80,7 @@ def quantities(session: Session) -> dict[str, Any]:
 
 def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, context: Context) -> Outcome:
     session.forward.train()
+    to_train(session.optimizer)
     meters.resume()
     if session.clock.steps == 0:  # where every curve begins
         with meters.paused():

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,26 +20,12 @@ from batchlab.runner.plan.batchnorm import has_batchnorm
 from batchlab.runner.plan.build import blaming, build, load_dataset
 from batchlab.runner.plan.loss import make_loss, own_loss
 from batchlab.runner.plan.model import make_model
+from batchlab.runner.plan.optimizer import make_optimizer
 from batchlab.runner.plan.schedules import make_rates, make_sizes
 from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.train.gradient import Gradient, ObservedGradient, SummedGradient, autocast, criterion_for
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
-
-
-def parameter_groups(model: nn.Module, decay: str) -> list[dict[str, Any]]:
-    """All parameters in one group, or, with `train.decay=weights`, biases and norms apart with no weight decay."""
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    if decay == "all":
-        return [_group(named)]
-    weights = [(name, p) for name, p in named if p.dim() > 1]
-    others = [(name, p) for name, p in named if p.dim() <= 1]
-    return [_group(weights), _group(others) | {"weight_decay": 0.0}]
-
-
-def _group(named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, Any]:
-    """Names beside the parameters, where torch looks for them; an optimizer that knows of none carries them along."""
-    return {"params": [p for _, p in named], "param_names": [name for name, _ in named]}
 
 
 @dataclasses.dataclass
@@ -91,7 +76,7 @@ class Session:
         forward: nn.Module = model
         if options.compile:  # evaluations stay eager: each would be compiled anew for its modes and batch sizes
             forward = cast(nn.Module, torch.compile(model))
-        optimizer: Optimizer = build(config.optimizer, "optimizer", parameter_groups(model, options.decay))
+        optimizer: Optimizer = make_optimizer(config.optimizer, model, options.decay)
         batch_schedule = make_sizes(config.batch_schedule)
         own = own_loss(options.loss)
         criterion = make_loss(own, device, dtype) if own else criterion_for(options.loss, options.label_smoothing)

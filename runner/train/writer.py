@@ -16,6 +16,7 @@ from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.train.checkpoint import plain_state
 from batchlab.runner.train.columns import check_columns, plain_row
 from batchlab.runner.train.marks import Marks
+from batchlab.runner.train.modes import evaluating
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
 from batchlab.runner.train.watchers import Watchers
@@ -139,7 +140,25 @@ class Writer:
         if self.meters.summed:  # none yet where the run begins
             row["train_loss"] = float(loss) / self.meters.summed
         session.probe.look(clock, batch_size)
-        owners: dict[str, str] = {}
+        with evaluating(session.optimizer):  # callbacks too see what is judged
+            row |= self._measured()
+            self.meters.loss = torch.zeros_like(self.meters.loss)
+            self.meters.samples = self.meters.summed = 0
+            self.meters.count_pause()
+            row["train_seconds"] = self.meters.train_seconds
+            row["eval_seconds"] = self.meters.eval_seconds
+            if self.recorder is not None:
+                self.recorder.write("metrics", row)
+            self.watchers.evaluate(row)
+        return row
+
+    def _measured(self) -> dict[str, float]:
+        """Columns of what is measured at an evaluation; rows of other streams are written.
+
+        Raises:
+            ConfigError: see `evaluate`.
+        """
+        clock, row, owners = self.session.clock, dict[str, float](), dict[str, str]()
         for name, measure in self.at_evaluation:
             if measure.when == "trained" and not clock.steps:
                 continue
@@ -153,14 +172,6 @@ class Writer:
             check_columns("metrics", f"measure={name}", measure, own, owners)
             owners |= dict.fromkeys(own, name)
             row |= own
-        self.meters.loss = torch.zeros_like(self.meters.loss)
-        self.meters.samples = self.meters.summed = 0
-        self.meters.count_pause()
-        row["train_seconds"] = self.meters.train_seconds
-        row["eval_seconds"] = self.meters.eval_seconds
-        if self.recorder is not None:
-            self.recorder.write("metrics", row)
-        self.watchers.evaluate(row)
         return row
 
     def _measure(self, name: str, measure: Measure) -> Any:

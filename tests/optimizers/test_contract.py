@@ -23,10 +23,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from pytorch_optimizer import SOAP, Lion, Prodigy, ScheduleFreeAdamW, ScheduleFreeSGD
+from pytorch_optimizer.base.exception import NegativeLRError, NoComplexParameterError, NoSparseGradientError
 from torch import Tensor
 from torch.nn import Parameter
 from torch.nn import functional as F
-from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from torch.optim import SGD, Adafactor, Adagrad, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
 
 import batchlab.conf
 from batchlab.optimizers import (
@@ -40,6 +42,7 @@ from batchlab.optimizers import (
     AdaGradNorm,
     AdamsBashforth,
     Heun,
+    Muon,
     Taylor,
     VRAdam,
     VRAdamW,
@@ -106,8 +109,22 @@ TABLE = [
     row("vr_adamw", VRAdamW, quadratic=0.1, rosenbrock=0.1, sparse=True, weight_decay=1e-3),
     row("vr_lars", VRLARS, quadratic=0.1, rosenbrock=5e-4, sparse=True, trust_coefficient=0.1),
     row("vr_lamb", VRLAMB, quadratic=0.02, rosenbrock=0.02, sparse=True, weight_decay=0.0),
+    row("muon", Muon, quadratic=0.05, rosenbrock=0.1, weight_decay=0.0),
+    row("lion", Lion, quadratic=0.02, rosenbrock=0.03, complex=True),
+    row("soap", SOAP, quadratic=0.1, rosenbrock=0.1, weight_decay=0.0),
+    row("schedulefree_sgd", ScheduleFreeSGD, quadratic=0.1, rosenbrock=0.01, complex=True),
+    row("schedulefree_adamw", ScheduleFreeAdamW, quadratic=0.1, rosenbrock=0.1, complex=True),
+    row("prodigy", Prodigy, quadratic=1.0, rosenbrock=1.0),
+    row("adafactor", Adafactor, quadratic=0.1, rosenbrock=0.1),
+    row("radam", RAdam, quadratic=0.1, rosenbrock=0.03, complex=True),
+    row("nadam", NAdam, quadratic=0.1, rosenbrock=0.03, complex=True),
 ]
 
+THEIRS = (Lion, SOAP, ScheduleFreeSGD, ScheduleFreeAdamW, Prodigy)
+"""Of pytorch_optimizer. What is not as the contract has it: a copy or pickle lacks the attributes that they keep beside
+groups and state (a checkpoint, of `state_dict`, is whole); complex parameters are refused at a step, if at all; errors
+are of types of their own, and no ValueErrors."""
+REFUSED = (ValueError, RuntimeError, NegativeLRError, NoComplexParameterError, NoSparseGradientError)
 every_optimizer = pytest.mark.parametrize("row", TABLE, ids=lambda r: r.name)
 
 
@@ -249,7 +266,7 @@ def test_state_dict_round_trip(row: Row) -> None:
         assert torch.equal(p, q)
 
 
-@every_optimizer
+@having(lambda row: row.target not in THEIRS)
 @pytest.mark.parametrize(
     "duplicate", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))], ids=["copy", "pickle"]
 )
@@ -285,7 +302,7 @@ def test_sparse_gradients_give_what_dense_ones_give(row: Row) -> None:
 
 @having(lambda row: not row.sparse)
 def test_sparse_gradients_are_refused(row: Row) -> None:
-    with pytest.raises((ValueError, RuntimeError), match="sparse"):
+    with pytest.raises(REFUSED, match="sparse"):
         embed(row, sparse=True)
 
 
@@ -325,7 +342,7 @@ def test_closures(row: Row) -> None:
         assert torch.equal(p, q)
 
 
-@every_optimizer
+@having(lambda row: row.target is not Prodigy)
 def test_parameter_groups_have_their_own_rate(row: Row) -> None:
     params = start()
     optimizer = row.make([{"params": params[:1]}, {"params": params[1:2], "lr": 0.0}])
@@ -335,12 +352,22 @@ def test_parameter_groups_have_their_own_rate(row: Row) -> None:
     assert [bool((p != 0.5).any()) for p in params] == [True, False, True]
 
 
+def test_prodigy_has_one_rate() -> None:
+    """Its first group's, whatever others say: a schedule, which multiplies all alike, is none the worse for it."""
+    params = start()
+    optimizer = Prodigy([{"params": params[:1]}, {"params": params[1:2], "lr": 0.0}])
+    for _ in range(3):
+        step(optimizer, quadratic(params))
+    assert [bool((p != 0.5).any()) for p in params] == [True, True, False]
+
+
 @every_optimizer
 def test_the_rate_may_be_set_before_every_step(row: Row) -> None:
     params, slow = start(), start()
     optimizer, reference = row.make(params, lr=123.0), row.make(slow, lr=0.1 * row.quadratic)
     for _ in range(3):
-        optimizer.param_groups[0]["lr"] = 0.1 * row.quadratic
+        for group in optimizer.param_groups:
+            group["lr"] = 0.1 * row.quadratic
         step(optimizer, quadratic(params))
         step(reference, quadratic(slow))
     for p, q in zip(params, slow, strict=True):
@@ -349,8 +376,15 @@ def test_the_rate_may_be_set_before_every_step(row: Row) -> None:
 
 @having(lambda row: not row.complex)
 def test_complex_parameters_are_refused(row: Row) -> None:
-    with pytest.raises(ValueError, match="complex"):
-        row.make([Parameter(torch.zeros(2, dtype=torch.complex64))])
+    z = Parameter(torch.zeros(2, dtype=torch.complex64))
+
+    def make() -> None:
+        optimizer = row.make([z])
+        if row.target in (Adafactor, *THEIRS):  # not before
+            step(optimizer, lambda: torch.view_as_real(z).square().sum())
+
+    with pytest.raises(REFUSED, match=r"(?i)complex"):
+        make()
 
 
 @having(lambda row: row.complex)
@@ -367,7 +401,7 @@ def test_complex_parameters_move_as_pairs(row: Row) -> None:
 
 @every_optimizer
 def test_a_negative_rate_is_refused(row: Row) -> None:
-    with pytest.raises(ValueError, match=r"lr|learning rate"):
+    with pytest.raises(REFUSED, match=r"lr|[Ll]earning rate"):
         row.make(start(), lr=-1.0)
 
 
@@ -402,7 +436,8 @@ def golden_problem() -> tuple[Tensor, Tensor, list[np.ndarray]]:
 @every_optimizer
 def test_golden_trajectory(row: Row) -> None:
     golden = json.loads((GOLDEN / f"{row.name}.json").read_text())
-    assert trajectory(row) == pytest.approx(golden, rel=1e-7)
+    rough = row.target is SOAP  # whose bases are found in float32
+    assert trajectory(row) == pytest.approx(golden, rel=1e-3 if rough else 1e-7)
 
 
 def write_missing() -> None:

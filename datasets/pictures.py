@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+CHANNELS = (1, 2, 3, 4)
+"""How many an image may have: whoever has so many first and not last has them first."""
 GRAY = ("1", "L", "LA")
 """Pillow's modes of pictures without colour."""
 DEEP = ("I", "F")

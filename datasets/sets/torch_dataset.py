@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchlab.datasets.dataset import Dataset
-from batchlab.datasets.pictures import pixels
+from batchlab.datasets.pictures import CHANNELS, pixels
 from batchlab.datasets.sets.npz import Keys, assembled
 from batchlab.datasets.shares import apart
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 MADE = ("data", "test_data")
 """Arguments that a configuration names by a path, or by a block of `_target_` and arguments."""
-CHANNELS = (1, 2, 3, 4)
 
 
 def torch_dataset(

@@ -17,7 +17,7 @@ from batchlab.runner.plan.build import load_dataset, locate
 
 ENTRIES = entries()
 CONF = Path(__file__).parents[2] / "conf" / "dataset"
-OWN = {"npz", "libsvm", "csv", "frame", "image_folder", "torch_dataset"}
+OWN = {"npz", "libsvm", "csv", "frame", "image_folder", "torch_dataset", "huggingface"}
 MADE = {"frame", "torch_dataset"}
 """Readers of what a function of the user's own makes: they look into no data root."""
 CONFIGS = {path.stem: yaml.safe_load(path.read_text()) for path in CONF.glob("*.yaml")}

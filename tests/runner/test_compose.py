@@ -93,6 +93,7 @@ NEEDED = {
     "frame": ["frame", "target"],
     "image_folder": ["path"],
     "torch_dataset": ["data"],
+    "huggingface": ["path"],
 }
 """Keys of a user's own data, which nobody else can know."""
 

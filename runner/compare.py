@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +21,7 @@ from rich.console import Console
 
 from batchlab.results.axes import CHOICES
 from batchlab.results.compare.choice import TUNING
-from batchlab.results.compare.contest import LABEL, Contest, result_of
+from batchlab.results.compare.contest import LABEL, TIES, Contest, result_of
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.quantities import Quantity
 from batchlab.results.compare.smallest import Smallest
@@ -89,7 +89,8 @@ def planned(overrides: Sequence[str], tune: Sequence[str], metric: str, options:
     if tune and not any(text.lstrip("+").startswith("dataset.validation=") for text in overrides):
         overrides = [*overrides, VALIDATION]
     base = _contending([*overrides, *tune, "seed=0"], keys, {}, options)
-    judged = replace(judged, declared=_declared(base).get(judged.name))
+    declared = _declared(base)
+    judged = replace(judged, declared=declared.get(judged.name))
     if judged.column.better is None:
         raise ValueError(
             f"--metric {metric}: nothing says whether more of it is better or less; of test_accuracy, test_loss and "
@@ -102,8 +103,26 @@ def planned(overrides: Sequence[str], tune: Sequence[str], metric: str, options:
         plans = (
             _contending([*overrides, *tune, seeds], keys, {TUNING: True}, options) + plans
         )  # what chooses comes first
-    chooser = str(replace(judged, name=judged.name.replace("test_", "validation_", 1))) if tune else ""
+    chooser = _chooser(judged, declared) if tune else ""
     return Compared(Contest(tuple(names), metric, tuple(keys), chooser), plans, _usual(judged))
+
+
+def _chooser(judged: Metric, declared: Mapping[str, Quantity]) -> str:
+    """What chooses tuned values: the same of the validation split, as what judges is of data that must not choose.
+
+    Of a column of the user's own that is called neither `test_` nor `train_` nobody knows whether it is of other data
+    than the test split's: without a `validation_` of the same name beside it, the loss chooses.
+
+    Args:
+        judged: What is judged.
+        declared: What the measures say of their columns.
+    """
+    name = judged.name.replace("test_", "validation_", 1)
+    if f"validation_{name}" in declared:
+        name = f"validation_{name}"
+    elif name == judged.name and judged.declared is not None and not name.startswith("train_"):
+        return str(TIES)
+    return str(replace(judged, name=name))
 
 
 def _contending(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
@@ -119,11 +120,14 @@ def _tuning_note(result: Result) -> str:
         return "nothing was tuned: each at the values of its configuration"
     if not choice.offered:
         return "no tuning run is over yet"
-    trials = [f"{value:g}" if isinstance(value, float) else str(value) for value in _grid(choice.offered)]
+    grids = {cell[0]: _texts(own) for cell, own in choice.offered.items()}
+    alike = len({*grids.values()}) == 1
     known = len(result.contest.keys) == 1  # several keys together have no order
     edges = [cell[0] for cell in choice.chosen if known and len(choice.offered[cell]) > 2 and choice.edge(cell)]
     edge = f"; {listing(edges)} at an end of the grid: a better one may lie beyond" if edges else ""
-    chose = f"each contender's {choice.key} was chosen from {', '.join(trials)}"
+    trials = next(iter(grids.values())) if alike else "; ".join(f"{name}: {texts}" for name, texts in grids.items())
+    chose = f"each contender's {choice.key} was chosen from {'' if alike else 'as many values ('}{trials}"
+    chose += "" if alike else ")"
     said = f"{chose} by {choice.metric} on {count(len(choice.seeds), 'seed')} that judge nothing"
     said += f" (of equals by {TIES})" if choice.metric.name == "validation_accuracy" else ""
     stuck = (
@@ -134,8 +138,8 @@ def _tuning_note(result: Result) -> str:
     return f"{said}{edge}{stuck}"
 
 
-def _grid(offered: dict[Any, dict[Any, list[float]]]) -> list[Any]:
-    return list(dict.fromkeys(value for own in offered.values() for value in own))
+def _texts(values: Iterable[Any]) -> str:
+    return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
 
 
 def _record(result: Result, name: str, costs: dict[str, Metric]) -> dict[str, Any]:

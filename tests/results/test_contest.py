@@ -215,6 +215,9 @@ def test_each_at_its_best_value_on_seeds_that_judge_nothing(frame_of):
         "each contender's optimizer.lr was chosen from 0.1, 0.3, 1 by validation_accuracy on 2 seeds that judge "
         "nothing (of equals by validation_loss); b at an end of the grid: a better one may lie beyond"
     )
+    own = tuned(frame_of, {"a": OFFERED["a"], "b": {0.01: 0.5, 0.02: 0.9, 0.03: 0.6}})
+    said = "was chosen from as many values (a: 0.1, 0.3, 1; b: 0.01, 0.02, 0.03) by validation_accuracy"
+    assert said in str(contest_sheets(own)[0].notes)
     inner = tuned(frame_of, {"a": OFFERED["a"], "b": OFFERED["a"]})
     assert "end of the grid" not in str(contest_sheets(inner)[0].notes)
     two = tuned(frame_of, {name: {0.1: 0.5, 0.3: 0.6} for name in "ab"})

@@ -225,7 +225,7 @@ def compare(
     """Tune contenders alike, judge them in looks until it is decided, and say who is better."""
     if name is not None:
         check_name(name)
-    with busy(COMPOSING, logged=False):
+    with busy(COMPOSING, logged=not options.dry_run):  # the measures that it asks bring torch along
         from batchlab.runner import compare as engine
 
         compared = engine.planned(overrides, tune, metric, grid)
@@ -242,7 +242,7 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, decidin
         options: how to go about it.
         deciding: add seeds until its claims are decided; None: train the recipe's own.
     """
-    from batchlab.runner.plan.reproduce import absent, plan, recipes
+    from batchlab.runner.plan.reproduce import absent, check_there, plan, recipes
 
     chosen = recipes() if paper == "all" else [paper]
     if paper == "all":
@@ -250,7 +250,9 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, decidin
         chosen = [name for name in chosen if name not in left_out] or chosen  # if none is left, the first says why
         for name in left_out.keys() - chosen:
             OUT.print(Text(f"{name} is left out at scale {scale}: {left_out[name]}"), soft_wrap=True)
-    with busy(f"composing the runs of {listing(chosen)} at scale {scale}"):
+    for name in chosen:
+        check_there(name, scale)
+    with busy(f"composing the runs of {listing(chosen)} at scale {scale}", logged=not options.dry_run):
         plans = [plan(name, scale) for name in chosen]
     codes = []
     for planned in plans:
@@ -322,7 +324,8 @@ def prepare_data(names: Sequence[str]) -> int:
     from batchlab.datasets import prepare
 
     for name in names:
-        path = prepare(name)
+        with busy(f"preparing {name}", logged=False):
+            path = prepare(name)
         OUT.print(Text(f"{name}: {path if path is not None else 'generated when used'}"), soft_wrap=True)
     return 0
 

@@ -113,16 +113,25 @@ def absent(paper: str, scale: str) -> str:
     return content[scale] if isinstance(content[scale], str) else ""
 
 
+def check_there(paper: str, scale: str) -> None:
+    """See that a paper can be trained at a scale.
+
+    Raises:
+        ConfigError: it is unknown, or has no such scale.
+    """
+    if paper not in recipes():
+        raise ConfigError(f"no paper {paper!r} to reproduce; {suggest(paper, recipes())}")
+    if why := absent(paper, scale):
+        raise ConfigError(f"--scale {scale}: {why}")
+
+
 def plan(paper: str, scale: str) -> PaperPlan:
     """Compose every run of a paper at a scale.
 
     Raises:
         ConfigError: on an unknown paper or scale, or a grid that does not compose.
     """
-    if paper not in recipes():
-        raise ConfigError(f"no paper {paper!r} to reproduce; {suggest(paper, recipes())}")
-    if why := absent(paper, scale):
-        raise ConfigError(f"--scale {scale}: {why}")
+    check_there(paper, scale)
     content = _content(paper)
     smallest = Smallest.parse(content.get("smallest", []))
     return PaperPlan(paper, scale, plans_of(whole(content, scale), paper), content.get("measure", ""), smallest)

@@ -19,12 +19,13 @@ class Once(TyperCommand):
         """Parse a command line; click would silently keep the last of what is given twice.
 
         Raises:
-            ValueError: An option is given twice, naming it and what was kept apart; or it is none of this command.
+            ValueError: An option is given twice, naming it and what was kept apart; or it is none of this command; an
+                override where there are only conditions.
         """
         if ctx.resilient_parsing:  # to complete it
             return super().parse_args(ctx, args)
         try:
-            _, _, order = self.make_parser(ctx).parse_args([*args])
+            _, left, order = self.make_parser(ctx).parse_args([*args])
         except Exception as error:
             if type(error).__name__ != "NoSuchOption":  # click's, or the copy of it that newer typers bring along
                 raise
@@ -34,6 +35,8 @@ class Once(TyperCommand):
             if times > 1:
                 name = max(option.opts, key=len)
                 raise ValueError(f"{name} is given {'twice' if times == 2 else f'{times} times'}: give it once")
+        if any("=" in text for text in left) and any("--where" in p.opts for p in self.params):
+            raise ValueError(f"{self.name} takes no overrides: write --where {left[0]}")
         return super().parse_args(ctx, args)
 
     def _unknown(self, option: str, args: list[str]) -> str:

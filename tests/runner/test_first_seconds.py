@@ -105,3 +105,15 @@ def test_elsewhere_it_is_a_line_of_progress_or_nothing(
     with console.busy("composing", logged=logged):
         pass
     assert capsys.readouterr() == (said, "")
+
+
+def test_the_prompt_comes_back_without_a_search_for_cycles() -> None:
+    """What runs at the end runs still; with torch's objects the interpreter's own search takes seconds."""
+    done = in_child("""
+import atexit, gc, sys
+atexit.register(lambda: print("frozen" if gc.get_freeze_count() else "all is searched"))  # the first is the last
+from batchlab.runner import cli
+sys.argv = ["batchlab", "--version"]
+cli.main()
+""")
+    assert done.stdout.splitlines()[1:] == ["frozen"]

@@ -153,6 +153,7 @@ OPTIONS = {
     "short for one": (["table", "--row", "optimizer"], r"table has no --row; did you mean --rows\?$"),
     "nothing like it": (["report", "--zzz"], "report has no --zzz; it has --output, --sweep, --runs"),
     "below another": (["runs", "list", "--wher", "seed=1"], r"list has no --wher; did you mean --where\?$"),
+    "override of a table": (["table", "optimizer=shb"], "table takes no overrides: write --where optimizer=shb$"),
     "takes no overrides": (["table", "--optimizer", "shb"], "table has no --optimizer; it has --rows, "),
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import ParamsT
 from typing_extensions import override
 
-from batchlab.optimizers.dense import FRACTION, NON_NEGATIVE, DenseOptimizer
+from batchlab.optimizers.dense import FRACTION, NON_NEGATIVE, DenseOptimizer, parts
 
 Adjust = Literal["match_rms_adamw", "original"]
 METHODS = ("muon", "adamw")
@@ -36,7 +35,7 @@ class Muon(DenseOptimizer):
     **Which parameters.** Hidden matrices are the parameters of at least two dimensions; vectors and scalars are
     AdamW's. With `model`, AdamW also has every embedding, and the output layer: the last module, in the order of
     registration, that has a matrix of its own. Without it every matrix is Muon's. A group with `method="adamw"`, or
-    "muon", decides for itself. `param_groups` are the parts, and say their `method`; `methods()` lists names.
+    "muon", decides for itself. `methods()` lists names.
 
     Sources: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks" (a web page); Liu et al.,
     arXiv 2502.16982, for `match_rms_adamw` and the weight decay. From memory, and compared with `torch.optim.Muon`,
@@ -50,8 +49,9 @@ class Muon(DenseOptimizer):
         weight_decay: lambda, at least 0, decoupled, of both methods.
         ns_steps: iterations, at least 1.
         adjust: s, see above.
-        adamw_lr: AdamW's learning rate; None = lr.
+        adamw_ratio: AdamW's learning rate is so many times lr.
         betas, eps: AdamW's.
+        foreach: matrices of one shape stacked, as many as `DenseOptimizer` says; None chooses by device.
         model: of which the parameters are.
 
     Raises:
@@ -65,7 +65,7 @@ class Muon(DenseOptimizer):
     """
 
     limits: ClassVar = (
-        dict.fromkeys(("lr", "weight_decay", "eps"), NON_NEGATIVE)
+        dict.fromkeys(("lr", "weight_decay", "eps", "adamw_ratio"), NON_NEGATIVE)
         | dict.fromkeys(("momentum", "betas"), FRACTION)
         | {"ns_steps": (1, math.inf)}
     )
@@ -79,62 +79,48 @@ class Muon(DenseOptimizer):
         weight_decay: float = 0.1,
         ns_steps: int = 5,
         adjust: Adjust = "match_rms_adamw",
-        adamw_lr: float | None = None,
+        adamw_ratio: float = 1.0,
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-8,
+        foreach: bool | None = None,
         model: nn.Module | None = None,
     ) -> None:
         if adjust not in ("match_rms_adamw", "original"):
             raise ValueError(f"adjust={adjust!r}: choose match_rms_adamw or original")
         self._apart = set() if model is None else not_hidden(model)
         own = {"momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps, "adjust": adjust}
-        adamw = {"adamw_lr": adamw_lr, "betas": betas, "eps": eps}
+        adamw = {"adamw_ratio": adamw_ratio, "betas": betas, "eps": eps, "foreach": foreach}
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay} | own | adamw)
 
     @override
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        for part in self._parts(param_group):
-            super().add_param_group(part)
+        method = param_group.get("method")
+        if method not in (None, *METHODS):
+            raise ValueError(f"method={method!r}: choose muon or adamw")
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        group["methods"] = [method or self._method(p) for p in group["params"]]
 
-    def _parts(self, group: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """A group's parameters by method, in the order that they came."""
-        if group.get("method") is not None or isinstance(group["params"], set):  # torch refuses a set
-            if group.get("method", METHODS[0]) not in METHODS:
-                raise ValueError(f"method={group['method']!r}: choose muon or adamw")
-            yield group
-            return
-        params = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
-        plain = [p[1] if isinstance(p, tuple) else p for p in params]
-        hidden = [p.dim() >= 2 and p.numel() > 0 and p not in getattr(self, "_apart", ()) for p in plain]
-        for method in METHODS:
-            places = [place for place, is_hidden in enumerate(hidden) if is_hidden == (method == "muon")]
-            if not places and (params or method == "muon"):
-                continue
-            part = group | {"params": [params[place] for place in places], "method": method}
-            if "param_names" in group:
-                part["param_names"] = [group["param_names"][place] for place in places]
-            if method == "adamw" and "lr" not in group and self.defaults["adamw_lr"] is not None:
-                part["lr"] = self.defaults["adamw_lr"]
-            yield part
+    def _method(self, parameter: Tensor) -> str:
+        hidden = parameter.dim() >= 2 and parameter.numel() > 0 and parameter not in getattr(self, "_apart", ())
+        return "muon" if hidden else "adamw"
 
     def methods(self) -> dict[str, list[str]]:
         """Names of the parameters by the method that moves them; of a nameless one its shape."""
         found: dict[str, list[str]] = {method: [] for method in METHODS}
         for group in self.param_groups:
             names = group.get("param_names") or [str(tuple(p.shape)) for p in group["params"]]
-            found[group["method"]] += names
+            for name, method in zip(names, group["methods"], strict=True):
+                found[method].append(name)
         return found
 
     @override
     def update(self, group: dict[str, Any]) -> None:
-        params = [p for p in group["params"] if p.grad is not None]
-        gradients = [self.dense_gradient(p) for p in params]
-        if not params:
-            return
-        if group["method"] == "muon":
-            self._muon(params, gradients, group)
-        else:
-            self._adamw(params, gradients, group)
+        for method, move in (("muon", self._muon), ("adamw", self._adamw)):
+            pairs = zip(group["params"], group["methods"], strict=True)
+            own = [p for p, whose in pairs if whose == method and p.grad is not None]
+            for params in parts(own, group["foreach"]):
+                move(params, [self.dense_gradient(p) for p in params], group)
 
     def _muon(self, params: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
         lr, mu = float(group["lr"]), group["momentum"]
@@ -145,9 +131,9 @@ class Muon(DenseOptimizer):
         torch._foreach_lerp_(m, gradients, 1 - mu)
         u = list(torch._foreach_lerp(gradients, m, mu)) if group["nesterov"] else m
         torch._foreach_mul_(params, 1 - lr * group["weight_decay"])
-        same: dict[Any, list[int]] = {}  # matrices of one shape are multiplied together
+        same: dict[tuple[int, int], list[int]] = {}  # matrices of one shape are multiplied together
         for place, p in enumerate(params):
-            same.setdefault((len(p), p.numel(), p.dtype, p.device), []).append(place)
+            same.setdefault((len(p), p.numel()), []).append(place)
         for places in same.values():
             moves = orthogonal(torch.stack([u[place].flatten(1) for place in places]), group["ns_steps"])
             for place, move in zip(places, moves, strict=True):
@@ -155,7 +141,7 @@ class Muon(DenseOptimizer):
                 params[place].sub_(move.view_as(params[place]), alpha=step)
 
     def _adamw(self, params: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
-        lr, (beta1, beta2) = float(group["lr"]), group["betas"]
+        lr, (beta1, beta2) = float(group["lr"]) * group["adamw_ratio"], group["betas"]
         for p, g in zip(params, gradients, strict=True):
             state = self.state[p]
             if "m" not in state:

@@ -40,7 +40,7 @@ def test_all_of_torchs_optimizers_were_looked_at() -> None:
 
 
 OURS = {
-    Nothing(): {"NSHB", "AdaGradNorm", "LARS", "LAMB", "Taylor", "AdamsBashforth"},
+    Nothing(): {"NSHB", "AdaGradNorm", "LARS", "LAMB", "Muon", "Taylor", "AdamsBashforth"},
     Closure(2): {"Heun"},
     Closure(4): {"RK4"},
     Moments(elementwise=True): {"GSNR", "VRSGD", "VRMomentum", "VRAdam", "VRAdamW", "VRLARS", "VRLAMB"},

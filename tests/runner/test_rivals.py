@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from pytorch_optimizer import ScheduleFreeAdamW, ScheduleFreeSGD
 from runs import frozen, one, rows, trained
-from torch import Tensor, nn
+from torch import nn
 
 from batchlab.runner.plan.optimizer import make_optimizer
 from batchlab.runner.plan.schema import ConfigError
@@ -143,25 +142,6 @@ def test_muons_parameters_are_in_run_json(tmp_path: Path) -> None:
     trained(run, config)
     methods = run.read_state().info["methods"]
     assert (len(methods["muon"]), len(methods["adamw"])) == (1, 3), "two layers: a hidden one and the output"
-
-
-def test_a_schedule_multiplies_every_groups_rate(tmp_path: Path) -> None:
-    import batchlab.runner.train.loop as loop
-
-    seen: list[list[float]] = []
-    run, config = frozen(tmp_path, "optimizer=muon", "optimizer.adamw_lr=0.004", "lr_schedule=linear")
-    step = loop.step
-
-    def looked(session: Any, *args: Any) -> Tensor:
-        seen.append([group["lr"] for group in session.optimizer.param_groups])
-        return step(session, *args)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "step", looked)
-        trained(run, config)
-    assert seen[0] == [0.001, 0.004]
-    assert all(adamw == pytest.approx(4 * muon) for muon, adamw in seen)
-    assert seen[-1][0] < 0.2 * seen[0][0]
 
 
 def test_muon_without_hidden_matrices_warns() -> None:

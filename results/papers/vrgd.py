@@ -1,7 +1,7 @@
 """VRGD, gradients scaled by their signal-to-noise ratio, arXiv 2309.13681.
 
-Labels of the runs: `part` (toy, network), `tuning` (whether they choose learning rates, and are judged in nothing) and,
-of a network, `pair`; see `vrgd_toy` and `vrgd_network`.
+Labels of the runs: `part` (toy, network, text, clicks), `tuning` (whether they choose learning rates, and are judged in
+nothing) and, of what is no toy, `pair`; see `vrgd_toy`, `vrgd_network` and `vrgd_workloads`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from batchlab.results.compare.table import Table
 from batchlab.results.compare.tuning import UNTUNED, tuned
 from batchlab.results.papers import vrgd_network as network
 from batchlab.results.papers import vrgd_toy as toy
+from batchlab.results.papers import vrgd_workloads as workloads
 from batchlab.results.papers.literature import published, published_sheet
 from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.papers.vrgd_network import ACCURACY, BASE, CELL, VR
@@ -24,11 +25,14 @@ from batchlab.results.store.run import State
 
 REFERENCE = "VRGD (arXiv 2309.13681)"
 TITLE = "Gradients scaled by their signal-to-noise ratio"
-FAMILIES = "Holm: the toy's speed, its order, its gamma, its k, and the network are corrected apart, each as a family"
+FAMILIES = (
+    "Holm: the toy's speed, its order, its gamma, its k, the network, the text and the clicks are corrected apart, "
+    "each as a family"
+)
 
 
 def build(frame: Frame) -> Reproduction:
-    """Tables, claims and figures of the toy and of the network, and Table 5 beside ours.
+    """Tables, claims and figures of the toy, the network, the text and the clicks, and Table 5 beside ours.
 
     Args:
         frame: Runs with the labels above, in any state.
@@ -50,7 +54,14 @@ def build(frame: Frame) -> Reproduction:
         if {run.value("dataset") for run in deep.runs} == {"digits"}:
             notes.append(network.LAPTOP)
     judged += network.claims(deep)
-    return Reproduction("vrgd", TITLE, REFERENCE, tables, judged, plots, _published(deep), notes)
+    for workload in workloads.WORKLOADS:
+        own = network.labelled(frame, workload.part)
+        if own.runs:
+            tables += workloads.tables(workload, own)
+            judged += workloads.claims(workload, own)
+            plots += workloads.plots(workload, own)
+            notes += [workloads.NOTE, workload.note]
+    return Reproduction("vrgd", TITLE, REFERENCE, tables, judged, plots, _published(deep), list(dict.fromkeys(notes)))
 
 
 def _published(deep: Frame) -> list[Sheet]:

@@ -34,6 +34,7 @@ REESTIMATED = Metric("test_accuracy_reestimated")
 METRICS = (ACCURACY, REESTIMATED, Metric("train_accuracy"))
 GAIN = "accuracy_gain"
 PAIRS = {"momentum": "Momentum", "adam": "Adam", "lars": "LARS", "lamb": "LAMB"}
+NAMES = PAIRS | {"sgd": "SGD"}
 BASE, VR, CONTROL = "base", "VR", "control"
 CELL = ("pair", "variant", "batch")
 APART = 0.01
@@ -113,18 +114,23 @@ def _asked(network: Frame, choice: Tuning) -> list[Claim]:
     ]  # fmt: skip
 
 
-def labelled(frame: Frame) -> Frame:
-    """The network's runs, labelled `pair`, `variant`, `batch`, `lr` (a schedule's peak, where it has one), `tuning`."""
-    part = frame.where(part="network").select(lambda run: isinstance(run.value("batch_schedule.size"), int))
+def labelled(frame: Frame, name: str = "network") -> Frame:
+    """A part's runs, labelled `pair`, `variant`, `batch`, `lr` (a schedule's peak, where it has one), `tuning`.
+
+    Args:
+        frame: All runs.
+        name: Of the part.
+    """
+    part = frame.where(part=name).select(lambda run: isinstance(run.value("batch_schedule.size"), int))
 
     def labels(run: RunRow) -> dict[str, Any]:
         peak = run.value("lr_schedule.peak")
         lr = run.value("optimizer.lr") * (peak if isinstance(peak, (int, float)) else 1.0)
         return {
-            "part": "network",
+            "part": name,
             "dataset": run.value("dataset"),
-            "pair": PAIRS.get(run.value("pair"), run.value("pair")),
-            "variant": _variant(run),
+            "pair": NAMES.get(run.value("pair"), run.value("pair")),
+            "variant": variant_of(run),
             "batch": run.value("batch_schedule.size"),
             "lr": float(f"{lr:.3g}"),
             "tuning": run.value("tuning") is True,
@@ -133,7 +139,8 @@ def labelled(frame: Frame) -> Frame:
     return known_by(part, labels)
 
 
-def _variant(run: RunRow) -> str:
+def variant_of(run: RunRow) -> str:
+    """What a run is within its pair."""
     if not str(run.value("optimizer")).startswith("vr_"):
         return BASE
     return CONTROL if run.value("optimizer.control") is True else VR
@@ -152,7 +159,7 @@ def _judged_on(network: Frame, best: Frame) -> Frame:
                 found = {metric.name: float(own[i]) for metric, own in zip(names, values, strict=True)}
                 yield run, labels, {k: v for k, v in found.items() if math.isfinite(v)}
         for metric in names:
-            for run, labels, gain in _gains(best, BASE, metric):
+            for run, labels, gain in gains(best, BASE, metric):
                 yield run, labels | {"gain": True}, {} if math.isnan(gain) else {_gain_of(metric): gain}
 
     return numbers(entries())
@@ -162,16 +169,18 @@ def _gain_of(metric: Metric) -> str:
     return GAIN if metric == ACCURACY else f"{GAIN}_reestimated"
 
 
-def _gains(best: Frame, rival: str, metric: Metric) -> Iterator[tuple[RunRow, dict[str, Any], float]]:
+def gains(best: Frame, rival: str, metric: Metric) -> Iterator[tuple[RunRow, dict[str, Any], float]]:
     """VR's lead over the rival for each pair, batch size and seed, each at its best rate.
 
     Yields:
-        VR's run, its labels, and the lead; NaN where either is not done. Where only the rival is not, VR's lead has no
-        number and is not lost either: the seed is left out.
+        VR's run, its labels, and the lead: the difference, or, of what spans orders of magnitude and is better down,
+        how many times as large the rival's is; NaN where either is not done. Where only the rival is not, VR's lead has
+        no number and is not lost either: the seed is left out.
     """
     if metric.name not in best.names:
         return
     values = dict(zip([run.run_id for run in best.runs], metric.measure(best).values, strict=True))
+    log = metric.of(best).quantity.log
 
     def place(run: RunRow) -> tuple[Any, ...]:
         return run.value("pair"), run.value("batch"), run.value("seed")
@@ -182,7 +191,8 @@ def _gains(best: Frame, rival: str, metric: Metric) -> Iterator[tuple[RunRow, di
         if other is None:
             continue
         done = run.state is State.DONE is other.state
-        gain = float(values[run.run_id] - values[other.run_id]) if done else math.nan
+        own, its = float(values[run.run_id]), float(values[other.run_id])
+        gain = (its / own if log else own - its) if done else math.nan
         yield together(run, other), {"pair": run.value("pair"), "batch": run.value("batch")}, gain
 
 
@@ -201,7 +211,7 @@ def tables(network: Frame) -> list[Table | Sheet]:
         for metric in METRICS
         if metric.name in network.names and choice.chosen
     ]  # fmt: skip
-    made += [_gain_sheet(choice.frame, batches), _rates_sheet(choice, batches)]
+    made += [_gain_sheet(choice.frame, batches), rates_sheet(choice, batches)]
     multipliers = _multipliers(judged(network))
     if multipliers.runs:
         title = "Network: mean multiplier r of VR over coordinates, steps and learning rates"
@@ -218,7 +228,7 @@ def _gain_sheet(best: Frame, batches: Sequence[Any]) -> Sheet:
     for rival in (BASE, CONTROL):
         found: dict[tuple[Any, Any], dict[Any, float]] = {}
         lost: Counter[tuple[Any, Any]] = Counter()
-        for run, labels, gain in _gains(best, rival, ACCURACY):
+        for run, labels, gain in gains(best, rival, ACCURACY):
             where = labels["pair"], labels["batch"]
             found.setdefault(where, {})
             if math.isnan(gain):
@@ -256,7 +266,7 @@ def _lead(gains: dict[Any, float] | None, lost: int) -> Text:
     return Text(text, detail="  ".join(filter(None, (interval, dagger))))
 
 
-def _rates_sheet(choice: Tuning, batches: Sequence[Any]) -> Sheet:
+def rates_sheet(choice: Tuning, batches: Sequence[Any], part: str = "Network") -> Sheet:
     """Which learning rates were chosen, and whether at the edge of what was on offer."""
     columns = [Column(("pair",)), Column(("variant",)), *(Column((f"batch {b}",), "right") for b in batches)]
     rows, before = [], None
@@ -267,7 +277,7 @@ def _rates_sheet(choice: Tuning, batches: Sequence[Any]) -> Sheet:
     records = [
         dict(zip(CELL, cell, strict=True)) | {"lr": lr, "edge": choice.edge(cell)} for cell, lr in choice.chosen.items()
     ]
-    title = "Network: learning rates" + (f", chosen on {seeds_text(choice.seeds)}" if choice.seeds else "")
+    title = f"{part}: learning rates" + (f", chosen on {seeds_text(choice.seeds)}" if choice.seeds else "")
     return Sheet(title, columns, rows, [f"{MARKS}, the least stands for that"], records, UNTUNED)
 
 

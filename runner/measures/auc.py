@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 
+from batchlab.results.compare.quantities import Quantity
 from batchlab.runner.measures.measure import Measure, Subject
 from batchlab.runner.measures.probe import Probe
 
@@ -15,6 +18,10 @@ class AUC(Measure):
 
     The area under the ROC curve, equals counting half; it says something where one class is rare and accuracy does not.
     """
+
+    quantities: ClassVar[Mapping[str, Quantity]] = {
+        f"{split}_auc": Quantity("up", f"{split} AUC", "%", 100) for split in ("test", "validation")
+    }
 
     def check(self, subject: Subject) -> None:
         """Refuse other than two classes.
@@ -45,7 +52,7 @@ def area(scores: torch.Tensor, targets: torch.Tensor) -> float:
         scores: (n,), higher for class 1.
         targets: (n,) 0 or 1.
     """
-    _, place, counts = scores.unique(return_inverse=True, return_counts=True)
+    _, place, counts = torch.unique(scores, return_inverse=True, return_counts=True)
     ranks = (counts.cumsum(0) - (counts - 1) / 2)[place]  # of equals their mean, from 1
     ones = int(targets.sum())
     pairs = ones * (len(targets) - ones)

@@ -203,7 +203,7 @@ def plot(
         from batchlab.results.show.figure import load_figure
 
         store, chosen = RunStore(runs).begun(sweep), Where.parse(where, others)
-        lines = ",".join(hue) or "optimizer"
+        lines = ",".join(dict.fromkeys(hue)) or "optimizer"
         drawn = load_figure(store, metric=metric, x=x.split(","), hue=lines, where=chosen, sweep=sweep)
         saved = drawn.save(output)
     OUT.print(Text(str(saved)), soft_wrap=True)

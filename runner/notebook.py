@@ -63,6 +63,11 @@ def sweep(
     retry: bool = False,
     trust_code: bool = False,
     rerun: bool = False,
+    zip: str | Iterable[str] = (),
+    skip: str | Iterable[str] = (),
+    draws: int | None = None,
+    search: str | None = None,
+    search_seed: int | None = None,
 ) -> pd.DataFrame:
     """Train every combination that the overrides ask for; what is done is skipped, what was cut off is resumed.
 
@@ -75,6 +80,11 @@ def sweep(
         retry: start failed runs again.
         trust_code: take runs of other code or data as they are, instead of training them anew.
         rerun: train every run from its beginning, done or not.
+        zip: keys that move together, with commas between; several groups of them as a list.
+        skip: conditions `AXIS=VALUE,AXIS=VALUE`; what meets all of one is left out.
+        draws: points of the keys with `interval(LOW,HIGH)`.
+        search: how they are chosen, `halton` (the default) or `random`.
+        search_seed: other points for another one.
 
     Returns:
         The rows of these runs, as `runs` gives them.
@@ -89,10 +99,14 @@ def sweep(
     from batchlab.results.store.run import State
     from batchlab.results.store.runs import RunStore
     from batchlab.runner import commands
-    from batchlab.runner.options import SweepOptions
+    from batchlab.runner.options import GridOptions, Search, SweepOptions
+    from batchlab.runner.plan.checks import check_choice
     from batchlab.runner.plan.config import compose
 
-    plans = compose(listed(overrides))
+    if search is not None:
+        check_choice("search", search, [*Search])
+    grid = GridOptions(listed(zip), listed(skip), draws, None if search is None else Search(search), search_seed)
+    plans = compose(listed(overrides), options=grid)
     options = SweepOptions(retry=retry, trust_code=trust_code, rerun=rerun)
     called = commands.name_of(plans) if name is None else name
     code = commands.execute(plans, Path(runs), options, called, extend=name is not None)
@@ -111,6 +125,7 @@ def load_rows(
     *,
     sweep: str | None = None,
     where: str | Iterable[str] = (),
+    others: str | Iterable[str] = (),
     keys: str | Iterable[str] = (),
 ) -> pd.DataFrame:
     """Runs as one DataFrame: a row per evaluation, with what sets the runs apart as columns.
@@ -121,7 +136,9 @@ def load_rows(
     Args:
         runs: the folder that holds all runs.
         sweep: only the runs of this sweep.
-        where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE`, on an axis, a label or a dotted configuration key.
+        where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE`, on an axis, a label or a dotted configuration key, that
+            must all hold.
+        others: each an alternative to all of these, `AXIS=VALUE,AXIS=VALUE`.
         keys: further dotted configuration keys that become columns (`train.precision`).
 
     Returns:
@@ -134,10 +151,11 @@ def load_rows(
         UserWarning: a file is damaged; the message names it and the way out.
     """
     from batchlab.results.compare.load import load, swept_keys
+    from batchlab.results.compare.where import Where
     from batchlab.results.store.runs import RunStore
 
     store = RunStore(Path(runs)).there()
-    frame = load(store, sweep, where=listed(where))
+    frame = load(store, sweep, where=Where.parse(listed(where), listed(others)))
     for problem in frame.problems:
         warnings.warn(problem, stacklevel=2)
     return frame.to_pandas(*swept_keys(store, frame, sweep), *listed(keys))
@@ -150,6 +168,7 @@ def table(
     cols: str | Iterable[str] = (),
     metrics: str | Iterable[str] = ("test_accuracy",),
     where: str | Iterable[str] = (),
+    others: str | Iterable[str] = (),
     baseline: str | Iterable[str] | None = None,
     tuned: str | None = None,
     sweep: str | None = None,
@@ -161,7 +180,8 @@ def table(
         rows: axes, labels or dotted configuration keys.
         cols: the same, for columns.
         metrics: `test_accuracy`, `min:test_loss`, `steps_to:test_accuracy>=0.9`, ...
-        where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE`.
+        where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE` that must all hold.
+        others: each an alternative to all of these, `AXIS=VALUE,AXIS=VALUE`.
         baseline: `AXIS=VALUE`, several of them as a list, which every other cell is tested against.
         tuned: a key (`optimizer.lr`) whose value is chosen for each cell, by the first metric, on the first half of the
             seeds; the others are judged.
@@ -174,6 +194,7 @@ def table(
         ValueError: an axis, metric or baseline that no run has, conditions that none meets, a folder without runs.
     """
     from batchlab.results.compare.table import load_table
+    from batchlab.results.compare.where import Where
     from batchlab.results.show.table_sheet import table_sheet
     from batchlab.results.store.runs import RunStore
 
@@ -182,7 +203,7 @@ def table(
         rows=listed(rows),
         cols=listed(cols),
         metrics=listed(metrics),
-        where=listed(where),
+        where=Where.parse(listed(where), listed(others)),
         baseline=",".join(listed(baseline or [])) or None,
         tuned=tuned,
         sweep=sweep,

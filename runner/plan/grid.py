@@ -118,8 +118,8 @@ class Grid:
                 raise ConfigError(f"{sweep.text}: {sweep.key} takes names of choices")
             if sweep.interval and self.options.draws is None:
                 raise ConfigError(
-                    f"{sweep.text}: an interval has no finite set of values: `sweep --draws N` takes N points of it; "
-                    "or use range(...), logspace(...) or a list"
+                    f"{sweep.text}: an interval has no finite set of values: --draws N, of sweep and compare, takes N "
+                    "points of it; or use range(...), logspace(...) or a list"
                 )
         if self.options.draws is not None and not any(s.interval for s in self.sweeps):
             raise ConfigError(

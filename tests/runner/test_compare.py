@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,7 +25,7 @@ from batchlab.results.store.runs import RunStore
 from batchlab.runner import cli
 from batchlab.runner import compare as module
 from batchlab.runner.compare import TUNING_SEEDS, Compared, compare, planned
-from batchlab.runner.options import Deciding, SweepOptions
+from batchlab.runner.options import Deciding, GridOptions, SweepOptions
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.seeds import tunes
 
@@ -70,6 +71,47 @@ def test_all_are_tuned_alike() -> None:
         assert all(bare.count(one) == 3 for one in bare), "two seeds choose, one is judged, nothing else differs"
     assert made.contest.keys == ("optimizer.lr", "optimizer.weight_decay")
     assert made.contest.chooser == "validation_accuracy"
+
+
+def test_each_contender_has_values_of_its_own_to_choose_from() -> None:
+    own = ("optimizer.lr@shb=0.1,0.3", "optimizer.lr@adam=1e-3,3e-3")
+    made = composed(TWO, tune=own)
+    of = {
+        (name, tuning): sorted(
+            {p.tree["optimizer"]["lr"] for p in made.plans if (p.labels[LABEL], tunes(p)) == (name, tuning)}
+        )
+        for name in made.contest.contenders
+        for tuning in (True, False)
+    }
+    assert of == {
+        (name, t): rates for name, rates in (("shb", [0.1, 0.3]), ("adam", [1e-3, 3e-3])) for t in (True, False)
+    }
+    assert made.contest.keys == ("optimizer.lr",)
+    assert {p.overrides for p in made.plans if not tunes(p)} == {
+        (f"optimizer.lr={lr}",) for lr in (0.1, 0.3, 0.001, 0.003)
+    }
+
+
+def test_drawn_values_are_as_many_for_each() -> None:
+    own = ("optimizer.lr@shb=interval(0.1,1)", "optimizer.lr@adam=interval(0.001,0.01)")
+    made = planned([TWO, *TINY], own, "test_accuracy", GridOptions(draws=3))
+    assert Counter((p.labels[LABEL], tunes(p)) for p in made.plans) == {
+        ("shb", True): 6, ("adam", True): 6, ("shb", False): 3, ("adam", False): 3
+    }  # fmt: skip
+
+
+def test_contenders_can_be_zipped_and_left_out() -> None:
+    overrides = [TWO, "lr_schedule=cosine,constant", *TINY]
+    made = planned(overrides, (), "test_accuracy", GridOptions(zip=["optimizer,lr_schedule"]))
+    assert made.contest.contenders == ("shb · cosine", "adam · constant")
+    made = planned(overrides, (), "test_accuracy", GridOptions(skip=["optimizer=shb,lr_schedule=cosine"]))
+    assert made.contest.contenders == ("shb · constant", "adam · cosine", "adam · constant")
+
+
+def test_the_request_of_old_has_the_name_that_it_had() -> None:
+    """The same command goes on, also from version to version."""
+    assert composed(TWO, tune=(RATES,)).digest[:6] == "eca995"
+    assert composed(TWO, "model.hidden=[8],[16]").digest[:6] == "c22817"
 
 
 @pytest.mark.parametrize(("given", "settled"), [((), 0.1), (("dataset.validation=0.2",), 0.2)])
@@ -137,6 +179,16 @@ REFUSED = {
     "tuned and compared": ([TWO, "optimizer.lr=0.1,0.2", "--tune", RATES], "--tune optimizer.lr: give it once"),
     "tuned and set": ([TWO, "+optimizer.lr=0.1", "--tune", RATES], "--tune optimizer.lr: give it once"),
     "tuned twice": ([TWO, "--tune", RATES, "--tune", RATES], "--tune optimizer.lr: give it once"),
+    "unequal budgets": (
+        [TWO, "--tune", "optimizer.lr@shb=0.1,0.3", "--tune", "optimizer.lr@adam=1e-3,3e-3,1e-2"],
+        "a fair choice is from as many values for each contender: shb 2, adam 3",
+    ),
+    "an untuned contender": ([TWO, "--tune", "optimizer.lr@shb=0.1,0.3"], "shb 2, adam 1"),
+    "tuned twice for one": (
+        [TWO, "--tune", "optimizer.lr@shb=0.1,0.3", "--tune", "optimizer.lr@shb=1,2"],
+        "--tune optimizer.lr: give it once",
+    ),
+    "an interval": ([TWO, "--tune", "optimizer.lr=interval(0.1,1)"], "--draws N, of sweep and compare"),
     "a choice": (["model=mlp,linear", "--tune", TWO], "--tune optimizer: give it once"),
     "tuned seeds": ([TWO, "--tune", "seed=1,2"], "--tune seed: give it once"),
     "one value": ([TWO, "--tune", "optimizer.lr=0.1"], "it takes KEY=VALUE,VALUE"),
@@ -163,8 +215,9 @@ def test_refused_in_one_line(
     said = "".join(line for line in (out + err).splitlines(keepends=True) if not line.startswith("checking "))
     assert code == 2
     assert says in said
-    assert said.startswith("batchlab: ")
-    assert said.count("\n") == 1, said
+    *before, last = said.splitlines()
+    assert last.startswith("batchlab: ")
+    assert before in ([], ["checking 2 runs ..."]), said
     assert not list(runs.glob("*/run.json")), "nothing was started"
     assert not list(runs.glob(".plans/*")), "and nothing declared, so that the mended request can have the name"
 

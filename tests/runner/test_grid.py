@@ -95,7 +95,7 @@ def test_what_is_measured_can_depend_on_the_choice() -> None:
             ("optimizer=shb", "lr_schedule=cosine", "optimizer.lr@shb=1", "optimizer.lr@cosine=2"),
             "optimizer.lr@shb=1 and optimizer.lr@cosine=2 both hold for optimizer=shb lr_schedule=cosine",
         ),
-        ((f"optimizer.lr={LOG}",), "an interval has no finite set of values: `sweep --draws N`"),
+        ((f"optimizer.lr={LOG}",), "an interval has no finite set of values: --draws N,"),
         (("optimizer=interval(0,1)",), "optimizer has no choice"),
     ],
 )  # fmt: skip

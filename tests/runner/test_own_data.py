@@ -146,8 +146,9 @@ def test_a_reader_that_returns_something_else_is_told_the_way(here: Path) -> Non
         validate([one("dataset=mine")])
 
 
-@pytest.mark.parametrize("gone", ["csv", "two", "images"])
-@pytest.mark.parametrize("asked", [(), ("--dry-run",)])
+@pytest.mark.parametrize(
+    ("gone", "asked"), [("csv", ()), ("csv", ("--dry-run",)), ("two", ("--dry-run",)), ("images", ("--dry-run",))]
+)
 def test_a_missing_file_is_refused_before_anything_starts(
     gone: str,
     asked: tuple[str, ...],

@@ -27,6 +27,7 @@ def plans() -> list[Planned]:
     return [planned for planned in plan("vrgd", "laptop").plans if planned.labels["part"] in BATCHES]
 
 
+@pytest.mark.slow
 def test_both_sides_have_the_same_choices(plans: list[Planned]) -> None:
     validate(plans)
     offered = defaultdict(lambda: defaultdict(set))
@@ -52,6 +53,7 @@ def test_both_sides_have_the_same_choices(plans: list[Planned]) -> None:
     assert all(len(settings) == 1 for settings in shared.values())
 
 
+@pytest.mark.slow
 def test_no_other_scale_has_them() -> None:
     for scale in ("gpu", "paper"):
         assert {planned.labels["part"] for planned in plan("vrgd", scale).plans} == {"network"}

@@ -123,7 +123,8 @@ TABLE = [
 THEIRS = (Lion, SOAP, ScheduleFreeSGD, ScheduleFreeAdamW, Prodigy)
 """Of pytorch_optimizer. What is not as the contract has it: a copy or pickle lacks the attributes that they keep beside
 groups and state (a checkpoint, of `state_dict`, is whole); complex parameters are refused at a step, if at all; errors
-are of types of their own, and no ValueErrors."""
+are of types of their own, and no ValueErrors. SOAP has no golden trajectory: the null space of its first basis is what
+rounding makes of it, on one machine or another."""
 REFUSED = (ValueError, RuntimeError, NegativeLRError, NoComplexParameterError, NoSparseGradientError)
 every_optimizer = pytest.mark.parametrize("row", TABLE, ids=lambda r: r.name)
 
@@ -433,17 +434,16 @@ def golden_problem() -> tuple[Tensor, Tensor, list[np.ndarray]]:
     return torch.from_numpy(x), torch.from_numpy(i % 3), weights
 
 
-@every_optimizer
+@having(lambda row: row.target is not SOAP)
 def test_golden_trajectory(row: Row) -> None:
     golden = json.loads((GOLDEN / f"{row.name}.json").read_text())
-    rough = row.target is SOAP  # whose bases are found in float32
-    assert trajectory(row) == pytest.approx(golden, rel=1e-3 if rough else 1e-7)
+    assert trajectory(row) == pytest.approx(golden, rel=1e-7)
 
 
 def write_missing() -> None:
     for row in TABLE:
         path = GOLDEN / f"{row.name}.json"
-        if not path.exists():
+        if not path.exists() and row.target is not SOAP:
             path.write_text(json.dumps([round(loss, 12) for loss in trajectory(row)]) + "\n")
             print("wrote", path)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +47,18 @@ def test_every_rival_is_in_the_table() -> None:
     labelled = {path.stem for path in CONF.glob("*.yaml") if "docs/rivals.md" in path.read_text()}
     assert {row[0] for row in ROWS} == labelled
     assert len(ROWS) == 9
+
+
+@pytest.mark.slow
+def test_the_commands_run(tmp_path: Path) -> None:
+    (script,) = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
+    script = "\n".join(line for line in script.splitlines() if not line.startswith("pip "))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-ec", script], cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall(r"^ \S+\s+\*?([\d.]+) ±", done.stdout, re.MULTILINE)) == 6, done.stdout
 
 
 def test_the_example_is_judged_by_its_average(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

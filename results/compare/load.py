@@ -51,7 +51,7 @@ def load(
 
     Raises:
         ValueError: For a sweep that is not there, a condition that cannot be read or names an axis that no run has, or
-            conditions that no run meets; with what there is instead.
+            conditions that no run meets, all or those of an alternative; with what there is instead.
     """
     asked = Where.of(where)
     chosen = None if columns is None else frozenset(columns)
@@ -70,6 +70,9 @@ def load(
     results = [result for result in results if result.kept]
     if every.runs and not results:
         raise ValueError(nothing_meets(every, asked.alternatives))
+    for other in asked.alternatives if len(asked.alternatives) > 1 else ():
+        if not any(run.matches(other) for run in every.runs):
+            raise ValueError(nothing_meets(every, [other]))
     tables, runs, start = [], [], 0
     for result in results:
         stop = start + result.table.num_rows

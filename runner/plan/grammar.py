@@ -29,6 +29,10 @@ def mending(text: str, parse: Parse) -> str:
     key = tidy.partition("=")[0]
     if "[" in key:
         return f"an element has no key of its own: write the whole list, {key.partition('[')[0]}=[...]"
+    if "@" in key and not re.fullmatch(r"[^@]+@[^@]+", key):
+        return (
+            f"after an @ comes the choice that it is for, one at a time: {key.partition('@')[0]}@CHOICE={value.strip()}"
+        )
     if not PLAIN.fullmatch(key):
         return "a key is words of the letters a to z, digits and _ with dots between, and = comes next"
     if value.startswith("=") and isinstance(_value(f"{key}{value}", parse), (int, float)):

@@ -79,7 +79,7 @@ def _sweep(text: str, ours: OverridesParser, config_loader: Any) -> Sweep:
     try:
         override = ours.parse_override(text)
         override.config_loader = config_loader  # what glob(...) asks
-        if not override.key_or_group:
+        if not override.key_or_group or override.package == "":
             raise HydraException
         settings = _settings(text, override, ours)
     except HydraException as error:

@@ -33,6 +33,11 @@ def test_a_comma_joins_conditions_and_or_begins_another(store):
     assert found(store, "optimizer=adamw", "optimizer.lr=0.03,5") == [("adamw", 0.03)], "all --where must hold"
 
 
+def test_an_alternative_that_no_run_meets_is_said(store):
+    with pytest.raises(ValueError, match=r"no run has optimizer=foo; optimizer is one of adamw, shb"):
+        found(store, "optimizer=shb", others=["optimizer=adamw", "optimizer=foo,optimizer.lr=0.1"])
+
+
 def test_lists_are_values_as_before(store):
     key = "optimizer.key"
     assert found(store, f"{key}=[8,8],optimizer=shb") == [("shb", 0.03)]

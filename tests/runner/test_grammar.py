@@ -85,6 +85,8 @@ def test_spaces_dashes_and_other_signs_around_a_number(text: str) -> None:
         ("optimizer..lr=1", "a key is words"),
         (".lr=1", "a key is words"),
         ("betas[0]=0.1", "write the whole list, betas=[...]"),
+        ("optimizer.lr@=0.1", "the choice that it is for, one at a time: optimizer.lr@CHOICE=0.1"),
+        ("optimizer.lr@shb@sgd=0.1", "one at a time: optimizer.lr@CHOICE=0.1"),
         ("-x", "an option of batchlab comes before the overrides"),
         ("--optimizer", "key=value without dashes"),
         ("", "write key=value"),

@@ -25,7 +25,7 @@ WINGS = {
     ),
     "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),
     "datasets": (
-        *("files", "ids", "dataset", "augment", "resident", "batches", "validation", "shares"),
+        *("files", "parsed", "ids", "dataset", "augment", "resident", "batches", "validation", "shares"),
         *("columns", "targets", "pictures", "entry", "originals", "bundled", "sets"),
     ),
 }

@@ -65,6 +65,7 @@ def frame(
         if other is None:
             chosen = apart(wanted.encoded(train[target]), test, test_seed)
             train, other = train[~chosen], train[chosen]
+        notes += _shared(train, other)
         x_train, x_test, names = features(train.drop(columns=target), other.drop(columns=target), missing)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
@@ -112,6 +113,16 @@ def _without(table: DataFrame, target: str, drop: Sequence[str]) -> DataFrame:
     if target in drop:
         raise ValueError(f"dataset.drop: {target} is the target")
     return table.drop(columns=list(drop))
+
+
+def _shared(train: DataFrame, test: DataFrame) -> list[str]:
+    """How many rows both splits have: what is measured on them was seen in training."""
+    from pandas.util import hash_pandas_object
+
+    common = [column for column in train.columns if column in test.columns]
+    rows = [hash_pandas_object(part[common].astype(str), index=False) for part in (train, test)]
+    n = int(rows[1].isin(rows[0]).sum())
+    return [f"{n:,} of the {len(test):,} rows for testing are, value for value, in the training split too"] * (n > 0)
 
 
 def _said(names: Sequence[str], columns: Sequence[str]) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchlab.datasets.dataset import Dataset, Preprocessing
-from batchlab.datasets.files import first_line, own_path
+from batchlab.datasets.files import Arrays, data_root, first_line, own_path
+from batchlab.datasets.parsed import parsed
 from batchlab.datasets.pictures import check_size, described, pixels, stacked
 from batchlab.datasets.sets.npz import Keys
 from batchlab.datasets.shares import apart
@@ -30,7 +31,8 @@ def image_folder(
 ) -> Dataset:
     """Images that Pillow reads, in DIR/CLASS/..., or in DIR/train/CLASS/... and DIR/test/CLASS/...
 
-    Classes are numbered in the sorted order of their names; images are in the sorted order of their paths.
+    Classes are numbered in the sorted order of their names; images are in the sorted order of their paths. Decoded they
+    are kept in the usual data root, see `parsed`.
 
     Args:
         path: the folder, relative to the data root or absolute.
@@ -49,9 +51,15 @@ def image_folder(
     train, other = _splits(folder)
     classes = _classes(train)
     files = [_files(train, classes), [] if other is None else _files(other, classes)]
-    images = [[_image(file, wanted, grayscale) for file, _ in part] for part in files]
-    names = [str(file.relative_to(folder)) for part in files for file, _ in part]
-    x = stacked([*images[0], *images[1]], names)
+    every = [file for part in files for file, _ in part]
+
+    def decoded() -> Arrays:
+        names = [str(file.relative_to(folder)) for file in every]
+        return {"x": stacked([_image(file, wanted, grayscale) for file in every], names)}
+
+    kept = data_root().absolute()  # not `root`, which may be any folder of the user's
+    within = kept.is_relative_to(folder)  # there it would be a class
+    x = (decoded() if within else parsed(kept, folder.name, every, (wanted, grayscale), ("x",), decoded))["x"]
     y = np.array([label for part in files for _, label in part], np.int64)
     for_test = apart(y, test, test_seed) if other is None else np.arange(len(y)) >= len(files[0])
     x_train, x_test = x[~for_test], x[for_test]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 
 from batchlab.datasets.dataset import Dataset, Preprocessing
 from batchlab.datasets.entry import Entry
-from batchlab.datasets.files import Arrays, data_root, first_line, libsvm_file, read_npz, write_npz
+from batchlab.datasets.files import Arrays, data_root, first_line, libsvm_file
+from batchlab.datasets.parsed import parsed
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -97,16 +97,9 @@ def _parse(files: list[Path], features: int | None, root: Path) -> list[tuple[cs
     """(matrix, targets) of each file; kept under root/parsed, as scikit-learn's import costs a second."""
     from scipy.sparse import csr_array
 
-    stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    key = hashlib.sha256(repr((stats, features)).encode()).hexdigest()[:12]
-    parsed = root / "parsed" / f"{files[0].stem}-{key}.npz"
     keys = tuple(f"{part}{i}" for i in range(len(files)) for part in ("data", "indices", "indptr", "y"))
-    try:
-        arrays = read_npz(parsed, (*keys, "width"))
-    except ValueError:  # not there yet, or damaged: the text is what counts
-        arrays = _read_text(files, features)
-        with contextlib.suppress(ValueError):  # a root that cannot be written costs the second every time
-            write_npz(parsed, arrays)
+    read = partial(_read_text, files, features)
+    arrays = parsed(root, files[0].stem, files, features, (*keys, "width"), read)
     width = int(arrays["width"])
     return [
         (

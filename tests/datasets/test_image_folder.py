@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from batchlab.datasets.sets import image_folder as module
 from batchlab.datasets.sets.image_folder import image_folder
 
 RNG = np.random.default_rng(0)
@@ -20,6 +21,14 @@ def picture(path: Path, shape: tuple[int, ...] = (6, 5), value: int | None = Non
     array = RNG.integers(0, 256, shape, np.uint8) if value is None else np.full(shape, value, np.uint8)
     Image.fromarray(array).save(path)
     return array
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The usual data root."""
+    folder = tmp_path_factory.mktemp("kept")
+    monkeypatch.setenv("BATCHLAB_DATA", str(folder))
+    return folder
 
 
 @pytest.fixture
@@ -151,3 +160,26 @@ def test_missing_folders(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     with pytest.raises(ValueError, match="photos has 0 folders where one for each class is needed"):
         image_folder("photos", tmp_path)
+
+
+def test_nothing_is_kept_among_the_classes(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHLAB_DATA", str(digits / "digits"))
+    for _ in range(2):
+        assert image_folder(".").classes == 3
+
+
+def test_decoded_images_are_kept_while_the_files_are_the_same(
+    digits: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = image_folder("digits", digits)
+    assert len([*(kept / "parsed").iterdir()]) == 1
+    decoded: list[Path] = []
+    read = module._image
+    monkeypatch.setattr(module, "_image", lambda file, *rest: (decoded.append(file), read(file, *rest))[1])
+    again = image_folder("digits", digits, pad=1, test_seed=1)
+    assert not decoded
+    np.testing.assert_array_equal(again.x_train[0], first.x_train[0])
+    image_folder("digits", digits, grayscale=False)
+    assert len(decoded) == 30
+    picture(digits / "digits" / "0" / "0.png", value=99)
+    assert image_folder("digits", digits, test=0).x_train[0, 0, 0, 0] == 99

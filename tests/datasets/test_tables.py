@@ -266,3 +266,10 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path, monkeypatch
         csv("t.csv", "b")
     with pytest.raises(ValueError, match=rf"dataset.path: {tmp_path} is no file"):
         csv(str(tmp_path), "b")
+
+
+def test_rows_that_both_splits_have_are_counted() -> None:
+    assert frame((WINE.tail(50), WINE.head(15)), "grade").notes[0] == (
+        "frame: 5 of the 15 rows for testing are, value for value, in the training split too"
+    )
+    assert len(frame(WINE, "grade").notes) == 1

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
-from batchlab.datasets.sets import libsvm as libsvm_module
+from batchlab.datasets import parsed as parsed_module
 from batchlab.datasets.sets.a9a import a9a
 from batchlab.datasets.sets.breast_cancer import breast_cancer
 from batchlab.datasets.sets.libsvm import libsvm
@@ -83,7 +83,7 @@ def test_libsvm_in_a_root_that_cannot_be_written(tmp_path, monkeypatch):
     def refuse(path, arrays):
         raise ValueError("read-only")
 
-    monkeypatch.setattr(libsvm_module, "write_npz", refuse)
+    monkeypatch.setattr(parsed_module, "write_npz", refuse)
     assert libsvm(write(tmp_path), root=tmp_path).n == 3
 
 

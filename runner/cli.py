@@ -5,8 +5,6 @@ Nothing heavy is imported here, so that `--help`, `status` and shell completion 
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import sys
 from pathlib import Path
@@ -461,7 +459,6 @@ def main() -> None:
     """The console script. Errors are one line; `--traceback`, anywhere on the line, shows where they came from."""
     streams.prepare()
     _keep_assertions()
-    atexit.register(gc.freeze)  # no search for cycles among all that torch made, which takes seconds, in order to end
     os.environ.pop("MPLBACKEND", None)  # a notebook's, say: figures go into files
     if os.environ.get("_BATCHLAB_COMPLETE") == "complete_bash":
         return completion.in_bash(app)

@@ -40,6 +40,7 @@ from batchlab.runner.plan.build import locate
 from batchlab.runner.plan.config import Planned, compose
 from batchlab.runner.plan.files import axes
 from batchlab.runner.plan.schema import ConfigError
+from batchlab.runner.training import import_torch
 
 TUNING_SEEDS = (101, 102)
 VALIDATION = "dataset.validation=0.1"
@@ -146,6 +147,7 @@ def _contending(
 
 def _declared(base: Sequence[Planned]) -> dict[str, Quantity]:
     """What the measures that were chosen say of their columns."""
+    import_torch()  # which they do
     nodes = {json.dumps(node): node for one in base for node in one.tree["measure"].values()}
     classes = [locate(node, "measure") for node in nodes.values()]
     return {name: known for kind in classes for name, known in dict(getattr(kind, "quantities", {})).items()}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import math
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -162,3 +165,13 @@ def check(plans: Sequence[Planned], *, data_at_hand: bool = True) -> None:
 
     for warning in validate(plans, data_at_hand=data_at_hand, say=say):
         ERR.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
+
+
+def import_torch() -> None:
+    """Import torch, and where this is the first time look for no cycles among all that it is made of, ever after.
+
+    The interpreter would, several times, in order to end: the prompt came back seconds later.
+    """
+    if "torch" not in sys.modules:
+        importlib.import_module("torch")
+        gc.freeze()

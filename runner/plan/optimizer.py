@@ -87,7 +87,7 @@ def try_optimizer(node: Node, model: nn.Module, name: str, decay: str) -> None:
     except Exception:  # not every module can be copied: it is tried when it trains
         return
     if any(p.is_meta for p in model.parameters()):
-        model.to_empty(device=CPU)
+        _with_memory(model)
     before = random_states(CPU)
     try:
         methods: dict[str, list[str]] = getattr(make_optimizer(node, model, decay), "methods", dict)()
@@ -99,6 +99,21 @@ def try_optimizer(node: Node, model: nn.Module, name: str, decay: str) -> None:
         warnings.warn(
             f"optimizer={node['name']}: no parameter of model={name} is for {method}: {rest} trains all", stacklevel=2
         )
+
+
+def _with_memory(model: nn.Module) -> None:
+    """Give a model on the meta device memory for its numbers; who is shared stays shared.
+
+    `Module.to_empty` would make two of a parameter that two layers share, and import sympy (0.4 s) to ask for strides.
+    """
+    made: dict[torch.Tensor, nn.Parameter] = {}  # by identity
+    for module in model.modules():
+        for name, p in [*module.named_parameters(recurse=False, remove_duplicate=False)]:
+            if p not in made:
+                made[p] = nn.Parameter(torch.empty(p.shape, dtype=p.dtype, device=CPU), p.requires_grad)
+            setattr(module, name, made[p])
+        for name, b in [*module.named_buffers(recurse=False)]:
+            setattr(module, name, torch.empty(b.shape, dtype=b.dtype, device=CPU))
 
 
 def _takes_model(node: Node) -> bool:

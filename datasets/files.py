@@ -91,42 +91,56 @@ def _again(path: Path) -> str:
     return f"restore it, or delete it and run `batchlab data prepare {path.stem}`"
 
 
-def libsvm_file(file: str, root: Path) -> Path:
-    """The path of a LIBSVM file in the data root, or at the path that `file` is.
+def own_places(place: str, root: str | Path | None) -> list[Path]:
+    """Where a user's own file or folder may be, the first first: beside the user, then in the data root.
+
+    Args:
+        place: as it is written; one that is absolute is only there.
+        root: the data root, if it is said, and then it is only there; `None` for the usual one.
+    """
+    said = Path(place).expanduser()
+    folders = [data_root(root)] if root else [Path.cwd(), data_root()]
+    return list(dict.fromkeys((folder / said).absolute() for folder in folders))
+
+
+def libsvm_file(file: str, root: str | Path | None) -> Path:
+    """The path of a LIBSVM file, of a user's own or in the data root.
 
     Raises:
         ValueError: it is not there.
     """
-    path = root / Path(file).expanduser()
-    if not path.is_file():
-        raise ValueError(
-            f"no LIBSVM file {path.absolute()}; put it there (`.bz2` and `.xz` unpacked), "
-            "or set dataset.path, dataset.root or BATCHLAB_DATA"
-        )
-    return path
+    places = own_places(file, root)
+    for path in places:
+        if path.is_file():
+            return path
+    raise ValueError(
+        f"no LIBSVM file {' and no '.join(map(str, places))}; put it there (`.bz2` and `.xz` unpacked), "
+        "or set dataset.path, dataset.root or BATCHLAB_DATA"
+    )
 
 
 def own_path(place: str, root: str | Path | None, key: str, *, folder: bool = False) -> Path:
     """The file, or the folder, of a user's own that a key of `dataset` names.
 
     Args:
-        place: relative to the data root, or absolute.
-        root: the data root; `None` for the usual one.
+        place: relative to the current folder or the data root, or absolute.
+        root: the data root, where it is said; `None` for the usual one.
         key: which says it.
         folder: a folder is wanted.
 
     Raises:
         ValueError: it is not there; the message names where it was looked for, and where it may be.
     """
-    path = (data_root(root) / Path(place).expanduser()).absolute()
-    if path.is_dir() if folder else path.is_file():
-        return path
+    places = own_places(place, root)
+    for path in places:
+        if path.is_dir() if folder else path.is_file():
+            return path
     what = "folder" if folder else "file"
-    if path.exists():
-        raise ValueError(f"dataset.{key}: {path} is no {what}")
-    beside = Path(place).expanduser().absolute()
-    way = f"put it there, or set dataset.{key}, dataset.root or BATCHLAB_DATA"
-    raise ValueError(f"no {what} {path}; {'it is in this folder: set dataset.root=.' if beside.exists() else way}")
+    for path in places:
+        if path.exists():
+            raise ValueError(f"dataset.{key}: {path} is no {what}")
+    looked = " and no ".join(map(str, places))
+    raise ValueError(f"no {what} {looked}; put it there, or set dataset.{key}, dataset.root or BATCHLAB_DATA")
 
 
 def first_line(error: BaseException) -> str:

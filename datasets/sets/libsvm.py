@@ -31,7 +31,7 @@ def libsvm(
     """A LIBSVM / SVMlight text file as float64 CSR, (N, d).
 
     Args:
-        path: file of the training split, relative to the data root or absolute.
+        path: file of the training split, relative to the current folder or the data root, or absolute.
         test: file of the test split; without it the test split is empty.
         root: the data root; `None` for the usual one.
         features: number of columns; `None` for the highest index in the files.
@@ -43,8 +43,8 @@ def libsvm(
     Raises:
         ValueError: a file is missing or damaged, or its targets are not what was asked for.
     """
-    folder = data_root(root)
-    files = [libsvm_file(file, folder) for file in (path, test) if file is not None]
+    folder = data_root(root)  # where what was parsed is kept
+    files = [libsvm_file(file, root) for file in (path, test) if file is not None]
     parts = _parse(files, features, folder)
     width = parts[0][0].shape[1]
     if test is None:
@@ -82,7 +82,7 @@ def read_collected(entry: Entry, path: str, test: str | None, root: str | Path |
     Raises:
         ValueError: a file is missing, damaged, or holds something else.
     """
-    dataset = replace(libsvm(path, test, root, entry.shape[0], unit_rows), name=entry.name)
+    dataset = replace(libsvm(path, test, data_root(root), entry.shape[0], unit_rows), name=entry.name)
     found, expected = (dataset.n, dataset.classes), (entry.n, entry.classes)
     if found != expected or (entry.n_test and test is not None and len(dataset.y_test) != entry.n_test):
         raise ValueError(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from batchlab.datasets.dataset import Dataset, Preprocessing, span
 from batchlab.datasets.entry import Entry
-from batchlab.datasets.files import KEYS, Arrays, data_root, read_npz
+from batchlab.datasets.files import KEYS, Arrays, own_path, read_npz
 
 MANY = 1000
 """More classes than that are looked at twice."""
@@ -44,7 +44,7 @@ def npz(
     or of any shape (N, ...): integers are labels from 0, floating-point numbers make a regression.
 
     Args:
-        file: NAME or NAME.npz in the data root, or a path.
+        file: NAME or NAME.npz in the current folder or the data root, or a path.
         root: the data root; `None` for the usual one.
         white: stored value that becomes 1.0; `None` is 255 for uint8 and 1 for floating-point images.
         vocabulary: how many ids there are, where samples are ids (tokens, categories): see `Dataset`.
@@ -53,9 +53,7 @@ def npz(
     Raises:
         ValueError: the file is missing or damaged, or what it holds is no data set.
     """
-    path = data_root(root) / Path(file if file.endswith(".npz") else f"{file}.npz").expanduser()
-    if not path.is_file() and Path(file).expanduser().is_absolute():
-        raise ValueError(f"no file {path}; put it there, or set dataset.file")
+    path = own_path(file if file.endswith(".npz") else f"{file}.npz", root, "file")
     return assembled(path.stem, read_npz(path), white, vocabulary, **keys)
 
 

@@ -23,6 +23,8 @@ from batchlab.runner.plan.sources import OURS, installed
 if TYPE_CHECKING:
     from batchlab.datasets import Dataset
 
+OWN_KEYS = ("path", "test_path", "file", "test")
+"""Where batchlab's readers are told which file, or which folder, of the user's own to read."""
 CODE = frozenset({".py", ".pyc", ".so", ".pyi"})
 _listening: list[set[str]] = []
 _seen: dict[str, list[Path]] = {}
@@ -50,22 +52,32 @@ def data_files(node: Node) -> dict[str, Path]:
     Those that its keys name, in the data root or, for a user's own reader, from here; and of a published set what is
     kept in the data root, as soon as it is there.
     """
-    from batchlab.datasets.files import data_root
+    from batchlab.datasets.files import data_root, own_places
 
     ours = _beforehand(node)
-    root = node.get("root")
-    folder = data_root(root if isinstance(root, str) else None)
+    said = node.get("root")
+    root = said if isinstance(said, str) else None
+    folder = data_root(root)
     found: dict[str, Path] = {}
     for key, value in split.reader(node).items():
         if isinstance(value, str) and value and key not in ("name", "_target_", "root"):
-            for place in _places(value, folder, here=not ours):
-                found[_called(place, folder)] = place
-    if ours and isinstance(path := node.get("path"), str) and (place := folder / Path(path).expanduser()).is_dir():
-        found[_called(place, folder)] = place
+            if ours and key in OWN_KEYS:
+                places = own_places(value, root)
+                places = [path for place in places for path in (place, place.with_name(f"{place.name}.npz"))]
+                found |= {_called(place, folder): place for place in [*filter(_is_there, places)][:1]}
+            else:
+                found |= {_called(place, folder): place for place in _places(value, folder, here=not ours)}
     where = _published(node, folder)
     if where is not None:
         found[_called(where, folder)] = where
     return found
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        return place.exists()
+    except OSError:  # a text that names no file: too long
+        return False
 
 
 def called_from_here(path: Path) -> str:

@@ -154,7 +154,7 @@ def test_a_path_in_the_home_folder(tmp_path, monkeypatch):
     save(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert npz("~/mine", root="/elsewhere").n == 6
-    with pytest.raises(ValueError, match=r"no file .*none\.npz; put it there, or set dataset\.file$"):
+    with pytest.raises(ValueError, match=r"no file .*none\.npz; put it there, or set dataset\.file"):
         npz("~/none", root="/elsewhere")
 
 

@@ -254,16 +254,25 @@ def test_other_texts_may_mean_missing(tmp_path: Path) -> None:
     assert csv("t.csv", "grade", root=tmp_path, na=["?"], missing="drop", test=0).n == N - 1
 
 
+def test_a_file_is_looked_for_here_then_in_the_data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("here", "data", "there"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "data"))
+    places = {"data": None, "here": None, "there": tmp_path / "there"}
+    for i, (folder, root) in enumerate(places.items()):
+        (tmp_path / folder / "t.csv").write_text("a,b\n" + "1,x\n2,y\n" * 5 * (i + 1))
+        assert csv("t.csv", "b", root=root, test=0).n == 10 * (i + 1)
+
+
 def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BATCHLAB_DATA", "data")
-    with pytest.raises(ValueError, match=rf"^no file {tmp_path}/data/t\.csv; put it there, or set dataset\.path"):
+    said = rf"^no file {tmp_path}/t\.csv and no {tmp_path}/data/t\.csv; put it there, or set dataset\.path"
+    with pytest.raises(ValueError, match=said):
         csv("t.csv", "b")
-    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(
-        ValueError, match=rf"no file {tmp_path}/data/t\.csv; it is in this folder: set dataset.root=\.$"
-    ):
-        csv("t.csv", "b")
+    with pytest.raises(ValueError, match=rf"^no file {tmp_path}/there/t\.csv; put it there, or set dataset\.path"):
+        csv("t.csv", "b", root="there")
     with pytest.raises(ValueError, match=rf"dataset.path: {tmp_path} is no file"):
         csv(str(tmp_path), "b")
 

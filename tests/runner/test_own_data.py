@@ -27,11 +27,11 @@ def samples(name="wine.csv", rows=None):
     return TensorDataset(torch.tensor(table["a"].values), torch.tensor(table["quality"].values))
 """
 DATA = {
-    "csv": ("dataset=csv", "dataset.path=wine.csv", "dataset.target=quality", "dataset.root=."),
+    "csv": ("dataset=csv", "dataset.path=wine.csv", "dataset.target=quality"),
     "two": ("dataset=csv", "dataset.path=wine.csv", "dataset.test_path=test.csv", "dataset.target=quality"),
     "frame": ("dataset=frame", "dataset.frame=my_functions.load", "dataset.target=quality"),
     "torch": ("dataset=torch_dataset", "dataset.data={_target_:my_functions.samples,rows:30}"),
-    "images": ("dataset=image_folder", "dataset.path=photos", "dataset.root=."),
+    "images": ("dataset=image_folder", "dataset.path=photos"),
 }
 CHANGED = {
     "wine.csv": ("csv", "two", "frame", "torch"),

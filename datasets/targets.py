@@ -103,5 +103,5 @@ class Target:
         if (found < 0).any():
             label = column.iloc[int((found < 0).argmax())]
             where = place(column, found < 0)
-            raise ValueError(f"column {self.name} is {label!r} in {where} of the test split, which no training row is")
+            raise ValueError(f"column {self.name} is {label!r} in {where}, which it is in no row for training")
         return found

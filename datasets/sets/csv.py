@@ -54,6 +54,9 @@ def csv(
         raise ValueError(f"dataset.separator={separator!r}: one character, or null for the one that the file has")
     files = [own_path(file, root, key) for file, key in ((path, "path"), (test_path, "test_path")) if file]
     tables = [_table(file, separator, na) for file in files]
+    tables[1:] = [
+        table.rename_axis(index=f"{file.name}, line") for table, file in zip(tables[1:], files[1:], strict=True)
+    ]
     given = tables[0] if len(tables) == 1 else (tables[0], tables[1])
     return frame(given, target, test, test_seed, task, drop, missing, standardize, files[0].name)
 

@@ -82,6 +82,9 @@ def test_a_test_file(tmp_path: Path) -> None:
     colours = dataset.x_test[:, 2:5]
     assert colours[:2].tolist() == [[1, 0, 0], [0, 0, 0]], "red, rosé, white; one that the training split does not have"
     assert [["bad", "good"][y] for y in dataset.y_test] == test["grade"].tolist()
+    test.astype({"year": object}).replace({"year": {test["year"][2]: None}}).to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(ValueError, match=r"a\.csv: column year has no value in b\.csv, line \d"):
+        csv("a.csv", "grade", test_path="b.csv", root=tmp_path)
 
 
 def test_the_test_share_is_of_each_class_alike_and_the_same_every_time() -> None:
@@ -201,7 +204,7 @@ def test_a_faulty_table_is_refused_by_column_and_row(fault: str) -> None:
     [
         (WINE.drop(columns="year"), "the test split has no column year"),
         (WINE.assign(year="old"), "column year holds numbers in the training split and texts in the test split"),
-        (WINE.assign(grade="fair"), "column grade is 'fair' in row 0 of the test split, which no training row is"),
+        (WINE.assign(grade="fair"), "column grade is 'fair' in test row 0, which it is in no row for training"),
     ],
 )
 def test_a_test_frame_of_another_kind_is_refused(test: pd.DataFrame, message: str) -> None:

@@ -96,7 +96,7 @@ def conditions(text: str, option: str) -> dict[str, list[str]]:
                     f"a value that has commas; not {text!r}"
                 )
             if key in found:
-                raise ValueError(f"{option} {text}: {key} is given twice: {key}=VALUE,VALUE is either value")
+                raise ValueError(f"{option} {text}: {key} is given twice: give it once")
             found[key] = []
         found[key].append(meant(value))
     return found

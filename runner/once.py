@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -47,8 +47,32 @@ class Once(TyperCommand):
         return unknown_option(str(self.name), option, args, options, overrides)
 
 
+class Group(TyperGroup):
+    """Commands, before whose names an option of theirs may not stand."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse a command line up to the command's name.
+
+        Raises:
+            ValueError: An option that there is not, naming a command that has it.
+        """
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            option = str(getattr(error, "option_name", ""))
+            having = [name for name, one in self.commands.items() if any(option in p.opts for p in one.params)]
+            if type(error).__name__ != "NoSuchOption" or not having:
+                raise
+            meant = next((text for text in args if text in having), having[0])
+            way = f"{ctx.command_path} {meant} {option} ..."
+            raise ValueError(f"{option} stands after the command, as in `{way}`") from error
+
+
 class App(typer.Typer):
     """A Typer whose commands are `Once`."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**{"cls": Group} | given)
 
     def command(self, name: str | None = None, **given: Any) -> Callable[[Command], Command]:
         """As typer's."""

@@ -154,6 +154,11 @@ OPTIONS = {
     "nothing like it": (["report", "--zzz"], "report has no --zzz; it has --output, --sweep, --runs"),
     "below another": (["runs", "list", "--wher", "seed=1"], r"list has no --wher; did you mean --where\?$"),
     "override of a table": (["table", "optimizer=shb"], "table takes no overrides: write --where optimizer=shb$"),
+    "before its command": (["--runs", "x", "table"], "--runs stands after the command, as in `.* table --runs ...`$"),
+    "before one below another": (
+        ["runs", "--where", "seed=1", "list"],
+        "--where stands after .*runs list --where ...`$",
+    ),
     "takes no overrides": (["table", "--optimizer", "shb"], "table has no --optimizer; it has --rows, "),
 }
 

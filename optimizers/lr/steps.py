@@ -63,8 +63,8 @@ class OfTorch:
             self._begin(clock)
             self._budget = budget
         place = stair(clock.time(self.clock), 1.0)
-        while len(self._given) <= place:
-            self._step()
+        if len(self._given) <= place:
+            self._step_to(place)
         return self._given[place]
 
     def _begin(self, clock: Clock) -> None:
@@ -77,15 +77,15 @@ class OfTorch:
                 "ReduceLROnPlateau listens to a metric, and a rate here is a function of the clock alone: choose "
                 "step_decay, or another that does not listen"
             )
-        self._optimizer.step()  # or the scheduler warns that it is stepped first
         self._given = array("d")
         self._keep()
 
-    def _step(self) -> None:
+    def _step_to(self, place: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._scheduler.step()
-        self._keep()
+            while len(self._given) <= place:
+                self._scheduler.step()
+                self._keep()
 
     def _keep(self) -> None:
         (group,) = self._optimizer.param_groups

@@ -90,7 +90,7 @@ def try_optimizer(node: Node, model: nn.Module, name: str, decay: str) -> None:
         _with_memory(model)
     before = random_states(CPU)
     try:
-        methods: dict[str, list[str]] = getattr(make_optimizer(node, model, decay), "methods", dict)()
+        methods = methods_of(make_optimizer(node, model, decay))
     finally:
         set_random_states(CPU, before)
     if methods and not next(iter(methods.values())):
@@ -114,6 +114,13 @@ def _with_memory(model: nn.Module) -> None:
             setattr(module, name, made[p])
         for name, b in [*module.named_buffers(recurse=False)]:
             setattr(module, name, torch.empty(b.shape, dtype=b.dtype, device=CPU))
+
+
+def methods_of(optimizer: Optimizer) -> dict[str, list[str]]:
+    """Method -> names of the parameters that it moves, of an optimizer with several that says so; else nothing."""
+    methods = getattr(optimizer, "methods", None)
+    said = methods() if callable(methods) else None
+    return {str(method): [*map(str, names)] for method, names in said.items()} if isinstance(said, dict) else {}
 
 
 def _takes_model(node: Node) -> bool:

@@ -104,7 +104,7 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
         once(lambda: _solver(config, once, data_at_hand, keys), "solver", *blocks, *rest, keys)
         return
     batches: BatchSchedule = once(lambda: make_sizes(config.batch_schedule), "sizes", config.batch_schedule)
-    rates: Rates = once(lambda: make_rates(config.lr_schedule), "rates", config.lr_schedule)
+    rates: Rates = once(lambda: _rates(config.lr_schedule), "rates", config.lr_schedule)
     optimizer = once(lambda: _optimizer(config.optimizer), config.optimizer)
     check_levels(config, rates, optimizer)
     _given(config, once, keys)
@@ -122,7 +122,7 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
         steps = once(lambda: total_steps(batches, dataset.n, budget), "steps", *question)
         clock = Clock(0, 0, dataset.n, budget, steps)
         first = batches.size(clock)
-    with blaming_schedule(config, "lr_schedule"):
+    with uncompiled(), blaming_schedule(config, "lr_schedule"):
         check_factors(rates, optimizer, clock, first)
     _effects(config, rates, clock, keys)
     if first > budget:
@@ -247,6 +247,11 @@ def _tried(config: RunConfig, inputs: Inputs, once: _Once) -> nn.Module:
     if own := own_loss(config.train.loss):
         once(lambda: try_loss(own, inputs, output, dtype), "loss", own, config.dataset, output, str(dtype))
     return model
+
+
+def _rates(node: Node) -> Rates:
+    with uncompiled():  # one of torch's drives an optimizer
+        return make_rates(node)
 
 
 def _takes(config: RunConfig, model: nn.Module) -> None:

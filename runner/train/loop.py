@@ -16,6 +16,7 @@ from batchlab.results.store.record import Recorder
 from batchlab.results.store.run import State
 from batchlab.results.words import listing
 from batchlab.runner.plan.batchnorm import part_of
+from batchlab.runner.plan.optimizer import methods_of
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.train.checkpoint import Saver
 from batchlab.runner.train.facts import facts
@@ -53,8 +54,8 @@ def train(config: RunConfig, context: Context) -> Outcome:
     recorder = Recorder(context.run) if context.rank == 0 else None
     if recorder is not None and (declared := quantities(session)):
         context.run.write_state(quantities=declared)
-    if recorder is not None and (methods := getattr(session.optimizer, "methods", None)):
-        context.run.write_state(methods=methods())
+    if recorder is not None and (methods := methods_of(session.optimizer)):
+        context.run.write_state(methods=methods)
     saver = Saver(session, meters, recorder, context)
     saver.restore()
     watchers = Watchers(config.callback, context.run if context.rank == 0 else None)

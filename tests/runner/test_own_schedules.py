@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from runs import frozen, one, refused, rows, trained
+from runs import TINY, frozen, one, refused, rows, trained
 
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.plan.validate import validate
@@ -180,6 +180,23 @@ def test_steps_that_nobody_knows() -> None:
     assert '${steps} is for torch\'s schedulers: factor(clock) reads clock.total("steps")' in said(
         own("lr_schedule", "whole", "top: ${steps}")
     )
+
+
+@pytest.mark.slow
+def test_a_scheduler_is_checked_without_torchs_compiler(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    own("lr_schedule", f"{TORCH}.CosineAnnealingLR", "clock: steps\nT_max: ${steps}")
+    code = f"""
+import sys
+from batchlab.runner.plan.config import compose
+from batchlab.runner.plan.validate import validate
+validate(compose({[*TINY, "lr_schedule=own", "optimizer=muon"]!r}))
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "False\n", done.stderr
 
 
 def test_lambdas_are_paths_or_blocks(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def frame(
         train = _without(train, target, drop)
         if other is not None:
             other = _without(other, target, [column for column in drop if column in other.columns])
-            other = other.rename_axis(index=other.index.name or "test row")
+            other = other.rename_axis(index=str(other.index.name or "test row"))
         if missing == "drop":
             n = len(train)
             train = train.dropna()

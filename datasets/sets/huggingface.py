@@ -19,6 +19,8 @@ from batchlab.datasets.sets.npz import Keys, assembled
 from batchlab.datasets.shares import apart
 from batchlab.datasets.targets import Target
 
+FOLDER = True
+"""`path` is a folder, whose files are all part of a run."""
 TARGETS = ("label", "labels", "target")
 """What the target is called where nobody says it."""
 

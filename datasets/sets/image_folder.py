@@ -16,6 +16,8 @@ from batchlab.datasets.pictures import check_size, described, pixels, stacked
 from batchlab.datasets.sets.npz import Keys
 from batchlab.datasets.shares import apart
 
+FOLDER = True
+"""`path` is a folder, whose files are all part of a run."""
 LEFT_BY_OTHERS = ("Thumbs.db", "desktop.ini")
 """Files that nobody put there; neither did anybody those whose names begin with a dot."""
 

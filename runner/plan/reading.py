@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 OWN_KEYS = ("path", "test_path", "file", "test")
 """Where batchlab's readers are told which file, or which folder, of the user's own to read."""
+NO_FILES = ("name", "_target_", "root")
+"""Keys of a user's own reader that name none."""
 CODE = frozenset({".py", ".pyc", ".so", ".pyi"})
 _listening: list[set[str]] = []
 _seen: dict[str, list[Path]] = {}
@@ -49,35 +51,35 @@ def read_by(node: Node) -> list[Path]:
 def data_files(node: Node) -> dict[str, Path]:
     """The files and folders of a `dataset` choice that can be named without reading it, by what they are called.
 
-    Those that its keys name, in the data root or, for a user's own reader, from here; and of a published set what is
-    kept in the data root, as soon as it is there.
+    Those that its keys name, from here or in the data root; and of a published set what is kept in the data root, as
+    soon as it is there.
     """
-    from batchlab.datasets.files import data_root, own_places
+    from batchlab.datasets.files import data_root
 
-    ours = _beforehand(node)
     said = node.get("root")
     root = said if isinstance(said, str) else None
     folder = data_root(root)
-    found: dict[str, Path] = {}
-    for key, value in split.reader(node).items():
-        if isinstance(value, str) and value and key not in ("name", "_target_", "root"):
-            if ours and key in OWN_KEYS:
-                places = own_places(value, root)
-                places = [path for place in places for path in (place, place.with_name(f"{place.name}.npz"))]
-                found |= {_called(place, folder): place for place in [*filter(_is_there, places)][:1]}
-            else:
-                found |= {_called(place, folder): place for place in _places(value, folder, here=not ours)}
-    where = _published(node, folder)
-    if where is not None:
-        found[_called(where, folder)] = where
-    return found
+    if _beforehand(node):
+        found = [*_named(node, root), *_published(node, folder)]
+    else:
+        texts = [v for k, v in split.reader(node).items() if isinstance(v, str) and v and k not in NO_FILES]
+        found = [place for text in texts for place in _places(text, folder)]
+    return {_called(place, folder): place for place in found}
 
 
-def _is_there(place: Path) -> bool:
-    try:
-        return place.exists()
-    except OSError:  # a text that names no file: too long
-        return False
+def _named(node: Node, root: str | None) -> Iterator[Path]:
+    """What batchlab's own reader is told to read, where it would find it."""
+    from batchlab.datasets.files import data_root, own_places
+
+    is_there = Path.is_dir if _declared(node, "FOLDER") else Path.is_file
+    where = root if _declared(node, "ENTRY") is None else data_root(root)
+    for key in OWN_KEYS:
+        if isinstance(value := node.get(key), str) and value:
+            name = f"{value}.npz" if key == "file" and not value.endswith(".npz") else value
+            try:
+                yield from [place for place in own_places(name, where) if is_there(place)][:1]
+            except (OSError, RuntimeError):  # a text that names no file: too long, of a user that there is not
+                continue
 
 
 def called_from_here(path: Path) -> str:
@@ -85,11 +87,10 @@ def called_from_here(path: Path) -> str:
     return _called(path, Path.cwd())
 
 
-def _places(value: str, folder: Path, *, here: bool) -> list[Path]:
-    """The files that a key's value may name: in the data root, with or without `.npz`, or from here."""
+def _places(value: str, folder: Path) -> list[Path]:
+    """The files that a key of a user's own reader may name: in the data root, with or without `.npz`, or from here."""
     try:
-        places = [folder / f"{value}.npz", folder / Path(value).expanduser()]
-        places += [Path(value).absolute()] if here else []
+        places = [folder / f"{value}.npz", folder / Path(value).expanduser(), Path(value).absolute()]
         return [place for place in places if place.is_file()]
     except (OSError, ValueError, RuntimeError):  # a text that names no file: too long, of a user that there is not
         return []
@@ -117,13 +118,13 @@ def _declared(node: Node, what: str) -> Any:
         return None
 
 
-def _published(node: Node, folder: Path) -> Path | None:
+def _published(node: Node, folder: Path) -> list[Path]:
     """The file of a published set that its reader reads, where it is there."""
     entry = _declared(node, "ENTRY")
     if entry is None or entry.make is None:  # of text files the keys say where they are
-        return None
+        return []
     kept = folder / f"{entry.name}.npz"  # made of the originals where it is not there yet
-    return kept if kept.is_file() else None
+    return [kept] if kept.is_file() else []
 
 
 def _called(path: Path, folder: Path) -> str:

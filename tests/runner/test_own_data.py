@@ -15,6 +15,7 @@ from shell import in_one_line
 from batchlab.runner.plan.build import load_dataset
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.fingerprint import Fingerprints
+from batchlab.runner.plan.reading import data_files
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.plan.validate import validate
 
@@ -162,3 +163,30 @@ def test_a_missing_file_is_refused_before_anything_starts(
     assert (code, "not here yet" in said) == (2, False)
     what = "folder" if gone == "images" else "file"
     assert f"no {what} {here / name}; put it there, or set dataset." in said
+
+
+@pytest.mark.parametrize("reader", ["npz", "libsvm", "image_folder"])
+def test_what_is_read_is_what_is_looked_at(reader: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the data root, where something else here has its name."""
+    (here / "root" / "mine").mkdir(parents=True)
+    (here / "root" / "mine.npz").write_bytes(b"arrays")
+    (here / "root" / "mine" / "a.png").write_bytes(b"picture")
+    (here / "mine").write_text("text") if reader == "image_folder" else (here / "mine").mkdir()
+    (here / "label").write_text("not the target")
+    monkeypatch.setenv("BATCHLAB_DATA", str(here / "root"))
+    key = "file" if reader == "npz" else "path"
+    node = one(f"dataset={reader}", f"dataset.{key}=mine").tree["dataset"] | {"target": "label"}
+    found = {"npz": here / "root" / "mine.npz", "libsvm": here / "mine.svm", "image_folder": here / "root" / "mine"}
+    if reader == "libsvm":
+        (here / "mine.svm").write_text("1 1:1")
+        node["path"] = "mine.svm"
+    assert [*data_files(node).values()] == [found[reader]]
+    assert [*data_files(node | {key: "~nobody_of_this_name/x"})] == []
+
+
+def test_a_published_set_is_read_in_the_data_root(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in (here, here / "root"):
+        (folder / "libsvm").mkdir(parents=True)
+        (folder / "libsvm" / "a9a").write_text("1 1:1")
+    monkeypatch.setenv("BATCHLAB_DATA", str(here / "root"))
+    assert [*data_files(one("dataset=a9a").tree["dataset"]).values()] == [here / "root" / "libsvm" / "a9a"]

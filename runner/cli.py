@@ -14,9 +14,49 @@ import typer
 
 from batchlab.results.papers.scale import Scale
 from batchlab.results.show.sheet import Format
-from batchlab.runner import completion, streams
-from batchlab.runner.once import App
-from batchlab.runner.options import Deciding, GridOptions, OnError, Search, SweepOptions, TableRequest, usual_runs
+from batchlab.runner import streams
+from batchlab.runner.line import completion
+from batchlab.runner.line.flags import (
+    Baseline,
+    Callbacks,
+    Clock,
+    Cols,
+    ContestName,
+    DataSets,
+    Draws,
+    DryRun,
+    Hue,
+    JobsPerDevice,
+    Judged,
+    Listed,
+    MaxMinutes,
+    MaxSeeds,
+    Metrics,
+    Named,
+    Or,
+    Overrides,
+    Paper,
+    Picture,
+    Plotted,
+    Rerun,
+    Retry,
+    Rows,
+    Runs,
+    SearchBy,
+    SearchSeed,
+    Skip,
+    SmallestEffect,
+    Stale,
+    Sweep,
+    SweepName,
+    TrustCode,
+    Tune,
+    Tuned,
+    Where,
+    Zip,
+)
+from batchlab.runner.line.once import App
+from batchlab.runner.options import Deciding, GridOptions, OnError, SweepOptions, TableRequest
 
 app = App(
     name="batchlab",
@@ -28,87 +68,12 @@ app = App(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+RUNS = Path("runs")
+
 data_app = App(invoke_without_command=True)
 app.add_typer(data_app, name="data")
 runs_app = App(no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
-
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[OVERRIDE]...",
-        help="Choices and values in Hydra's grammar, e.g. optimizer=adam train.epochs=5; in a sweep seed=1,2 too.",
-        autocompletion=completion.overrides,
-    ),
-]
-
-
-def _resolved(context: typer.Context, given: Path) -> Path:
-    """`~` in BATCHLAB_RUNS is the home folder; in --runs the shell has resolved it where it was meant."""
-    source = context.get_parameter_source("runs")
-    return (usual_runs() or given) if source and source.name == "ENVIRONMENT" else given
-
-
-Runs = Annotated[
-    Path,
-    typer.Option("--runs", metavar="DIR", envvar="BATCHLAB_RUNS", help="Where runs are kept.", callback=_resolved),
-]
-JobsPerDevice = Annotated[
-    int | None, typer.Option("--jobs-per-device", min=1, metavar="K", help="Runs that share a device.")
-]
-Retry = Annotated[bool, typer.Option("--retry", help="Start failed runs again.")]
-TrustCode = Annotated[bool, typer.Option("--trust-code", help="Take runs of other code or data as they are.")]
-Rerun = Annotated[bool, typer.Option("--rerun", help="Train every run from its beginning, done or not.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Compose and check every run; start none.")]
-MaxSeeds = Annotated[int | None, typer.Option("--max-seeds", min=3, metavar="N", help="Seeds at the last look (20).")]
-MaxMinutes = Annotated[
-    float | None, typer.Option("--max-minutes", min=0.1, metavar="M", help="Stop then; the same command goes on.")
-]
-SmallestEffect = Annotated[
-    list[str] | None,
-    typer.Option("--smallest", metavar="EFFECT", help="What is less does not matter: 0.5 (as shown), 5%; or both."),
-]
-Zip = Annotated[
-    list[str] | None, typer.Option("--zip", metavar="KEY,KEY", help="Keys that move together; may be repeated.")
-]
-Skip = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--skip",
-        metavar="AXIS=VALUE,...",
-        help="Leave out what meets all of these; may be repeated.",
-        autocompletion=completion.overrides,
-    ),
-]
-Draws = Annotated[
-    int | None, typer.Option("--draws", min=1, metavar="N", help="Points of the keys with interval(LOW,HIGH).")
-]
-SearchBy = Annotated[Search | None, typer.Option("--search", help="How the points are chosen (halton).")]
-SearchSeed = Annotated[int | None, typer.Option("--search-seed", min=0, metavar="S", help="Other points (0).")]
-Where = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--where",
-        metavar="AXIS=VALUE,...",
-        help="Only runs that meet all of these; may be repeated.",
-        autocompletion=completion.conditions,
-    ),
-]
-Or = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--or",
-        metavar="AXIS=VALUE,...",
-        help="Or runs that meet all of these; may be repeated.",
-        autocompletion=completion.conditions,
-    ),
-]
-Sweep = Annotated[
-    str | None,
-    typer.Option("--sweep", metavar="NAME", help="Only the runs of this sweep.", autocompletion=completion.sweeps),
-]
-Stale = Annotated[bool, typer.Option("--stale", help="Of the earlier runs that others took the place of.")]
-RUNS = Path("runs")
 
 
 @app.callback()
@@ -142,15 +107,7 @@ def sweep(
     retry: Retry = False,
     on_error: Annotated[OnError, typer.Option("--on-error", help="What to do after a failure.")] = OnError.CONTINUE,
     jobs_per_device: JobsPerDevice = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            help="What to call the sweep; one that is there grows.",
-            autocompletion=completion.sweeps,
-        ),
-    ] = None,
+    name: SweepName = None,
     trust_code: TrustCode = False,
     rerun: Rerun = False,
     zip: Zip = None,
@@ -169,10 +126,7 @@ def sweep(
 
 @app.command()
 def status(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[NAME]", help="A sweep; all runs without it.", autocompletion=completion.sweeps),
-    ] = None,
+    name: Named = None,
     runs: Runs = RUNS,
 ) -> None:
     """What is done, running, failed (and why), left."""
@@ -183,44 +137,14 @@ def status(
 
 @app.command()
 def table(
-    rows: Annotated[
-        list[str] | None,
-        typer.Option("--rows", metavar="AXIS", help="Rows; may be repeated.", autocompletion=completion.axes),
-    ] = None,
-    cols: Annotated[
-        list[str] | None,
-        typer.Option("--cols", metavar="AXIS", help="Columns; may be repeated.", autocompletion=completion.axes),
-    ] = None,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--metric",
-            metavar="M",
-            help="test_accuracy, min:test_loss, steps_to:test_accuracy>=0.9, ...",
-            autocompletion=completion.metrics,
-        ),
-    ] = None,
+    rows: Rows = None,
+    cols: Cols = None,
+    metric: Metrics = None,
     where: Where = None,
     others: Or = None,
     sweep: Sweep = None,
-    baseline: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--baseline",
-            metavar="AXIS=VALUE",
-            help="Paired test against it; may be repeated.",
-            autocompletion=completion.conditions,
-        ),
-    ] = None,
-    tuned: Annotated[
-        str | None,
-        typer.Option(
-            "--tuned",
-            metavar="KEY",
-            help="Choose its value on half of the seeds, judge the rest.",
-            autocompletion=completion.axes,
-        ),
-    ] = None,
+    baseline: Baseline = None,
+    tuned: Tuned = None,
     format: Annotated[Format, typer.Option("--format", help="How to write the table.")] = Format.RICH,
     runs: Runs = RUNS,
 ) -> None:
@@ -235,33 +159,13 @@ def table(
 
 @app.command()
 def plot(
-    metric: Annotated[
-        str, typer.Option("--metric", metavar="M", help="What to plot.", autocompletion=completion.metrics)
-    ] = "test_accuracy",
-    x: Annotated[
-        str,
-        typer.Option(
-            "--x",
-            metavar="samples|steps|seconds",
-            help="Against what; also epochs, passes or gradients.",
-            autocompletion=completion.clocks,
-        ),
-    ] = "samples",
-    hue: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--hue",
-            metavar="AXIS",
-            help="One line per value; of several per combination; may be repeated.",
-            autocompletion=completion.axes,
-        ),
-    ] = None,
+    metric: Plotted = "test_accuracy",
+    x: Clock = "samples",
+    hue: Hue = None,
     where: Where = None,
     others: Or = None,
     sweep: Sweep = None,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help=".png, .svg or .pdf")] = Path(
-        "plot.png"
-    ),
+    output: Picture = Path("plot.png"),
     runs: Runs = RUNS,
 ) -> None:
     """Draw a metric: the mean over seeds with its 95 % band."""
@@ -273,25 +177,12 @@ def plot(
 @app.command()
 def compare(
     overrides: Overrides = None,
-    tune: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--tune",
-            metavar="KEY=V,V",
-            help="Choose each contender's value on seeds that judge nothing.",
-            autocompletion=completion.tuned,
-        ),
-    ] = None,
-    metric: Annotated[
-        str, typer.Option("--metric", metavar="M", help="What is judged.", autocompletion=completion.metrics)
-    ] = "test_accuracy",
+    tune: Tune = None,
+    metric: Judged = "test_accuracy",
     max_seeds: MaxSeeds = None,
     max_minutes: MaxMinutes = None,
     smallest: SmallestEffect = None,
-    name: Annotated[
-        str | None,
-        typer.Option("--name", metavar="NAME", help="What to call its sweep.", autocompletion=completion.sweeps),
-    ] = None,
+    name: ContestName = None,
     runs: Runs = RUNS,
     dry_run: DryRun = False,
     retry: Retry = False,
@@ -314,10 +205,7 @@ def compare(
 
 @app.command()
 def reproduce(
-    paper: Annotated[
-        str,
-        typer.Argument(metavar="PAPER|all", help="sgdm_schedules, adadagrad, ...", autocompletion=completion.papers),
-    ],
+    paper: Paper,
     scale: Annotated[Scale, typer.Option("--scale", help="How much is trained.")] = Scale.LAPTOP,
     until_decided: Annotated[
         bool, typer.Option("--until-decided", help="Add seeds in declared looks while they can decide a claim.")
@@ -370,10 +258,7 @@ def data_list() -> None:
 
 @data_app.command("prepare")
 def data_prepare(
-    names: Annotated[
-        list[str],
-        typer.Argument(metavar="NAME...", help="What to download or convert.", autocompletion=completion.data_sets),
-    ],
+    names: DataSets,
 ) -> None:
     """Make data sets ready, once."""
     from batchlab.runner import commands
@@ -388,10 +273,7 @@ def one_by_one() -> None:
 
 @runs_app.command("list")
 def runs_list(
-    metric: Annotated[
-        str | None,
-        typer.Option("--metric", metavar="M", help="A column of it, best first.", autocompletion=completion.metrics),
-    ] = None,
+    metric: Listed = None,
     where: Where = None,
     others: Or = None,
     sweep: Sweep = None,
@@ -422,10 +304,7 @@ def runs_rm(
 
 @runs_app.command("export")
 def runs_export(
-    callbacks: Annotated[
-        list[str],
-        typer.Argument(metavar="CALLBACK...", help="tensorboard, mlflow, wandb, ...; overrides of their keys."),
-    ],
+    callbacks: Callbacks,
     where: Where = None,
     others: Or = None,
     sweep: Sweep = None,

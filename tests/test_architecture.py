@@ -18,10 +18,10 @@ ALLOWED = {room: {room} for room in ROOMS} | {"runner": set(ROOMS)}
 WINGS = {
     "results": ("axes", "words", "legacy", "store", "compare", "show", "papers", "report"),
     "runner": (
-        *("streams", "offered", "mistyped", "once", "options"),
+        *("streams", "options", "line"),
         *("models", "measures", "callbacks", "plan", "train", "launch"),
         *("console", "stale", "sweep", "display", "training", "looks", "compare", "commands", "runs", "export"),
-        *("completion", "cli", "notebook"),
+        *("cli", "notebook"),
     ),
     "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),
     "datasets": (

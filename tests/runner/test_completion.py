@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchlab.results.store.runs import RunStore, SweepEntry
-from batchlab.runner import cli, completion, offered
+from batchlab.runner import cli
+from batchlab.runner.line import completion, offered
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 
 HEAVY = ("torch", "pandas", "pyarrow", "numpy", "hydra", "omegaconf", "rich.live", "sympy")
@@ -57,6 +58,12 @@ def tab(line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
 OFFERED = {
     "papers": ("reproduce v", ["vrgd"]),
     "all papers": ("reproduce a", ["adadagrad", "all"]),
+    "callbacks": ("runs export tens", ["tensorboard"]),
+    "a callback": ("sweep +callback=ml", ["mlflow"]),
+    "a callback's key": (
+        "sweep +callback=mlflow callback.mlflow.ex",
+        ["callback.mlflow.experiment=", "callback.mlflow.experiment=batchlab"],
+    ),
     "data sets": ("data prepare ci", ["cifar10", "cifar100"]),
     "scale": ("reproduce vrgd --scale la", ["laptop"]),
     "format": ("table --format la", ["latex"]),

@@ -21,7 +21,7 @@ from batchlab.results.axes import AXES, NEUTRAL, RECORDING, within
 from batchlab.results.compare.quantities import QUANTITIES, declared
 from batchlab.results.store.runs import RunStore
 from batchlab.results.words import meant, parted, quoted
-from batchlab.runner import offered
+from batchlab.runner.line import offered
 
 LOOKED_AT = 40
 """Of so many runs configurations are read: a tenth of a second."""
@@ -104,9 +104,14 @@ def papers(incomplete: str) -> list[str]:
     return [name for name in (*offered.files("reproduce"), "all") if name.startswith(incomplete)]
 
 
+def callbacks(incomplete: str) -> list[str]:
+    """What `runs export` completes to."""
+    return [name for name in offered.files("callback") if name.startswith(incomplete)]
+
+
 def data_sets(incomplete: str) -> list[str]:
     """What `data prepare` completes to."""
-    folder = Path(__file__).resolve().parents[1] / "datasets" / "sets"
+    folder = Path(__file__).resolve().parents[2] / "datasets" / "sets"
     return sorted(path.stem for path in folder.glob("[!_]*.py") if path.stem.startswith(incomplete))
 
 

@@ -40,7 +40,7 @@ class Once(TyperCommand):
         return super().parse_args(ctx, args)
 
     def _unknown(self, option: str, args: list[str]) -> str:
-        from batchlab.runner.mistyped import unknown_option
+        from batchlab.runner.line.mistyped import unknown_option
 
         options = [max(p.opts, key=len) for p in self.params if p.param_type_name == "option"]
         overrides = any(p.name == "overrides" for p in self.params)

@@ -9,11 +9,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from batchlab.results.axes import CHOICES
+from batchlab.results.axes import CHOICES, SEVERAL
 
-PACKAGED = Path(__file__).resolve().parents[1] / "conf"
-MEASURE = "measure"
-GROUPS = (*CHOICES, "executor", "experiment", MEASURE)
+PACKAGED = Path(__file__).resolve().parents[2] / "conf"
+GROUPS = (*CHOICES, "executor", "experiment", *SEVERAL)
 """Axes of which each choice is a file."""
 WORDS = {
     "train.decay": ("all", "weights"),
@@ -45,14 +44,14 @@ def keys(overrides: Iterable[str] = ()) -> dict[str, Any]:
     config = document(own if own.is_file() else PACKAGED / "config.yaml")
     defaults = config.pop("defaults", [])
     picked = {key: value for item in defaults if isinstance(item, dict) for key, value in item.items()}
-    picked[MEASURE] = config.pop(MEASURE, [])
+    picked |= {axis: config.pop(axis, []) for axis in SEVERAL}
     given = dict(text.lstrip("+~").partition("=")[::2] for text in overrides)
     picked |= {key: value.split(",")[0] for key, value in given.items() if key in GROUPS}
     found = flat(config)
     for group, choice in picked.items():
         for name in choice if isinstance(choice, list) else [choice]:
             own_keys = _chosen(group, str(name)) if group != "experiment" else {}
-            block = f"{MEASURE}.{name}" if group == MEASURE else group
+            block = f"{group}.{name}" if group in SEVERAL else group
             found |= {f"{block}.{key}": value for key, value in own_keys.items()}
     return found
 

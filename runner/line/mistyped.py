@@ -6,7 +6,7 @@ import difflib
 import shlex
 from collections.abc import Sequence
 
-from batchlab.runner import offered
+from batchlab.runner.line import offered
 
 
 def unknown_option(command: str, option: str, arguments: Sequence[str], known: Sequence[str], overrides: bool) -> str:

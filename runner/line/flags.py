@@ -1,0 +1,193 @@
+"""The options of the commands, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from batchlab.runner.line import completion
+from batchlab.runner.options import Search, usual_runs
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[OVERRIDE]...",
+        help="Choices and values in Hydra's grammar, e.g. optimizer=adam train.epochs=5; in a sweep seed=1,2 too.",
+        autocompletion=completion.overrides,
+    ),
+]
+
+
+def _resolved(context: typer.Context, given: Path) -> Path:
+    """`~` in BATCHLAB_RUNS is the home folder; in --runs the shell has resolved it where it was meant."""
+    source = context.get_parameter_source("runs")
+    return (usual_runs() or given) if source and source.name == "ENVIRONMENT" else given
+
+
+Runs = Annotated[
+    Path,
+    typer.Option("--runs", metavar="DIR", envvar="BATCHLAB_RUNS", help="Where runs are kept.", callback=_resolved),
+]
+JobsPerDevice = Annotated[
+    int | None, typer.Option("--jobs-per-device", min=1, metavar="K", help="Runs that share a device.")
+]
+Retry = Annotated[bool, typer.Option("--retry", help="Start failed runs again.")]
+TrustCode = Annotated[bool, typer.Option("--trust-code", help="Take runs of other code or data as they are.")]
+Rerun = Annotated[bool, typer.Option("--rerun", help="Train every run from its beginning, done or not.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Compose and check every run; start none.")]
+MaxSeeds = Annotated[int | None, typer.Option("--max-seeds", min=3, metavar="N", help="Seeds at the last look (20).")]
+MaxMinutes = Annotated[
+    float | None, typer.Option("--max-minutes", min=0.1, metavar="M", help="Stop then; the same command goes on.")
+]
+SmallestEffect = Annotated[
+    list[str] | None,
+    typer.Option("--smallest", metavar="EFFECT", help="What is less does not matter: 0.5 (as shown), 5%; or both."),
+]
+Zip = Annotated[
+    list[str] | None, typer.Option("--zip", metavar="KEY,KEY", help="Keys that move together; may be repeated.")
+]
+Skip = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--skip",
+        metavar="AXIS=VALUE,...",
+        help="Leave out what meets all of these; may be repeated.",
+        autocompletion=completion.overrides,
+    ),
+]
+Draws = Annotated[
+    int | None, typer.Option("--draws", min=1, metavar="N", help="Points of the keys with interval(LOW,HIGH).")
+]
+SearchBy = Annotated[Search | None, typer.Option("--search", help="How the points are chosen (halton).")]
+SearchSeed = Annotated[int | None, typer.Option("--search-seed", min=0, metavar="S", help="Other points (0).")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="AXIS=VALUE,...",
+        help="Only runs that meet all of these; may be repeated.",
+        autocompletion=completion.conditions,
+    ),
+]
+Or = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--or",
+        metavar="AXIS=VALUE,...",
+        help="Or runs that meet all of these; may be repeated.",
+        autocompletion=completion.conditions,
+    ),
+]
+Sweep = Annotated[
+    str | None,
+    typer.Option("--sweep", metavar="NAME", help="Only the runs of this sweep.", autocompletion=completion.sweeps),
+]
+Stale = Annotated[bool, typer.Option("--stale", help="Of the earlier runs that others took the place of.")]
+
+
+SweepName = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        help="What to call the sweep; one that is there grows.",
+        autocompletion=completion.sweeps,
+    ),
+]
+Named = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME]", help="A sweep; all runs without it.", autocompletion=completion.sweeps),
+]
+Rows = Annotated[
+    list[str] | None,
+    typer.Option("--rows", metavar="AXIS", help="Rows; may be repeated.", autocompletion=completion.axes),
+]
+Cols = Annotated[
+    list[str] | None,
+    typer.Option("--cols", metavar="AXIS", help="Columns; may be repeated.", autocompletion=completion.axes),
+]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        metavar="M",
+        help="test_accuracy, min:test_loss, steps_to:test_accuracy>=0.9, ...",
+        autocompletion=completion.metrics,
+    ),
+]
+Baseline = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--baseline",
+        metavar="AXIS=VALUE",
+        help="Paired test against it; may be repeated.",
+        autocompletion=completion.conditions,
+    ),
+]
+Tuned = Annotated[
+    str | None,
+    typer.Option(
+        "--tuned",
+        metavar="KEY",
+        help="Choose its value on half of the seeds, judge the rest.",
+        autocompletion=completion.axes,
+    ),
+]
+Plotted = Annotated[str, typer.Option("--metric", metavar="M", help="What to plot.", autocompletion=completion.metrics)]
+Clock = Annotated[
+    str,
+    typer.Option(
+        "--x",
+        metavar="samples|steps|seconds",
+        help="Against what; also epochs, passes or gradients.",
+        autocompletion=completion.clocks,
+    ),
+]
+Hue = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--hue",
+        metavar="AXIS",
+        help="One line per value; of several per combination; may be repeated.",
+        autocompletion=completion.axes,
+    ),
+]
+Picture = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help=".png, .svg or .pdf")]
+Tune = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tune",
+        metavar="KEY=V,V",
+        help="Choose each contender's value on seeds that judge nothing.",
+        autocompletion=completion.tuned,
+    ),
+]
+Judged = Annotated[
+    str, typer.Option("--metric", metavar="M", help="What is judged.", autocompletion=completion.metrics)
+]
+ContestName = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="What to call its sweep.", autocompletion=completion.sweeps),
+]
+Paper = Annotated[
+    str,
+    typer.Argument(metavar="PAPER|all", help="sgdm_schedules, adadagrad, ...", autocompletion=completion.papers),
+]
+DataSets = Annotated[
+    list[str],
+    typer.Argument(metavar="NAME...", help="What to download or convert.", autocompletion=completion.data_sets),
+]
+Listed = Annotated[
+    str | None,
+    typer.Option("--metric", metavar="M", help="A column of it, best first.", autocompletion=completion.metrics),
+]
+Callbacks = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="CALLBACK...",
+        help="tensorboard, mlflow, wandb, ...; overrides of their keys.",
+        autocompletion=completion.callbacks,
+    ),
+]

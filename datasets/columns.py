@@ -120,9 +120,11 @@ def _encoded(
 
 
 def _one_hot(name: str, train: Series[Any], test: Series[Any]) -> tuple[tuple[NDArray[Any], NDArray[Any]], list[str]]:
-    texts = [part.dropna().astype(str) for part in (train, test)]
-    _refuse_strays(name, texts[0])
-    categories = sorted(set(texts[0]))
+    import pandas as pd
+
+    texts = train.dropna().astype(str)
+    _refuse_strays(name, texts)
+    categories = sorted(set(texts))
     if len(categories) > CATEGORIES and 2 * len(categories) > len(train):
         raise ValueError(
             f"column {name} has {len(categories):,} different texts in {len(train):,} rows, which are no categories: "
@@ -130,11 +132,9 @@ def _one_hot(name: str, train: Series[Any], test: Series[Any]) -> tuple[tuple[ND
         )
     if not categories:
         raise ValueError(f"column {name} has no value at all: leave it out with dataset.drop=[{name}]")
-    found = [
-        (part.astype(object).map(str).to_numpy()[:, None] == np.array(categories, object)) for part in (train, test)
-    ]
-    here = [part.notna().to_numpy()[:, None] for part in (train, test)]
-    made = [(is_it & there).astype(np.float64) for is_it, there in zip(found, here, strict=True)]
+    index = pd.Index(categories, dtype=object)
+    places = [index.get_indexer(pd.Index(part.astype(object).map(str, na_action="ignore"))) for part in (train, test)]
+    made = [(place[:, None] == np.arange(len(categories))).astype(np.float64) for place in places]
     return (made[0], made[1]), [f"{name}={category}" for category in categories]
 
 

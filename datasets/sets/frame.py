@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from batchlab.datasets.columns import features
 from batchlab.datasets.dataset import Dataset, Preprocessing
 from batchlab.datasets.shares import apart
@@ -66,20 +69,22 @@ def frame(
         if other is None:
             chosen = apart(wanted.encoded(train[target]), test, test_seed)
             train, other = train[~chosen], train[chosen]
-        notes += _shared(train, other)
         x_train, x_test, names = features(train.drop(columns=target), other.drop(columns=target), missing)
+        y_train, y_test = wanted.encoded(train[target]), wanted.encoded(other[target])
+        notes += _shared((x_train, y_train), (x_test, y_test))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
-    several = (
-        f", {x_train.shape[1]} features" if len(names) == len(train.columns) - 1 else _said(names, list(train.columns))
+    columns = len(train.columns) - 1
+    of = "" if len(names) == columns else f" of {columns} columns, texts one-hot"
+    notes.append(
+        f"{wanted.said}; {len(train):,} rows for training, {len(other):,} for testing, {len(names)} features{of}"
     )
-    notes.append(f"{wanted.said}; {len(train):,} rows for training, {len(other):,} for testing{several}")
     return Dataset(
         name,
         x_train,
-        wanted.encoded(train[target]),
+        y_train,
         x_test,
-        wanted.encoded(other[target]),
+        y_test,
         None if wanted.classes is None else len(wanted.classes),
         Preprocessing(standardize=standardize),
         notes=tuple(f"{name}: {note}" for note in notes),
@@ -116,15 +121,10 @@ def _without(table: DataFrame, target: str, drop: Sequence[str]) -> DataFrame:
     return table.drop(columns=list(drop))
 
 
-def _shared(train: DataFrame, test: DataFrame) -> list[str]:
-    """How many rows both splits have: what is measured on them was seen in training."""
-    from pandas.util import hash_pandas_object
+def _shared(train: Sequence[NDArray[Any]], test: Sequence[NDArray[Any]]) -> list[str]:
+    """How many samples (x, y) both splits have: what is measured on them was seen in training."""
+    import pandas as pd
 
-    common = [column for column in train.columns if column in test.columns]
-    rows = [hash_pandas_object(part[common].astype(str), index=False) for part in (train, test)]
+    rows = [pd.util.hash_pandas_object(pd.DataFrame(np.column_stack(part)), index=False) for part in (train, test)]
     n = int(rows[1].isin(rows[0]).sum())
-    return [f"{n:,} of the {len(test):,} rows for testing are, value for value, in the training split too"] * (n > 0)
-
-
-def _said(names: Sequence[str], columns: Sequence[str]) -> str:
-    return f", {len(names)} features of {len(columns) - 1} columns, texts one-hot"
+    return [f"{n:,} of the {len(rows[1]):,} rows for testing are, value for value, in the training split too"] * (n > 0)

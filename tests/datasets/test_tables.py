@@ -208,7 +208,7 @@ def test_a_faulty_table_is_refused_by_column_and_row(fault: str) -> None:
     ],
 )
 def test_a_test_frame_of_another_kind_is_refused(test: pd.DataFrame, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^frame: {message}"):
         frame((WINE, test), "grade")
 
 

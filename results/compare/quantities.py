@@ -52,7 +52,7 @@ QUANTITIES: tuple[tuple[str, Quantity], ...] = (
     (r"full_gradient_norm", Quantity("down", "full gradient norm", log=True)),
     (r"full_gradient_norm_paper", Quantity("down", "full gradient norm (as the paper)", log=True)),
     (r"perplexity_gain", Quantity("up", "rival's perplexity over VR's", log=True)),
-    (r"auc_gain", Quantity("up", "", "%", 100)),
+    (r"auc_gain", Quantity("up", "AUC", "%", 100)),
     (r".*(loss|gap|error|mse).*", Quantity("down", log=True)),
     # of layers.parquet: r, the multiplier that comes of a gradient's signal-to-noise ratio
     (r"gsnr", Quantity(None, "mean signal-to-noise ratio, not normalised", log=True)),

@@ -57,7 +57,8 @@ WORKLOADS = (
     Workload(
         "text", "Text (a small transformer)", Metric("test_perplexity"), "perplexity_gain",
         {"Adam": ("ours", "ours"), "LAMB": ("BERT F1", "read")}, ("ours", "ours"),
-        "text: perplexities are compared by their ratio. No control: no base feels a common factor of the gradient",
+        "text: perplexities are compared by their ratio; single characters' frequencies give 24.6, and 5 steps, "
+        "all there are at the largest batch, hardly less. No control: no base feels a common factor of the gradient",
     ),
     Workload(
         "clicks", "Clicks (a small DLRM)", Metric("test_auc"), "auc_gain",

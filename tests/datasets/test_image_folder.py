@@ -165,7 +165,7 @@ def test_missing_folders(tmp_path: Path) -> None:
 def test_nothing_is_kept_among_the_classes(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCHLAB_DATA", str(digits / "digits"))
     for _ in range(2):
-        assert image_folder(".").classes == 3
+        assert image_folder(".", digits / "digits").classes == 3
 
 
 def test_decoded_images_are_kept_while_the_files_are_the_same(

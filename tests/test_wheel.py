@@ -43,7 +43,9 @@ def test_one_name_and_all_data(wheel: Path) -> None:
         names = archive.namelist()
     assert {n.split("/", 1)[0] for n in names if ".dist-info/" not in n} == {"batchlab"}
     shipped = {n.removeprefix("batchlab/") for n in names}
-    wanted = [p for p in run("git", "ls-files", "conf", "results/published", cwd=ROOT).split() if (ROOT / p).exists()]
+    data = run("git", "ls-files", "conf", "results/published", "datasets/sets/text.gz", cwd=ROOT).split()
+    wanted = [path for path in data if (ROOT / path).exists()]
+    assert "datasets/sets/text.gz" in wanted
     assert set(wanted) <= shipped
     modules = run("git", "ls-files", "optimizers", "datasets", "results", "runner", cwd=ROOT).split()
     assert {m for m in modules if m.endswith(".py") and (ROOT / m).exists()} <= shipped

@@ -132,8 +132,8 @@ def _dry_run(plans: Sequence[Planned], runs: Path, options: SweepOptions) -> int
 
 def show(overrides: Sequence[str], axes: bool) -> int:
     """Print the configuration as YAML, or what each axis offers."""
+    from batchlab.runner.plan.conf.files import axes as offered
     from batchlab.runner.plan.config import compose
-    from batchlab.runner.plan.files import axes as offered
 
     if axes:
         for axis, names in offered().items():

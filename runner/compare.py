@@ -37,8 +37,8 @@ from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.looks import Question, decided, describe
 from batchlab.runner.options import Deciding, GridOptions, SweepOptions
 from batchlab.runner.plan.build import locate
+from batchlab.runner.plan.conf.files import axes
 from batchlab.runner.plan.config import Planned, compose
-from batchlab.runner.plan.files import axes
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.training import import_torch
 

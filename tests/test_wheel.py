@@ -61,7 +61,7 @@ def test_installed_it_shows_and_trains(wheel: Path, tmp_path: Path) -> None:
     # are read in site-packages folders only, not in those that a .pth file adds.
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     python = home / "bin" / "python"
-    where = run(python, "-c", "import batchlab.runner.plan.files as c; print(c.__file__, c.PACKAGED)", cwd=empty)
+    where = run(python, "-c", "import batchlab.runner.plan.conf.files as c; print(c.__file__, c.PACKAGED)", cwd=empty)
     assert where.count(str(site)) == 2, where
     command = [python, "-c", "from batchlab.runner.cli import main; main()"]
     shown = run(*command, "show", "optimizer=nshb", cwd=empty)

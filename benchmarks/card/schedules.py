@@ -34,8 +34,8 @@ from batchlab.results.store.runs import RunStore
 from batchlab.runner.commands import OUT
 from batchlab.runner.display import Display
 from batchlab.runner.launch.executors.base import Executor, executor_for
+from batchlab.runner.plan.conf.files import PACKAGED
 from batchlab.runner.plan.config import Planned
-from batchlab.runner.plan.files import PACKAGED
 from batchlab.runner.plan.reproduce import merge, plans_of, whole
 from batchlab.runner.plan.validate import validate
 from batchlab.runner.sweep import Report, freeze, run_sweep

@@ -17,15 +17,15 @@ from batchlab.results.axes import SEVERAL
 from batchlab.runner.options import GridOptions
 from batchlab.runner.plan import notes, several, sizes, split
 from batchlab.runner.plan.checks import ConfigError
-from batchlab.runner.plan.files import SINGLE, choices, compose_groups, compose_one, conf_file, hydra_session
-from batchlab.runner.plan.grid import Grid
+from batchlab.runner.plan.conf.files import SINGLE, choices, compose_groups, compose_one, conf_file, hydra_session
+from batchlab.runner.plan.conf.yaml_faults import fault
+from batchlab.runner.plan.grid.parsing import parse
+from batchlab.runner.plan.grid.product import Grid
+from batchlab.runner.plan.grid.skip import Skips
 from batchlab.runner.plan.identity import run_id
 from batchlab.runner.plan.interpolation import resolve
 from batchlab.runner.plan.loss import settled
 from batchlab.runner.plan.overrides import Setting, apply, suggest
-from batchlab.runner.plan.parsing import parse
-from batchlab.runner.plan.skip import Skips
-from batchlab.runner.plan.yaml_faults import fault
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from omegaconf.errors import OmegaConfBaseException
 from batchlab.results.axes import CHOICES, SEVERAL
 from batchlab.runner.plan import several, sizes
 from batchlab.runner.plan.checks import ConfigError, as_kind
-from batchlab.runner.plan.files import conf_file
+from batchlab.runner.plan.conf.files import conf_file
+from batchlab.runner.plan.conf.yaml_faults import first_line, shown
 from batchlab.runner.plan.overrides import EITHER, Setting, dotted, leaves, of_kind, suggest
 from batchlab.runner.plan.schema import declared
-from batchlab.runner.plan.yaml_faults import first_line, shown
 
 
 def resolve(

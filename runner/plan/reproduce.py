@@ -53,8 +53,8 @@ from batchlab.results.compare.smallest import Smallest
 from batchlab.results.papers.literature import published
 from batchlab.results.papers.scale import Scale
 from batchlab.runner.plan.build import build, locate
+from batchlab.runner.plan.conf.files import PACKAGED
 from batchlab.runner.plan.config import Bases, Planned, compose
-from batchlab.runner.plan.files import PACKAGED
 from batchlab.runner.plan.overrides import suggest
 from batchlab.runner.plan.schema import ConfigError, Node
 from batchlab.runner.plan.seeds import tunes

@@ -17,8 +17,8 @@ from typing import Any
 from batchlab.results.axes import SEVERAL
 from batchlab.results.legacy import SWITCHES, switch
 from batchlab.runner.plan.checks import ConfigError
+from batchlab.runner.plan.grid.parsing import Sweep
 from batchlab.runner.plan.overrides import Setting
-from batchlab.runner.plan.parsing import Sweep
 
 MEASURE = "measure"
 

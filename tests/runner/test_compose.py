@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from batchlab.results.axes import SEVERAL
+from batchlab.runner.plan.conf.files import PACKAGED, axes, hydra_session
 from batchlab.runner.plan.config import compose
-from batchlab.runner.plan.files import PACKAGED, axes, hydra_session
 from batchlab.runner.plan.interpolation import resolve
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 

@@ -14,9 +14,9 @@ from scipy.stats.qmc import Halton
 
 from batchlab.runner.options import Search
 from batchlab.runner.plan.checks import ConfigError
-from batchlab.runner.plan.draws import PRIMES, Interval, drawn, shares
-from batchlab.runner.plan.functions import rounded
-from batchlab.runner.plan.parsing import parse
+from batchlab.runner.plan.grid.draws import PRIMES, Interval, drawn, shares
+from batchlab.runner.plan.grid.functions import rounded
+from batchlab.runner.plan.grid.parsing import parse
 
 
 def values(text: str) -> list[float]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from runs import refused
 
-from batchlab.runner.plan import files
+from batchlab.runner.plan.conf import files
+from batchlab.runner.plan.conf.files import compose_groups, hydra_session
 from batchlab.runner.plan.config import compose
-from batchlab.runner.plan.files import compose_groups, hydra_session
 from batchlab.runner.plan.schema import ConfigError
 
 HEAD = "# @package _global_\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from batchlab.runner.plan.parsing import parse
+from batchlab.runner.plan.grid.parsing import parse
 from batchlab.runner.plan.schema import ConfigError
 
 

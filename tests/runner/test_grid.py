@@ -16,9 +16,9 @@ from shell import in_one_line
 from batchlab.runner.options import GridOptions, Search
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.config import Planned, compose
-from batchlab.runner.plan.grid import Grid
+from batchlab.runner.plan.grid.parsing import parse
+from batchlab.runner.plan.grid.product import Grid
 from batchlab.runner.plan.overrides import Setting
-from batchlab.runner.plan.parsing import parse
 
 SHB, ADAMW = "optimizer.lr@shb=0.1,0.3", "optimizer.lr@adamw=1e-3,3e-3,1e-2"
 LOG = "tag(log,interval(1e-4,1e-1))"

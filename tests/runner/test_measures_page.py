@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from batchlab.runner.plan.files import axes
+from batchlab.runner.plan.conf.files import axes
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "measures.md").read_text()

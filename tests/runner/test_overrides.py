@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchlab.runner.plan.grid.parsing import parse
 from batchlab.runner.plan.overrides import apply, dotted, suggest
-from batchlab.runner.plan.parsing import parse
 from batchlab.runner.plan.schema import ConfigError
 
 TREE: dict[str, Any] = {

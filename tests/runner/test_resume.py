@@ -17,7 +17,7 @@ from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, State
 from batchlab.results.store.runs import RunStore
 from batchlab.runner.plan.build import is_solver
-from batchlab.runner.plan.files import axes
+from batchlab.runner.plan.conf.files import axes
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.train import checkpoint
 from batchlab.runner.train.session import Session

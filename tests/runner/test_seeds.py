@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from runs import TINY
 
 from batchlab.results.compare.smallest import Smallest
+from batchlab.runner.plan.conf.files import PACKAGED
 from batchlab.runner.plan.config import Planned, compose
-from batchlab.runner.plan.files import PACKAGED
 from batchlab.runner.plan.identity import run_id
 from batchlab.runner.plan.reproduce import plan, plans_of, recipes
 from batchlab.runner.plan.seeds import at_seeds, judged_seeds, tunes

@@ -19,7 +19,7 @@ from typing import Any
 from batchlab.results.words import count
 from batchlab.runner.options import Search
 from batchlab.runner.plan.checks import ConfigError
-from batchlab.runner.plan.functions import rounded
+from batchlab.runner.plan.grid.functions import rounded
 
 PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
 """One for each interval; from larger ones the first points lie on a line."""

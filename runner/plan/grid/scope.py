@@ -13,8 +13,8 @@ from typing import Any
 from batchlab.results.axes import CHOICES
 from batchlab.results.words import listing
 from batchlab.runner.plan.checks import ConfigError
+from batchlab.runner.plan.grid.parsing import Sweep
 from batchlab.runner.plan.overrides import Setting, suggest
-from batchlab.runner.plan.parsing import Sweep
 
 SCOPES = (*CHOICES, "executor", "experiment")
 Chosen = Mapping[str, AbstractSet[str]]

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from batchlab.runner.plan.checks import ConfigError
+from batchlab.runner.plan.conf.yaml_faults import fault, shown
 from batchlab.runner.plan.overrides import suggest
-from batchlab.runner.plan.yaml_faults import fault, shown
 
 Choice = tuple[str, str]
 """Group and name of a file."""

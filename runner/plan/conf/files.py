@@ -23,14 +23,14 @@ from omegaconf.errors import OmegaConfBaseException
 from batchlab.results.axes import CHOICES, SEVERAL
 from batchlab.results.legacy import ALWAYS
 from batchlab.runner.plan.checks import ConfigError
-from batchlab.runner.plan.defaults import check_defaults
-from batchlab.runner.plan.experiment import check_headed, check_keys, check_placed
+from batchlab.runner.plan.conf.defaults import check_defaults
+from batchlab.runner.plan.conf.experiment import check_headed, check_keys, check_placed
+from batchlab.runner.plan.conf.yaml_faults import fault, first_line, shown
 from batchlab.runner.plan.overrides import FIXED, suggest
 from batchlab.runner.plan.several import MEASURE, listed, switched
-from batchlab.runner.plan.yaml_faults import fault, first_line, shown
 
 # An editable install has no importable package here, only the folder: so a path, not importlib.resources.
-PACKAGED = Path(__file__).resolve().parents[2] / "conf"
+PACKAGED = Path(__file__).resolve().parents[3] / "conf"
 SINGLE = (*CHOICES, "executor", "experiment")
 """Groups of which a run has one choice."""
 

@@ -12,9 +12,9 @@ import yaml
 
 from batchlab.runner.plan import notes
 from batchlab.runner.plan.checks import ConfigError
+from batchlab.runner.plan.conf.yaml_faults import shown
 from batchlab.runner.plan.overrides import FIXED, Setting, leaves
 from batchlab.runner.plan.schema import RunConfig
-from batchlab.runner.plan.yaml_faults import shown
 
 READ = ("train", "log", "seed", "nproc")
 """What the run itself reads; the keys of a choice are read by what it names."""

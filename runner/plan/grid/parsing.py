@@ -18,9 +18,9 @@ from hydra.errors import HydraException
 
 from batchlab.results.axes import SEVERAL
 from batchlab.runner.plan.checks import ConfigError
-from batchlab.runner.plan.draws import Interval
-from batchlab.runner.plan.functions import parser
-from batchlab.runner.plan.grammar import mending
+from batchlab.runner.plan.grid.draws import Interval
+from batchlab.runner.plan.grid.functions import parser
+from batchlab.runner.plan.grid.grammar import mending
 from batchlab.runner.plan.overrides import Setting
 
 

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from batchlab.results.words import count
 from batchlab.runner.options import GridOptions, Search
 from batchlab.runner.plan.checks import ConfigError
-from batchlab.runner.plan.draws import drawn
+from batchlab.runner.plan.grid.draws import drawn
+from batchlab.runner.plan.grid.parsing import Sweep
+from batchlab.runner.plan.grid.scope import chosen, in_force, target
 from batchlab.runner.plan.overrides import Setting, suggest
-from batchlab.runner.plan.parsing import Sweep
-from batchlab.runner.plan.scope import chosen, in_force, target
 
 
 class Placed(NamedTuple):

@@ -208,12 +208,11 @@ class Run:
         except OSError:
             return False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
+            return not locked(descriptor, fcntl.LOCK_SH)
+        except OSError:  # where there are no locks nothing is trained, see `RunStore.prepare`
+            return False
         finally:
             os.close(descriptor)
-        return False
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[Run]:
@@ -224,14 +223,18 @@ class Run:
 
         Raises:
             RunBusyError: When somebody else has it; it names the holder.
-            ValueError: With the way out, when the folder cannot be written.
+            ValueError: With the way out, when the folder cannot be written, or has no locks.
         """
         while True:
             self.create()
             with writing(self.folder, ELSEWHERE):
                 descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o644)
-            if not _acquire(descriptor):
-                holder = _holder(descriptor)
+            try:
+                acquired, holder = _acquire(descriptor), _holder(descriptor)
+            except OSError as error:
+                os.close(descriptor)
+                raise ValueError(no_locks(self.folder.parent, error)) from error
+            if not acquired:
                 os.close(descriptor)
                 raise RunBusyError(f"run {self.run_id} is being trained by {holder}")
             if _same(descriptor, self.lock):
@@ -257,14 +260,36 @@ def now() -> str:
 
 def _acquire(descriptor: int, attempts: int = 5) -> bool:
     for attempt in range(attempts):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if attempt + 1 < attempts:  # somebody may only be asking whether the run is held
-                time.sleep(0.01)
-        else:
+        if locked(descriptor, fcntl.LOCK_EX):
             return True
+        if attempt + 1 < attempts:  # somebody may only be asking whether the run is held
+            time.sleep(0.01)
     return False
+
+
+def locked(descriptor: int, mode: int) -> bool:
+    """Lock an open file without waiting; False where somebody else has it.
+
+    Args:
+        descriptor: of the file; closing it lets go of the lock.
+        mode: fcntl.LOCK_EX or fcntl.LOCK_SH.
+
+    Raises:
+        OSError: The file system has no locks, or none left: that says nothing of who has the file.
+    """
+    try:
+        fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def no_locks(folder: Path, error: OSError) -> str:
+    """One line for a folder of runs whose files cannot be locked."""
+    return (
+        f"files in {folder} cannot be locked ({error.strerror}), and locks are what keeps two processes from training "
+        f"one run: mount that file system with locks (Lustre: -o flock; NFS: with its lock service), or {ELSEWHERE}"
+    )
 
 
 def _same(descriptor: int, path: Path) -> bool:

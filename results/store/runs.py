@@ -13,6 +13,7 @@ One run's folder is `run.Run`.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from batchlab.results.store.atomic import replace_json, writing
-from batchlab.results.store.run import ELSEWHERE, Run, now
+from batchlab.results.store.run import ELSEWHERE, Run, locked, no_locks, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class RunStore:
             raise ValueError(f"{self.root} is a file: {ELSEWHERE}")
 
     def prepare(self) -> RunStore:
-        """Make the folder and see that it can be written.
+        """Make the folder and see that it can be written, and that files in it can be locked.
 
         Raises:
             ValueError: With the way out, when it cannot.
@@ -78,8 +79,14 @@ class RunStore:
         probe = self.root / f".probe.{os.getpid()}"
         with writing(self.root, ELSEWHERE):
             self.root.mkdir(parents=True, exist_ok=True)
-            probe.touch()
-            probe.unlink()
+            descriptor = os.open(probe, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                locked(descriptor, fcntl.LOCK_EX)
+            except OSError as error:
+                raise ValueError(no_locks(self.root, error)) from error
+            finally:
+                os.close(descriptor)
+                probe.unlink()
         return self
 
     def there(self) -> RunStore:

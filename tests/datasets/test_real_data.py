@@ -37,6 +37,7 @@ def test_cifar10():
     assert abs(x.std() - 1) < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.real_data("cifar10.npz")
 def test_the_original_files_of_cifar10_hold_the_same():
     root = data_root()

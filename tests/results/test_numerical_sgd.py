@@ -217,6 +217,7 @@ def test_plots(made, tmp_path):
     assert [path.name for path in made.save_plots(tmp_path)] == [f"numerical_sgd-{i}.png" for i in (1, 2, 3)]
 
 
+@pytest.mark.slow
 def test_the_report_shows_it(theory, tmp_path):
     text = write_report(theory, tmp_path / "report.html").read_text()
     assert "Order of accuracy and stability limit" in text

@@ -133,6 +133,7 @@ def test_published_numbers_stand_beside_ours_and_say_whose_they_are(made):
     assert [cell.text for cell in growth[2:5]] == ["0.0053", "72.3", "–"]
 
 
+@pytest.mark.slow
 def test_the_published_scale_has_every_published_row(made):
     ours = {(f"({case})", schedule) for case, schedule in variants("paper")}
     assert {(row[0].text, row[1].text) for row in made.published[0].rows} <= ours

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from batchlab.datasets.files import write_npz
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import RunStore
 from batchlab.runner import commands
 
 STRANGE = ["[red]x", "[/]", "[bold]a[/bold]", "[link=http://a]b", "$x$", "a_b*c"]
@@ -34,6 +36,7 @@ def test_folders_sweeps_and_files(
     listed = said(commands.list_data())
     assert f"\n {short} " in listed.replace("\n", "\n ")
     assert f"data root: {folder}" in listed
+    RunStore(folder).run("a").write_state(state=State.INTERRUPTED)
     page = folder / f"{short}.html"
     assert said(commands.report(page, None, folder)) == f"{page}\n"
     assert said(commands.prepare_data(["digits"])) == f"digits: {folder / 'digits.npz'}\n"

@@ -81,6 +81,7 @@ def test_grids_are_shares_of_each_schemes_own_limit(scale: PaperPlan) -> None:
     assert all(len(shares) == 1 for shares in grids.values())
 
 
+@pytest.mark.slow
 def test_rates_are_what_they_were_when_they_stood_in_the_recipe() -> None:
     """To the last digit, or every run would be another."""
     found: dict[tuple[str, str], list[float]] = {}
@@ -114,6 +115,7 @@ def test_its_paper_scale_is_absent_and_says_why() -> None:
     assert "laptop, gpu, paper" in absent("sgdm_schedules", "huge")
 
 
+@pytest.mark.slow
 def test_all_leaves_out_what_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(commands.OUT, "print", lambda *texts, **_: said.extend(map(str, texts)))

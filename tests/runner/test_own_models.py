@@ -389,6 +389,7 @@ def test_lazy_weights_are_the_seeds() -> None:
     assert first[1].num_batches_tracked == 0, "no statistics of the inputs that only gave it its shapes"
 
 
+@pytest.mark.slow
 def test_each_choice_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
     fits = trial._fits

@@ -106,6 +106,7 @@ def test_a_recipe_says_which_seeds_tune() -> None:
     assert not any(map(tunes, plans_of({**scale, "tuning": []}, "vrgd")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paper", recipes())
 def test_a_recipe_says_what_is_too_small_to_matter(paper: str) -> None:
     """Both kinds: a paper's claims are of accuracies and of ratios."""

@@ -276,7 +276,8 @@ def begun(run: Run) -> bool:
     return run.read_state().state is State.RUNNING and len(read_stream(run, "metrics")) > 2
 
 
-@pytest.mark.parametrize("edited", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("edited", [False, True])
 def test_a_checkpoint_of_other_code_is_not_continued(edited: bool, mine: Project) -> None:
     """Killed and asked for again: the same code goes on where it was, other code from the beginning."""
     run = killed(mine)

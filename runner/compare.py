@@ -87,7 +87,7 @@ def planned(overrides: Sequence[str], tune: Sequence[str], metric: str, options:
     """
     keys = _check(overrides, tune)
     judged = Metric.parse(metric)
-    if tune and not any(text.lstrip("+").startswith("dataset.validation=") for text in overrides):
+    if tune and "dataset.validation" not in map(_key, overrides):
         overrides = [*overrides, VALIDATION]
     base = _contending([*overrides, *tune, "seed=0"], keys, {}, options)
     declared = _declared(base)

@@ -95,6 +95,11 @@ def test_what_is_measured_can_depend_on_the_choice() -> None:
             ("optimizer=shb", "lr_schedule=cosine", "optimizer.lr@shb=1", "optimizer.lr@cosine=2"),
             "optimizer.lr@shb=1 and optimizer.lr@cosine=2 both hold for optimizer=shb lr_schedule=cosine",
         ),
+        (
+            ("optimizer=shb,adamw", "optimizer.lr=0.05,0.5", "optimizer.lr@shb=1", "optimizer.lr@adamw=1e-3"),
+            "optimizer.lr=0.05,0.5: no run takes it, as each has a choice that optimizer.lr@... is given for: leave it",
+        ),
+        (("optimizer.lr=1", "optimizer.lr@shb=1"), "optimizer.lr=1: no run takes it"),
         ((f"optimizer.lr={LOG}",), "an interval has no finite set of values: --draws N,"),
         (("optimizer=interval(0,1)",), "optimizer has no choice"),
     ],
@@ -125,6 +130,21 @@ def test_scoped_keys_can_be_zipped() -> None:
     own = ("optimizer.lr@shb=0.1,0.3", "optimizer.momentum@shb=0.9,0.5", "optimizer.lr@adamw=1,2,3")
     plans = grid("optimizer=shb,adamw", *own, zip=["optimizer.lr,optimizer.momentum"])
     assert [p.tree["optimizer"].get("momentum") for p in plans] == [0.9, 0.5, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "zipped"),
+    [
+        (("optimizer=shb,adamw", SHB, "optimizer.lr@adamw=1e-3,3e-3", "seed=0,1"), "optimizer,optimizer.lr"),
+        (("optimizer=shb,adamw", "seed@shb=0,1", "seed@adamw=0,1,2"), "seed,optimizer"),
+        (("optimizer=shb,adamw,sgd", "optimizer.lr@shb=0.1,0.2,0.3"), "optimizer,optimizer.lr"),
+        (("optimizer=shb,adamw", "optimizer.lr=0.1,0.2", "optimizer.lr@shb=0.3"), "optimizer,optimizer.lr"),
+    ],
+)
+def test_axes_do_not_move_with_what_is_for_one_choice(overrides: tuple[str, ...], zipped: str) -> None:
+    said = refused(*overrides, zip=[zipped])
+    assert f"--zip {zipped}: {next(o for o in overrides if '@' in o)} is for shb only and goes with it anyway" in said
+    assert "without @" in said
 
 
 @pytest.mark.parametrize(
@@ -187,6 +207,11 @@ def test_all_contenders_are_given_as_many_points() -> None:
     assert len({(o["lr"], o["weight_decay"]) for o in of["shb", 0]}) == 5
 
 
+def test_an_interval_that_no_run_draws_from_is_refused() -> None:
+    overrides = (f"optimizer.lr={LOG}", "optimizer.lr@shb=0.1", "optimizer.weight_decay=interval(0,1)")
+    assert f"optimizer.lr={LOG}: no run takes it" in refused(*overrides, draws=2)
+
+
 @pytest.mark.parametrize("search", Search)
 def test_asking_for_more_points_keeps_those_that_are_there(search: Search) -> None:
     def ids(n: int, **more: Any) -> list[str]:
@@ -246,7 +271,12 @@ def test_scopes_and_zips_against_a_plain_loop(n: int, own: dict[str, int], shuff
         assert isinstance(setting, Setting)
         return {"optimizer": {"name": setting.value}}
 
-    points = Grid(parse(texts), GridOptions(zip=["z,t"]), {"optimizer"}, base).points()
+    asked = Grid(parse(texts), GridOptions(zip=["z,t"]), {"optimizer"}, base)
+    if len(own) == 3:
+        with pytest.raises(ConfigError, match=r"^optimizer\.k=100: no run takes it"):
+            asked.points()
+        return
+    points = asked.points()
     found = Counter(tuple(sorted((s.key, s.value) for s in point)) for point, _ in points)
     wanted = Counter(
         tuple(sorted([("optimizer", name), ("optimizer.k", k), ("z", i), ("t", 10 + i)]))

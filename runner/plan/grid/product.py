@@ -77,6 +77,12 @@ class Grid:
             named = _dimensions([(i, s) for i, s in rest if s.interval is None], zips)
             points = self._drawn([(i, s) for i, s in rest if s.interval is not None], base)
             found += [_joined([kept, *rows]) for rows in itertools.product(*named, *points)]
+        taken = {placed.place for row in found for placed in row}
+        for i, s in numbered:
+            if i not in taken:
+                raise ConfigError(
+                    f"{s.text}: no run takes it, as each has a choice that {s.key}@... is given for: leave it out"
+                )
         found.sort(key=self._order)
         return [(tuple(p.setting for p in row), tuple(self.sweeps[p.place].swept for p in row)) for row in found]
 
@@ -103,8 +109,20 @@ class Grid:
                 if any(s.key == key and s.interval for s in self.sweeps):
                     raise ConfigError(f"--zip {text}: {key} is an interval; all intervals are drawn together anyway")
                 seen.add(key)
+            self._check_axes(text, keys)
             zips.append(keys)
         return zips
+
+    def _check_axes(self, text: str, keys: Sequence[str]) -> None:
+        """Refuse axes that move with a key that some choice has values of its own of: it would move with no other."""
+        axis = next((key for key in keys if key in self.groups), None)
+        own = next((s for s in self.sweeps if s.scope and s.key in keys), None)
+        if axis and own:
+            n = next(len(s.settings) for s in self.sweeps if s.key == axis)
+            raise ConfigError(
+                f"--zip {text}: {own.text} is for {own.scope} only and goes with it anyway: leave {own.key} out of the "
+                f"--zip, or give {own.key}=... without @, {n} values that move with those of {axis}"
+            )
 
     def _check(self) -> None:
         """Refuse scoped axes, intervals without a budget and a budget without intervals."""

@@ -19,6 +19,7 @@ from batchlab.runner.plan import notes, several, sizes, split
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.conf.files import SINGLE, choices, compose_groups, compose_one, conf_file, hydra_session
 from batchlab.runner.plan.conf.yaml_faults import fault
+from batchlab.runner.plan.grid.draws import Interval
 from batchlab.runner.plan.grid.parsing import parse
 from batchlab.runner.plan.grid.product import Grid
 from batchlab.runner.plan.grid.skip import Skips
@@ -126,6 +127,8 @@ def _checked_group(loader: Any, key: str, settings: tuple[Setting, ...]) -> bool
         return False
     offered = choices(loader, key)
     for setting in settings:
+        if isinstance(setting.value, Interval):
+            raise ConfigError(f"{setting.text}: {key} takes names of choices, not numbers of an interval")
         if setting.value not in offered and not (key == "experiment" and setting.value is None):
             if setting.mode == "delete":
                 raise ConfigError(f"{setting.text}: an axis cannot be left out")

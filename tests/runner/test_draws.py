@@ -110,6 +110,26 @@ def test_values_that_people_can_read() -> None:
     assert values("sort(logspace(1,100,3),reverse=true)") == [100, 10, 1]
 
 
+def test_ranges_of_fractions_are_what_was_written_without_their_end() -> None:
+    assert values("range(0.1,0.4,0.1)") == [0.1, 0.2, 0.3]
+    assert values("range(0.4,0.1,-0.1)") == [0.4, 0.3, 0.2]
+    assert values("range(0.3,step=0.1)") == [0.0, 0.1, 0.2]
+    assert values("range(1e-5,4e-5,1e-5)") == [1e-5, 2e-5, 3e-5]
+    assert values("sort(range(0.1,0.4,0.1),reverse=true)") == [0.3, 0.2, 0.1]
+    assert [(v, type(v)) for v in values("range(3)")] == [(i, int) for i in range(3)], "Hydra's"
+
+
+@given(st.integers(-500, 500), st.integers(1, 40), st.integers(0, 30), st.integers(0, 4))
+def test_ranges_of_fractions_are_those_of_whole_numbers(start: int, step: int, num: int, digits: int) -> None:
+    """Against ranges of whole numbers, of which these are so many tenths, hundredths, ..."""
+    ends = [f"{number / 10**digits:.{digits + 1}f}" for number in (start, start + num * step, step)]
+    if num:
+        assert values(f"range({','.join(ends)})") == [i / 10**digits for i in range(start, start + num * step, step)]
+
+
+ALONE = "stands alone, not within a list, a block or a choice"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -121,8 +141,19 @@ def test_values_that_people_can_read() -> None:
         ("linspace(1,1.0001,9)", "not told apart"),
         ("logspace(1,2)", "missing a required argument: 'num'"),
         ("logspace(1,x,3)", "stop: str is incompatible with"),
-        ("logspace(1,2,3),5", "stands alone, not in a list"),
-        ("interval(0,1),5", "stands alone, not in a list"),
+        ("logspace(1,2,3),5", ALONE),
+        ("interval(0,1),5", ALONE),
+        ("[linspace(16,32,2)]", ALONE),
+        ("[range(1,3)]", ALONE),
+        ("[range(0.1,0.3,0.1)],[4]", ALONE),
+        ("[[choice(a,b)]]", ALONE),
+        ("{a:range(0,2)}", ALONE),
+        ("{a:[interval(0,2)]},{a:1}", ALONE),
+        ("choice([logspace(1e-4,1e-2,3)])", ALONE),
+        ("range(0,0.3,step=0)", "a step that is not 0"),
+        ("range(0,inf)", "a range takes numbers"),
+        ("range(0,1,1e-9)", "at most 10,000 values, not 1,000,000,000"),
+        ("range(0.4,0.1,0.1)", "matches nothing"),
         ("interval(1,1)", "from a number to a greater one"),
         ("interval(0,inf)", "from a number to a greater one"),
         ("tag(log,interval(0,1))", "begins above 0"),

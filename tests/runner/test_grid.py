@@ -101,7 +101,7 @@ def test_what_is_measured_can_depend_on_the_choice() -> None:
         ),
         (("optimizer.lr=1", "optimizer.lr@shb=1"), "optimizer.lr=1: no run takes it"),
         ((f"optimizer.lr={LOG}",), "an interval has no finite set of values: --draws N,"),
-        (("optimizer=interval(0,1)",), "optimizer has no choice"),
+        (("optimizer=interval(0,1)",), "optimizer=interval(0,1): optimizer takes names of choices, not"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_scoped(overrides: tuple[str, ...], says: str) -> None:

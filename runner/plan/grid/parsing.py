@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override
 from hydra.core.override_parser.types import Sweep as Several
 from hydra.errors import HydraException
 
@@ -21,7 +21,7 @@ from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.grid.draws import Interval
 from batchlab.runner.plan.grid.functions import parser
 from batchlab.runner.plan.grid.grammar import mending
-from batchlab.runner.plan.overrides import Setting
+from batchlab.runner.plan.overrides import Setting, leaves
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,16 @@ def _sweep(text: str, ours: OverridesParser, config_loader: Any) -> Sweep:
 
 
 def _settings(text: str, override: Override, ours: OverridesParser) -> tuple[Setting, ...]:
+    asked = override._value
+    within = asked.list if isinstance(asked, ChoiceSweep) else asked
+    if any(isinstance(value, Several) for value in leaves(within) if value is not asked):
+        raise ConfigError(f"{text}: what gives several values stands alone, not within a list, a block or a choice")
     if not override.is_sweep_override():
         return (_setting(override),)
-    asked = override.value()
     if isinstance(asked, IntervalSweep):
         single = _setting(override)
         interval = Interval.of(text, asked.start, asked.end, asked.tags)
         return (Setting(single.key, interval, single.mode, text, single.scope),)
-    if any(isinstance(value, Several) for value in getattr(asked, "list", None) or ()):
-        raise ConfigError(f"{text}: a function that gives several values stands alone, not in a list")
     texts = [f"{text.split('=', 1)[0]}={value}" for value in override.sweep_string_iterator()]
     if not texts:
         raise ConfigError(f"{text}: matches nothing")

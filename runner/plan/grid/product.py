@@ -132,8 +132,6 @@ class Grid:
                     f"{sweep.text}: {sweep.key} is an axis and stands for itself: --zip or --skip says which choices "
                     "go together"
                 )
-            if sweep.interval and sweep.key in self.groups:
-                raise ConfigError(f"{sweep.text}: {sweep.key} takes names of choices")
             if sweep.interval and self.options.draws is None:
                 raise ConfigError(
                     f"{sweep.text}: an interval has no finite set of values: --draws N, of sweep and compare, takes N "

@@ -55,6 +55,7 @@ from batchlab.runner.line.flags import (
     Where,
     Zip,
 )
+from batchlab.runner.line.mistyped import wrong_line
 from batchlab.runner.line.once import App
 from batchlab.runner.options import Deciding, GridOptions, OnError, SweepOptions, TableRequest
 
@@ -268,7 +269,7 @@ def data_prepare(
 
 @runs_app.callback()
 def one_by_one() -> None:
-    """The runs one by one: list them, remove some."""
+    """The runs one by one: list them, remove some, tell callbacks of them."""
 
 
 @runs_app.command("list")
@@ -359,10 +360,13 @@ def _answer(arguments: list[str]) -> None:
         sys.exit(0)
     traceback = "--traceback" in arguments
     try:
-        app([a for a in arguments if a != "--traceback"])
+        code = app([a for a in arguments if a != "--traceback"], standalone_mode=False)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        if isinstance(said := wrong_line(error), str):
+            print(f"batchlab: {said}" if said else "", file=sys.stderr, end="\n" if said else "")
+            sys.exit(2)
         if traceback:
             raise
         wrong_request = isinstance(error, (ValueError, OSError))
@@ -371,3 +375,4 @@ def _answer(arguments: list[str]) -> None:
             text = f"{type(error).__name__}: {text} (a fault of batchlab: --traceback shows where)"
         print(f"batchlab: {text}", file=sys.stderr)
         sys.exit(2 if wrong_request else 1)
+    sys.exit(code)

@@ -30,6 +30,8 @@ MARKS = "+~"
 """What an override may begin with."""
 
 
+PLAIN = re.compile(r"[+~]{0,2}[\w.@]+=.*")
+"""An override among the words of a line."""
 CONDITION = re.compile(r"(.*,)?([\w.]+)=([^=]*)")
 """The last of several conditions: what stands before it, its axis, its values."""
 
@@ -39,6 +41,11 @@ def overrides(context: typer.Context, incomplete: str) -> list[str]:
     word = incomplete.lstrip(MARKS)
     mark = incomplete[: len(incomplete) - len(word)]
     before = [text for text in context.params.get("overrides") or () if isinstance(text, str)]
+    before = before or [text for text in os.environ.get("COMP_WORDS", "").split("\n") if PLAIN.fullmatch(text)]
+    if "@" in word and "=" not in word:
+        key, _, typed = word.partition("@")
+        chosen = dict(text.partition("=")[::2] for text in before).get(key.partition(".")[0], "")
+        return [f"{mark}{key}@{choice}=" for choice in parted(chosen) if choice.startswith(typed)]
     known = dict.fromkeys(offered.GROUPS) | offered.keys(before)
     if "=" in word:
         key, _, typed = word.partition("=")
@@ -49,6 +56,13 @@ def overrides(context: typer.Context, incomplete: str) -> list[str]:
     if len(found) == 1 and found[0].endswith("="):  # never alone, as the shell would put a space behind it
         found += [found[0] + value for value in offered.values(found[0][:-1], known[found[0][:-1]])]
     return [mark + text for text in found]
+
+
+def zipped(context: typer.Context, incomplete: str) -> list[str]:
+    """`--zip KEY,KEY`: the keys of the overrides."""
+    given = [text for text in context.params.get("overrides") or () if isinstance(text, str)]
+    given = given or [text for text in os.environ.get("COMP_WORDS", "").split("\n") if PLAIN.fullmatch(text)]
+    return _listed(incomplete, [text.lstrip(MARKS).partition("=")[0] for text in given])
 
 
 def tuned(context: typer.Context, incomplete: str) -> list[str]:
@@ -127,6 +141,10 @@ def in_bash(app: Callable[..., Any]) -> None:
     answer = io.StringIO()
     with redirect_stdout(answer), suppress(SystemExit):
         app(prog_name="batchlab")
+    if cut.startswith(
+        "--"
+    ):  # an option and its value in one word: what completes the value knows nothing of the option
+        cut = cut.partition("=")[2]
     print("\n".join(line.removeprefix(cut) for line in answer.getvalue().splitlines()))
 
 

@@ -46,7 +46,13 @@ SmallestEffect = Annotated[
     typer.Option("--smallest", metavar="EFFECT", help="What is less does not matter: 0.5 (as shown), 5%; or both."),
 ]
 Zip = Annotated[
-    list[str] | None, typer.Option("--zip", metavar="KEY,KEY", help="Keys that move together; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--zip",
+        metavar="KEY,KEY",
+        help="Keys that move together; may be repeated.",
+        autocompletion=completion.zipped,
+    ),
 ]
 Skip = Annotated[
     list[str] | None,

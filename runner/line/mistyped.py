@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
+from batchlab.results.words import listing
 from batchlab.runner.line import offered
 
 
@@ -34,8 +37,42 @@ def unknown_option(command: str, option: str, arguments: Sequence[str], known: S
         write = shlex.quote(f"{key}={value}") if value else f"{key}=..."
         return f"{said}: what a run is made of has no dashes, write {write}"
     near = [name for name in known if name.startswith(typed)] or difflib.get_close_matches(typed, known, 1, 0.6)
-    return f"{command} has no {typed}; " + (
-        f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known)}"
+    there = f"it has {', '.join(known)}" if known else "it has no options"
+    return f"{command} has no {typed}; " + (f"did you mean {' or '.join(near)}?" if near else there)
+
+
+def wrong_line(error: Exception) -> str | None:
+    """One line for what typer refuses of a command line, where it draws a box.
+
+    Returns:
+        The line; empty where help was asked for and printed, None for errors that are not typer's.
+    """
+    if not hasattr(error, "format_message"):
+        return None
+    if type(error).__name__ == "NoArgsIsHelpError":  # printed when it was made
+        return ""
+    context: Any = getattr(error, "ctx", None)
+    said = " ".join(str(error.format_message()).split()).replace("Value error, ", "").rstrip(".")
+    said = said[:1].lower() + said[1:]
+    if found := re.fullmatch(r"no such command '(.*)'", said):
+        return _unknown_command(found[1], context)
+    if found := re.fullmatch(r"got unexpected extra arguments?(?:\(s\))? \((.*)\)", said):
+        said = f"{context.info_name} does not take {found[1]}"
+        if "--where" in [option for p in context.command.params for option in p.opts]:
+            said += f": runs are chosen by --where run_id={found[1].split()[0]}, or another AXIS=VALUE"
+        elif "=" in found[1]:
+            said += ": overrides are for train, sweep, compare and show"
+    return said
+
+
+def _unknown_command(typed: str, context: Any) -> str:
+    """Of a word where a command should stand."""
+    commands = list(getattr(context.command, "commands", {}))
+    if "=" in typed:
+        return f"{typed}: a command comes first, as in `batchlab sweep {typed}`"
+    near = difflib.get_close_matches(typed, commands, 2, 0.6)
+    return f"no command {typed}; " + (
+        f"did you mean {' or '.join(near)}?" if near else f"there are {listing(commands)}"
     )
 
 

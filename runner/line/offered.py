@@ -46,11 +46,15 @@ def keys(overrides: Iterable[str] = ()) -> dict[str, Any]:
     picked = {key: value for item in defaults if isinstance(item, dict) for key, value in item.items()}
     picked |= {axis: config.pop(axis, []) for axis in SEVERAL}
     given = dict(text.lstrip("+~").partition("=")[::2] for text in overrides)
-    picked |= {key: value.split(",")[0] for key, value in given.items() if key in GROUPS}
+    several = {key: value.split(",") for key, value in given.items() if key in GROUPS}
+    picked |= {key: names[0] for key, names in several.items()}
     found = flat(config)
     for group, choice in picked.items():
         for name in choice if isinstance(choice, list) else [choice]:
             own_keys = _chosen(group, str(name)) if group != "experiment" else {}
+            if group not in SEVERAL:  # of several contenders the keys that all have
+                rest = [_chosen(group, other) for other in several.get(group, [])[1:] if group != "experiment"]
+                own_keys = {key: value for key, value in own_keys.items() if all(key in other for other in rest)}
             block = f"{group}.{name}" if group in SEVERAL else group
             found |= {f"{block}.{key}": value for key, value in own_keys.items()}
     return found

@@ -174,3 +174,24 @@ def test_an_option_that_there_is_not(
     assert said.count("\n") == 1
     assert re.search(says, said.strip()), said
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("sweep --draws 0", "invalid value for '--draws': Input should be greater than or equal to 1"),
+        ("reproduce vrgd --scale tiny", "invalid value for '--scale': 'tiny' is not one of 'laptop', "),
+        ("optimizer=shb", "optimizer=shb: a command comes first, as in `batchlab sweep optimizer=shb`"),
+        ("nothing", "no command nothing; there are train, sweep, "),
+        ("data prepare", "missing argument 'NAME...'"),
+        ("runs rm 40f708778768", "rm does not take 40f708778768: runs are chosen by --where run_id=40f708778768"),
+        ("reproduce vrgd optimizer=shb", "reproduce does not take optimizer=shb: overrides are for train, sweep, "),
+        ("data list --foo", "list has no --foo; it has no options"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_answered_in_one(
+    line: str, says: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = in_process(*line.split(), monkeypatch=monkeypatch, capfd=capfd)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"batchlab: {says}")

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, State
@@ -79,17 +80,45 @@ class Watchers:
         called = getattr(self.called[name], method, None)
         if called is None:
             return
-        parameters = dict(self.model.named_parameters()) if self.model is not None else {}
-        before = {key: parameter._version for key, parameter in parameters.items()}
+        before = parameters_of(self.model)
         with untouched(self.model) if self.model is not None else ExitStack():
             try:
                 called(*arguments)
-            except Exception as error:  # whatever a user's code raises; a bare KeyError would not say whose it is
+            except (Exception, SystemExit) as error:  # a bare KeyError would not say whose it is
                 text = f"{type(error).__name__}: {error}".removesuffix(": ")
                 raise ConfigError(f"callback={name}: {method}: {text}") from error
-        changed = [key for key, parameter in parameters.items() if parameter._version != before[key]]
+        after = parameters_of(self.model, copied=False)
+        changed = [key for key in {**before, **after} if not _same(before.get(key), after.get(key))]
         if changed:
             raise ConfigError(
                 f"callback={name}: {method} changed the parameter {changed[0]}, and a callback only watches: what "
                 "changes a run is an optimizer, a schedule or a model of its own"
             )
+
+
+Kept = tuple[nn.Parameter, Tensor, bool]
+BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def parameters_of(model: nn.Module | None, *, copied: bool = True) -> dict[str, Kept]:
+    """Each parameter, its values and whether it is trained, by name.
+
+    Args:
+        model: whose; None has none.
+        copied: the values are copies; otherwise they are those that may still change.
+    """
+    named = model.named_parameters() if model is not None else ()
+    return {
+        key: (parameter, parameter.detach().clone() if copied else parameter.detach(), parameter.requires_grad)
+        for key, parameter in named
+    }
+
+
+def _same(one: Kept | None, other: Kept | None) -> bool:
+    """Whether a parameter is the one it was, bit for bit: of a run that diverged NaN is NaN."""
+    if one is None or other is None or one[0] is not other[0] or one[2] != other[2]:
+        return False
+    bits = BITS.get(one[1].element_size())
+    if bits is None:  # complex numbers of double precision
+        return torch.equal(one[1], other[1])
+    return torch.equal(one[1].view(bits), other[1].view(bits))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,22 @@ class Changes:
         with torch.no_grad():
             next(self.model.parameters()).add_(1.0)
 
+class ChangesData(Changes):
+    def on_step(self, row):
+        next(self.model.parameters()).data.mul_(0.9)
+
+class Freezes(Changes):
+    def on_start(self, run):
+        next(run.model.parameters()).requires_grad_(False)
+
+class Replaces(Changes):
+    def on_evaluate(self, row):
+        self.model.add_module("more", torch.nn.Linear(2, 2))
+
+class Exits:
+    def on_step(self, row):
+        raise SystemExit(0)
+
 class Fails(Note):
     def on_evaluate(self, row):
         if row["steps"]:
@@ -78,7 +95,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "own_callbacks.py").write_text(OWN)
     (tmp_path / "conf/callback").mkdir(parents=True)
-    for name in ("Note", "Mess", "Changes", "Fails", "Misnamed", "Silent"):
+    for name in re.findall(r"class (\w+)", OWN):
         text = f"name: {name.lower()}\n_target_: own_callbacks.{name}\n" + ("key: 1\n" if name == "Note" else "")
         (tmp_path / f"conf/callback/{name.lower()}.yaml").write_text(text)
     monkeypatch.delitem(sys.modules, "own_callbacks", raising=False)
@@ -146,10 +163,26 @@ def test_a_run_that_goes_on_is_told_of_the_rows_that_stay(told: list[Any]) -> No
     assert [*kept, *later] == [row["steps"] for row in rows(run)]
 
 
-def test_who_changes_a_parameter_is_refused() -> None:
-    run, config = frozen(Path("runs"), "callback=changes")
-    with pytest.raises(ConfigError, match=r"callback=changes: on_step changed the parameter \S+weight, and a callback"):
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("changes", r"on_step changed the parameter \S+weight, and a callback only watches"),
+        ("changesdata", r"on_step changed the parameter \S+weight, and a callback only watches"),
+        ("freezes", r"on_start changed the parameter \S+weight, and a callback only watches"),
+        ("replaces", r"on_evaluate changed the parameter more\.weight, and a callback only watches"),
+        ("exits", "on_step: SystemExit: 0"),
+    ],
+)
+def test_who_changes_a_parameter_or_leaves_is_refused(name: str, says: str) -> None:
+    run, config = frozen(Path("runs"), f"callback={name}")
+    with pytest.raises(ConfigError, match=f"callback={name}: {says}"):
         trained(run, config)
+
+
+def test_a_run_that_diverges_has_callbacks_that_changed_nothing(told: list[Any]) -> None:
+    run, config = frozen(Path("runs"), "callback=note", "optimizer.lr=1e30", "train.epochs=2")
+    assert trained(run, config) == "diverged"
+    assert told[-1][:2] == ("end", "diverged")
 
 
 def test_an_error_names_the_callback_and_all_are_told_the_end(told: list[Any]) -> None:

@@ -85,7 +85,7 @@ def execute(
         ConfigError: a run that cannot work; nothing was started then.
     """
     if options.dry_run:
-        return _dry_run(plans, runs, options)
+        return _dry_run(plans, runs, options, name or plans[0].run_id, extend=extend)
     from batchlab.runner.training import Training
 
     with Training(plans, runs, options, follow=follow) as training:
@@ -103,26 +103,41 @@ def hint(sweep: str, runs: Path) -> None:
     OUT.print(Text(f"sweep {sweep} in {runs}: {hints}"), soft_wrap=True)
 
 
-def _dry_run(plans: Sequence[Planned], runs: Path, options: SweepOptions) -> int:
+def _dry_run(
+    plans: Sequence[Planned], runs: Path, options: SweepOptions, name: str | None = None, *, extend: bool = False
+) -> int:
+    """Check all runs, and say what would be trained.
+
+    Args:
+        plans: the runs.
+        runs: the folder that holds all runs.
+        options: how to go about it.
+        name: of the sweep; None where its runs are chosen in looks.
+        extend: other runs that a sweep of this name has stay in it.
+    """
+    from batchlab.runner.before import joined, look
     from batchlab.runner.display import title
     from batchlab.runner.launch.executors.base import executor_for
     from batchlab.runner.plan.reading import awaited
-    from batchlab.runner.stale import Staleness, stale_lines
+    from batchlab.runner.stale import Staleness
     from batchlab.runner.training import check, checking
 
     store = RunStore(runs)
-    staleness = Staleness(store, options)  # before anything of theirs is imported
     with busy(checking(plans), logged=False):
-        stale = {p.run_id: why for p in plans if (why := staleness.why(p, store.run(p.run_id).read_state()))}
+        before = look(plans, store, Staleness(store, options), retry=options.retry)  # before their code is imported
+        others = joined(plans, store, name, extend=extend)[1] if name else ""
         executor_for([p.tree for p in plans], options.jobs_per_device)  # refuses what could never be placed
         at_hand, elsewhere = ([p for p in plans if awaited(p.tree["dataset"]) is later] for later in (False, True))
         check(at_hand)
         check(elsewhere, data_at_hand=False)
     for planned in plans:
-        OUT.print(Text(f"{planned.run_id}  {title(planned)}"), soft_wrap=True)
-    for line in stale_lines(stale, runs, staleness.trusted()):
-        OUT.print(Text(line, style="yellow"), soft_wrap=True)
-    OUT.print(f"{count(len(plans), 'run')}, all valid; nothing was started", style="bold")
+        word = before.word(planned.run_id)
+        line = Text(f"{planned.run_id}  {title(planned)}")
+        OUT.print(line.append(f"  {word}", "dim") if word else line, soft_wrap=True)
+    for note in [*([others] if others else []), *before.notes]:
+        OUT.print(Text(note, style="yellow"), soft_wrap=True)
+    there = before.tally()
+    OUT.print(f"{count(len(plans), 'run')}, all valid: {there}; nothing was started", style="bold", soft_wrap=True)
     if elsewhere:
         names = sorted({p.tree["dataset"]["name"] for p in elsewhere})
         how = f" (`batchlab data prepare {' '.join(names)}`)"

@@ -18,6 +18,7 @@ from batchlab.results.store import parquet
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, RunState, State
 from batchlab.results.words import caption, count
+from batchlab.runner.before import tally
 from batchlab.runner.plan.config import Planned
 
 SHOWN = ("epoch", "train_loss", "test_loss", "test_accuracy", "objective", "gap")
@@ -85,9 +86,7 @@ class Display:
         """Print how many runs are done already, left alone, and to be trained; counting starts anew."""
         self.close()
         self.counts, self.seconds, self.began = Counter(), [], time.monotonic()
-        alone = total - done - left  # failed before, damaged, or another process's: a note names each
-        parts = [f"{n:,} {what}" for n, what in ((done, "done already"), (alone, "left alone")) if n]
-        self.console.print(f"{count(total, 'run')}: {', '.join([*parts, f'{left:,} to go'])}", highlight=False)
+        self.console.print(f"{count(total, 'run')}: {tally(total, done, left)}", highlight=False)
         self.total = left
         if self.live and left:
             self.screen = Live(self, console=self.console, refresh_per_second=4, transient=True)

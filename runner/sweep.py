@@ -14,13 +14,13 @@ from typing import Protocol
 
 import yaml
 
-from batchlab.results.store.fingerprint import recorded
 from batchlab.results.store.run import FINISHED, Run, RunState, State
 from batchlab.results.store.runs import RunStore, SweepEntry
+from batchlab.runner.before import look
 from batchlab.runner.launch.executors.base import Executor
 from batchlab.runner.launch.process import BUSY, STOP_GRACE
 from batchlab.runner.plan.config import Planned
-from batchlab.runner.stale import ASKED, Staleness, stale_lines, unknown_line
+from batchlab.runner.stale import Staleness
 
 POLL_SECONDS = 0.1
 ENDED_WELL = FINISHED | {State.RUNNING}
@@ -109,31 +109,10 @@ def run_sweep(
     Returns:
         How many runs are in which state.
     """
-    report = Report()
-    left: list[Planned] = []
-    stale: dict[str, str] = {}
-    unknown = 0
-    for planned in plans:
-        before = store.run(planned.run_id).read_state()
-        state = before.state
-        why = staleness.why(planned, before) if staleness is not None else ""
-        if state in FINISHED and not why:
-            report.skipped += 1
-            report.states[state] += 1
-            unknown += staleness is not None and recorded(before.info) is None
-        elif state is State.FAILED and not retry and why != ASKED:
-            report.states[State.FAILED] += 1
-            observer.note(f"{planned.run_id} failed before ({before.reason}): --retry starts it again")
-        elif state is State.DAMAGED:  # its rows may be whole: only the user can throw them away
-            report.states[State.DAMAGED] += 1
-            observer.note(f"{planned.run_id}: {before.reason}")
-        elif state is State.RUNNING:
-            observer.note(f"{planned.run_id} is being trained by another process: left alone")
-        else:
-            left.append(planned)
-            stale |= {planned.run_id: why} if why else {}
-    trusted = staleness.trusted() if staleness is not None else {}
-    for line in [*stale_lines(stale, store.root, trusted), *([unknown_line(unknown)] if unknown else [])]:
+    before = look(plans, store, staleness, retry=retry)
+    report = Report(before.states, skipped=len(before.done))
+    left = before.left
+    for line in before.notes:
         observer.note(line)
     observer.begin(len(plans), report.skipped, len(left))
     running: dict[str, Planned] = {}

@@ -7,20 +7,19 @@ import importlib
 import math
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 
 from rich.text import Text
 
-from batchlab.results.store.runs import RunStore, SweepEntry
+from batchlab.results.store.runs import RunStore
 from batchlab.results.words import count
+from batchlab.runner.before import joined
 from batchlab.runner.console import ERR, OUT, busy
 from batchlab.runner.display import Display
 from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.options import OnError, SweepOptions
 from batchlab.runner.plan.config import Planned
-from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.stale import Staleness
 from batchlab.runner.sweep import Report, freeze, run_sweep
 
@@ -74,34 +73,6 @@ class Training:
                 self.staleness.look_again_at_data(self.plans)
             self.checked = True
 
-    def _kept(self, plans: Sequence[Planned], name: str, *, extend: bool) -> list[Planned]:
-        """All runs that a sweep has when these are trained under its name.
-
-        Those that it had stay in it where it was decided in looks, as who trains its first ones again takes no verdict
-        back, and where it is to be extended; elsewhere it is declared anew.
-
-        Raises:
-            ConfigError: other runs, for a sweep that was decided in looks.
-        """
-        decided = self.store.plan(name) is not None
-        before: list[SweepEntry] = []
-        if name in self.store.sweeps():
-            with nullcontext() if decided else suppress(ValueError):  # damaged: this writes it again
-                before = self.store.sweep(name).entries
-        own = {planned.run_id: planned for planned in plans}
-        there = {e.run_id: Planned(e.run_id, {}, tuple(e.overrides), e.labels) for e in before}
-        others = len(there.keys() - own.keys())
-        if decided and extend and own.keys() - there.keys():
-            raise ConfigError(f"sweep {name} is decided in looks, by what was declared before: use another --name")
-        if not (decided or extend):
-            if others:
-                self.display.note(f"sweep {name} is declared anew: {count(others, 'run')} of before are not part of it")
-            return [*plans]
-        if others and not decided:
-            every = count(len(there | own), "run")
-            self.display.note(f"sweep {name} is there with {others:,} other: they stay in it, which makes {every}")
-        return [*(there | own).values()]
-
     def train(
         self,
         plans: Sequence[Planned],
@@ -126,7 +97,11 @@ class Training:
             ConfigError: a run that cannot work, or a name that is taken; nothing was started then.
         """
         self.ready(plans)
-        freeze(self.store, name, plans, among or self._kept(plans, name, extend=extend))
+        if not among:
+            among, others = joined(plans, self.store, name, extend=extend)
+            if others:
+                self.display.note(others)
+        freeze(self.store, name, plans, among)
         stop = self.options.on_error is OnError.STOP
         report = run_sweep(
             plans,

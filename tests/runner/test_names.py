@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from batchlab.results.store.runs import RunStore, SweepEntry
 from batchlab.runner import cli, commands
+from batchlab.runner.before import joined
 from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.config import Planned, compose
 from batchlab.runner.plan.schema import ConfigError
@@ -97,6 +98,5 @@ def test_a_comparison_does_not_take_a_sweeps_name(tmp_path: Path) -> None:
 def test_labels_of_now_count(tmp_path: Path) -> None:
     store = RunStore(tmp_path).prepare()
     store.write_sweep("s", [SweepEntry("abc", {"case": "old"}), SweepEntry("other", {"case": "kept"})])
-    with Training(compose([]), tmp_path, SweepOptions()) as training:
-        kept = training._kept([Planned("abc", {}, (), {"case": "new"})], "s", extend=True)
+    kept, _ = joined([Planned("abc", {}, (), {"case": "new"})], store, "s", extend=True)
     assert [(p.run_id, p.labels["case"]) for p in kept] == [("abc", "new"), ("other", "kept")]

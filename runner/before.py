@@ -1,0 +1,137 @@
+"""What there is of a sweep before it begins: which of its runs are done or left alone, which others its name has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+
+from batchlab.results.store.fingerprint import recorded
+from batchlab.results.store.run import FINISHED, State
+from batchlab.results.store.runs import RunStore, SweepEntry
+from batchlab.results.words import count
+from batchlab.runner.plan.checks import ConfigError
+from batchlab.runner.plan.config import Planned
+from batchlab.runner.stale import ASKED, Staleness, stale_lines, unknown_line
+
+
+@dataclass
+class Before:
+    """The runs of a sweep before its first one starts.
+
+    Attributes:
+        left: Those to be trained, in their order.
+        states: Of the others, how many are in which state.
+        done: Those that are done and count.
+        alone: Those that failed before, are damaged or another process's; a note names each.
+        goes_on: Those of `left` that have a checkpoint to go on from.
+        notes: What the user should know.
+    """
+
+    left: list[Planned] = field(default_factory=list)
+    states: Counter[State] = field(default_factory=Counter)
+    done: set[str] = field(default_factory=set)
+    alone: set[str] = field(default_factory=set)
+    goes_on: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+
+    def tally(self) -> str:
+        """How many runs are done already, left alone and to go."""
+        return tally(len(self.done) + len(self.alone) + len(self.left), len(self.done), len(self.left))
+
+    def word(self, run_id: str) -> str:
+        """What comes of a run, where it does not begin at its beginning."""
+        if run_id in self.done:
+            return "done already"
+        if run_id in self.goes_on:
+            return "goes on from its checkpoint"
+        return "left alone" if run_id in self.alone else ""
+
+
+def tally(total: int, done: int, left: int) -> str:
+    """How many runs are done already, left alone and to be trained.
+
+    >>> tally(3, 1, 0)
+    '1 done already, 2 left alone, 0 to go'
+    """
+    parts = [f"{n:,} {what}" for n, what in ((done, "done already"), (total - done - left, "left alone")) if n]
+    return ", ".join([*parts, f"{left:,} to go"])
+
+
+def look(
+    plans: Sequence[Planned], store: RunStore, staleness: Staleness | None = None, *, retry: bool = False
+) -> Before:
+    """See what there is of the runs of a sweep.
+
+    Args:
+        plans: The runs.
+        store: Where they are kept.
+        staleness: Which runs were made of other code or data, and are trained anew; None: nobody asks.
+        retry: Failed runs are started again.
+    """
+    before = Before()
+    stale: dict[str, str] = {}
+    unknown = 0
+    for planned in plans:
+        run = store.run(planned.run_id)
+        found = run.read_state()
+        why = staleness.why(planned, found) if staleness is not None else ""
+        if found.state in FINISHED and not why:
+            before.done.add(planned.run_id)
+            before.states[found.state] += 1
+            unknown += staleness is not None and recorded(found.info) is None
+        elif found.state is State.FAILED and not retry and why != ASKED:
+            before.states[State.FAILED] += 1
+            before.notes.append(f"{planned.run_id} failed before ({found.reason}): --retry starts it again")
+        elif found.state is State.DAMAGED:  # its rows may be whole: only the user can throw them away
+            before.states[State.DAMAGED] += 1
+            before.notes.append(f"{planned.run_id}: {found.reason}")
+        elif found.state is State.RUNNING:
+            before.notes.append(f"{planned.run_id} is being trained by another process: left alone")
+        else:
+            before.left.append(planned)
+            stale |= {planned.run_id: why} if why else {}
+            before.goes_on |= {planned.run_id} if not why and run.checkpoint.exists() else set()
+            continue
+        if planned.run_id not in before.done:
+            before.alone.add(planned.run_id)
+    trusted = staleness.trusted() if staleness is not None else {}
+    before.notes += [*stale_lines(stale, store.root, trusted), *([unknown_line(unknown)] if unknown else [])]
+    return before
+
+
+def joined(plans: Sequence[Planned], store: RunStore, name: str, *, extend: bool) -> tuple[list[Planned], str]:
+    """All runs that a sweep has when these are trained under its name, and what to tell the user of the others.
+
+    Those that it had stay in it where it was decided in looks, as who trains its first ones again takes no verdict
+    back, and where it is to be extended; elsewhere it is declared anew.
+
+    Args:
+        plans: The runs.
+        store: Where they are kept.
+        name: Of the sweep.
+        extend: Other runs that a sweep of this name has stay in it.
+
+    Raises:
+        ConfigError: Other runs, for a sweep that was decided in looks.
+    """
+    decided = store.plan(name) is not None
+    before: list[SweepEntry] = []
+    if name in store.sweeps():
+        with nullcontext() if decided else suppress(ValueError):  # damaged: this writes it again
+            before = store.sweep(name).entries
+    own = {planned.run_id: planned for planned in plans}
+    there = {e.run_id: Planned(e.run_id, {}, tuple(e.overrides), e.labels) for e in before}
+    others = len(there.keys() - own.keys())
+    if decided and extend and own.keys() - there.keys():
+        raise ConfigError(f"sweep {name} is decided in looks, by what was declared before: use another --name")
+    said = ""
+    if not (decided or extend):
+        if others:
+            said = f"sweep {name} is declared anew: {count(others, 'run')} of before are not part of it"
+        return [*plans], said
+    if others and not decided:
+        every = count(len(there | own), "run")
+        said = f"sweep {name} is there with {others:,} other: they stay in it, which makes {every}"
+    return [*(there | own).values()], said

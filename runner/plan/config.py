@@ -7,10 +7,12 @@ tenth of a second and a sweep has thousands of runs that differ in a seed.
 from __future__ import annotations
 
 import copy
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from batchlab.results.axes import SEVERAL
@@ -18,7 +20,7 @@ from batchlab.runner.options import GridOptions
 from batchlab.runner.plan import notes, several, sizes, split
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.conf.files import SINGLE, choices, compose_groups, compose_one, conf_file, hydra_session
-from batchlab.runner.plan.conf.yaml_faults import fault
+from batchlab.runner.plan.conf.yaml_faults import fault, shown
 from batchlab.runner.plan.grid.draws import Interval
 from batchlab.runner.plan.grid.parsing import parse
 from batchlab.runner.plan.grid.product import Grid
@@ -133,7 +135,16 @@ def _checked_group(loader: Any, key: str, settings: tuple[Setting, ...]) -> bool
             if setting.mode == "delete":
                 raise ConfigError(f"{setting.text}: an axis cannot be left out")
             if os.path.lexists(there := conf_file(key, str(setting.value))):
-                raise ConfigError(f"{setting.text}: {fault(there) or there}")
-            hint = suggest(str(setting.value), offered)
+                raise ConfigError(f"{setting.text}: {fault(there) or _misread(setting, there)}")
+            hint = suggest(str(setting.value), offered, math.inf)
             raise ConfigError(f"{setting.text}: {key} has no choice {setting.value!r}; {hint}")
     return True
+
+
+def _misread(setting: Setting, there: Path) -> str:
+    """Why a file that is there is none of its axis's choices."""
+    if isinstance(setting.value, str):
+        return f"{there} cannot be read as one of its choices"
+    kind = type(setting.value).__name__
+    word = f"give it and its `name:` a word, as in my_{there.stem}"
+    return f"{shown(there)} is called what overrides read as a {kind}: {word}"

@@ -63,8 +63,8 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def suggest(word: str, among: Iterable[str]) -> str:
-    """A `did you mean` clause, or the choices when none is near."""
+def suggest(word: str, among: Iterable[str], most: float = 40) -> str:
+    """A `did you mean` clause, or what there is when none is near; of more than `most` only how to list them."""
     among = list(among)
     tail = word.rsplit(".", 1)[-1]
     near = [k for k in among if k.rsplit(".", 1)[-1] == tail]
@@ -75,7 +75,7 @@ def suggest(word: str, among: Iterable[str]) -> str:
         near = [tails[t] for t in _nearest(tail, list(tails))]
     if near:
         return f"did you mean {' or '.join(near[:3])}?"
-    return f"there are: {', '.join(sorted(among))}" if len(among) <= 40 else "`batchlab show` lists the keys"
+    return f"there are: {', '.join(sorted(among))}" if len(among) <= most else "`batchlab show` lists the keys"
 
 
 def _nearest(word: str, among: Sequence[str]) -> list[str]:

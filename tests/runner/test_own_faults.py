@@ -184,6 +184,42 @@ def test_a_choice_is_called_by_a_word() -> None:
         one("optimizer=one")
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "chosen"),
+    [
+        ("optimizer/copied", "name: plain\n_target_: own_faults.Plain\n", "optimizer=copied"),
+        ("optimizer/heir", "defaults: [sgd]\nlr: 0.2\n", "optimizer=heir"),
+        ("lr_schedule/copied", "name: constant\n_target_: batchlab.optimizers.lr.Constant\n", "lr_schedule=copied"),
+        ("measure/copied", "name: scores\n_target_: batchlab.runner.measures.Scores\n", "+measure=copied"),
+        ("callback/copied", "name: other\n_target_: own_faults.Plain\n", "+callback=copied"),
+    ],
+)
+def test_a_choice_is_called_as_its_file(file: str, text: str, chosen: str) -> None:
+    """Of two files of one name tables would make one row."""
+    path = Path(f"conf/{file}.yaml")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=rf"^conf/{file}\.yaml: its name is \w+, .*write name: {path.stem} in it, or"):
+        compose([chosen])
+    path.write_text(f"{text.replace('name:', '#')}name: {path.stem}\n")
+    assert compose([chosen])
+    path.unlink()
+
+
+def test_a_choice_that_reads_as_a_number_is_refused() -> None:
+    for name in ("nan", "2"):
+        Path(f"conf/lr_schedule/{name}.yaml").write_text("_target_: own_faults.Bursts\n")
+        with pytest.raises(ConfigError, match=rf"conf/lr_schedule/{name}\.yaml is called what .* as in my_{name}"):
+            compose([f"lr_schedule={name}"])
+
+
+def test_choices_are_listed_however_many_there_are() -> None:
+    for n in range(40):
+        Path(f"conf/lr_schedule/one{n}.yaml").write_text("_target_: own_faults.Bursts\n")
+    with pytest.raises(ConfigError, match="no choice 'zzz'; there are: bursts, constant"):
+        compose(["lr_schedule=zzz"])
+
+
 def test_what_the_users_own_code_makes_is_finite() -> None:
     assert refused("optimizer=runaway").startswith("optimizer=runaway: lr=inf must be finite")
     assert refused("lr_schedule=bursts").startswith("lr_schedule=bursts: Bursts.factor gives nan at step 11")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -70,10 +71,11 @@ def compose_one(loader: Any, axis: str, name: str) -> dict[str, Any]:
     """What the file of a choice says, on an axis of several."""
     offered = choices(loader, axis)
     if name not in offered:
-        raise ConfigError(f"{axis}={name}: {axis} has no choice {name!r}; {suggest(name, offered)}")
+        raise ConfigError(f"{axis}={name}: {axis} has no choice {name!r}; {suggest(name, offered, math.inf)}")
     content = _composed(f"{axis}/{name}", (), [(axis, name)])[axis]
     if not isinstance(content, dict) or not content:
         raise ConfigError(f"{axis}={name}: the file is empty; give it `_target_` and its arguments")
+    _check_name(axis, name, content.get("name", name))
     return {str(k): v for k, v in content.items()}
 
 
@@ -97,15 +99,32 @@ def compose_groups(groups: tuple[str, ...]) -> dict[str, Any]:
         if not isinstance(named[axis], dict) or not named[axis]:
             raise ConfigError(f"{axis}={picked[axis]}: the file is empty; give it `_target_` and its arguments")
         named[axis] = {"name": picked[axis]} | named[axis]
-        if not isinstance(named[axis]["name"], str):
-            said = f"name: {named[axis]['name']} must be a word, which tables go by"
-            raise ConfigError(f"{shown(conf_file(axis, str(picked[axis])))}: {said}")
+        _check_name(axis, str(picked[axis]), named[axis]["name"])
     for axis in SEVERAL:
         old = switched(named["log"]) if axis == MEASURE else []
         named[axis] = list(dict.fromkeys([*listed(axis, named[axis]), *old]))
     axes = [conf_file(axis, str(picked[axis])) for axis in (*CHOICES, "executor")]
     check_keys(named, [*chosen, conf_file("", "config"), *axes])
     return named
+
+
+def _check_name(axis: str, choice: str, name: object) -> None:
+    """See that a choice goes by its file's name: tables would make one row of two files that share a name.
+
+    Args:
+        axis: which.
+        choice: the file, without its ending.
+        name: what the choice is called once it is composed; perhaps what one of its `defaults` says, or the experiment.
+
+    Raises:
+        ConfigError: naming the file.
+    """
+    file = conf_file(axis, choice)
+    if not isinstance(name, str):
+        raise ConfigError(f"{shown(file)}: name: {name} must be a word, which tables go by")
+    if name != choice:
+        said = f"its name is {name}, by which tables would count its runs among those of {axis}={name}"
+        raise ConfigError(f"{shown(file)}: {said}: write name: {choice} in it, or call the file {name}.yaml")
 
 
 def _composed(file: str, groups: tuple[str, ...], choices: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:

@@ -213,6 +213,35 @@ def test_an_interval_that_no_run_draws_from_is_refused() -> None:
 
 
 @pytest.mark.parametrize("search", Search)
+def test_a_key_has_the_same_shares_in_whatever_order_it_is_given(search: Search) -> None:
+    own = (
+        "optimizer.lr@shb=interval(0,1)",
+        "optimizer.weight_decay=interval(0,0.1)",
+        "optimizer.lr@adamw=interval(0,1)",
+    )
+    found: dict[str, list[tuple[float, float]]] = {"shb": [], "adamw": []}
+    for plan in grid("optimizer=shb,adamw", *own, draws=3, search=search):
+        found[plan.tree["optimizer"]["name"]].append(
+            (plan.tree["optimizer"]["lr"], plan.tree["optimizer"]["weight_decay"])
+        )
+    assert found["shb"] == found["adamw"]
+    if search is Search.HALTON:
+        assert found["shb"] == [(0.5, 0.03333), (0.25, 0.06667), (0.75, 0.01111)], "bases 2 and 3, by hand"
+
+
+def test_keys_of_different_contenders_take_no_coordinates_from_each_other() -> None:
+    names = [f"c{i}" for i in range(12)]
+    texts = [f"optimizer={','.join(names)}", *(f"optimizer.k{i}@c{i}=interval(0,1)" for i in range(12))]
+    every = [*texts, "optimizer.all=interval(0,1)"]
+    for asked, wanted in ((texts, {(0.5,), (0.25,)}), (every, {(0.5, 0.3333), (0.25, 0.6667)})):
+        points = Grid(
+            parse(asked), GridOptions(draws=2), {"optimizer"}, lambda one: {"optimizer": {"name": one[0].value}}
+        ).points()
+        assert len(points) == 24
+        assert {tuple(s.value for s in point[1:]) for point, _ in points} == wanted
+
+
+@pytest.mark.parametrize("search", Search)
 def test_asking_for_more_points_keeps_those_that_are_there(search: Search) -> None:
     def ids(n: int, **more: Any) -> list[str]:
         return [p.run_id for p in grid(f"optimizer.lr={LOG}", draws=n, search=search, **more)]

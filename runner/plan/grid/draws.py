@@ -1,7 +1,7 @@
 """Points of intervals, for a search with a budget: `--draws N`, by Halton's sequence or at random.
 
-Point i of N is the same whatever N is, so that asking for more trains only what is new. The first coordinate belongs to
-the first interval of a run, and so on: contenders with one interval each are given the same shares of theirs.
+Point i of N is the same whatever N is, so that asking for more trains only what is new. A coordinate belongs to a key:
+contenders that each have an interval of their own for it are given the same shares of theirs.
 
 Halton's sequence (Halton 1960, Numerische Mathematik 2): point i has as its j-th coordinate the digits of i, in the
 base of the j-th prime, behind the point and in reverse order. Any first N of its points fill the space more evenly than
@@ -116,7 +116,12 @@ def _reversed(index: int, base: int) -> float:
 
 
 def drawn(
-    intervals: Sequence[Interval], whole: Sequence[bool], n: int, search: Search, seed: int
+    intervals: Sequence[Interval],
+    whole: Sequence[bool],
+    n: int,
+    search: Search,
+    seed: int,
+    dimensions: Sequence[int] | None = None,
 ) -> list[tuple[float, ...]]:
     """Points of several intervals, all different.
 
@@ -126,16 +131,19 @@ def drawn(
         n: How many points.
         search: How they are chosen.
         seed: Others for another one.
+        dimensions: Which coordinate each is given; None: the first ones.
 
     Raises:
         ConfigError: There are not so many different points, or too many intervals for Halton's sequence.
     """
-    if search is Search.HALTON and len(intervals) > len(PRIMES):
+    dimensions = range(len(intervals)) if dimensions is None else dimensions
+    if search is Search.HALTON and max(dimensions) >= len(PRIMES):
         raise ConfigError(
-            f"--search halton is even over {len(PRIMES)} intervals at most, here are {len(intervals)}: --search random"
+            f"--search halton is even over {len(PRIMES)} intervals at most, here are {max(dimensions) + 1}: --search "
+            "random"
         )
     found: dict[tuple[float, ...], None] = {}
-    coordinates = zip(*(shares(i, search, seed) for i in range(len(intervals))), strict=True)
+    coordinates = zip(*(shares(i, search, seed) for i in dimensions), strict=True)
     for _ in range(PATIENCE * n):
         if len(found) == n:
             break

@@ -70,12 +70,13 @@ class Grid:
         every = {axis: {name for one in here for name in one.get(axis, ())} for one in here for axis in one}
         targets = {i: target(s, every, self.groups) for i, s in numbered if s.scope}
         found: list[Row] = []
-        for (row, base), names in zip(choices, here, strict=True):
-            holding = {*in_force(numbered, targets, names)}
+        held = [{*in_force(numbered, targets, names)} for names in here]
+        dimensions = self._coordinates(held)
+        for (row, base), holding in zip(choices, held, strict=True):
             kept = tuple(placed for placed in row if placed.place in holding)
             rest = [(i, s) for i, s in (*inner, *((i, s) for i, s in outer if s.scope)) if i in holding]
             named = _dimensions([(i, s) for i, s in rest if s.interval is None], zips)
-            points = self._drawn([(i, s) for i, s in rest if s.interval is not None], base)
+            points = self._drawn([(i, s) for i, s in rest if s.interval is not None], base, dimensions)
             found += [_joined([kept, *rows]) for rows in itertools.product(*named, *points)]
         taken = {placed.place for row in found for placed in row}
         for i, s in numbered:
@@ -143,14 +144,29 @@ class Grid:
                 "'optimizer.lr=tag(log,interval(1e-4,1e-1))'"
             )
 
-    def _drawn(self, sweeps: Sequence[tuple[int, Sweep]], base: Mapping[str, Any]) -> list[list[Row]]:
+    def _coordinates(self, held: Sequence[AbstractSet[int]]) -> dict[str, int]:
+        """Which coordinate of the drawn points a key is given, the same in every run; keys that never meet may share.
+
+        Args:
+            held: By run the places of the overrides that hold for it.
+        """
+        met = {frozenset(self.sweeps[i].key for i in holding if self.sweeps[i].interval) for holding in held}
+        found: dict[str, int] = {}
+        for key in dict.fromkeys(s.key for s in self.sweeps if s.interval):
+            taken = {found[other] for keys in met if key in keys for other in keys & found.keys()}
+            found[key] = next(i for i in itertools.count() if i not in taken)
+        return found
+
+    def _drawn(
+        self, sweeps: Sequence[tuple[int, Sweep]], base: Mapping[str, Any], dimensions: Mapping[str, int]
+    ) -> list[list[Row]]:
         """The points of the intervals that hold for a run, as one dimension; none where there is no interval."""
         intervals = [s.interval for _, s in sweeps if s.interval]
         if not intervals or self.options.draws is None:
             return []
         whole = [_is_whole(base, s.key) for _, s in sweeps]
         search, seed = self.options.search or Search.HALTON, self.options.search_seed or 0
-        points = drawn(intervals, whole, self.options.draws, search, seed)
+        points = drawn(intervals, whole, self.options.draws, search, seed, [dimensions[s.key] for _, s in sweeps])
         return [
             [
                 tuple(Placed(i, step, _at(s, value)) for (i, s), value in zip(sweeps, point, strict=True))

@@ -15,7 +15,8 @@ from batchlab.results.store.runs import RunStore
 from batchlab.results.words import count, listing
 from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.config import Planned
-from batchlab.runner.plan.fingerprint import Fingerprints, commits
+from batchlab.runner.plan.fingerprint import RETURNED, Fingerprints, commits
+from batchlab.runner.plan.reading import checked
 
 BEGUN = FINISHED | {State.INTERRUPTED, State.CRASHED, State.FAILED}
 """States in which there may be numbers or a checkpoint of other code."""
@@ -66,6 +67,9 @@ class Staleness:
                 return ""
             now = self.fingerprints.of(planned.tree)
             said = listing(differences(before, now, self.fingerprints.contents))
+            if not said and any(name.startswith(RETURNED) for name in before):  # data are read where nothing else tells
+                now = before | self.fingerprints.returned(planned.tree["dataset"])
+                said = listing(differences(before, now, self.fingerprints.contents))
             if said and self.options.trust_code:
                 self._trusted.setdefault(planned.run_id, said)
                 return ""
@@ -106,9 +110,14 @@ class Staleness:
 
     def _note(self, planned: Planned, run: Run) -> None:
         """Write down what a run is made of that begins at its beginning; one that goes on was made of that before."""
-        if not run.checkpoint.exists() and run.read_state().state not in FINISHED:
-            made = {KEY: as_json(self.fingerprints.of(planned.tree))}
-            run.write_state(**made, user_git=self._commits or None)
+        if run.read_state().state in FINISHED:
+            return
+        node = planned.tree.get("dataset", {})
+        returned = self.fingerprints.returned(node)
+        made: dict[str, Any] = checked(node)
+        if not run.checkpoint.exists():
+            made |= {KEY: as_json(self.fingerprints.of(planned.tree) | returned), "user_git": self._commits or None}
+        run.write_state(**made)
 
     @cached_property
     def _commits(self) -> dict[str, str]:

@@ -14,14 +14,14 @@ from typing import Any
 
 from batchlab.results.axes import NEUTRAL
 from batchlab.results.store.fingerprint import Contents, Fingerprint, Part, package_version
-from batchlab.runner.plan.reading import called_from_here, data_files, read_by
+from batchlab.runner.plan.reading import asked_again, called_from_here, data_files, read_by, returned_by
 from batchlab.runner.plan.schema import Node
 from batchlab.runner.plan.sources import Finder
 
 MANY = 20
 """Above so many files that a reader of the user's own reads, the folder that they are in is one part."""
-
-
+RETURNED = "data: what dataset="
+"""So the part is called that is what a reader returned."""
 EVERYWHERE = "torch"
 """Trains every run, whoever has its `_target_`: its version is in run.json's `versions`, and makes no run stale."""
 
@@ -34,6 +34,8 @@ class Fingerprints:
         self._finder = Finder()
         self._targets: dict[str, Fingerprint] = {}
         self._data: dict[str, Fingerprint] = {}
+        self._returned: dict[str, str] = {}
+        self._loaded = False
 
     def of(self, tree: dict[str, Any]) -> Fingerprint:
         """Of a run.
@@ -48,8 +50,21 @@ class Fingerprints:
         return parts | self._read(tree.get("dataset", {}))
 
     def forget_data(self) -> None:
-        """Ask again what data there is."""
+        """Ask again what data there is: this process loaded the data sets."""
         self._data.clear()
+        self._returned.clear()
+        self._loaded = True
+
+    def returned(self, node: Node) -> Fingerprint:
+        """What the user's own reader of a `dataset` choice returns, as a part; nothing of batchlab's own readers.
+
+        The reader is called where no run was checked before.
+        """
+        key = json.dumps(node, sort_keys=True, default=str)
+        if key not in self._returned:
+            self._returned[key] = (returned_by(node) if self._loaded else "") or asked_again(node)
+        digest = self._returned[key]
+        return {f"{RETURNED}{node.get('name')} returned": Part(digest)} if digest else {}
 
     def folders(self) -> list[Path]:
         """Where the user's own code is; the current folder where there is none."""

@@ -1,7 +1,8 @@
 """Which files a reader of one's own reads: seen while it does.
 
 What batchlab's readers read is known beforehand (`data_files`). A user's reader may take its table from anywhere, so
-files are noted as Python opens them. What a C library opens by itself is not seen.
+files are noted as Python opens them. What a C library opens by itself is not seen; so what such a reader returned is a
+part of a run too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchlab.runner.plan import split
 from batchlab.runner.plan.build import load_dataset
-from batchlab.runner.plan.schema import Node
+from batchlab.runner.plan.schema import ConfigError, Node
 from batchlab.runner.plan.sources import OURS, installed
 
 if TYPE_CHECKING:
@@ -28,8 +29,11 @@ OWN_KEYS = ("path", "test_path", "file", "test")
 NO_FILES = ("name", "_target_", "root")
 """Keys of a user's own reader that name none."""
 CODE = frozenset({".py", ".pyc", ".so", ".pyi"})
+CHECKED = "checked_data"
+"""Of run.json: projections of what a reader of the user's own returned where the run was checked last."""
 _listening: list[set[str]] = []
 _seen: dict[str, list[Path]] = {}
+_returned: dict[str, tuple[str, list[float]]] = {}
 _hooked: list[bool] = []
 
 
@@ -37,15 +41,59 @@ def load_watched(node: Node) -> Dataset:
     """`load_dataset`, which notes what a reader reads that is the user's own, or calls it; see `read_by`."""
     if _beforehand(node):
         return load_dataset(node)
+    from batchlab.datasets import content
+
     with _watching() as opened:
         dataset = load_dataset(node)
     _seen[_key(node)] = sorted(Path(name).resolve() for name in opened if _is_data(name))
+    _returned[_whole_key(node)] = content.digest(dataset), content.projections(dataset)
     return dataset
 
 
 def read_by(node: Node) -> list[Path]:
     """What the user's own reader of a `dataset` choice read when this process last loaded it."""
     return _seen.get(_key(node), [])
+
+
+def returned_by(node: Node) -> str:
+    """The hash of what the user's own reader returned when this process last loaded it; empty where none did."""
+    return _returned.get(_whole_key(node), ("", []))[0]
+
+
+def asked_again(node: Node) -> str:
+    """The same of now; empty of a reader that nobody has to ask, and of one that cannot read."""
+    if not _beforehand(node):
+        try:
+            load_watched(node)
+        except ConfigError:  # as with a file that is not there any more
+            return ""
+    return returned_by(node)
+
+
+def checked(node: Node) -> dict[str, list[float] | None]:
+    """What run.json is told of the data that a run was checked with."""
+    return {CHECKED: _returned.get(_whole_key(node), ("", None))[1]}
+
+
+def load_checked(node: Node, info: Mapping[str, Any]) -> Dataset:
+    """`load_dataset`, of the data that the run was checked with.
+
+    Args:
+        node: the `dataset` choice.
+        info: what run.json says.
+
+    Raises:
+        ConfigError: the reader returned something else then, by more than rounding.
+    """
+    from batchlab.datasets import content
+
+    dataset, before = load_dataset(node), info.get(CHECKED)
+    if before is not None and not content.near(before, content.projections(dataset)):
+        raise ConfigError(
+            f"dataset={node.get('name')}: the reader gave other data than when the run was checked: give its random "
+            "numbers a seed, or, if the data were changed meanwhile, ask again"
+        )
+    return dataset
 
 
 def data_files(node: Node) -> dict[str, Path]:
@@ -141,6 +189,10 @@ def _ours(node: Node) -> bool:
 def _beforehand(node: Node) -> bool:
     """Whether it can be said without reading what a reader reads: batchlab's own, unless it calls the user's."""
     return _ours(node) and _declared(node, "MADE") is None
+
+
+def _whole_key(node: Node) -> str:
+    return json.dumps(node, sort_keys=True, default=str)
 
 
 def _key(node: Node) -> str:

@@ -17,6 +17,7 @@ from batchlab.results.store.run import State
 from batchlab.results.words import listing
 from batchlab.runner.plan.batchnorm import part_of
 from batchlab.runner.plan.optimizer import methods_of
+from batchlab.runner.plan.reading import load_checked
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.train.checkpoint import Saver
 from batchlab.runner.train.facts import facts
@@ -49,7 +50,8 @@ def train(config: RunConfig, context: Context) -> Outcome:
     Raises:
         ConfigError: the checkpoint is damaged, or a choice refuses its arguments.
     """
-    session = Session.build(config, context.device, context.rank, context.world_size)
+    dataset = load_checked(config.dataset, context.run.read_state().info)
+    session = Session.build(config, context.device, context.rank, context.world_size, dataset)
     meters = Meters.on(context.device)
     recorder = Recorder(context.run) if context.rank == 0 else None
     if recorder is not None and (declared := quantities(session)):

@@ -20,7 +20,7 @@ from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.finite_sum import ROUNDING, Record, Solver
 from batchlab.results.store.record import Recorder
 from batchlab.results.store.run import State, now
-from batchlab.runner.plan.build import load_dataset
+from batchlab.runner.plan.reading import load_checked
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.plan.solver import TUNED, make_solver, passes_of, validate
 from batchlab.runner.train.checkpoint import write
@@ -150,7 +150,8 @@ def solve(config: RunConfig, context: Context) -> Outcome:
     Raises:
         ConfigError: what the solver or the problem refuses, or a damaged checkpoint.
     """
-    run, dataset = context.run, load_dataset(config.dataset)
+    run = context.run
+    dataset = load_checked(config.dataset, run.read_state().info)
     validate(config, dataset)
 
     def make(step_size: float | None = None, seed: int | None = None) -> Solver[Any, Any]:

@@ -8,16 +8,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
-from runs import one
+from runs import one, trained
 from shell import in_one_line
 
+from batchlab.results.store.run import Run
+from batchlab.results.store.runs import RunStore
+from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.build import load_dataset
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.fingerprint import Fingerprints
 from batchlab.runner.plan.reading import data_files
-from batchlab.runner.plan.schema import ConfigError
+from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.plan.validate import validate
+from batchlab.runner.stale import Staleness
 
 FUNCTIONS = """import pandas as pd, torch
 from torch.utils.data import TensorDataset
@@ -190,3 +195,75 @@ def test_a_published_set_is_read_in_the_data_root(here: Path, monkeypatch: pytes
         (folder / "libsvm" / "a9a").write_text("1 1:1")
     monkeypatch.setenv("BATCHLAB_DATA", str(here / "root"))
     assert [*data_files(one("dataset=a9a").tree["dataset"]).values()] == [here / "root" / "libsvm" / "a9a"]
+
+
+SEEN_BY_NOBODY = """import numpy as np, pandas as pd, torch
+def table():
+    return pd.read_parquet("side.parquet")
+def drawn():
+    return table().assign(a=np.random.default_rng().normal(size=40))
+def samples():
+    x = torch.from_file("side.bin", size=40)
+    return torch.utils.data.TensorDataset(x[:, None], torch.arange(40) % 2)
+"""
+HIDDEN = {
+    "frame": ("dataset=frame", "dataset.frame=my_hidden.table", "dataset.target=quality"),
+    "torch": ("dataset=torch_dataset", "dataset.data=my_hidden.samples"),
+    "drawn": ("dataset=frame", "dataset.frame=my_hidden.drawn", "dataset.target=quality"),
+}
+
+
+@pytest.fixture
+def hidden(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Readers of files that C libraries open."""
+    (here / "my_hidden.py").write_text(SEEN_BY_NOBODY)
+    pd.read_csv(here / "wine.csv").to_parquet(here / "side.parquet")
+    np.arange(40, dtype=np.float32).tofile(here / "side.bin")
+    monkeypatch.delitem(sys.modules, "my_hidden", raising=False)
+    return here
+
+
+def asked(name: str) -> Planned:
+    return one(*HIDDEN[name], "batch_schedule.size=4")
+
+
+def begun(plan: Planned, root: Path) -> Run:
+    """A run that was checked and begun, as a sweep does."""
+    run, looked = RunStore(root).run(plan.run_id), Staleness(RunStore(root), SweepOptions())
+    validate([plan])
+    looked.look_again_at_data([plan])
+    run.write_config(yaml.safe_dump(plan.tree))
+    looked.begin(plan, run)
+    return run
+
+
+@pytest.mark.parametrize("name", ["frame", "torch"])
+def test_what_a_reader_returned_is_part_of_the_run(name: str, hidden: Path) -> None:
+    plan = asked(name)
+    run = begun(plan, hidden / "runs")
+    run.write_state(state="done")
+
+    def why() -> str:
+        return Staleness(RunStore(hidden / "runs"), SweepOptions()).why(plan, run.read_state())
+
+    assert why() == ""
+    if name == "frame":
+        pd.read_parquet("side.parquet").assign(a=0.5).to_parquet("side.parquet")
+    else:
+        np.arange(1, 41, dtype=np.float32).tofile("side.bin")
+    what = plan.tree["dataset"]["name"]
+    assert why() == f"what dataset={what} returned has changed"
+    info = run.read_state().info
+    kept = {part: is_at for part, is_at in info["fingerprint"].items() if "returned" not in part}
+    run.write_state(fingerprint=kept)
+    assert why() == "", "a run of before it was looked at"
+
+
+def test_a_reader_that_draws_anew_is_refused(hidden: Path) -> None:
+    plan = asked("drawn")
+    run = begun(plan, hidden / "runs")
+    with pytest.raises(ConfigError, match=r"dataset=frame: the reader gave other data .* give its random numbers a s"):
+        trained(run, RunConfig.load(run.config))
+    plan = asked("frame")
+    run = begun(plan, hidden / "runs")
+    assert trained(run, RunConfig.load(run.config)) == "done"

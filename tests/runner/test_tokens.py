@@ -11,6 +11,7 @@ from runs import frozen, one, rows, trained
 from torch.nn.functional import cross_entropy
 
 from batchlab.runner.measures import Probe
+from batchlab.runner.plan.build import load_dataset
 from batchlab.runner.plan.config import compose
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.plan.validate import validate
@@ -75,7 +76,8 @@ def _beside_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def session(*overrides: str) -> Session:
-    return Session.build(RunConfig.of(one(*TOKENS, *overrides).tree), torch.device("cpu"), 0, 1)
+    config = RunConfig.of(one(*TOKENS, *overrides).tree)
+    return Session.build(config, torch.device("cpu"), 0, 1, load_dataset(config.dataset))
 
 
 def look(of: Session) -> Probe:

@@ -63,7 +63,7 @@ class GridOptions:
         search_seed: Other points for another one; None: 0.
 
     Raises:
-        ValueError: A search without a budget.
+        ValueError: A search without a budget, or what no command line can ask for.
     """
 
     zip: Sequence[str] = ()
@@ -73,6 +73,13 @@ class GridOptions:
     search_seed: int | None = None
 
     def __post_init__(self) -> None:
+        for name, texts, example in (("zip", self.zip, "seed,optimizer"), ("skip", self.skip, "optimizer=shb,seed=1")):
+            for text in texts:
+                if not isinstance(text, str):
+                    raise ValueError(f"{name} takes texts with commas between, such as {example!r}, not {text!r}")
+        for name, number, least in (("draws", self.draws, 1), ("search_seed", self.search_seed, 0)):
+            if number is not None and not (isinstance(number, int) and number >= least):
+                raise ValueError(f"{name} must be a whole number of at least {least}, not {number!r}")
         if self.draws is None and not (self.search is None and self.search_seed is None):
             raise ValueError("--search and --search-seed go with --draws N, the number of points")
 

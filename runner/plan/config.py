@@ -131,6 +131,9 @@ def _checked_group(loader: Any, key: str, settings: tuple[Setting, ...]) -> bool
     for setting in settings:
         if isinstance(setting.value, Interval):
             raise ConfigError(f"{setting.text}: {key} takes names of choices, not numbers of an interval")
+        if isinstance(setting.value, list) and setting.value:
+            one_by_one = ",".join(map(str, setting.value))
+            raise ConfigError(f"{setting.text}: {key} takes one choice a run: without brackets, {key}={one_by_one}")
         if setting.value not in offered and not (key == "experiment" and setting.value is None):
             if setting.mode == "delete":
                 raise ConfigError(f"{setting.text}: an axis cannot be left out")

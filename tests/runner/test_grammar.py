@@ -92,6 +92,8 @@ def test_spaces_dashes_and_other_signs_around_a_number(text: str) -> None:
         ("", "write key=value"),
         ("seed=[0,1", "close its brackets and quotes"),
         ("seed=range(0,5", "close its brackets and quotes"),
+        ("seed=0,1,", "a comma stands between two values: write seed=0,1"),
+        ("seed=,0,,1", "a comma stands between two values: write seed=0,1"),
         ("note='a", "close its brackets and quotes"),
         ("note=${x", "close its brackets and quotes"),
     ],

@@ -101,6 +101,7 @@ def test_what_is_measured_can_depend_on_the_choice() -> None:
         ),
         (("optimizer.lr=1", "optimizer.lr@shb=1"), "optimizer.lr=1: no run takes it"),
         ((f"optimizer.lr={LOG}",), "an interval has no finite set of values: --draws N,"),
+        (("optimizer=[shb,adamw]",), "optimizer takes one choice a run: without brackets, optimizer=shb,adamw"),
         (("optimizer=interval(0,1)",), "optimizer=interval(0,1): optimizer takes names of choices, not"),
     ],
 )  # fmt: skip
@@ -262,9 +263,17 @@ def test_a_key_of_whole_numbers_is_drawn_as_one() -> None:
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [({"draws": 3}, "--draws 3: no key has an interval"), ({"search": Search.RANDOM}, "go with --draws N")],
+    [
+        ({"draws": 3}, "--draws 3: no key has an interval"),
+        ({"search": Search.RANDOM}, "go with --draws N"),
+        ({"draws": 0}, "draws must be a whole number of at least 1, not 0"),
+        ({"draws": 2.5}, "draws must be a whole number of at least 1, not 2.5"),
+        ({"draws": 2, "search_seed": -1}, "search_seed must be a whole number of at least 0, not -1"),
+        ({"zip": [["a", "b"]]}, "zip takes texts with commas between, such as 'seed,optimizer', not ['a', 'b']"),
+        ({"skip": [{"seed": 1}]}, "skip takes texts with commas between"),
+    ],
 )
-def test_a_budget_needs_an_interval_and_the_other_way_round(options: dict[str, Any], says: str) -> None:
+def test_a_budget_needs_an_interval_and_no_option_is_silently_empty(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=re.escape(says)):
         grid("seed=0,1", **options)
 

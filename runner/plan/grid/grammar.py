@@ -37,6 +37,9 @@ def mending(text: str, parse: Parse) -> str:
         return "a key is words of the letters a to z, digits and _ with dots between, and = comes next"
     if value.startswith("=") and isinstance(_value(f"{key}{value}", parse), (int, float)):
         return f"write {shlex.quote(f'{key}{value}')}, with one ="
+    fewer = re.sub(r",(\s*,)+", ",", value).strip(", ")
+    if fewer != value and _value(f"{key}={fewer}", parse) is not None:
+        return f"a comma stands between two values: write {shlex.quote(f'{key}={fewer}')}"
     return _quoted(key, value.strip(), parse)
 
 

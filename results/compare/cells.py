@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from batchlab.results.compare.outcomes import (
     of_run,
     restricted_mean,
 )
-from batchlab.results.compare.replicates import Key
+from batchlab.results.compare.replicates import Key, Setting, lacking
 from batchlab.results.compare.stats import Summary, Test, summarize
 from batchlab.results.store.run import State
 
@@ -59,6 +59,8 @@ class Cell:
         metric: The metric.
         outcomes: By seed; a seed that lacks a run which another seed has is left out.
         losses: Runs that gave no number.
+        lacking: Seeds that were left out because they lack a combination of the mixed keys that another seed has, with
+            the combinations that they lack.
         best: Whether it is the best of its column, or not told apart from the best.
         test: Against the baseline; positive is better, or more where neither is.
         p_holm: The test's p-value, corrected over all cells of the metric.
@@ -69,6 +71,7 @@ class Cell:
     metric: Metric
     outcomes: dict[Any, Outcome]
     losses: Losses
+    lacking: dict[Any, list[Setting]] = field(default_factory=dict)
     best: bool = False
     test: Test | None = None
     p_holm: float = math.nan
@@ -122,7 +125,7 @@ def make_cell(
         runs: All that the table holds.
         group: Which of them are the cell's.
         measured: Of all of them.
-        mixed: Keys beside the seed that vary inside cells.
+        mixed: Keys beside the seed that vary inside cells; not those that go with the seed in this one.
     """
     lost = dict.fromkeys(Losses.__dataclass_fields__, 0)
     found: list[tuple[RunRow, Outcome | None]] = []
@@ -139,7 +142,9 @@ def make_cell(
             lost["missed"] += 1
         elif not math.isfinite(measured.values[i]):
             lost["unmeasured"] += 1
-    return Cell(row, col, metric, by_seed(found, mixed, log=False), Losses(**lost))
+    begun = [(run, outcome) for run, outcome in found if run.config]  # the others do not say what they would be
+    gaps = lacking([run for run, _ in begun], mixed)
+    return Cell(row, col, metric, by_seed(begun, mixed, log=False), Losses(**lost), gaps)
 
 
 def order(cell: Cell) -> tuple[bool, bool, float]:

@@ -89,9 +89,16 @@ class RunRow:
         """Whether every axis has one of the values named for it.
 
         Args:
-            conditions: By axis, values as a user types them: `1e-1` is 0.1, `null` is None.
+            conditions: By axis, values as a user types them: `1e-1` is 0.1, `null` is None, or that the run has no
+                such key.
         """
-        return all(any(_same(self.value(key), text) for text in texts) for key, texts in conditions.items())
+        return all(any(self._has(key, text) for text in texts) for key, texts in conditions.items())
+
+    def _has(self, key: str, text: str) -> bool:
+        value = self.value(key)
+        if value == MISSING and self.config and text.lower() == "null":  # who never started lacks what it will have
+            return True
+        return _same(value, text)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,8 @@ def merged(parts: Sequence[Outcome], *, log: bool) -> Outcome:
 def by_seed(runs: Iterable[tuple[RunRow, Outcome | None]], mixed: Sequence[str], *, log: bool) -> dict[Any, Outcome]:
     """Seed -> outcome: repeats of a run are averaged first, then what else varies within the seed.
 
-    A seed that lacks an outcome which another seed has is left out: its mean would be over something else.
+    A seed that lacks an outcome which another seed has is left out: its mean would be over something else. `lacking`
+    says which lack a run.
 
     Args:
         runs: of one side, with their outcomes.

@@ -17,6 +17,8 @@ from batchlab.results.words import count, listing
 
 Key = tuple[Any, ...]
 """The values of several keys: a row or column of a table, a cell, a stratum, what repeats share."""
+Setting = tuple[tuple[str, Any], ...]
+"""Keys with their values."""
 IRRELEVANT = (*NEUTRAL, *RECORDING, "seed")
 """What may differ between runs without it making two methods. Not `nproc`: BatchNorm sees a rank's share of a batch."""
 NAMED = 6
@@ -53,6 +55,38 @@ def mixed_keys(groups: Iterable[Sequence[RunRow]]) -> list[str]:
                 if not within(key, IRRELEVANT):
                     found[group_name if group_name in chosen else key] = None
     return list(found)
+
+
+def tied_keys(group: Sequence[RunRow], mixed: Sequence[str]) -> list[str]:
+    """Mixed keys that go with the seed in a group, as those of `--zip seed,KEY`: they mix no methods.
+
+    Args:
+        group: Runs that are put together.
+        mixed: The keys that vary in some group.
+
+    Returns:
+        Those that vary here, have one value for each seed, and another one for another seed.
+    """
+    found = []
+    for key in mixed:
+        pairs = {(run.value("seed"), run.value(key)) for run in group}
+        if len(pairs) > 1 and all(len({pair[i] for pair in pairs}) == len(pairs) for i in (0, 1)):
+            found.append(key)
+    return found
+
+
+def lacking(group: Iterable[RunRow], mixed: Sequence[str]) -> dict[Any, list[Setting]]:
+    """Seeds that lack a combination of the mixed keys which another seed of the group has, in whatever state.
+
+    Returns:
+        Seed -> the combinations that it lacks.
+    """
+    seeds: dict[Any, dict[Setting, None]] = {}
+    for run in group:
+        values = replicate(run, mixed)[1:]
+        seeds.setdefault(run.value("seed"), {})[tuple(zip(mixed, values, strict=True))] = None
+    every = dict.fromkeys(key for own in seeds.values() for key in own)
+    return {seed: gaps for seed, own in seeds.items() if (gaps := [key for key in every if key not in own])}
 
 
 def mixed_note(what: str, mixed: Sequence[str], options: str = "") -> list[str]:

@@ -19,7 +19,7 @@ from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric, columns_of
 from batchlab.results.compare.outcomes import Fate
-from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note
+from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note, tied_keys
 from batchlab.results.compare.stats import ALPHA, Test, holm
 from batchlab.results.compare.where import Where, conditions
 from batchlab.results.store.fingerprint import stale, stale_lines
@@ -41,6 +41,7 @@ class Table:
         cells: By row, column and metric; only those that have runs.
         baseline: By axis the value that every other cell is tested against; empty: no tests.
         mixed: Keys beside the seed that vary inside a cell.
+        tied: Keys that vary inside a cell together with the seed, and nowhere else.
         unplaced: Runs that have no value on some axis of the table.
         notes: What to know before reading it.
         examples: Of the last test accuracy, by row and column: how sure the difference from the baseline is over the
@@ -56,6 +57,7 @@ class Table:
     cells: dict[tuple[Key, Key, Metric], Cell]
     baseline: dict[str, Any]
     mixed: list[str]
+    tied: list[str] = field(default_factory=list)
     unplaced: int = 0
     notes: list[str] = field(default_factory=list)
     examples: dict[tuple[Key, Key], OverExamples] = field(default_factory=dict)
@@ -140,13 +142,15 @@ def build_table(
         key = (tuple(map(run.value, row_axes)), tuple(map(run.value, col_axes)))
         groups.setdefault(key, []).append(i)
     members = [[placed[i] for i in group] for group in groups.values()]
-    mixed = mixed_keys(members)
+    varying = mixed_keys(members)
+    apart = {key: _untied(varying, [placed[i] for i in group]) for key, group in groups.items()}
+    mixed = [key for key in varying if any(key in keys for keys in apart.values())]
     inner = replace(frame, runs=placed)
     cells: dict[tuple[Key, Key, Metric], Cell] = {}
     for metric in metrics if placed else ():
         measured = metric.measure(inner)
         for (row, col), group in groups.items():
-            cells[row, col, metric] = make_cell(row, col, metric, placed, group, measured, mixed)
+            cells[row, col, metric] = make_cell(row, col, metric, placed, group, measured, apart[row, col])
     named = _baseline(baseline, frame, row_axes + col_axes)
     made = Table(
         title or _title(metrics, row_axes, col_axes),
@@ -158,6 +162,7 @@ def build_table(
         cells,
         named,
         mixed,
+        [key for key in varying if key not in mixed],
         unplaced,
         [
             *repeats_note(members, mixed),
@@ -239,6 +244,14 @@ def _over_examples(
     return {key: made for key, made in compared.items() if made}
 
 
+def _untied(varying: Sequence[str], runs: Sequence[RunRow]) -> list[str]:
+    """The keys that vary in some cell, without those that go with the seed or stand still in this one."""
+    begun = [run for run in runs if run.config]
+    left = [key for key in varying if len({run.value(key) for run in begun}) > 1]
+    tied = tied_keys(begun, left)
+    return [key for key in left if key not in tied]
+
+
 def _swap(axes: Sequence[str], key: Key, baseline: dict[str, Any]) -> Key:
     return tuple(baseline.get(axis, value) for axis, value in zip(axes, key, strict=True))
 
@@ -255,10 +268,11 @@ def _baseline(text: str | None, frame: Frame, axes: Sequence[str]) -> dict[str, 
             )
         if key not in axes:
             raise ValueError(f"the baseline names {key}: it must be an axis of the table ({', '.join(axes)})")
-        run = next((run for run in frame.runs if run.matches({key: values})), None)
+        known = (run for run in frame.runs if run.value(key) != MISSING)
+        run = next((run for run in known if run.matches({key: values})), None)
         if run is None:
-            known = ", ".join(quoted(str(value)) for value in frame.values(key))
-            raise ValueError(f"no run has the baseline {key}={quoted(values[0])}; {key} is one of {known}")
+            there = ", ".join(quoted(str(value)) for value in frame.values(key))
+            raise ValueError(f"no run has the baseline {key}={quoted(values[0])}; {key} is one of {there}")
         named[key] = run.value(key)
     return named
 

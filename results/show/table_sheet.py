@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from batchlab.results.compare.cells import Cell, Losses
-from batchlab.results.compare.frame import NO_RUNS
+from batchlab.results.compare.frame import MISSING, NO_RUNS
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.replicates import NAMED, Key
 from batchlab.results.compare.table import Table
@@ -22,6 +22,10 @@ WORDS = {
     "missed": "never reached the target",
     "unmeasured": "not measured",
 }
+
+
+GAPS = 2
+"""Combinations that a note names which seeds lack."""
 
 
 def table_sheet(table: Table) -> Sheet:
@@ -81,7 +85,7 @@ def _text(cell: Cell | None, places: int | None, usual: int) -> Text:
         return Text("")
     summary, scale = cell.summary, cell.metric.quantity.scale
     if not cell.values:
-        lost = losses(cell.losses)
+        lost = "  ".join(filter(None, [losses(cell.losses), left_out(cell)]))
         return Text("–", detail=lost, tone="bad" if cell.losses.diverged or cell.losses.failed else "dim")
     mean, std = summary.mean * scale, summary.std * scale
     low, high = summary.low * scale, summary.high * scale
@@ -93,6 +97,8 @@ def _text(cell: Cell | None, places: int | None, usual: int) -> Text:
         parts.append(p_value(cell.p_holm))
     if lost := losses(cell.losses):
         parts.append(lost)
+    if cell.lacking:
+        parts.append(left_out(cell))
     shown = f"≥ {number(mean, here)}" if cell.censored else uncertain(mean, std, here)
     return Text(shown, cell.best, "  ".join(parts))
 
@@ -101,6 +107,26 @@ def losses(lost: Losses) -> str:
     """`† 2 diverged, 1 failed`, empty where no run was lost."""
     parts = [f"{getattr(lost, name)} {word}" for name, word in WORDS.items() if getattr(lost, name)]
     return f"† {', '.join(parts)}" if parts else ""
+
+
+def left_out(cell: Cell) -> str:
+    """`2 seeds left out`, empty where each has what the others have."""
+    return f"{count(len(cell.lacking), 'seed')} left out" if cell.lacking else ""
+
+
+def lacking_note(cell: Cell) -> str:
+    """How many seeds of a cell were left out, what they lack, and the way out."""
+    gaps = list(dict.fromkeys(gap for own in cell.lacking.values() for gap in own))
+    said = [",".join(f"{key}={_value(value)}" for key, value in gap) for gap in gaps[:GAPS]]
+    if len(gaps) > GAPS:
+        said.append(f"one of {count(len(gaps) - GAPS, 'other combination')}")
+    keys = list(dict.fromkeys(key for gap in gaps for key, _ in gap))
+    place = " ".join(map(_value, (*cell.row, *cell.col)))
+    they = "it lacks" if len(cell.lacking) == 1 else "they lack"
+    return (
+        f"{count(len(cell.lacking), 'seed')} of {place} left out: {they} {' or '.join(said)}, which others have; "
+        f"choose with --where {keys[0]}=VALUE, or add {_named(keys)} to --rows or --cols"
+    )
 
 
 def _notes(table: Table, sizes: set[int]) -> list[str]:
@@ -128,8 +154,13 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
         notes.append("≥: some seed never reached the target and counts as its whole budget, in tests as worse than any")
     if any(cell.losses.total > cell.losses.missed for cell in table.cells.values()):
         notes.append("†: runs that gave no number; means are over the others, so they flatter; in tests they are worst")
-    if table.mixed:
+    if table.tied:
+        goes = "goes" if len(table.tied) == 1 else "go"
+        notes.append(f"{_named(table.tied)} {goes} with the seed: each seed has its own value")
+    if table.mixed and any(cell.outcomes for cell in table.cells.values()):
         notes.append(averaged(table.mixed))
+    first = {(cell.row, cell.col): cell for cell in reversed(_in_order(table)) if cell.lacking}
+    notes.extend(lacking_note(cell) for cell in reversed(first.values()))
     if table.unplaced:
         notes.append(f"{count(table.unplaced, 'run')} without a value on every axis left out")
     return [*notes, *(over_examples(table, row, col) for row, col in table.examples), *table.notes]
@@ -155,7 +186,7 @@ def over_examples(table: Table, row: Key, col: Key) -> str:
 
 def averaged(mixed: Sequence[str]) -> str:
     """What was averaged inside each seed, and the way out."""
-    keys = listing([*mixed[:NAMED], *([f"{len(mixed) - NAMED} more"] if len(mixed) > NAMED else [])])
+    keys = _named(mixed)
     rates = [key for key in mixed if key.endswith(".lr")]
     tuned = f"; if {rates[0]} was tuned over, --tuned {rates[0]}" if rates else ""
     them = "it" if len(mixed) == 1 else "them"
@@ -163,6 +194,10 @@ def averaged(mixed: Sequence[str]) -> str:
         f"n counts seeds: within each seed, runs that differ in {keys} were averaged; add {them} to --rows or --cols, "
         f"or use --where{tuned}"
     )
+
+
+def _named(keys: Sequence[str]) -> str:
+    return listing([*keys[:NAMED], *([f"{len(keys) - NAMED} more"] if len(keys) > NAMED else [])])
 
 
 def _record(table: Table, cell: Cell) -> dict[str, Any]:
@@ -185,6 +220,7 @@ def _record(table: Table, cell: Cell) -> dict[str, Any]:
         "unfinished": lost.unfinished,
         "missed": lost.missed,
         "unmeasured": lost.unmeasured,
+        "seeds_left_out": len(cell.lacking),
     }
 
 
@@ -199,6 +235,6 @@ def _name(axis: str, value: Any) -> str:
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, bool) or value in (None, MISSING):
+        return {True: "true", False: "false"}.get(value, "null")
     return f"{value:g}" if isinstance(value, float) else str(value)

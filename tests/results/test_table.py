@@ -9,6 +9,7 @@ from scipy import stats as reference
 from batchlab.results.compare.stats import holm
 from batchlab.results.compare.table import load_table
 from batchlab.results.show.figure import load_figure
+from batchlab.results.show.render import render
 from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.runs import SweepEntry
 
@@ -276,3 +277,67 @@ def test_a_spread_of_rounding_shows_no_more_digits(lab, curve):
         lab.run(f"b{seed}", curve([9.975277 * (1 + seed * 2e-16)], "passes"), optimizer="adam", seed=seed)
     sheet = table_sheet(load_table(lab.store, metrics=["passes"]))
     assert [row[1].text for row in sheet.rows] == ["9.975 ± 0.000", "11.970 ± 0.000"]
+
+
+def test_a_key_that_goes_with_the_seed_is_no_mixture(lab, curve):
+    """`--zip seed,dataset.split_seed`: each seed has its own value, and all of them count."""
+    for optimizer in ("shb", "adam"):
+        for seed in range(3):
+            lab.run(f"{optimizer}{seed}", curve([0.5 + 0.1 * seed]), optimizer=optimizer, seed=seed, fold=5 + seed)
+    made = load_table(lab.store, baseline="optimizer=shb")
+    assert (made.mixed, made.tied) == ([], ["optimizer.fold"])
+    sheet = table_sheet(made)
+    assert [(r["n"], r["mean"], r["seeds_left_out"]) for r in sheet.records] == [(3, pytest.approx(0.6), 0)] * 2
+    assert "optimizer.fold goes with the seed: each seed has its own value" in sheet.notes
+    assert not any("averaged" in note for note in sheet.notes)
+
+
+def test_zipped_in_one_cell_and_crossed_in_another(lab, curve):
+    for seed in range(2):
+        lab.run(f"a{seed}", curve([0.5]), optimizer="adam", seed=seed, lr=1 + seed)
+        for lr in (1, 2):
+            lab.run(f"b{seed}{lr}", curve([0.1 * lr]), optimizer="shb", seed=seed, lr=lr)
+    made = load_table(lab.store)
+    assert {name: record["n"] for name, record in records(made).items()} == {"adam": 2, "shb": 2}
+    assert (made.mixed, made.tied) == (["optimizer.lr"], [])
+
+
+def test_one_value_for_two_seeds_is_a_mixture_and_says_who_is_left_out(lab, curve):
+    for seed in range(4):
+        lab.run(f"a{seed}", curve([0.5]), seed=seed, lr=0.1 if seed < 2 else 0.3)
+    made = load_table(lab.store)
+    (record,) = table_sheet(made).records
+    assert (record["n"], record["seeds_left_out"]) == (0, 4)
+    (note,) = [note for note in table_sheet(made).notes if "left out" in note]
+    assert note.startswith("4 seeds of shb left out: they lack optimizer.lr=0.3 or optimizer.lr=0.1, which others have")
+    assert not any("were averaged" in note for note in table_sheet(made).notes), "nothing was"
+
+
+def test_seeds_that_lack_what_another_has_are_counted_and_named(lab, curve):
+    """A sweep of three seeds, and another learning rate at one of them."""
+    grid(lab, curve, {"shb": [0.8, 0.82, 0.84], "adam": [0.9, 0.9, 0.91]})
+    lab.run("more", curve([0.7]), optimizer="shb", seed=0, lr=0.3)
+    made = load_table(lab.store, metrics=["test_accuracy", "max:test_accuracy"])
+    sheet = table_sheet(made)
+    found = records(made)
+    assert [(found[name]["n"], found[name]["seeds_left_out"]) for name in ("shb", "adam")] == [(1, 2), (3, 0)]
+    assert [note for note in sheet.notes if "left out" in note] == [
+        "2 seeds of shb left out: they lack optimizer.lr=0.3, which others have; choose with "
+        "--where optimizer.lr=VALUE, or add optimizer.lr to --rows or --cols"
+    ]
+    assert "2 seeds left out" in {row[0].text: row[1].detail for row in sheet.rows}["shb"]
+    for format in ("rich", "markdown", "latex", "html"):
+        assert "2 seeds of shb" in " ".join(render(sheet, format).split())
+
+
+def test_runs_that_never_started_hide_no_seed(lab, curve):
+    for seed in range(2):
+        for lr in (0.1, 0.3):
+            lab.run(f"a{seed}{lr}", curve([0.5 + lr]), seed=seed, lr=lr)
+    entries = [(f"a{seed}{lr}", [f"optimizer.lr={lr}", f"seed={seed}"]) for seed in range(3) for lr in (0.1, 0.3)]
+    lab.store.write_sweep("s", [SweepEntry(name, {}, overrides) for name, overrides in entries])
+    (record,) = table_sheet(load_table(lab.store, sweep="s", rows=["seed"])).records[:1]
+    assert record["n"] == 1
+    lab.store.write_sweep("t", [SweepEntry(n, {"case": "i"}, o) for n, o in entries])
+    (record,) = table_sheet(load_table(lab.store, sweep="t", rows=["case"])).records
+    assert (record["n"], record["mean"], record["unfinished"]) == (2, pytest.approx(0.7), 2)

@@ -84,3 +84,14 @@ WORD = st.text(st.sampled_from("ab1 ,='[]"), max_size=5).filter(lambda word: not
 def test_what_is_quoted_comes_back(wanted):
     text = ",".join(f"{key}={','.join(map(quoted, values))}" for key, values in wanted.items())
     assert conditions(text, "--where") == wanted
+
+
+def test_null_is_also_a_key_that_a_run_lacks(lab, curve):
+    lab.run("a", curve([0.1]), fold=5)
+    lab.run("b", curve([0.1]))
+    lab.run("c", curve([0.1]), fold=None)
+    chosen = [run.run_id for run in load(lab.store, where=["optimizer.fold=null"]).runs]
+    assert chosen == ["b", "c"]
+    assert [run.run_id for run in load(lab.store, where=["optimizer.fold=5,null"]).runs] == ["a", "b", "c"]
+    with pytest.raises(ValueError, match=r"no run has the axis optimizer\.folt"):
+        load(lab.store, where=["optimizer.folt=null"])

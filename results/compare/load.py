@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import pyarrow as pa
 
 from batchlab.results.axes import COLUMNS
-from batchlab.results.compare.frame import MISSING, Frame, RunRow
+from batchlab.results.compare.frame import MISSING, Frame, RunRow, flatten
 from batchlab.results.compare.nothing import nothing_meets
 from batchlab.results.compare.where import Where
 from batchlab.results.legacy import upgraded
@@ -67,7 +67,7 @@ def load(
     every = Frame([result.run for result in results], pa.table({}), frozenset(), [], sweep is not None)
     for key in asked.keys:
         every.values(key)  # says so when no run has it
-    results = [result for result in results if result.kept]
+    results = _told_apart([result for result in results if result.kept])
     if every.runs and not results:
         raise ValueError(nothing_meets(every, asked.alternatives))
     for other in asked.alternatives if len(asked.alternatives) > 1 else ():
@@ -160,6 +160,30 @@ class _Reader:
             return " ".join(str(error).split())
         why = " ".join(str(error).split()).partition(". ")[0][:80]
         return f"{path} is damaged ({why}): delete {self.run.folder} to train the run again"
+
+
+def _told_apart(results: list[_Read]) -> list[_Read]:
+    """Values of a key that is a truth in one run and a number in another as what they are: for Python `True == 1`.
+
+    The truths become text, `true` and `false`; a key with values of one kind stays as it is.
+    """
+    kinds: dict[str, set[bool]] = {}
+    for result in results:
+        for key, value in flatten(result.run.config).items():
+            if isinstance(value, (bool, int, float)):
+                kinds.setdefault(key, set()).add(isinstance(value, bool))
+    both = [key.split(".") for key, found in kinds.items() if len(found) > 1]
+    if not both:
+        return results
+
+    def spelt_out(config: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+        first, *rest = path
+        value = config.get(first)
+        if rest:
+            return config | {first: spelt_out(value, rest)} if isinstance(value, dict) else config
+        return config | {first: str(value).lower()} if isinstance(value, bool) else config
+
+    return [replace(r, run=replace(r.run, config=reduce(spelt_out, both, r.run.config))) for r in results]
 
 
 def _configuration(run: Run, *, strict: bool = True) -> dict[str, Any]:

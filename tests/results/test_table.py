@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
+from batchlab.results.compare.load import load
 from batchlab.results.compare.stats import holm
 from batchlab.results.compare.table import load_table
 from batchlab.results.show.figure import load_figure
@@ -341,3 +342,19 @@ def test_runs_that_never_started_hide_no_seed(lab, curve):
     lab.store.write_sweep("t", [SweepEntry(n, {"case": "i"}, o) for n, o in entries])
     (record,) = table_sheet(load_table(lab.store, sweep="t", rows=["case"])).records
     assert (record["n"], record["mean"], record["unfinished"]) == (2, pytest.approx(0.7), 2)
+
+
+def test_a_truth_and_a_number_are_two_values(lab, curve):
+    """`True == 1` and `False == 0` for Python; not for whoever wrote them."""
+    for i, (value, final) in enumerate([(1, 0.1), ("b", 0.2), (None, 0.3), (True, 0.4), (0, 0.5), (False, 0.6)]):
+        lab.run(f"r{i}", curve([final]), note=value, same=True)
+    sheet = table_sheet(load_table(lab.store, rows=["optimizer.note"]))
+    found = {row[0].text: record["mean"] for row, record in zip(sheet.rows, sheet.records, strict=True)}
+    assert found == {"1": 0.1, "b": 0.2, "null": 0.3, "true": 0.4, "0": 0.5, "false": 0.6}
+    assert not any("repeats" in note for note in sheet.notes)
+    frame = load(lab.store)
+    assert list(frame.to_pandas("optimizer.note")["optimizer.note"].dropna()) == [1, "b", "true", 0, "false"]
+    assert load_table(lab.store).mixed == ["optimizer.note"]
+    assert {type(run.value("optimizer.same")) for run in frame.runs} == {bool}, "alone they stay what they are"
+    assert [run.run_id for run in load(lab.store, where=["optimizer.note=true"]).runs] == ["r3"]
+    assert [run.run_id for run in load(lab.store, where=["optimizer.note=1"]).runs] == ["r0"]

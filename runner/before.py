@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from batchlab.results.store.fingerprint import recorded
 from batchlab.results.store.run import FINISHED, State
@@ -133,5 +133,36 @@ def joined(plans: Sequence[Planned], store: RunStore, name: str, *, extend: bool
         return [*plans], said
     if others and not decided:
         every = count(len(there | own), "run")
-        said = f"sweep {name} is there with {others:,} other: they stay in it, which makes {every}"
+        said = f"sweep {name} is there with {count(others, 'other run')}: they stay in it, which makes {every}"
+        return _told_apart(store, name, there | own), said
     return [*(there | own).values()], said
+
+
+def _told_apart(store: RunStore, name: str, every: Mapping[str, Planned]) -> list[Planned]:
+    """Runs of several requests, each with what sets it apart among all of them, and not only in its own request.
+
+    Args:
+        store: where the runs are.
+        name: of the sweep that has some of them already.
+        every: all runs by identity; those from the sweep know no configuration.
+    """
+    from batchlab.results.compare.apart import differing, settings
+    from batchlab.results.compare.frame import RunRow
+    from batchlab.results.compare.load import load
+
+    rows = {p.run_id: RunRow(p.run_id, State.PENDING, None, {}, p.tree, p.labels, {}) for p in every.values()}
+    there = load(store, name, columns=()).runs
+    rows |= {row.run_id: replace(row, overrides={}) for row in there if row.run_id in rows and row.config}
+    keys = differing([row for row in rows.values() if not row.labels])
+    place = {key: i for i, key in enumerate(key for key in keys if key != "seed")} | {"seed": len(keys) + 1}
+    found = []
+    for planned in every.values():
+        more = [] if planned.labels else [key for key in keys if key not in map(_key, planned.overrides)]
+        told = [*settings(rows[planned.run_id], more), *planned.overrides]
+        told.sort(key=lambda text: place.get(_key(text), len(keys)))
+        found.append(replace(planned, overrides=tuple(told)))
+    return found
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rich.text import Text as Line
+
 from batchlab.results.axes import AXES
+from batchlab.results.compare.apart import settings, telling_keys
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
@@ -92,11 +97,11 @@ def sheet(frame: Frame, metric: Metric | None) -> Sheet:
         columns.insert(2, Column((metric.title,), "right"))
         sign = {"up": -1, "down": 1}.get(metric.quantity.better or "", 0)
         order.sort(key=lambda i: (math.isnan(values[i]), sign * values[i] if values[i] == values[i] else 0))
-    rows, records = [], []
+    rows, records, keys = [], [], telling_keys(frame.runs)
     for i in order:
         run = frame.runs[i]
         bad = run.state in (State.FAILED, State.DAMAGED, State.DIVERGED)
-        said = (_what(run), _why(run))
+        said = (_what(run, keys), _why(run))
         cells = [Text(run.run_id), Text(run.state, tone="bad" if bad else ""), Text(said[0], tone="dim"), Text(said[1])]
         record: dict[str, object] = {"run_id": run.run_id, "state": run.state.value, "what": said[0], "why": said[1]}
         if metric is not None:
@@ -132,15 +137,35 @@ def delete(chosen: Chosen, *, yes: bool) -> int:
     busy = [row.run_id for row in there if store.run(row.run_id).held()]
     if busy:
         raise ConfigError(f"being trained: {' '.join(busy)}; stop them first, or leave them out")
+    shared = [] if chosen.stale else _shared(store, {row.run_id for row in there}, chosen.sweep)
     if not yes:
         OUT.print(f"{what}: nothing was removed, --yes does it", style="bold")
+        _say(shared)
         return 0
     for row in there:
         remove(store.run(row.run_id))
     if not chosen.stale:
         store.forget({row.run_id for row in there})
     OUT.print(f"removed: {what}", style="bold")
+    _say(shared)
     return 0
+
+
+def _shared(store: RunStore, run_ids: AbstractSet[str], sweep: str | None) -> list[str]:
+    """`2 of them are in sweep x2 too`, for each sweep but the one that was named; damaged manifests name none."""
+    lines = []
+    for name in store.sweeps():
+        with suppress(ValueError):
+            n = len({entry.run_id for entry in store.sweep(name).entries} & run_ids) if name != sweep else 0
+            if n:
+                verb, too = "is" if n == 1 else "are", " too" if sweep else ""
+                lines.append(f"{n:,} of them {verb} in sweep {name}{too}")
+    return lines
+
+
+def _say(lines: Sequence[str]) -> None:
+    for line in lines:
+        OUT.print(Line(line, style="yellow"), soft_wrap=True)
 
 
 def _why(run: RunRow) -> str:
@@ -149,7 +174,8 @@ def _why(run: RunRow) -> str:
     return str(aside.get("why", "")) if isinstance(aside, dict) else run.reason or ""
 
 
-def _what(run: RunRow) -> str:
-    """What sets it apart in its sweep, where one was named; else its choices."""
+def _what(run: RunRow, keys: Sequence[str]) -> str:
+    """What sets it apart in its sweep, where one was named; else its choices, and the keys that tell it from others."""
     overrides = [f"{key}={value}" for key, value in run.overrides.items()]
-    return caption(run.labels, overrides) or " ".join(str(run.value(axis)) for axis in AXES)
+    axes = [str(run.value(axis)) for axis in AXES]
+    return caption(run.labels, overrides) or " ".join([*axes, *settings(run, keys)])

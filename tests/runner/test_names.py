@@ -45,7 +45,7 @@ def test_the_same_name_and_other_runs_is_a_union_that_says_so(tmp_path: Path) ->
     said = sweep(tmp_path, "optimizer=shb,sgd", "seed=0,1", "--name", "final")
     assert "stay in it" not in said, "all that it had is asked for again"
     said = sweep(tmp_path, "optimizer=adam", "--name", "final")
-    assert "sweep final is there with 4 other: they stay in it, which makes 5 runs" in said
+    assert "sweep final is there with 4 other runs: they stay in it, which makes 5 runs" in said
     both = [*ids("optimizer=sgd"), *ids("optimizer=shb,sgd", "seed=0,1"), *ids("optimizer=adam")]
     assert members(tmp_path, "final") == [*dict.fromkeys(both)], "in the order in which they came"
 
@@ -100,3 +100,21 @@ def test_labels_of_now_count(tmp_path: Path) -> None:
     store.write_sweep("s", [SweepEntry("abc", {"case": "old"}), SweepEntry("other", {"case": "kept"})])
     kept, _ = joined([Planned("abc", {}, (), {"case": "new"})], store, "s", extend=True)
     assert [(p.run_id, p.labels["case"]) for p in kept] == [("abc", "new"), ("other", "kept")]
+
+
+def test_a_sweep_that_grew_tells_its_runs_apart_over_the_whole(tmp_path: Path) -> None:
+    """Within each request only the seeds differ; between them the optimizer, and a rate that one of them gave."""
+
+    def told() -> list[str]:
+        return [" ".join(entry.overrides) for entry in RunStore(tmp_path).sweep("race").entries]
+
+    sweep(tmp_path, "optimizer=sgd", "seed=20,21", "--name", "race")
+    assert told() == ["seed=20", "seed=21"]
+    sweep(tmp_path, "optimizer=lion", "seed=30,31", "--name", "race")
+    runs = ["optimizer=sgd seed=20", "optimizer=sgd seed=21", "optimizer=lion seed=30", "optimizer=lion seed=31"]
+    assert told() == runs
+    sweep(tmp_path, "optimizer=sgd", "seed=20,21", "optimizer.lr=0.5", "--name", "race")
+    no = "optimizer=sgd optimizer.lr=0.1 seed="
+    yes = "optimizer=sgd optimizer.lr=0.5 seed="
+    assert sorted(told()[:2] + told()[4:]) == [f"{no}20", f"{no}21", f"{yes}20", f"{yes}21"]
+    assert ids("optimizer=sgd", "seed=20,21") == members(tmp_path, "race")[:2]

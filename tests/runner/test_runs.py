@@ -158,3 +158,29 @@ def test_who_waits_for_a_run_that_is_set_aside_holds_the_one_in_its_place(
     with run.hold():
         assert run.held()
     assert stale_store(store).run("a1-1").read_state().info["set_aside"]["why"] == "because"
+
+
+def test_runs_of_the_same_choices_are_told_apart(store: RunStore) -> None:
+    """By the keys that differ among the runs that are shown, in the list and before a removal."""
+    for run_id, lr in (("c0", 0.1), ("c0x", 0.001)):
+        run = made(store, run_id, 0.5)
+        tree = yaml.safe_load(run.config.read_text())
+        tree["optimizer"] |= {"name": "c", "lr": lr, "beta": 0.9}
+        run.metrics.unlink()
+        run.write_config(yaml.safe_dump(tree))
+        run.write_state(state="failed")
+    for said in (batchlab(store, "list"), batchlab(store, "rm", "--where", "optimizer=c")):
+        assert "c constant constant m d 0 optimizer.lr=0.1 " in said
+        assert "c constant constant m d 0 optimizer.lr=0.001 " in said
+        assert "beta" not in said
+    assert "optimizer.lr" not in batchlab(store, "list", "--where", "optimizer=a,b")
+
+
+def test_a_removal_names_the_other_sweeps_that_lose_runs(store: RunStore) -> None:
+    store.write_sweep("x2", [SweepEntry("a0"), SweepEntry("a1"), SweepEntry("b0")])
+    for yes in ([], ["--yes"]):
+        said = batchlab(store, "rm", "--sweep", "ones", *yes)
+        assert "1 of them is in sweep x2 too" in said
+        assert "1 of them is in sweep all too" in said
+        assert "in sweep ones" not in said
+    assert "2 of them are in sweep x2" in batchlab(store, "rm", "--where", "seed=0")

@@ -36,9 +36,9 @@ from batchlab.runner.display import Display, duration
 from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.looks import Question, decided, describe
 from batchlab.runner.options import Deciding, GridOptions, SweepOptions
-from batchlab.runner.plan.build import locate
-from batchlab.runner.plan.conf.files import axes
 from batchlab.runner.plan.config import Planned, compose
+from batchlab.runner.plan.measured import check_measured
+from batchlab.runner.plan.measured import declared as declared_of
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.training import import_torch
 
@@ -90,14 +90,17 @@ def planned(overrides: Sequence[str], tune: Sequence[str], metric: str, options:
     if tune and "dataset.validation" not in map(_key, overrides):
         overrides = [*overrides, VALIDATION]
     base = _contending([*overrides, *tune, "seed=0"], keys, {}, options)
-    declared = _declared(base)
+    import_torch()  # measures do
+    trees = [one.tree for one in base]
+    check_measured(judged.name, trees)
+    declared = declared_of(trees)
     judged = replace(judged, declared=declared.get(judged.name))
     if judged.column.better is None:
         raise ValueError(
             f"--metric {metric}: nothing says whether more of it is better or less; of test_accuracy, test_loss and "
             "train_loss it is known, and of what a +measure declares"
         )
-    names = _check_contenders(base, judged, keys)
+    names = _check_contenders(base, keys)
     plans = list(base)
     if tune:
         seeds = f"seed={','.join(map(str, TUNING_SEEDS))}"
@@ -145,14 +148,6 @@ def _contending(
     return found
 
 
-def _declared(base: Sequence[Planned]) -> dict[str, Quantity]:
-    """What the measures that were chosen say of their columns."""
-    import_torch()  # which they do
-    nodes = {json.dumps(node): node for one in base for node in one.tree["measure"].values()}
-    classes = [locate(node, "measure") for node in nodes.values()]
-    return {name: known for kind in classes for name, known in dict(getattr(kind, "quantities", {})).items()}
-
-
 def _usual(metric: Metric) -> Smallest:
     """Half a point of what is shown in %, 5 % where ratios are compared; of anything else only the user knows."""
     if metric.quantity.log:
@@ -160,12 +155,11 @@ def _usual(metric: Metric) -> Smallest:
     return Smallest(difference=0.5) if metric.quantity.share else Smallest()
 
 
-def _check_contenders(base: Sequence[Planned], metric: Metric, keys: Sequence[str]) -> list[str]:
+def _check_contenders(base: Sequence[Planned], keys: Sequence[str]) -> list[str]:
     """The names of the contenders.
 
     Args:
         base: Runs of theirs, one for each value that is tried.
-        metric: What is judged.
         keys: What is tuned.
 
     Raises:
@@ -177,8 +171,6 @@ def _check_contenders(base: Sequence[Planned], metric: Metric, keys: Sequence[st
     trees = [one.tree for one in base]
     if len({json.dumps(tree["dataset"], sort_keys=True) for tree in trees}) > 1:
         raise ConfigError("contenders on different data cannot be compared: one dataset, with one set of keys")
-    if metric.name in axes()["measure"] and any(metric.name not in tree["measure"] for tree in trees):
-        raise ConfigError(f"--metric {metric.name} is not measured: add +measure={metric.name}")
     if keys and not trees[0]["dataset"].get("validation"):
         raise ConfigError("--tune chooses by a validation split: dataset.validation=0.1, not 0")
     if len({*tried.values()}) > 1:
@@ -248,7 +240,7 @@ def compare(compared: Compared, runs: Path, options: SweepOptions, deciding: Dec
     assert result is not None
     print_sheets(contest_sheets(result))
     OUT.print(sentence(result), style="bold")
-    return code
+    return code or int(result.unmeasured)
 
 
 def _dry_run(compared: Compared, sweep: str, options: SweepOptions, deciding: Deciding) -> int:

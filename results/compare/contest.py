@@ -115,6 +115,16 @@ class Result:
         """What is judged, with what the runs declare of it."""
         return Metric.parse(self.contest.metric).of(self.frame)
 
+    @property
+    def unmeasured(self) -> bool:
+        """Whether judged runs are done, and none of them has recorded what is judged."""
+        return self.done > 0 and self.metric.name not in self.best.names
+
+    @property
+    def done(self) -> int:
+        """Judged runs that are done."""
+        return sum(run.state is State.DONE for run in self.best.runs)
+
     def values(self, contender: str, metric: Metric) -> list[float]:
         """A metric over the seeds of a contender; runs that gave no number are left out."""
         return list(self.by_seed(contender, metric).values())

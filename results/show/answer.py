@@ -64,10 +64,13 @@ def places_of(result: Result) -> int:
 def _nothing(result: Result) -> str:
     """Why no contender has a number."""
     lost = sum(result.lost(name) for name in result.order)
-    over = sum(item.seeds for item in result.judged)
     if lost:
         return f"No contender has a number: {count(lost, 'judged run')} diverged or failed."
-    if over:
+    if result.unmeasured:
+        name = result.metric.name
+        done = count(result.done, "judged run")
+        return f"{done} done, and none has measured {name}: choose what does with +measure=NAME."
+    if result.done:
         return f"No judged run came to {result.metric.title}: nothing can be said but that."
     return "No judged run is done yet: nothing can be said."
 

@@ -18,6 +18,8 @@ class ReestimatedBatchNorm(Measure):
     Running statistics that lag behind (a decay of 0.997, few steps) can wreck test accuracy on their own.
     """
 
+    columns = ("test_accuracy_reestimated",)
+
     @torch.no_grad()
     def measure(self, probe: Probe) -> dict[str, float]:
         """Column `test_accuracy_reestimated` (a share); NaN for a data set without labels."""

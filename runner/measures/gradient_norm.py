@@ -22,6 +22,7 @@ class FullGradientNorm(Measure):
     theirs.
     """
 
+    columns = ("full_gradient_norm",)
     when = "trained"
 
     def measure(self, probe: Probe) -> dict[str, float]:
@@ -37,6 +38,7 @@ class PaperGradientNorm(Measure):
     put back. The pass draws its order and augmentation from a stream of its own.
     """
 
+    columns = ("full_gradient_norm_paper",)
     when = "trained"
     STREAM = 1
 

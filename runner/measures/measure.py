@@ -54,6 +54,8 @@ class Measure(ABC):
             examples.parquet.
         quantities: what tables and plots must know of the columns: which direction is better, unit, scale. A column
             that is not listed is known by its name (see `batchlab.results.compare`).
+        columns: what it gives beside those of `quantities`, to be known before anything runs; of the class itself, as
+            one that inherits may give others.
 
     Example:
         >>> class Confidence(Measure):
@@ -68,6 +70,7 @@ class Measure(ABC):
     when: ClassVar[When] = "evaluation"
     stream: ClassVar[MeasureStream] = "metrics"
     quantities: ClassVar[Mapping[str, Quantity]] = {}
+    columns: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def measure(self, probe: Probe) -> Row | Sequence[Row]:

@@ -12,6 +12,8 @@ class Scores(Measure):
     With `dataset.validation` also `validation_loss` and `validation_accuracy`, which a choice is to be made by.
     """
 
+    columns = ("test_loss", "test_accuracy", "validation_loss", "validation_accuracy")
+
     def measure(self, probe: Probe) -> dict[str, float]:
         """Columns `test_loss` and `test_accuracy` (a share), and the same of a validation split."""
         splits = [split for split in probe.dataset.splits if split != "train"]
@@ -23,6 +25,8 @@ class TrainScores(Measure):
 
     (`train_loss`, which every row has, is the mean over the mini-batches since the row before.)
     """
+
+    columns = ("train_eval_loss", "train_accuracy")
 
     def measure(self, probe: Probe) -> dict[str, float]:
         """Columns `train_eval_loss` and `train_accuracy` (a share)."""

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -305,3 +306,12 @@ def test_of_equals_zero_is_a_value_too(frame_of):
 def test_nothing_came_to_anything(frame_of):
     lost = result(frame_of, {"a": ["diverged"] * 3, "b": ["failed"] * 3})
     assert sentence(lost) == "No contender has a number: 6 judged runs diverged or failed."
+
+
+def test_nobody_measured_what_is_judged(frame_of):
+    found = result(frame_of, {"a": [0.9] * 3, "b": [0.8] * 3})
+    found = replace(found, contest=replace(found.contest, metric="test_f1"))
+    assert found.unmeasured
+    assert sentence(found) == "6 judged runs done, and none has measured test_f1: choose what does with +measure=NAME."
+    assert not result(frame_of, {"a": [], "b": []}).unmeasured
+    assert not result(frame_of, {"a": [0.9] * 3, "b": [0.8] * 3}).unmeasured

@@ -26,7 +26,8 @@ from batchlab.runner import cli
 from batchlab.runner import compare as module
 from batchlab.runner.compare import TUNING_SEEDS, Compared, compare, planned
 from batchlab.runner.options import Deciding, GridOptions, SweepOptions
-from batchlab.runner.plan.config import Planned
+from batchlab.runner.plan.measured import declared
+from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.plan.seeds import tunes
 
 TWO = "optimizer=shb,adam"
@@ -163,6 +164,39 @@ def test_a_measure_of_ones_own_does_not_choose_by_the_test_split(
     (tmp_path / "conf/measure").mkdir(parents=True)
     (tmp_path / "conf/measure/own.yaml").write_text(f"name: own\n_target_: own_kappa.{measure}\n")
     assert composed(TWO, "+measure=own", tune=(RATES,), metric=metric).contest.chooser == chooser
+
+
+@pytest.mark.parametrize(
+    ("metric", "more", "says"),
+    [
+        ("test_auc", (), r"nothing measures test_auc: add \+measure=auc$"),
+        ("gain", (), r"nothing measures gain: add \+measure=own$"),
+        ("full_gradient_norm", (), r"add \+measure=full_gradient_norm$"),
+        ("test_acuracy", (), r"nothing measures test_acuracy; did you mean test_accuracy"),
+        ("test_f1", (), r"nothing measures test_f1; "),
+        ("test_auc", ("+measure=own",), r"add \+measure=auc$"),
+        ("test_f1", ("+measure=own",), ""),
+        ("min:full_gradient_norm", ("+measure=full_gradient_norm",), ""),
+        ("validation_loss", (), ""),
+        ("train_loss", ("measure=[]",), ""),
+        ("test_loss", ("measure=[]",), r"add \+measure=scores$"),
+    ],
+)
+def test_what_nothing_measures_is_not_judged(
+    metric: str, more: tuple[str, ...], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the user's own may give more than it declares."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "own_kappa.py").write_text(OWN)
+    (tmp_path / "conf/measure").mkdir(parents=True)
+    (tmp_path / "conf/measure/own.yaml").write_text("name: own\n_target_: own_kappa.Both\n")
+    (tmp_path / "conf/measure/broken.yaml").write_text("name: broken\n_target_: own_kappa.Nothing\n")
+    if says:
+        with pytest.raises(ConfigError, match=says):
+            composed(TWO, *more, metric=metric)
+    else:
+        assert composed(TWO, *more, metric=metric).contest.metric == metric
 
 
 def test_the_usual_smallest_effects() -> None:
@@ -364,4 +398,4 @@ class Confident:
 
 def test_a_metric_that_a_measure_of_ones_own_declares() -> None:
     node = {"name": "mine", "_target_": f"{__name__}.Confident"}
-    assert module._declared([Planned("x", {"measure": {"mine": node}})])["confidence"].better == "up"
+    assert declared([{"measure": {"mine": node}}])["confidence"].better == "up"

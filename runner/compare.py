@@ -22,6 +22,7 @@ from rich.console import Console
 from batchlab.results.axes import CHOICES
 from batchlab.results.compare.choice import TUNING
 from batchlab.results.compare.contest import LABEL, TIES, Contest, result_of
+from batchlab.results.compare.decide import Plan
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.quantities import Quantity
 from batchlab.results.compare.smallest import Smallest
@@ -34,12 +35,13 @@ from batchlab.results.words import count
 from batchlab.runner.console import OUT, busy
 from batchlab.runner.display import Display, duration
 from batchlab.runner.launch.executors.base import executor_for
-from batchlab.runner.looks import Question, decided, describe
+from batchlab.runner.looks import Question, decided, describe, settled, standing_plan
 from batchlab.runner.options import Deciding, GridOptions, SweepOptions
 from batchlab.runner.plan.config import Planned, compose
 from batchlab.runner.plan.measured import check_measured
 from batchlab.runner.plan.measured import declared as declared_of
 from batchlab.runner.plan.schema import ConfigError
+from batchlab.runner.stale import Staleness
 from batchlab.runner.training import import_torch
 
 TUNING_SEEDS = (101, 102)
@@ -232,7 +234,7 @@ def compare(compared: Compared, runs: Path, options: SweepOptions, deciding: Dec
     if sweep in store.sweeps() and store.plan(sweep) is None:  # it would take the name, and that grid would lose it
         raise ValueError(f"there is a sweep {sweep}, which is no comparison: give this one another --name")
     if options.dry_run:
-        return _dry_run(compared, sweep, options, deciding)
+        return _dry_run(compared, compared.question(sweep), store, options, deciding)
     code, begun = decided(compared.question(sweep), runs, options, deciding, compared.usual)
     if not begun:
         return code
@@ -243,27 +245,57 @@ def compare(compared: Compared, runs: Path, options: SweepOptions, deciding: Dec
     return code or int(result.unmeasured)
 
 
-def _dry_run(compared: Compared, sweep: str, options: SweepOptions, deciding: Deciding) -> int:
-    """Say how many runs it takes at least and at most, and about how long."""
+def _dry_run(compared: Compared, question: Question, store: RunStore, options: SweepOptions, deciding: Deciding) -> int:
+    """Say how many runs it takes at least and at most, how many of them are done, and about how long the rest takes."""
     from batchlab.runner.training import check, checking
 
     executor = executor_for([plan.tree for plan in compared.plans], options.jobs_per_device)
     with busy(checking(compared.plans), logged=False):
         check(compared.plans)
-    question = compared.question(sweep)
-    plan = question.plan(deciding.max_seeds, deciding.smallest, compared.usual)
+    standing = standing_plan(store, question)
+    plan = standing or question.plan(deciding.max_seeds, deciding.smallest, compared.usual)
     tuning = len(question.tuning)
     least, most = (tuning + compared.contenders * n for n in (plan.looks.seeds[0], plan.looks.seeds[-1]))
     for contender in compared.contest.contenders:
         OUT.print(contender, soft_wrap=True)
     chosen = f", of which {tuning} choose {', '.join(compared.contest.keys)}" if tuning else ""
     runs = count(most, "run") if least == most else f"{least} to {count(most, 'run')}"
-    OUT.print(f"{describe(plan)}: {runs}{chosen}", style="bold", soft_wrap=True)
-    with busy(f"trying {STEPS} steps of each model", logged=False):
-        about = _about(compared, least, most, executor.places)
-    OUT.print(about, soft_wrap=True)
-    OUT.print("all valid; nothing was started", style="bold")
+    declared = f"declared {plan.declared}: " if standing else ""
+    OUT.print(f"{declared}{describe(plan)}: {runs}{chosen}", style="bold", soft_wrap=True)
+    done, least, most = _to_go(question, plan, store, options, declared=standing is not None)
+    if most:
+        with busy(f"trying {STEPS} steps of each model", logged=False):
+            about = _about(compared, least, most, executor.places)
+        OUT.print(about, soft_wrap=True)
+    left = f"{least:,} to go" if least == most else f"{least:,} to {most:,} to go"
+    there = f": {done:,} done already, {left}" if done else ""
+    OUT.print(f"all valid{there}; nothing was started", style="bold")
     return 0
+
+
+def _to_go(
+    question: Question, plan: Plan, store: RunStore, options: SweepOptions, *, declared: bool
+) -> tuple[int, int, int]:
+    """How many runs that are asked for are done, and how many are to be trained, at least and at most.
+
+    A contender is judged at one of its values: where one that was tried is done at a seed, that seed is taken as done.
+    """
+    staleness = Staleness(store, options)
+
+    def over(planned: Planned) -> bool:
+        return staleness.finished(planned, store.run(planned.run_id).read_state())
+
+    def cells(planned: Sequence[Planned]) -> set[tuple[object, object]]:
+        return {(one.labels[LABEL], one.tree["seed"]) for one in planned}
+
+    tuned = sum(map(over, question.tuning))
+    untuned = len(question.tuning) - tuned
+    wanted = [question.at(plan.seeds[:n]) for n in (plan.looks.seeds[0], plan.looks.seeds[-1])]
+    judged = [cells([one for one in these if over(one)]) for these in wanted]
+    least, most = (untuned + len(cells(these) - there) for these, there in zip(wanted, judged, strict=True))
+    if declared and not untuned and not staleness.found and settled(store, question, plan):
+        least = most = 0
+    return tuned + len(judged[-1]), least, most
 
 
 def _about(compared: Compared, least: int, most: int, places: int) -> str:

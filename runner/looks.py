@@ -79,6 +79,23 @@ class Question:
         return Plan(looks, judged_seeds(self.plans, looks.seeds[-1]), effects)
 
 
+def standing_plan(store: RunStore, question: Question) -> Plan | None:
+    """The plan that was declared for a sweep; None where there is none.
+
+    Raises:
+        ValueError: It is about something else.
+    """
+    standing = store.plan(question.sweep)
+    if standing is None:
+        return None
+    if any(standing.get(key) != json.loads(json.dumps(value)) for key, value in question.record.items()):
+        raise ValueError(
+            f"the sweep {question.sweep} asks something else (other contenders, values, settings or metric): give this "
+            "one another --name"
+        )
+    return Plan.of(standing)
+
+
 def declare(store: RunStore, question: Question, deciding: Deciding, usual: Smallest) -> tuple[Plan, str]:
     """Write the plan beside the sweep before its first look; one that stands there stays.
 
@@ -95,19 +112,13 @@ def declare(store: RunStore, question: Question, deciding: Deciding, usual: Smal
         ValueError: Effects that cannot be read, or a plan there that is about something else.
     """
     asked = question.plan(deciding.max_seeds, deciding.smallest, usual)
-    standing = store.plan(question.sweep)
-    if standing is None:
+    plan = standing_plan(store, question)
+    if plan is None:
         judged = question.at(asked.seeds)
         seen = sum(_finished(store, planned) for planned in judged)
         plan = replace(asked, declared=now(), seen=seen)
         store.declare(question.sweep, plan.record() | question.record)
         return plan, f"declared: {describe(plan)}"
-    if any(standing.get(key) != json.loads(json.dumps(value)) for key, value in question.record.items()):
-        raise ValueError(
-            f"the sweep {question.sweep} asks something else (other contenders, values, settings or metric): give this "
-            "one another --name"
-        )
-    plan = Plan.of(standing)
     other = (deciding.max_seeds and asked.looks != plan.looks) or (
         deciding.smallest and asked.smallest != plan.smallest
     )
@@ -172,6 +183,18 @@ def until_decided(
         if not wanted or wanted == before or report.halted or untuned:
             return judged, report
         report = train([p for i, p in everything.items() if i in wanted])
+
+
+def settled(store: RunStore, question: Question, plan: Plan) -> bool:
+    """Whether every claim is decided by what was trained of the sweep.
+
+    Args:
+        store: Where runs are kept.
+        question: What is asked; its sweep is there.
+        plan: What was declared.
+    """
+    everything = {p.run_id: p for p in [*question.tuning, *question.at(plan.seeds)]}
+    return not missing(decide(_frame(store, question.sweep, everything), question.measure, plan))
 
 
 def missing(judged: Sequence[Judged]) -> frozenset[str]:

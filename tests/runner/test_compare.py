@@ -332,6 +332,28 @@ def test_dry_run_counts_and_starts_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_dry_run_says_what_is_done_already(tmp_path: Path) -> None:
+    def dry() -> str:
+        done = CliRunner().invoke(
+            cli.app, ["compare", *TINY, TWO, "--max-seeds", "3", "--dry-run", "--runs", str(tmp_path)]
+        )
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    store = RunStore(tmp_path).prepare()
+    ids = [one.run_id for one in composed(TWO).question("x").at((0, 1, 2))]
+    for run_id in ids[:4]:
+        store.run(run_id).create().write_state(state="done")
+    said = dry()
+    assert "6 runs" in said
+    assert said.splitlines()[-1] == "all valid: 4 done already, 2 to go; nothing was started"
+    for run_id in ids:
+        store.run(run_id).create().write_state(state="done")
+    said = dry()
+    assert said.splitlines()[-1] == "all valid: 6 done already, 0 to go; nothing was started"
+    assert "about" not in said, "no time for nothing"
+
+
 SMALL = ("dataset=breast_cancer", "model=mlp", "model.hidden=[8]", "train.epochs=20", "train.device=cpu")
 ASKED = (*SMALL, TWO, "--tune", "optimizer.lr=0.0001,0.01", "--max-seeds", "5")
 
@@ -388,6 +410,9 @@ def test_ctrl_c_and_the_same_command_again_end_in_the_same_page(tmp_path: Path) 
     assert told[0] == told[1]
     assert [e.run_id for e in cut.sweep(sweep).entries] == [e.run_id for e in whole.sweep(sweep).entries]
     assert set(judged_states(cut)) == {State.DONE}
+    dry = subprocess.run([*command(cut.root), "--dry-run"], capture_output=True, text=True, timeout=HANGS).stdout
+    assert re.search(r"all valid: \d+ done already, 0 to go; nothing was started", dry), dry
+    assert "declared " in dry
 
 
 class Confident:

@@ -1,18 +1,18 @@
 """batchlab from Python: train a sweep, read runs as pandas, make tables and plots. What `import batchlab` offers.
 
-Each function does what the command of its name does, and raises the ValueError that the command would print.
+Each function does what the command of its name does, and raises the ValueError that the command would print, or one
+that names the argument.
 """
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchlab.results.show.sheet import Format, Sheet
+from batchlab.runner.arguments import Folder, Words, folder, number_or_none, word, word_or_none, words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,21 +50,18 @@ class Shown:
         return pd.DataFrame(self.sheet.records)
 
 
-def listed(words: str | Iterable[str]) -> list[str]:
-    """A list of words, also where one was given alone; overrides in one text are told apart by spaces."""
-    return words.split() if isinstance(words, str) else list(words)
-
-
 def sweep(
-    overrides: str | Sequence[str],
-    runs: str | Path = "runs",
+    overrides: Words,
+    runs: Folder = None,
     *,
     name: str | None = None,
     retry: bool = False,
+    on_error: str = "continue",
+    jobs_per_device: int | None = None,
     trust_code: bool = False,
     rerun: bool = False,
-    zip: str | Iterable[str] = (),
-    skip: str | Iterable[str] = (),
+    zip: Words = (),
+    skip: Words = (),
     draws: int | None = None,
     search: str | None = None,
     search_seed: int | None = None,
@@ -75,9 +72,11 @@ def sweep(
 
     Args:
         overrides: in Hydra's grammar: ["optimizer=shb,nshb", "seed=range(0,3)"], or one text with spaces between.
-        runs: the folder that holds all runs.
+        runs: the folder that holds all runs; None: what BATCHLAB_RUNS names, else `runs`.
         name: what to call the sweep; one that is there grows. By default the same overrides have the same name.
         retry: start failed runs again.
+        on_error: after a failure `continue` with the other runs, or `stop`.
+        jobs_per_device: runs that share a device; None: as the executor says.
         trust_code: take runs of other code or data as they are, instead of training them anew.
         rerun: train every run from its beginning, done or not.
         zip: keys that move together, with commas between; several groups of them as a list.
@@ -99,34 +98,48 @@ def sweep(
     from batchlab.results.store.run import State
     from batchlab.results.store.runs import RunStore
     from batchlab.runner import commands
-    from batchlab.runner.options import GridOptions, Search, SweepOptions
+    from batchlab.runner.options import GridOptions, OnError, Search, SweepOptions
     from batchlab.runner.plan.checks import check_choice
     from batchlab.runner.plan.config import compose
 
+    check_choice("on_error", on_error, [*OnError])
     if search is not None:
         check_choice("search", search, [*Search])
-    grid = GridOptions(listed(zip), listed(skip), draws, None if search is None else Search(search), search_seed)
-    plans = compose(listed(overrides), options=grid)
-    options = SweepOptions(retry=retry, trust_code=trust_code, rerun=rerun)
-    called = commands.name_of(plans) if name is None else name
-    code = commands.execute(plans, Path(runs), options, called, extend=name is not None)
+    grid = GridOptions(
+        words("zip", zip),
+        words("skip", skip),
+        number_or_none("draws", draws, 1),
+        None if search is None else Search(search),
+        number_or_none("search_seed", search_seed),
+    )
+    options = SweepOptions(
+        retry=retry,
+        on_error=OnError(on_error),
+        jobs_per_device=number_or_none("jobs_per_device", jobs_per_device, 1),
+        trust_code=trust_code,
+        rerun=rerun,
+    )
+    where, named = folder(runs), word_or_none("name", name)
+    plans = compose(words("overrides", overrides), options=grid)
+    called = commands.name_of(plans) if named is None else named
+    code = commands.execute(plans, where, options, called, extend=name is not None)
     if code == 130:
         raise KeyboardInterrupt
-    store = RunStore(Path(runs))
+    store = RunStore(where)
     states = {plan.run_id: store.run(plan.run_id).read_state() for plan in plans}
     lost = [f"{run_id} {state.state}: {state.reason}" for run_id, state in states.items() if state.state != State.DONE]
     if lost:
         warnings.warn(f"not done: {'; '.join(lost)}", stacklevel=2)
-    return load_rows(runs, sweep=called)
+    return load_rows(where, sweep=called)
 
 
 def load_rows(
-    runs: str | Path = "runs",
+    runs: Folder = None,
     *,
     sweep: str | None = None,
-    where: str | Iterable[str] = (),
-    others: str | Iterable[str] = (),
-    keys: str | Iterable[str] = (),
+    where: Words = (),
+    others: Words = (),
+    keys: Words = (),
 ) -> pd.DataFrame:
     """Runs as one DataFrame: a row per evaluation, with what sets the runs apart as columns.
 
@@ -134,7 +147,7 @@ def load_rows(
     which the schedule has made of it); where a run has no such key, there is none (NaN).
 
     Args:
-        runs: the folder that holds all runs.
+        runs: the folder that holds all runs; None: what BATCHLAB_RUNS names, else `runs`.
         sweep: only the runs of this sweep.
         where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE`, on an axis, a label or a dotted configuration key, that
             must all hold.
@@ -154,29 +167,29 @@ def load_rows(
     from batchlab.results.compare.where import Where
     from batchlab.results.store.runs import RunStore
 
-    store = RunStore(Path(runs)).there()
-    frame = load(store, sweep, where=Where.parse(listed(where), listed(others)))
+    store = RunStore(folder(runs)).there()
+    frame = load(store, word_or_none("sweep", sweep), where=Where.parse(words("where", where), words("others", others)))
     for problem in frame.problems:
         warnings.warn(problem, stacklevel=2)
-    return frame.to_pandas(*swept_keys(store, frame, sweep), *listed(keys))
+    return frame.to_pandas(*swept_keys(store, frame, sweep), *words("keys", keys))
 
 
 def table(
-    runs: str | Path = "runs",
+    runs: Folder = None,
     *,
-    rows: str | Iterable[str] = ("optimizer",),
-    cols: str | Iterable[str] = (),
-    metrics: str | Iterable[str] = ("test_accuracy",),
-    where: str | Iterable[str] = (),
-    others: str | Iterable[str] = (),
-    baseline: str | Iterable[str] | None = None,
+    rows: Words = ("optimizer",),
+    cols: Words = (),
+    metrics: Words = ("test_accuracy",),
+    where: Words = (),
+    others: Words = (),
+    baseline: Words | None = None,
     tuned: str | None = None,
     sweep: str | None = None,
 ) -> Shown:
     """Compare: mean and standard deviation over seeds, n, 95 % interval; diverged and failed runs are counted.
 
     Args:
-        runs: the folder that holds all runs.
+        runs: the folder that holds all runs; None: what BATCHLAB_RUNS names, else `runs`.
         rows: axes, labels or dotted configuration keys.
         cols: the same, for columns.
         metrics: `test_accuracy`, `min:test_loss`, `steps_to:test_accuracy>=0.9`, ...
@@ -199,37 +212,39 @@ def table(
     from batchlab.results.store.runs import RunStore
 
     made = load_table(
-        RunStore(Path(runs)).begun(sweep),
-        rows=listed(rows),
-        cols=listed(cols),
-        metrics=listed(metrics),
-        where=Where.parse(listed(where), listed(others)),
-        baseline=",".join(listed(baseline or [])) or None,
-        tuned=tuned,
+        RunStore(folder(runs)).begun(word_or_none("sweep", sweep)),
+        rows=words("rows", rows),
+        cols=words("cols", cols),
+        metrics=words("metrics", metrics),
+        where=Where.parse(words("where", where), words("others", others)),
+        baseline=",".join(words("baseline", baseline or [])) or None,
+        tuned=word_or_none("tuned", tuned),
         sweep=sweep,
     )
     return Shown(table_sheet(made))
 
 
 def plot(
-    runs: str | Path = "runs",
+    runs: Folder = None,
     *,
     metric: str = "test_accuracy",
-    x: str | Iterable[str] = ("samples",),
-    hue: str | Iterable[str] = ("optimizer",),
+    x: Words = ("samples",),
+    hue: Words = ("optimizer",),
     panel: str | None = None,
-    where: str | Iterable[str] = (),
+    where: Words = (),
+    others: Words = (),
     sweep: str | None = None,
 ) -> Figure:
     """Draw a metric: the mean over seeds with its 95 % band; a run that diverged is a thin line that ends in a cross.
 
     Args:
-        runs: the folder that holds all runs.
+        runs: the folder that holds all runs; None: what BATCHLAB_RUNS names, else `runs`.
         metric: what to plot.
         x: against what: samples, steps, epochs, passes, gradients or seconds; several are panels side by side.
         hue: axes, labels or dotted configuration keys: a line for each of their values, or combinations.
         panel: another one: a row of panels for each of its values.
-        where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE`.
+        where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE` that must all hold.
+        others: each an alternative to all of these, `AXIS=VALUE,AXIS=VALUE`.
         sweep: only the runs of this sweep.
 
     Returns:
@@ -241,16 +256,17 @@ def plot(
     Warns:
         UserWarning: what to know before reading the figure, which `batchlab plot` prints as notes.
     """
+    from batchlab.results.compare.where import Where
     from batchlab.results.show.figure import load_figure
     from batchlab.results.store.runs import RunStore
 
     drawn = load_figure(
-        RunStore(Path(runs)).begun(sweep),
-        metric=metric,
-        x=listed(x),
-        hue=",".join(listed(hue)),
-        panel=panel,
-        where=listed(where),
+        RunStore(folder(runs)).begun(word_or_none("sweep", sweep)),
+        metric=word("metric", metric),
+        x=words("x", x),
+        hue=",".join(words("hue", hue)),
+        panel=word_or_none("panel", panel),
+        where=Where.parse(words("where", where), words("others", others)),
         sweep=sweep,
     )
     for note in drawn.notes:

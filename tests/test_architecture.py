@@ -33,7 +33,7 @@ WINGS = {
             "runs",
             "export",
         ),
-        *("cli", "notebook"),
+        *("cli", "arguments", "notebook"),
     ),
     "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),
     "datasets": (

@@ -30,6 +30,7 @@ from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.loss import own_loss, try_loss
 from batchlab.runner.plan.optimizer import stand_in, try_optimizer
 from batchlab.runner.plan.reading import load_watched
+from batchlab.runner.plan.resumed import try_resuming
 from batchlab.runner.plan.schedules import make_rates, make_sizes
 from batchlab.runner.plan.schema import ConfigError, Node, RunConfig
 from batchlab.runner.plan.settings import (
@@ -264,6 +265,7 @@ def _optimizer(node: Node) -> Any:
     with uncompiled():
         optimizer = stand_in(node)
     check_rates(optimizer, node)
+    try_resuming(node)
     return optimizer
 
 

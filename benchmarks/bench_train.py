@@ -26,6 +26,7 @@ from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.train.loop import _loop as train_loop
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
+from batchlab.runner.train.watchers import Watchers
 from batchlab.runner.train.writer import Writer
 
 CASES = {
@@ -51,7 +52,7 @@ def ours(config: RunConfig, folder: Path) -> Callable[[], float]:
         session = Session.build(config, torch.device("cpu"), 0, 1)
         meters, context = Meters.on(torch.device("cpu")), Context(Run(folder).create(), 0, 1, torch.device("cpu"))
         began = time.perf_counter()
-        train_loop(session, meters, Writer(session, meters, None, context), Still(), context)  # type: ignore[arg-type]
+        train_loop(session, meters, Writer(session, meters, None, context, Watchers({}, None)), Still(), context)  # type: ignore[arg-type]
         return time.perf_counter() - began - meters.eval_seconds
 
     return run

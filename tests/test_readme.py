@@ -55,12 +55,12 @@ def test_the_two_commands_make_the_table(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_lines_from_python_sweep_compare_and_read(tmp_path: Path) -> None:
     _, block = blocks("python")
-    shown = "print(table)\nprint(sorted(set(frame['optimizer.lr'])), len(frame))\n"
+    shown = "print(table)\nprint(sorted(set(frame['seed'])), len(frame))\n"
     (tmp_path / "notebook.py").write_text(block + shown)
     printed = shell("python notebook.py", tmp_path)
     rows = [line.split() for line in printed.splitlines() if line.strip().startswith(("shb", "nshb"))]
     assert sorted(row[0] for row in rows) == ["nshb", "shb"]
-    assert printed.splitlines()[-1] == "[0.1] 9", "3 seeds, each evaluated where it begins and after 2 epochs"
+    assert printed.splitlines()[-1] == "[0, 1, 2] 9", "3 seeds, each evaluated where it begins and after 2 epochs"
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.train.loop import _loop as train_loop
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
+from batchlab.runner.train.watchers import Watchers
 from batchlab.runner.train.writer import Writer
 from card.images import BATCH, MEAN, STD
 from card.part import Part, median, ratios
@@ -69,7 +70,7 @@ def ours(config: RunConfig, device: torch.device, folder: Path) -> tuple[Session
         session.clock = dataclasses.replace(session.clock, samples=0, steps=0)
         session.batches.seek(0)
         meters, context = Meters.on(device), Context(Run(folder).create(), 0, 1, device)
-        train_loop(session, meters, Writer(session, meters, None, context), Still(), context)  # type: ignore[arg-type]
+        train_loop(session, meters, Writer(session, meters, None, context, Watchers({}, None)), Still(), context)  # type: ignore[arg-type]
         return meters.train_seconds
 
     return session, run

@@ -22,6 +22,7 @@ from batchlab.runner.train.checkpoint import Saver
 from batchlab.runner.train.loop import _loop as train_loop
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
+from batchlab.runner.train.watchers import Watchers
 from batchlab.runner.train.writer import Writer
 
 
@@ -42,7 +43,13 @@ def main(out: str, place: str, backend: str, steps: str, overrides: str) -> None
     config = dataclasses.replace(config, train=options)
     session, meters = Session.build(config, device, rank, world), Meters.on(device)
     context = Context(Run(Path(out).with_suffix(f".{rank}")).create(), rank, world, device)
-    train_loop(session, meters, Writer(session, meters, None, context), Saver(session, meters, None, context), context)
+    train_loop(
+        session,
+        meters,
+        Writer(session, meters, None, context, Watchers({}, None)),
+        Saver(session, meters, None, context),
+        context,
+    )
     if rank == 0:
         parameters = [p.detach().cpu() for p in session.model.parameters()]
         torch.save({"parameters": parameters, "seconds": meters.train_seconds / session.clock.steps}, out)

@@ -24,6 +24,7 @@ from batchlab.results.store.run import Run
 from batchlab.runner.train.loop import _loop as train_loop
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
+from batchlab.runner.train.watchers import Watchers
 from batchlab.runner.train.writer import Writer
 from card.epoch import SETTINGS, Still, config_of, train_options
 from card.part import Part
@@ -106,7 +107,7 @@ def count(part: Part, title: str, options: dict[str, object]) -> None:
     meters, context = Meters.on(part.device), Context(Run(part.work / "waits").create(), 0, 1, part.device)
     hold(session)
     places = Places(session)
-    writer = Writer(session, meters, None, context)
+    writer = Writer(session, meters, None, context, Watchers({}, None))
     with counting(places, part.device.type == "cuda"):
         train_loop(session, meters, writer, Still(), context)  # type: ignore[arg-type]
     steps = max(1, session.clock.steps - WARM)

@@ -47,5 +47,8 @@ class WandB:
     def on_end(self, state: str, reason: str | None) -> None:
         """Write what still waits."""
         if self.run is not None:
+            import wandb
+
             self.run.summary["batchlab.state"] = f"{state}: {reason}" if reason else state
             self.run.finish(exit_code=int(state not in ("done", "diverged")))
+            wandb.teardown()  # the process that writes for this one ends, and all that it was given is on disk

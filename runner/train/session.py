@@ -17,7 +17,7 @@ from batchlab.optimizers.moments import GradientMoments
 from batchlab.optimizers.needs import Moments, Needs, needs_of, union
 from batchlab.runner.measures import Measure, Probe
 from batchlab.runner.plan.batchnorm import has_batchnorm
-from batchlab.runner.plan.build import blaming, build
+from batchlab.runner.plan.build import blaming, build, load_dataset
 from batchlab.runner.plan.loss import make_loss, own_loss
 from batchlab.runner.plan.model import make_model
 from batchlab.runner.plan.optimizer import make_optimizer
@@ -53,7 +53,9 @@ class Session:
     base_lrs: list[float]
 
     @classmethod
-    def build(cls, config: RunConfig, device: torch.device, rank: int, world_size: int, dataset: Dataset) -> Session:
+    def build(
+        cls, config: RunConfig, device: torch.device, rank: int, world_size: int, dataset: Dataset | None = None
+    ) -> Session:
         """From scratch, at sample 0; the model's weights are a function of the seed alone.
 
         Args:
@@ -61,13 +63,14 @@ class Session:
             device: of this rank.
             rank: its number.
             world_size: how many ranks there are.
-            dataset: the configuration's.
+            dataset: the configuration's; None reads it.
 
         Raises:
             ConfigError: a choice refuses its arguments, or the data.
         """
         options = config.train
         dtype = DTYPES[options.precision]
+        dataset = dataset or load_dataset(config.dataset)
         torch.manual_seed(config.seed)
         model = make_model(config.model, dataset.shape, dataset.outputs, dataset.vocabulary)
         model = model.to(device, dtype)

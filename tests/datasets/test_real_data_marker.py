@@ -15,7 +15,8 @@ def test_each_test_needs_its_own_files(tmp_path):
     (tmp_path / "libsvm").mkdir()
     for name in ("a9a", "a9a.t"):
         (tmp_path / "libsvm" / name).touch()
-    command = [sys.executable, "-m", "pytest", "-rs", "--setup-plan", "-p", "no:cacheprovider", str(TESTS)]
+    options = ["-rs", "--setup-plan", "-p", "no:cacheprovider", "-m", "slow or not slow"]
+    command = [sys.executable, "-m", "pytest", *options, str(TESTS)]
     environment = os.environ | {"BATCHLAB_DATA": str(tmp_path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     skipped = [line for line in done.stdout.splitlines() if line.startswith("SKIPPED")]

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from batchlab.datasets.dataset import LARGEST
+from batchlab.datasets.names import in_list
+
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
@@ -89,12 +92,13 @@ def as_numbers(name: str, column: Series[Any]) -> NDArray[np.float64] | None:
     if not (types.is_numeric_dtype(column) or types.is_bool_dtype(column)) or types.is_complex_dtype(column):
         raise ValueError(
             f"column {name} is of type {column.dtype}: make numbers or texts of it, or leave it out with "
-            f"dataset.drop=[{name}]"
+            f"{in_list('drop', name)}"
         )
     values: NDArray[np.float64] = column.to_numpy(np.float64, na_value=np.nan)
-    infinite = np.isinf(values)
+    infinite = np.abs(values) > LARGEST
     if infinite.any():
-        raise ValueError(f"column {name} is infinite in {place(column, infinite)}: mend it")
+        beyond = "" if np.isinf(values).any() else f" in float32 (beyond {LARGEST:.3g})"
+        raise ValueError(f"column {name} is infinite{beyond} in {place(column, infinite)}: mend it")
     return values
 
 
@@ -110,10 +114,11 @@ def _encoded(
         return _one_hot(name, train, test)
     others = as_numbers(name, test) if len(test) else np.zeros(0)
     if others is None:
+        refuse_strays(name, test.dropna().astype(str))
         raise ValueError(f"column {name} holds numbers in the training split and texts in the test split")
     absent = np.isnan(numbers)
     if absent.all():
-        raise ValueError(f"column {name} has no value at all: leave it out with dataset.drop=[{name}]")
+        raise ValueError(f"column {name} has no value at all: leave it out with {in_list('drop', name)}")
     fill = float(numbers[~absent].mean())
     filled = [np.where(np.isnan(part), fill, part)[:, None] for part in (numbers, others)]
     return (filled[0], filled[1]), [name]
@@ -123,31 +128,46 @@ def _one_hot(name: str, train: Series[Any], test: Series[Any]) -> tuple[tuple[ND
     import pandas as pd
 
     texts = train.dropna().astype(str)
-    _refuse_strays(name, texts)
+    refuse_strays(name, texts, test.dropna().astype(str))
     categories = sorted(set(texts))
     if len(categories) > CATEGORIES and 2 * len(categories) > len(train):
         raise ValueError(
             f"column {name} has {len(categories):,} different texts in {len(train):,} rows, which are no categories: "
-            f"leave it out with dataset.drop=[{name}]"
+            f"leave it out with {in_list('drop', name)}"
         )
     if not categories:
-        raise ValueError(f"column {name} has no value at all: leave it out with dataset.drop=[{name}]")
+        raise ValueError(f"column {name} has no value at all: leave it out with {in_list('drop', name)}")
     index = pd.Index(categories, dtype=object)
     places = [index.get_indexer(pd.Index(part.astype(object).map(str, na_action="ignore"))) for part in (train, test)]
     made = [(place[:, None] == np.arange(len(categories))).astype(np.float64) for place in places]
     return (made[0], made[1]), [f"{name}={category}" for category in categories]
 
 
-def _refuse_strays(name: str, texts: Series[Any]) -> None:
-    """ValueError for a column of numbers that a few texts keep from being one: each number would be a category."""
+def refuse_strays(name: str, *parts: Series[Any]) -> None:
+    """ValueError for a column of numbers that a few texts keep from being one: each number would be a category.
+
+    Args:
+        name: of the column.
+        *parts: its texts, split by split.
+    """
     import pandas as pd
 
-    stray = pd.to_numeric(texts, errors="coerce").isna().to_numpy()
-    if len(texts) and stray.mean() < 0.5:
-        if not stray.any():  # numbers that are called texts: '01', '02'
-            return
-        text = texts.iloc[int(stray.argmax())]
-        raise ValueError(
-            f"column {name} has {text!r} in {place(texts, stray)}, where most values are numbers: mend it, or leave "
-            f"the column out with dataset.drop=[{name}]; of a CSV file dataset.na=['{text}'] reads it as missing"
-        )
+    for part in parts:
+        comma = part.str.fullmatch(r"\s*[-+]?\d+,\d+\s*").to_numpy(bool)
+        if len(part) and comma.mean() > 0.5:
+            text = str(part.iloc[int(comma.argmax())])
+            raise ValueError(
+                f"column {name} has {text!r} in {place(part, comma)}, a number with a decimal comma: write a "
+                "point, or let a function read it with pandas.read_csv(..., decimal=','), for dataset=frame"
+            )
+    strays = [pd.to_numeric(part, errors="coerce").isna().to_numpy() for part in parts]
+    n = sum(len(part) for part in parts)
+    if not n or sum(int(stray.sum()) for stray in strays) >= 0.5 * n:
+        return
+    for part, stray in zip(parts, strays, strict=True):
+        if stray.any():  # else numbers that are called texts: '01', '02'
+            text = str(part.iloc[int(stray.argmax())])
+            raise ValueError(
+                f"column {name} has {text!r} in {place(part, stray)}, where most values are numbers: mend it, or leave "
+                f"the column out with {in_list('drop', name)}; of a CSV file {in_list('na', text)} reads it as missing"
+            )

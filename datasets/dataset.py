@@ -15,6 +15,9 @@ from batchlab.datasets import ids
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+WHITE = 255.0
+"""Of images in bytes."""
+LARGEST = float(np.finfo(np.float32).max)
 Split: TypeAlias = Literal["train", "validation", "test"]
 Features: TypeAlias = "NDArray[Any] | csr_array[Any]"
 
@@ -139,6 +142,14 @@ class Dataset:
                     "type, on one scale"
                 )
         channels, pre = self.shape[0], self.preprocessing
+        if self.x_train.dtype == np.uint8 and pre.white == WHITE:
+            for key, value in (("mean", pre.mean), ("std", pre.std)):
+                if value is not None and not all(0 <= v <= 1 for v in value):
+                    scaled = ",".join(f"{v / WHITE:.3g}" for v in value)
+                    raise ValueError(
+                        f"{self.name}: dataset.{key}={list(value)} is of values in [0, 1], bytes divided by 255: "
+                        f"dataset.{key}=[{scaled}]?"
+                    )
         if self.is_image and pre.pad > max(self.shape[1:]):
             height, width = self.shape[1:]
             raise ValueError(
@@ -201,6 +212,12 @@ class Dataset:
             raise ValueError(f"{self.name}: y_{split} has NaN or infinite targets")
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise ValueError(f"{self.name}: x_{split} has NaN or infinite values; clean the data first")
+        for part, array in (("x", values), ("y", y)):
+            if array.dtype == np.float64 and array.size and max(-array.min(), array.max()) > LARGEST:
+                raise ValueError(
+                    f"{self.name}: {part}_{split} has values beyond {LARGEST:.3g}, which are infinite in float32; "
+                    "clean or scale the data first"
+                )
 
     @property
     def is_image(self) -> bool:

@@ -13,6 +13,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from batchlab.datasets.names import text
+
 Arrays = dict[str, NDArray[Any]]
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 OWN = ("npz", "libsvm")
@@ -98,7 +100,7 @@ def own_places(place: str, root: str | Path | None) -> list[Path]:
         place: as it is written; one that is absolute is only there.
         root: the data root, if it is said, and then it is only there; `None` for the usual one.
     """
-    said = Path(place).expanduser()
+    said = Path(str(place)).expanduser()  # Hydra's grammar takes 2024 for a number
     folders = [data_root(root)] if root else [Path.cwd(), data_root()]
     return list(dict.fromkeys((folder / said).absolute() for folder in folders))
 
@@ -131,7 +133,7 @@ def own_path(place: str, root: str | Path | None, key: str, *, folder: bool = Fa
     Raises:
         ValueError: it is not there; the message names where it was looked for, and where it may be.
     """
-    places = own_places(place, root)
+    places = own_places(text(key, place), root)
     for path in places:
         if path.is_dir() if folder else path.is_file():
             return path

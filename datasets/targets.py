@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from batchlab.datasets.columns import as_numbers, place, refuse_missing
+from batchlab.datasets.columns import as_numbers, place, refuse_missing, refuse_strays
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -71,6 +71,7 @@ class Target:
             raise ValueError(f"dataset.task=regression: column {name} holds texts, not numbers")
         labels = tuple(sorted(set(column.astype(str))))
         if 2 * len(labels) > max(len(column), 4):
+            refuse_strays(name, column.astype(str))
             raise ValueError(
                 f"column {name} has {len(labels):,} different texts in {len(column):,} rows, which are no labels: "
                 "dataset.target names the column with the labels"

@@ -37,7 +37,7 @@ WINGS = {
     ),
     "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),
     "datasets": (
-        *("files", "parsed", "ids", "dataset", "augment", "resident", "batches", "validation", "shares"),
+        *("names", "files", "parsed", "ids", "dataset", "augment", "resident", "batches", "validation", "shares"),
         *("columns", "targets", "pictures", "entry", "originals", "bundled", "sets"),
     ),
 }

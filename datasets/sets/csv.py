@@ -52,7 +52,8 @@ def csv(
     """
     if separator is not None and (not isinstance(separator, str) or len(separator) != 1):
         raise ValueError(f"dataset.separator={separator!r}: one character, or null for the one that the file has")
-    files = [own_path(file, root, key) for file, key in ((path, "path"), (test_path, "test_path")) if file]
+    named = [(path, "path")] if test_path in (None, "") else [(path, "path"), (str(test_path), "test_path")]
+    files = [own_path(file, root, key) for file, key in named]
     tables = [_table(file, separator, na) for file in files]
     tables[1:] = [
         table.rename_axis(index=f"{file.name}, line") for table, file in zip(tables[1:], files[1:], strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from batchlab.datasets.columns import features
 from batchlab.datasets.dataset import Dataset, Preprocessing
+from batchlab.datasets.names import no_column, text
 from batchlab.datasets.shares import apart
 from batchlab.datasets.targets import Target
 
@@ -51,12 +53,14 @@ def frame(
     """
     train, other = _frames(name, frame)
     try:
+        asked, target = target, text("target", target)
         notes: list[str] = []
         if missing not in MISSING:
             raise ValueError(f"dataset.missing={missing}: choose error, mean or drop")
-        train = _without(train, target, drop)
+        train = _without(train, asked, drop)
         if other is not None:
-            other = _without(other, target, [column for column in drop if column in other.columns])
+            there = {str(column) for column in other.columns}
+            other = _without(other, asked, [column for column in drop if text("drop", column) in there])
             other = other.rename_axis(index=str(other.index.name or "test row"))
         if missing == "drop":
             n = len(train)
@@ -96,10 +100,15 @@ def _frames(name: str, given: Any) -> tuple[DataFrame, DataFrame | None]:
     from pandas import DataFrame
 
     made = given() if callable(given) else given
-    if isinstance(made, DataFrame):
-        return made, None
-    if isinstance(made, (tuple, list)) and len(made) == 2 and all(isinstance(part, DataFrame) for part in made):
-        return made[0], made[1]
+    parts = [made] if isinstance(made, DataFrame) else made
+    if isinstance(parts, (tuple, list)) and len(parts) in (1, 2) and all(isinstance(p, DataFrame) for p in parts):
+        for part in parts:
+            if part.columns.nlevels > 1:
+                raise ValueError(
+                    f"{name}: columns have names of {part.columns.nlevels} levels: give each one name, as "
+                    "table.columns = ['_'.join(map(str, names)) for names in table.columns] does"
+                )
+        return parts[0], parts[1] if len(parts) == 2 else None
     raise ValueError(
         f"{name}: dataset.frame gave {type(made).__name__} where a pandas DataFrame is needed, or two of them, for "
         "training and for testing"
@@ -112,13 +121,13 @@ def _without(table: DataFrame, target: str, drop: Sequence[str]) -> DataFrame:
     twice = table.columns[table.columns.duplicated()]
     if len(twice):
         raise ValueError(f"two columns are called {twice[0]}: rename one")
-    for column in (target, *drop):
+    dropped = [text("drop", column) for column in drop]
+    for key, said, column in (("target", target, text("target", target)), *zip(repeat("drop"), drop, dropped)):
         if column not in table.columns:
-            key = "target" if column == target else "drop"
-            raise ValueError(f"dataset.{key}: there is no column {column!r}; there are {', '.join(table.columns)}")
-    if target in drop:
-        raise ValueError(f"dataset.drop: {target} is the target")
-    return table.drop(columns=list(drop))
+            raise no_column(key, said, column, [*table.columns])
+        if key == "target" and column in dropped:
+            raise ValueError(f"dataset.drop: {column} is the target")
+    return table.drop(columns=dropped)
 
 
 def _shared(train: Sequence[NDArray[Any]], test: Sequence[NDArray[Any]]) -> list[str]:

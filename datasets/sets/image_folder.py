@@ -18,6 +18,8 @@ from batchlab.datasets.shares import apart
 
 FOLDER = True
 """`path` is a folder, whose files are all part of a run."""
+SPLITS = ({"train", "training"}, {"test", "testing"}, {"val", "valid", "validation", "dev"})
+"""What folders of splits are called, in any case."""
 LEFT_BY_OTHERS = ("Thumbs.db", "desktop.ini")
 """Files that nobody put there; neither did anybody those whose names begin with a dot."""
 
@@ -81,20 +83,25 @@ def image_folder(
 def _splits(folder: Path) -> tuple[Path, Path | None]:
     """The folder with the classes for training, and the one for testing where there is one."""
     inner = {place.name for place in _inside(folder)}
-    if not {"train", "test"} <= inner:
-        if "train" in inner and inner & {"val", "valid", "validation"}:
+    train, test, validation = (
+        next((name for name in sorted(inner) if name.casefold() in names), None) for names in SPLITS
+    )
+    if train is None:
+        return folder, None
+    if test is None:
+        if validation is not None:
             raise ValueError(
-                f"{folder} has a folder train and none that is called test: rename the one to test on, or set "
-                "dataset.path to train alone, of which dataset.test=0.2 takes a share"
+                f"{folder} has a folder {train} and none that is called test: rename the one to test on, or set "
+                f"dataset.path to {train} alone, of which dataset.test=0.2 takes a share"
             )
-        return (folder / "train", None) if inner == {"train"} else (folder, None)
-    others = sorted(inner - {"train", "test"})
+        return (folder / train, None) if inner == {train} else (folder, None)
+    others = sorted(inner - {train, test})
     if others:
         raise ValueError(
-            f"{folder} has {others[0]} beside train and test: move it elsewhere (dataset.validation=0.1 takes a "
-            "share of train)"
+            f"{folder} has {others[0]} beside {train} and {test}: move it elsewhere (dataset.validation=0.1 takes a "
+            f"share of {train})"
         )
-    return folder / "train", folder / "test"
+    return folder / train, folder / test
 
 
 def _classes(folder: Path) -> list[str]:
@@ -103,6 +110,13 @@ def _classes(folder: Path) -> list[str]:
     if len(classes) < 2:
         raise ValueError(
             f"{folder} has {len(classes)} folders where one for each class is needed, with its images in it"
+        )
+    within = [{place.name if place.is_dir() else "" for place in _inside(folder / name)} for name in classes]
+    if not loose and all(names == within[0] and len(names) > 1 and "" not in names for names in within):
+        shown = ", ".join(sorted(within[0])[:4])
+        raise ValueError(
+            f"{folder}: {' and '.join(classes[:2])} hold the same folders, {shown}, and no images: if these are the "
+            "classes, call those above them train and test"
         )
     if loose:
         raise ValueError(f"{loose[0]} stands beside the classes' folders: move it into one, or elsewhere")

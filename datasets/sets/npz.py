@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from batchlab.datasets.dataset import Dataset, Preprocessing, span
 from batchlab.datasets.entry import Entry
 from batchlab.datasets.files import KEYS, Arrays, own_path, read_npz
+from batchlab.datasets.names import text
 
 MANY = 1000
 """More classes than that are looked at twice."""
@@ -53,6 +54,7 @@ def npz(
     Raises:
         ValueError: the file is missing or damaged, or what it holds is no data set.
     """
+    file = text("file", file)
     path = own_path(file if file.endswith(".npz") else f"{file}.npz", root, "file")
     return assembled(path.stem, read_npz(path), white, vocabulary, **keys)
 

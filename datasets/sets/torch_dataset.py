@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchlab.datasets.dataset import Dataset
+from batchlab.datasets.files import first_line
 from batchlab.datasets.pictures import CHANNELS, pixels
 from batchlab.datasets.sets.npz import Keys, assembled
 from batchlab.datasets.shares import apart
@@ -108,7 +109,13 @@ def _read(key: str, data: Any) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def _sample(key: str, data: Any, i: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """(x, y) of a sample as arrays."""
-    sample = data[i]
+    try:
+        sample = data[i]
+    except Exception as error:  # whatever a class of the user's own does
+        kind = type(data).__name__
+        raise ValueError(
+            f"dataset.{key}: sample {i} of {kind} cannot be read: {type(error).__name__}: {first_line(error)}"
+        ) from error
     if not isinstance(sample, (tuple, list)) or len(sample) != 2:
         several = f" of {len(sample)}" if isinstance(sample, (tuple, list, dict)) else ""
         raise ValueError(

@@ -122,7 +122,10 @@ def _named(node: Node, root: str | None) -> Iterator[Path]:
     is_there = Path.is_dir if _declared(node, "FOLDER") else Path.is_file
     where = root if _declared(node, "ENTRY") is None else data_root(root)
     for key in OWN_KEYS:
-        if isinstance(value := node.get(key), str) and value:
+        value = node.get(key)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and key != "test":  # 2024, a name
+            value = str(value)
+        if isinstance(value, str) and value:
             name = f"{value}.npz" if key == "file" and not value.endswith(".npz") else value
             try:
                 yield from [place for place in own_places(name, where) if is_there(place)][:1]

@@ -119,7 +119,11 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "several": ({"x": [[1.0]], "z": [[2.0]], "label": [0]}, {}, "has columns x, z, of images or arrays: one is taken"),
     "shapes": ({"x": [[1.0], [2.0, 3.0]], "label": [0, 1]}, {}, "column x of saved is no number, array or image, or"),
     "texts": ({"x": [["a"], ["b"]], "label": [0, 1]}, {}, "column x of saved is no number, array or image, or"),
-    "missing": ({"x": [1.0, None, 2.0, 3.0], "label": [0, 1, 0, 1]}, {}, "saved: column x has no value in row 1"),
+    "missing": (
+        {"x": [1.0, None, 2.0, 3.0], "label": [0, 1, 0, 1]},
+        {"test": 0},
+        "saved: column x has no value in row 1",
+    ),
 }
 
 

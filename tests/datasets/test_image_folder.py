@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,6 +129,18 @@ def split(folder: Path) -> None:
         (folder / name).rmdir()
 
 
+def parted(*splits: str) -> Callable[[Path], object]:
+    """The images in folders of splits instead, and there of classes."""
+
+    def there(folder: Path) -> None:
+        shutil.rmtree(folder)
+        for name in splits:
+            for label in ("0", "1"):
+                picture(folder / name / label / "1.png")
+
+    return there
+
+
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no image": (write("1/a.txt"), r"1/a.txt is no image that Pillow reads, or damaged .*: remove or mend it"),
     "cut": (write("1/a.png", b"\x89PNG\r\n\x1a\n" + bytes(9)), "1/a.png is no image that Pillow reads"),
@@ -135,6 +148,9 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "loose": (write("a.png"), "digits/a.png stands beside the classes' folders"),
     "deep": (deep, "1/3.png has more than 8 bits a pixel .*mode I;16"),
     "other classes": (split, "digits/test/2 is no class of the training split; it has 0, 1"),
+    "shouted": (parted("TRAIN", "VAL"), "digits has a folder TRAIN and none that is called test"),
+    "dev": (parted("train", "dev"), "digits has a folder train and none that is called test"),
+    "unknown splits": (parted("part1", "part2"), "digits: part1 and part2 hold the same folders, 0, 1, and no images"),
     "one more": (lambda folder: (split(folder), (folder / "val").mkdir()), "digits has val beside train and test"),
 }
 
@@ -183,3 +199,21 @@ def test_decoded_images_are_kept_while_the_files_are_the_same(
     assert len(decoded) == 30
     picture(digits / "digits" / "0" / "0.png", value=99)
     assert image_folder("digits", digits, test=0).x_train[0, 0, 0, 0] == 99
+
+
+@pytest.mark.parametrize("splits", [("Train", "Test"), ("training", "testing"), ("TRAIN", "test")])
+def test_folders_of_splits_go_by_any_case(splits: tuple[str, str], digits: Path) -> None:
+    parted(*splits)(digits / "digits")
+    dataset = image_folder("digits", digits)
+    assert (dataset.classes, dataset.n, len(dataset.y_test)) == (2, 2, 2)
+
+
+def test_images_may_stand_in_a_folder_of_each_class(digits: Path) -> None:
+    for name in ("0", "1"):
+        picture(digits / "deeper" / name / "images" / "1.png")
+    assert image_folder("deeper", digits, test=0).classes == 2
+
+
+def test_a_mean_of_bytes_is_refused(digits: Path) -> None:
+    with pytest.raises(ValueError, match=r"dataset.mean=\[127.0\] is of values in \[0, 1\].*dataset.mean=\[0.498\]"):
+        image_folder("digits", digits, mean=[127], std=[64])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchlab.datasets import Dataset
 from batchlab.datasets.columns import features
+from batchlab.datasets.names import in_list
 from batchlab.datasets.sets.csv import csv
 from batchlab.datasets.sets.frame import frame
 from batchlab.datasets.shares import apart
@@ -187,6 +190,37 @@ FAULTS: dict[str, tuple[pd.DataFrame, dict[str, Any], str]] = {
     "fill": (WINE, {"missing": "zero"}, "dataset.missing=zero: choose"),
     "only a target": (WINE[["grade"]], {}, "no column is left beside the target"),
     "no rows": (WINE.head(0), {}, "the table has no rows"),
+    "one text in the test split": (
+        WINE.assign(acidity=[*map(str, range(59)), "?"]).iloc[::-1].reset_index(drop=True),
+        {},
+        r"column acidity has '\?' in row 0, where most values are numbers: .*dataset.na=\['\?'\]",
+    ),
+    "decimal commas": (
+        WINE.assign(acidity=[f"{i},5" for i in range(N)]),
+        {},
+        "column acidity has '[0-9]+,5' in row .*, a number with a decimal comma: write a point",
+    ),
+    "a target with commas": (WINE.assign(grade=[f"{i},5" for i in range(N)]), {}, "grade has '0,5' .*decimal comma"),
+    "an odd name": (
+        WINE.assign(**{"größe (cm)": [f"n{i}" for i in range(N)]}),
+        {},
+        r"leave it out with .dataset.drop=\['größe \(cm\)'\]",
+    ),
+    "a space": (
+        WINE.rename(columns={"grade": " Grade"}),
+        {},
+        "no column 'grade' .did you mean ' Grade'.+; there are acidity,.* ' Grade'",
+    ),
+    "nearly": (WINE, {"target": "grades"}, "no column 'grades' .did you mean 'grade'"),
+    "a number": (WINE, {"target": 3}, "no column '3' .a name that looks like a number is quoted, .dataset.target='3'"),
+    "true": (WINE, {"target": True}, "dataset.target=true: a name is needed; .* is quoted, .dataset.target='true'"),
+    "null": (WINE, {"target": None}, "dataset.target=null: a name is needed"),
+    "beyond float32": (table(acidity=(9, 1e300)), {}, "column acidity is infinite in float32 .* in row 9"),
+    "no test": (
+        WINE,
+        {"test": 0.001},
+        "dataset.test=0.001 of classes of at most .* leaves none for testing: choose at",
+    ),
     "twice": (pd.concat([WINE, WINE[["year"]]], axis=1), {}, "two columns are called year"),
 }
 
@@ -252,7 +286,7 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 
 def test_other_texts_may_mean_missing(tmp_path: Path) -> None:
     table(acidity=(9, "?")).to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(ValueError, match=r"in line 11, where .*dataset\.na=\['\?'\] reads it as missing"):
+    with pytest.raises(ValueError, match=r"in line 11, where .*dataset\.na=\['\?'\]. reads it as missing"):
         csv("t.csv", "grade", root=tmp_path)
     assert csv("t.csv", "grade", root=tmp_path, na=["?"], missing="drop", test=0).n == N - 1
 
@@ -285,3 +319,34 @@ def test_rows_that_both_splits_have_are_counted() -> None:
         "frame: 5 of the 15 rows for testing are, value for value, in the training split too"
     )
     assert len(frame(WINE, "grade").notes) == 1
+
+
+def test_names_that_are_numbers_are_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    numbered: Any = WINE.rename(columns={"grade": 3, "price": float("nan")})
+    names: list[Any] = [3, "3", float("nan"), "nan", 2024, None]
+    for target, drop in ((names[0], names[2]), (names[1], names[3])):
+        dataset = frame(numbered, target, drop=[drop])
+        assert (dataset.classes, dataset.shape) == (2, (7,))
+    WINE.rename(columns={"grade": 3}).to_csv("2024", index=False)
+    assert csv(names[4], names[0]).classes == 2
+    with pytest.raises(ValueError, match=r"dataset\.path=null: a name is needed; .*dataset\.path='null'"):
+        csv(names[5], "grade")
+
+
+def test_levels_of_names_are_refused() -> None:
+    levels = WINE.set_axis(pd.MultiIndex.from_tuples([(name, "1") for name in WINE]), axis=1)
+    for given_frames in (levels, (WINE, levels)):
+        with pytest.raises(ValueError, match="frame: columns have names of 2 levels: give each one name"):
+            frame(given_frames, "grade")
+
+
+@given(st.text(st.characters(exclude_categories=["C"]), min_size=1).filter(lambda name: "${" not in name))
+@settings(max_examples=200, deadline=None)
+@example("größe (cm)")
+@example("it's \\'$HOME' \\")
+@example("null")
+@example("3")
+def test_a_suggestion_is_what_the_shell_and_hydra_take(name: str) -> None:
+    (word,) = shlex.split(in_list("drop", name))
+    assert OverridesParser.create().parse_override(word).value() == [name]

@@ -90,6 +90,7 @@ FAULTS: dict[str, tuple[Any, str]] = {
         "sample 0 of Own is another every time.*dataset.pad, flip and rotate",
     ),
     "alone": (Own(lambda i: torch.ones(3)), r"sample 0 is a Tensor where a pair \(x, y\) is needed"),
+    "fails": (Own(lambda i: (1.0, [1, 0, 1, 0, 1, 0, 1][i])), "sample 7 of Own cannot be read: IndexError: list"),
     "three": (Own(lambda i: (1.0, 2, 3)), "sample 0 is a tuple of 3 where a pair"),
     "named": (Own(lambda i: {"x": 1.0, "y": 2}), "sample 0 is a dict of 2 where a pair"),
     "texts": (Own(lambda i: ("a", 1)), "x of sample 0 is a str, which is no number"),
@@ -109,3 +110,8 @@ def test_samples_that_do_not_fit_are_refused(fault: str) -> None:
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match=r"^dataset.test_data: "):
         torch_dataset(Own(lambda i: (1.0, 1)), data)
+
+
+def test_labels_below_zero_are_named() -> None:
+    with pytest.raises(ValueError, match="y_train has labels -1 to 1; expected 0 to 1"):
+        torch_dataset(Own(lambda i: (float(i), i % 2 * 2 - 1)))

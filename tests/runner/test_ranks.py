@@ -11,7 +11,6 @@ import torch
 import torch.distributed as dist
 from runs import one
 
-from batchlab.runner.plan.build import load_dataset
 from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.train.loop import step
 from batchlab.runner.train.rank import Meters
@@ -27,7 +26,7 @@ def trajectory(rank: int, world: int, folder: Path, tree: dict[str, Any]) -> Non
     torch.set_num_threads(1)
     if world > 1:
         dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
-    session = Session.build(RunConfig.of(tree), torch.device("cpu"), rank, world, load_dataset(tree["dataset"]))
+    session = Session.build(RunConfig.of(tree), torch.device("cpu"), rank, world)
     meters = Meters.on(torch.device("cpu"))
     losses = []
     session.forward.train()

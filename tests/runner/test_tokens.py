@@ -11,7 +11,6 @@ from runs import frozen, one, rows, trained
 from torch.nn.functional import cross_entropy
 
 from batchlab.runner.measures import Probe
-from batchlab.runner.plan.build import load_dataset
 from batchlab.runner.plan.config import compose
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.plan.validate import validate
@@ -76,8 +75,7 @@ def _beside_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def session(*overrides: str) -> Session:
-    config = RunConfig.of(one(*TOKENS, *overrides).tree)
-    return Session.build(config, torch.device("cpu"), 0, 1, load_dataset(config.dataset))
+    return Session.build(RunConfig.of(one(*TOKENS, *overrides).tree), torch.device("cpu"), 0, 1)
 
 
 def look(of: Session) -> Probe:

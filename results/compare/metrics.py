@@ -112,13 +112,18 @@ class Metric:
         if match is None or to != bool(match["sign"]):
             raise ValueError(
                 f"cannot read the metric {text!r}: write NAME, min:NAME, max:NAME, mean:NAME or "
-                "samples_to:NAME>=NUMBER (steps_to, epochs_to, gradients_to, seconds_to; >= or <=)"
+                "samples_to:NAME>=NUMBER (steps_to, epochs_to, passes_to, gradients_to, seconds_to; >= or <=), each "
+                "also up to a budget: NAME@steps<=NUMBER (samples, epochs, passes, gradients, seconds)"
             )
         try:
             target = float(match["target"] or 0)
             limit = float(match["limit"] or 0)
         except ValueError:
-            raise ValueError(f"the target in the metric {text!r} is not a number") from None
+            raise ValueError(f"the target or the budget in the metric {text!r} is not a number") from None
+        if not math.isfinite(target):
+            raise ValueError(f"the target in the metric {text!r} is not a number")
+        if not (math.isfinite(limit) and limit >= 0):
+            raise ValueError(f"the budget in the metric {text!r} must be a number, 0 or more")
         reduce = match["clock"] or match["reduce"] or "last"
         return cls(match["name"], reduce, match["sign"] or "", target, match["budget"] or "", limit)
 

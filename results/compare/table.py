@@ -261,20 +261,37 @@ def _baseline(text: str | None, frame: Frame, axes: Sequence[str]) -> dict[str, 
     if text is None:
         return {}
     named: dict[str, Any] = {}
-    for key, values in conditions(text, "--baseline").items():
+    asked = conditions(text, "--baseline")
+    whole = {axis: keys for axis in axes if set(keys := axis.split(",")) <= asked.keys()}
+    joint = {key: axis for axis, keys in whole.items() for key in keys}
+    for key, values in asked.items():
         if len(values) > 1:
             raise ValueError(
                 f"--baseline {text}: the baseline is one value of {key}, not {count(len(values), 'value')}"
             )
-        if key not in axes:
-            raise ValueError(f"the baseline names {key}: it must be an axis of the table ({', '.join(axes)})")
+        if key not in axes and key not in joint:
+            within = next((axis for axis in axes if key in axis.split(",")), "")
+            way = f"; name all of {within}, or write {_each(within)} for an axis of each" if within else ""
+            raise ValueError(f"the baseline names {key}: it must be an axis of the table ({' and '.join(axes)}){way}")
         known = (run for run in frame.runs if run.value(key) != MISSING)
         run = next((run for run in known if run.matches({key: values})), None)
         if run is None:
             there = ", ".join(quoted(str(value)) for value in frame.values(key))
             raise ValueError(f"no run has the baseline {key}={quoted(values[0])}; {key} is one of {there}")
         named[key] = run.value(key)
+    for axis, keys in whole.items():
+        together = {key: asked[key] for key in keys}
+        run = next((run for run in frame.runs if run.value(axis) != MISSING and run.matches(together)), None)
+        if run is None:
+            raise ValueError(f"no run has the baseline {text}: its values are there, but not together")
+        named = {key: value for key, value in named.items() if key in axes or key not in keys}
+        named[axis] = run.value(axis)
     return named
+
+
+def _each(axis: str) -> str:
+    """`--rows optimizer --rows optimizer.lr` for two keys with a comma between."""
+    return " ".join(f"--rows {key}" for key in axis.split(","))
 
 
 def _ordered(frame: Frame, axes: Sequence[str], keys: Iterable[Key]) -> list[Key]:

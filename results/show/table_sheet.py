@@ -146,6 +146,8 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
     if table.baseline:
         name = listing([f"{axis}={_value(value)}" for axis, value in table.baseline.items()])
         notes.append(f"p: against {name} in the same place, paired by seed, Holm over all cells of a metric")
+        if not any(cell.test for cell in table.cells.values()):
+            notes[-1] = f"no p against {name}: {_untested(table)}"
         if any(cell.test and not cell.test.paired for cell in table.cells.values()):
             notes.append("some p are Welch's: those cells share no seeds with the baseline")
     if any(cell.log and len(cell.values) > 1 for cell in table.cells.values()):
@@ -164,6 +166,13 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
     if table.unplaced:
         notes.append(f"{count(table.unplaced, 'run')} without a value on every axis left out")
     return [*notes, *(over_examples(table, row, col) for row, col in table.examples), *table.notes]
+
+
+def _untested(table: Table) -> str:
+    """Why no cell was tested against the baseline."""
+    if "seed" in ",".join([*table.row_axes, *table.col_axes]).split(","):
+        return "tests are paired by seed, and seed is an axis of the table: take it out of --rows and --cols"
+    return "no other cell shares 2 seeds with the baseline in the same place, nor has 2 seeds where it shares none"
 
 
 def over_examples(table: Table, row: Key, col: Key) -> str:

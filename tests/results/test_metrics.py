@@ -16,7 +16,7 @@ NUMBERS = st.floats(-1e6, 1e6).map(lambda x: float(f"{x:g}"))
 METRICS = st.one_of(
     st.builds(Metric, NAMES, st.sampled_from(["last", "min", "max", "mean"])),
     st.builds(Metric, NAMES, st.sampled_from(sorted(CLOCKS)), st.sampled_from([">=", "<="]), NUMBERS),
-    st.builds(Metric, NAMES, st.just("min"), budget=st.sampled_from(sorted(CLOCKS)), limit=NUMBERS),
+    st.builds(Metric, NAMES, st.just("min"), budget=st.sampled_from(sorted(CLOCKS)), limit=NUMBERS.map(abs)),
 )
 
 
@@ -116,3 +116,18 @@ def test_labels_are_words():
     assert Metric.parse("samples_to:test_accuracy>=0.9").label == "samples to test accuracy ≥ 90 %"
     assert Metric.parse("min:full_gradient_norm@steps<=1200").label == "least full gradient norm within 1,200 steps"
     assert Metric.parse("test_accuracy").title == "test accuracy [%]"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("test_accuracy@step<=6", r"NAME@steps<=NUMBER"),
+        ("test_accuracy@steps<=-1", "must be a number, 0 or more"),
+        ("test_accuracy@steps<=nan", "must be a number, 0 or more"),
+        ("test_accuracy@steps<=many", "is not a number"),
+        ("steps_to:test_loss<=nan", "is not a number"),
+    ],
+)
+def test_a_budget_that_cannot_be_is_refused_and_its_form_is_shown(text, says):
+    with pytest.raises(ValueError, match=says):
+        Metric.parse(text)

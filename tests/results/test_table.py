@@ -358,3 +358,26 @@ def test_a_truth_and_a_number_are_two_values(lab, curve):
     assert {type(run.value("optimizer.same")) for run in frame.runs} == {bool}, "alone they stay what they are"
     assert [run.run_id for run in load(lab.store, where=["optimizer.note=true"]).runs] == ["r3"]
     assert [run.run_id for run in load(lab.store, where=["optimizer.note=1"]).runs] == ["r0"]
+
+
+def test_a_baseline_of_two_keys_that_are_one_axis(lab, curve):
+    for optimizer, lr in (("shb", 0.1), ("shb", 0.3), ("adam", 0.3)):
+        for seed in range(2):
+            lab.run(f"{optimizer}{lr}{seed}", curve([lr + 0.1 * seed]), optimizer=optimizer, lr=lr, seed=seed)
+    axis = "optimizer,optimizer.lr"
+    made = load_table(lab.store, rows=[axis], baseline="optimizer=shb,optimizer.lr=1e-1")
+    assert made.baseline == {axis: "shb 0.1"}
+    assert sum(cell.test is not None for cell in made.cells.values()) == 2
+    with pytest.raises(ValueError, match=r"or write --rows optimizer --rows optimizer\.lr for an axis of each"):
+        load_table(lab.store, rows=[axis], baseline="optimizer=shb")
+    with pytest.raises(ValueError, match="not together"):
+        load_table(lab.store, rows=[axis], baseline="optimizer=adam,optimizer.lr=0.1")
+
+
+def test_a_baseline_that_nothing_is_tested_against_says_why(lab, curve):
+    grid(lab, curve, {"shb": [0.8, 0.9], "adam": [0.7, 0.8]})
+    notes = table_sheet(load_table(lab.store, cols=["seed"], baseline="seed=0")).notes
+    assert "no p against seed=0: tests are paired by seed, and seed is an axis of the table" in " ".join(notes)
+    assert not any(note.startswith("p: ") for note in notes)
+    notes = table_sheet(load_table(lab.store, where=["seed=0"], baseline="optimizer=shb")).notes
+    assert any(note.startswith("no p against optimizer=shb: no other cell shares 2 seeds") for note in notes)

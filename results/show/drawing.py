@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart by colour-blind readers (yellow left out: too faint on white).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6B6B6B")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (5, 1.2, 1, 1.2, 1, 1.2)))
+MARKS = ("", "o", "^", "s", "D", "v", "P", "X")
+"""On lines whose colour and dash are another's too."""
 INK = "#24292f"
 GREY = "#6a737d"
 SUFFIXES = (".png", ".svg", ".pdf")

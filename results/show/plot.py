@@ -17,9 +17,10 @@ from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.quantities import Quantity
 from batchlab.results.compare.replicates import mixed_keys
-from batchlab.results.show.drawing import COLORS, DASHES, GREY, INK, FrameDrawing
+from batchlab.results.show.drawing import COLORS, DASHES, GREY, INK, MARKS, FrameDrawing
 from batchlab.results.show.lettering import name, plain, room
 from batchlab.results.store.run import State
+from batchlab.results.words import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 KEY = 7
 """Letters that the line before a label and the space after it take up in a legend."""
 
-Looks = dict[Any, tuple[str, Any]]
+Looks = dict[Any, dict[str, Any]]
+"""By hue what matplotlib draws its line with."""
+MARKED = 8
+"""Marks on a line, about."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +131,12 @@ class Plot(FrameDrawing):
     def _draw(self, axes: Axes, lines: Sequence[Curve], looks: Looks) -> None:
         step = self.metric.reduce != "last"
         for line in lines:
-            color, dash = looks[line.value]
+            look = looks[line.value]
+            color, dash = look["color"], look["ls"]
             scale = self.metric.quantity.scale
             drawstyle = "steps-post" if step else "default"
-            axes.plot(line.x, scale * line.mean, color=color, ls=dash, lw=1.7, drawstyle=drawstyle, zorder=3)
+            every = max(1, len(line.x) // MARKED)
+            axes.plot(line.x, scale * line.mean, **look, markevery=every, lw=1.7, ms=4, drawstyle=drawstyle, zorder=3)
             if line.n > 2:  # two seeds have an interval of 13 standard errors: it would hide the rest
                 band = axes.fill_between(line.x, scale * line.low, scale * line.high, step="post" if step else None)
                 band.set(color=color, alpha=0.16 if len(lines) < 6 else 0.09, linewidth=0, zorder=2)
@@ -167,8 +173,7 @@ class Plot(FrameDrawing):
         for hue in looks:
             own = [line for line in lines if line.value == hue]
             if own:
-                color, dash = looks[hue]
-                handles.append(Line2D([], [], color=color, ls=dash, lw=2, label=str(len(handles))))
+                handles.append(Line2D([], [], **looks[hue], lw=2, ms=4.5, label=str(len(handles))))
                 labels.append(plain(f"{hue} ({_counts(own)})", wide - KEY, lines=2))
         longest = max((len(line) for label in labels for line in label.split("\n")), default=0)
         columns = max(1, min(len(handles), 2 + len(self.clocks) // 2 * 2, wide // (longest + KEY)))
@@ -189,20 +194,30 @@ class Plot(FrameDrawing):
         name(legend, labels)
 
     def _looks(self) -> Looks:
-        """Colour and dash of each hue. Of two keys (`case,schedule`) the first is the colour, the second the dash."""
+        """Colour, dash and mark of each hue. Of two keys (`case,schedule`) the first is the colour, the other the dash.
+
+        Where there are more values than colours or dashes, marks tell apart what would look the same.
+        """
         hues = self.frame.values(self.hue)
         if "," not in self.hue:
-            return {hue: (_cycle(COLORS, i), _cycle(DASHES, i // len(COLORS))) for i, hue in enumerate(hues)}
+            return {hue: _look(i, i // len(COLORS), i // (len(COLORS) * len(DASHES))) for i, hue in enumerate(hues)}
         first, _, second = self.hue.partition(",")
         colors, dashes = self.frame.values(first), self.frame.values(second)
         placed = [run for run in self.frame.runs if run.value(self.hue) in hues]
-        return {
-            run.value(self.hue): (
-                _cycle(COLORS, colors.index(run.value(first))),
-                _cycle(DASHES, dashes.index(run.value(second))),
-            )
-            for run in sorted(placed, key=lambda run: hues.index(run.value(self.hue)))
-        }
+        rounds = -(-len(dashes) // len(DASHES))
+        looks = {}
+        for run in sorted(placed, key=lambda run: hues.index(run.value(self.hue))):
+            i, j = colors.index(run.value(first)), dashes.index(run.value(second))
+            looks[run.value(self.hue)] = _look(i, j, i // len(COLORS) * rounds + j // len(DASHES))
+        return looks
+
+    @property
+    def notes(self) -> list[str]:
+        """Also how many lines look like another one."""
+        looks = [tuple(look.values()) for look in self._looks().values()] if self.drawable else []
+        alike = sum(looks.count(look) > 1 for look in looks)
+        said = f"{count(alike, 'line')} look like another one: draw fewer with --where, or put a key in panels"
+        return [*super().notes, *([said] if alike else [])]
 
     def _title(self) -> str:
         word = {"min": "running minimum of ", "max": "running maximum of ", "last": ""}[self.metric.reduce]
@@ -221,6 +236,10 @@ def _counts(lines: Sequence[Curve]) -> str:
 def _grow(figure: Figure, lines: float) -> None:
     """Room for more lines of text, so that the panels keep theirs."""
     figure.set_figheight(figure.get_figheight() + 0.18 * max(0.0, lines))
+
+
+def _look(color: int, dash: int, mark: int) -> dict[str, Any]:
+    return {"color": _cycle(COLORS, color), "ls": _cycle(DASHES, dash), "marker": _cycle(MARKS, mark)}
 
 
 def _cycle(options: Sequence[Any], i: int) -> Any:

@@ -177,6 +177,27 @@ def test_two_keys_are_colour_and_dash(lab, curve):
     assert len(looks) == 4
 
 
+@pytest.mark.parametrize(("colors", "dashes"), [(2, 12), (9, 7), (1, 40)])
+def test_no_two_lines_look_the_same(lab, curve, colors, dashes):
+    """More values than there are colours or dashes."""
+    for i in range(colors):
+        for j in range(dashes):
+            lab.run(f"r{i}x{j}", curve([0.1, 0.2 + 0.001 * j]), optimizer=f"o{i}", lr=j)
+    for hue in ("optimizer,optimizer.lr", "optimizer.lr,optimizer"):
+        made = load_figure(lab.store, metric="test_accuracy", hue=hue)
+        lines = made.figure().axes[0].lines
+        looks = {(line.get_color(), str(line._dash_pattern), line.get_marker()) for line in lines}
+        assert len(looks) == len(lines) == colors * dashes
+        assert not any("look like" in note for note in made.notes)
+
+
+def test_lines_that_cannot_be_told_apart_are_counted(lab, curve):
+    for j in range(41):
+        lab.run(f"r{j}", curve([0.1, 0.2]), optimizer="shb", lr=j)
+    notes = load_figure(lab.store, metric="test_accuracy", hue="optimizer,optimizer.lr").notes
+    assert any(note.startswith("2 lines look like another one") for note in notes)
+
+
 @pytest.mark.parametrize("hue", ["optimizer", "optimizer,lr_schedule"])
 def test_a_run_without_a_hue_is_left_out_and_named(lab, curve, hue):
     """Rows damaged, configuration gone."""

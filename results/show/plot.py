@@ -169,21 +169,24 @@ class Plot(FrameDrawing):
         from matplotlib.lines import Line2D
 
         handles: list[Line2D] = []
+        marked = any(look["marker"] for look in looks.values())  # a longer line shows the dash beside the mark
+        key = KEY + 2 * marked
         labels, wide = [], room(figure, 8.5)
         for hue in looks:
             own = [line for line in lines if line.value == hue]
             if own:
-                handles.append(Line2D([], [], **looks[hue], lw=2, ms=4.5, label=str(len(handles))))
-                labels.append(plain(f"{hue} ({_counts(own)})", wide - KEY, lines=2))
+                handles.append(Line2D([], [], **looks[hue], lw=2, ms=4, label=str(len(handles))))
+                labels.append(plain(f"{hue} ({_counts(own)})", wide - key, lines=2))
         longest = max((len(line) for label in labels for line in label.split("\n")), default=0)
-        columns = max(1, min(len(handles), 2 + len(self.clocks) // 2 * 2, wide // (longest + KEY)))
+        columns = max(1, min(len(handles), 2 + len(self.clocks) // 2 * 2, wide // (longest + key)))
         tall = sum(label.count("\n") + 1 for label in labels) / columns
         _grow(figure, tall - 4)  # so much there is room for beside the panels
         mean = f"{'geometric mean' if log else 'mean'} over {'runs' if mixed_keys(self.groups()) else 'seeds'}"
         stop = ";\n" if len(self.clocks) == 1 else "; "  # one panel is too narrow for the whole line
         legend = figure.legend(
             handles=handles, loc="outside lower left", ncols=columns,
-            frameon=False, fontsize=8.5, labelcolor=INK, handlelength=2.6, columnspacing=1.4, alignment="left",
+            frameon=False, fontsize=8.5, labelcolor=INK, handlelength=4.4 if marked else 2.6,
+            columnspacing=1.4, alignment="left",
             title="\n".join([
                 f"{mean}, 95 % t interval (from n = 3 on){stop}thin lines did not finish, × diverged",
                 *(plain(note, 90 * len(self.clocks), lines=9) for note in self.mixtures()),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import time
+import traceback
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +13,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from batchlab.results.store.record import Recorder
-from batchlab.runner.measures import FullGradientNorm, Measure, untouched
+from batchlab.runner.measures import FullGradientNorm, Measure, Probe, untouched
+from batchlab.runner.plan.loss import own_loss
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.train.checkpoint import plain_state
 from batchlab.runner.train.columns import check_columns, plain_row
@@ -190,11 +193,25 @@ class Writer:
                 raise
             except Exception as error:  # whatever a user's code raises; a bare KeyError would not say whose it is
                 text = f"{type(error).__name__}: {error}".removesuffix(": ")
-                raise ConfigError(f"measure={name}: {text}") from error
+                raise ConfigError(f"{self._guilty(error) or f'measure={name}'}: {text}") from error
         if name not in self.known_plain:
             plain_state(name, measure)
             self.known_plain.add(name)
         return measured
+
+    def _guilty(self, error: Exception) -> str:
+        """The model or the loss, where the probe called it and it raised; of its own calls a measure is to blame."""
+        config, loss = self.session.config, self.session.probe.criterion
+        code = getattr(getattr(loss, "func", None), "__code__", None)
+        asked = False
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            asked = asked or frame.f_code.co_filename == inspect.getfile(Probe)
+            called = frame.f_locals.get("self")
+            if asked and called is self.session.model:
+                return f"model={config.model['name']}, at an evaluation"
+            if asked and (own := own_loss(config.train.loss)) and (called is loss or frame.f_code is code):
+                return f"train.loss={own['name']}, at an evaluation"
+        return ""
 
     def _write_apart(self, name: str, measure: Measure, rows: Any) -> None:
         """Rows of a measure that has a stream of its own; what other ranks return than rank 0 is not looked at."""

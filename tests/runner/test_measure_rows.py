@@ -27,7 +27,7 @@ class Returns(Measure):
     def __init__(self, code):
         self.code = code
     def measure(self, probe):
-        return eval(self.code, globals())
+        return eval(self.code, globals() | {"probe": probe})
 
 
 class ReturnsLayers(Returns):
@@ -154,3 +154,54 @@ def test_what_is_no_fault_of_a_measure_stays_what_it_is(error: str) -> None:
     with pytest.raises((MemoryError, torch.OutOfMemoryError, KeyboardInterrupt)) as caught:
         loop.train(config, context(run))
     assert type(caught.value).__name__ == error.rpartition(".")[2]
+
+
+# -- whose error it is -------------------------------------------------------------------------------------
+
+FEW = """
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+
+class Few(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.last = nn.Linear(64, classes)
+    def forward(self, x):
+        if len(x) > 200:
+            raise RuntimeError("too many")
+        return self.last(x.flatten(1))
+
+
+def few(outputs, targets):
+    if len(outputs) > 200:
+        raise ValueError("only few")
+    return cross_entropy(outputs, targets, reduction="none")
+
+
+class Object:
+    def __call__(self, outputs, targets):
+        return few(outputs, targets)
+"""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (("model=few",), "model=few, at an evaluation: RuntimeError: too many"),
+        (("train.loss=few_own.few",), "train.loss=few_own.few, at an evaluation: ValueError: only few"),
+        (("train.loss=few_own.Object",), "train.loss=few_own.Object, at an evaluation: ValueError: only few"),
+        (("train.loss=few_own.few", "measure=returns"), "measure=returns: ValueError: only few"),
+    ],
+)
+def test_an_error_of_model_or_loss_is_not_the_measures(overrides: tuple[str, ...], says: str) -> None:
+    """But what a measure calls itself is."""
+    Path("few_own.py").write_text(FEW)
+    Path("conf/model").mkdir()
+    Path("conf/model/few.yaml").write_text("name: few\n_target_: few_own.Few\n")
+    returning("probe.criterion(torch.zeros(300, 10), torch.zeros(300).long())")
+    run, config = frozen(Path("runs/own"), *overrides)
+    with pytest.raises(ConfigError) as caught:
+        loop.train(config, context(run))
+    assert str(caught.value) == says

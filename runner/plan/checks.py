@@ -17,10 +17,10 @@ class ConfigError(ValueError):
     """A request that cannot be run. The message names the cause and the override that mends it."""
 
 
-def check_choice(key: str, value: object, offered: Sequence[str]) -> None:
-    """ConfigError unless the value is one of those offered."""
+def check_choice(key: str, value: object, offered: Sequence[str], more: str = "") -> None:
+    """ConfigError, with what `more` could be meant, unless the value is one of those offered."""
     if value not in offered:
-        raise ConfigError(f"{key}={value}: choose {', '.join(offered[:-1])} or {offered[-1]}")
+        raise ConfigError(f"{key}={value}: choose {', '.join(offered[:-1])} or {offered[-1]}{more}")
 
 
 KINDS: dict[type, str] = {

@@ -82,11 +82,12 @@ def try_loss(node: Node, inputs: Inputs, output: tuple[int, ...], dtype: torch.d
     check_arguments(node, "train.loss", *given)
     targets = inputs.targets(dtype)
     n = len(targets)
-    outputs = torch.linspace(-1, 1, n * math.prod(output), dtype=dtype).reshape(n, *output).requires_grad_()
+    # neither equal nor evenly spaced, or what is taken off a whole batch could make no difference
+    outputs = torch.arange(n * math.prod(output), dtype=dtype).sin().reshape(n, *output).requires_grad_()
     with torch.random.fork_rng([]):
         criterion = make_loss(node, outputs.device, dtype)
         try:
-            losses = criterion(outputs, targets)
+            losses, once_more = criterion(outputs, targets), criterion(outputs, targets)
         except Exception as error:
             lines = str(error).strip().splitlines()
             shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)} of dataset={inputs.name}"
@@ -99,3 +100,27 @@ def try_loss(node: Node, inputs: Inputs, output: tuple[int, ...], dtype: torch.d
         raise ConfigError(f"{who} gives {got} for {n} samples: it must give a loss for each, shape (n,); {way}")
     if not (losses.is_floating_point() and losses.requires_grad):
         raise ConfigError(f"{who} gives losses that no gradient leads back from")
+    alone = _alone(criterion, outputs, targets)
+    if alone is not None and torch.equal(losses, once_more) and not _alike(losses, alone):
+        raise ConfigError(
+            f"{who} gives a sample another loss alone than beside others: each loss must be of its own sample, as "
+            "ranks and micro-batches part a batch; leave out what looks at the whole batch, such as a mean over it"
+        )
+
+
+def _alone(criterion: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, targets: Tensor) -> Tensor | None:
+    """The losses (n,) of samples one by one; None where they cannot be had so."""
+    import torch
+
+    try:
+        found = torch.cat([criterion(outputs[i : i + 1], targets[i : i + 1]) for i in range(len(targets))])
+    except Exception:  # which is no matter where no batch is of one sample
+        return None
+    return found if found.shape == (len(targets),) else None
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    """Up to rounding, which the size of a batch may change."""
+    import torch
+
+    return torch.allclose(a, b, rtol=1e-3, atol=1e-5, equal_nan=True)

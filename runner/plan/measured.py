@@ -13,9 +13,6 @@ from batchlab.runner.plan.conf.files import axes, compose_one, hydra_session
 from batchlab.runner.plan.overrides import suggest
 from batchlab.runner.plan.schema import Node
 
-EVERY = ("samples", "steps", "epoch", "gradients", "lr", "batch_size", "train_loss", "train_seconds", "eval_seconds")
-"""Columns of every row of metrics, whatever is measured."""
-
 
 def declared(trees: Iterable[Mapping[str, Any]]) -> dict[str, Quantity]:
     """What the measures of these configurations say of their columns."""
@@ -41,7 +38,11 @@ def check_measured(column: str, trees: Sequence[Mapping[str, Any]]) -> None:
     Raises:
         ConfigError: with the measure that gives it, where there is one.
     """
-    if column in EVERY or any(is_solver(tree["optimizer"]) for tree in trees):  # those have columns of their own
+    from batchlab.runner.plan.columns import OWN  # torch, with the measures
+
+    if column in OWN["metrics"] or any(
+        is_solver(tree["optimizer"]) for tree in trees
+    ):  # those have columns of their own
         return
     blocks = {json.dumps(tree["measure"]): tree["measure"] for tree in trees}
     for block in blocks.values():
@@ -54,7 +55,7 @@ def check_measured(column: str, trees: Sequence[Mapping[str, Any]]) -> None:
             way = " or ".join(f"+measure={name}" for name in giving)
             raise ConfigError(f"--metric {column}: nothing measures {column}: add {way}")
         if all(_says_all(kind) for kind in kinds):
-            known = {*EVERY, *(name for kind in (*kinds, *others.values()) for name in columns_of(kind))}
+            known = {*OWN["metrics"], *(name for kind in (*kinds, *others.values()) for name in columns_of(kind))}
             raise ConfigError(f"--metric {column}: nothing measures {column}; {suggest(column, known)}")
 
 

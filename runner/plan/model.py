@@ -54,6 +54,11 @@ def make_model(
     try:
         made = build(named, "model", *places)
     except ConfigError as error:
+        if isinstance(error.__cause__, TypeError) and vocabulary is None and "vocabulary" in given:
+            raise ConfigError(
+                f"model={node['name']}: it takes a `vocabulary`, and the data set's samples are no ids: set "
+                "dataset.vocabulary=N where they are"
+            ) from error
         if isinstance(error.__cause__, TypeError) and "missing" in str(error):
             way = f"{file_of(node)} can give it a value, also ${{shape}}, ${{classes}} or ${{vocabulary}}"
             raise ConfigError(f"{error}: {way}") from error

@@ -66,7 +66,7 @@ class TrainOptions(Block):
     def _check_loss(self) -> None:
         if not isinstance(self.loss, dict):
             if "." not in check_kind("train.loss", self.loss, str):
-                check_choice("train.loss", self.loss, LOSSES)
+                check_choice("train.loss", self.loss, LOSSES, ", or the dotted path of your own")
                 return
         elif "." not in str(self.loss.get("_target_")):
             raise ConfigError(f"train.loss={self.loss}: of a loss of your own `_target_` must be its dotted path")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 import warnings
@@ -193,8 +194,22 @@ def _as_trained(model: nn.Module, x: Tensor, dtype: torch.dtype, node: Node, inp
     except Exception as error:
         raise Unable(
             f"model={node['name']} does not take the inputs of dataset={inputs.name}, {inputs.batch}: "
-            f"{said(error)}{_advice(node, 'shape')}"
+            f"{said(error)}{_callable(model, x) or _advice(node, 'shape')}"
         ) from error
+
+
+def _callable(model: nn.Module, x: Tensor) -> str:
+    """What is wrong with a model that cannot be called with inputs alone; nothing where it can."""
+    kind = type(model)
+    if kind.forward is nn.Module.forward:
+        return f"; name {kind.__name__}'s method that takes inputs and gives outputs `forward`"
+    try:
+        inspect.signature(model.forward).bind(x)
+    except TypeError:
+        return f"; {kind.__name__}.forward is called with the inputs alone: give its other arguments a default"
+    except ValueError:  # one of C says nothing of its arguments
+        return ""
+    return ""
 
 
 def _misfit(out: object, n: int, node: Node, inputs: Inputs) -> str:

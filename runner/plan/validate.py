@@ -26,6 +26,7 @@ from batchlab.runner.measures import Measure, Subject, check_declarations
 from batchlab.runner.plan import noise, split
 from batchlab.runner.plan.batchnorm import Parts, has_batchnorm
 from batchlab.runner.plan.build import blaming, build, check_arguments, checked, is_solver, locate, parts_of
+from batchlab.runner.plan.columns import check_columns
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.loss import own_loss, try_loss
 from batchlab.runner.plan.optimizer import stand_in, try_optimizer
@@ -134,7 +135,10 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
     loss_fits = own_loss(config.train.loss) is not None or (dataset.classes is None) == (config.train.loss == "mse")
     if not loss_fits:
         wanted = "mse" if dataset.classes is None else "cross_entropy"
-        raise ConfigError(f"dataset={dataset.name} needs train.loss={wanted}")
+        targets = "numbers" if dataset.classes is None else f"labels of {dataset.classes} classes"
+        raise ConfigError(
+            f"dataset={config.dataset['name']} needs train.loss={wanted}, or one of your own: its targets are {targets}"
+        )
     if config.train.loss == "squared_hinge":
         raise ConfigError(
             "train.loss=squared_hinge is for finite-sum solvers such as dasvrda: set train.loss=cross_entropy"
@@ -181,9 +185,22 @@ def _reader(node: Node) -> None:
 
 
 def _measures(config: RunConfig, subject: Subject, once: _Once) -> None:
-    """What is to be measured must be measurable here."""
-    for name, node in config.measure.items():
-        made: Measure = once(partial(_measure, node), "measure", node)
+    """What is to be measured must be measurable here, and nobody may declare a column that another gives."""
+    made_of: dict[str, Measure] = {
+        name: once(partial(_measure, node), "measure", node) for name, node in config.measure.items()
+    }
+    splits = ("test",) if subject.dataset is None else subject.dataset.splits
+    for name, made in made_of.items():
+        others = [(other, measure) for other, measure in made_of.items() if other != name]
+        given = {
+            column: other
+            for other, measure in others
+            for column in vars(type(measure)).get("columns", ())
+            if column.partition("_")[0] in (*splits, "train", "full")
+        }
+        check_columns(
+            made.stream, f"measure={name}", made, made.quantities, given if made.stream == "metrics" else None
+        )
         try:
             made.check(subject)
         except ValueError as error:

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from batchlab.results.store.record import Recorder
 from batchlab.runner.measures import FullGradientNorm, Measure, Probe, untouched
+from batchlab.runner.plan.columns import check_columns, plain_row
 from batchlab.runner.plan.loss import own_loss
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.train.checkpoint import plain_state
-from batchlab.runner.train.columns import check_columns, plain_row
 from batchlab.runner.train.marks import Marks
 from batchlab.runner.train.modes import evaluating
 from batchlab.runner.train.rank import Context, Meters

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import context, frozen, rows
+from runs import context, frozen, one, rows
 
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.store.run import Run
 from batchlab.runner.measures import TrainScores
+from batchlab.runner.plan.columns import check_columns
 from batchlab.runner.plan.schema import ConfigError, RunConfig
+from batchlab.runner.plan.validate import validate
 from batchlab.runner.train import loop
-from batchlab.runner.train.columns import check_columns
 
 MINE = '''
 import numpy as np
@@ -205,3 +206,35 @@ def test_an_error_of_model_or_loss_is_not_the_measures(overrides: tuple[str, ...
     with pytest.raises(ConfigError) as caught:
         loop.train(config, context(run))
     assert str(caught.value) == says
+
+
+DECLARES = """
+from batchlab.runner.measures import Measure, Quantity
+
+class {name}(Measure):
+    quantities = {{{column!r}: Quantity("down")}}
+    def measure(self, probe):
+        return {{{column!r}: 0.0}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "says"),
+    [
+        ("Clash", "test_loss", "gives the column test_loss, which measure=scores gives already: rename it"),
+        ("Every", "train_loss", "gives the column train_loss, which every row has already: rename it"),
+        ("Unnamed", "a-b", "gives the column 'a-b', which no metric can name"),
+        ("Free", "validation_loss", ""),
+        ("Other", "test_gain", ""),
+    ],
+)
+def test_what_is_declared_is_seen_before_anything_starts(name: str, column: str, says: str) -> None:
+    """digits has no validation split, so that nobody else gives its loss."""
+    Path(f"declares_{name}.py").write_text(DECLARES.format(name=name, column=column))
+    Path("conf/measure/declares.yaml").write_text(f"name: declares\n_target_: declares_{name}.{name}\n")
+    for measures in ("+measure=declares", "measure=[declares,scores]"):
+        if says:
+            with pytest.raises(ConfigError, match=f"^measure=declares: {name} {says}"):
+                validate([one(measures)])
+        else:
+            validate([one(measures)])

@@ -34,6 +34,9 @@ class Focal(nn.Module):
         loss = entropy(outputs, targets)
         return (1 - torch.exp(-loss)) ** self.gamma * loss
 
+def centred(outputs, targets):
+    return entropy(outputs - outputs.mean(0), targets)
+
 def mean(outputs, targets):
     return entropy(outputs, targets).mean()
 
@@ -214,6 +217,7 @@ REFUSED = {
     "own_losses.mean": r"train\.loss=own_losses\.mean gives shape \(\) for 2 samples: .*\(n,\); .*reduction: none",
     "torch.nn.CrossEntropyLoss": r"gives shape \(\) for 2 samples",
     "own_losses.number": r"gives a float for 2 samples",
+    "own_losses.centred": r"gives a sample another loss alone than beside others",
     "own_losses.wrong": r"gives losses that no gradient leads back from",
     "own_losses.onehot": r"does not take outputs \(2, 10\) and targets \(2,\) of dataset=digits: RuntimeError",
     "own_losses.Learned": r"train\.loss=own_losses\.Learned: it has parameters",
@@ -227,7 +231,8 @@ REFUSED = {
     "{_target_:focal,gamma:2}": r"of a loss of your own `_target_` must be its dotted path",
     "1.5": r"train\.loss must be a word .*got 1\.5",
     "null": r"train\.loss must be a word .*got None",
-    "focal": r"train\.loss=focal: choose cross_entropy, mse or squared_hinge",
+    "focal": r"train\.loss=focal: choose cross_entropy, mse or squared_hinge, or the dotted path of your own",
+    "mse": r"dataset=digits needs train\.loss=cross_entropy, or one of your own: its targets are labels of 10 classes",
 }
 
 

@@ -14,7 +14,7 @@ from shell import in_one_line as batchlab
 
 from batchlab.results.store.runs import RunStore
 from batchlab.runner.plan import trial
-from batchlab.runner.plan.schema import RunConfig
+from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.plan.trial import Inputs, try_model
 from batchlab.runner.plan.validate import validate
 from batchlab.runner.train.session import Session
@@ -153,6 +153,22 @@ def no_model():
 
 def broken_off():
     pass
+
+class Nameless(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.last = nn.Linear(64, classes)
+    def run(self, x):
+        return self.last(x.flatten(1))
+
+class Masked(Nameless):
+    def forward(self, x, mask):
+        return self.run(x)
+
+class Words(Nameless):
+    def __init__(self, classes, vocabulary):
+        super().__init__(classes)
+        self.table = nn.Embedding(vocabulary, 64)
 '''
 
 
@@ -397,3 +413,17 @@ def test_each_choice_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     plans = [one(own("Plain"), f"seed={seed}", f"optimizer.lr={lr}") for seed in range(5) for lr in (0.1, 0.2)]
     validate([*plans, *(one("model=mlp", f"seed={seed}") for seed in range(3))])
     assert tried == ["own_models.Plain"], "batchlab's own are held to their sizes by tests"
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("Nameless", r"; name Nameless's method that takes inputs and gives outputs `forward`"),
+        ("Masked", r"; Masked\.forward is called with the inputs alone: give its other arguments a default"),
+        ("Words", r"model=own: it takes a `vocabulary`, and .* no ids: set dataset\.vocabulary=N where they are"),
+    ],
+)
+def test_the_way_out_is_the_causes(target: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        validate([one(own(target))])
+    assert "${shape}" not in str(caught.value)

@@ -148,6 +148,5 @@ def _misread(setting: Setting, there: Path) -> str:
     """Why a file that is there is none of its axis's choices."""
     if isinstance(setting.value, str):
         return f"{there} cannot be read as one of its choices"
-    kind = type(setting.value).__name__
     word = f"give it and its `name:` a word, as in my_{there.stem}"
-    return f"{shown(there)} is called what overrides read as a {kind}: {word}"
+    return f"{shown(there)} is called what overrides read as no word: {word}"

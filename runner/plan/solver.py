@@ -96,7 +96,7 @@ def check_data(config: RunConfig, dataset: Dataset) -> None:
         raise ConfigError(f"{name} on tables, such as dataset=breast_cancer: dataset={dataset.name} holds images")
     if (dataset.classes is None) != (config.train.loss == "mse"):
         wanted = "mse" if dataset.classes is None else "cross_entropy or squared_hinge"
-        raise ConfigError(f"dataset={dataset.name} needs train.loss={wanted}")
+        raise ConfigError(f"dataset={config.dataset['name']} needs train.loss={wanted}")
     if dataset.vocabulary is not None:
         raise ConfigError(f"{name} of numbers: dataset={dataset.name} holds ids")
     if dataset.target_shape:

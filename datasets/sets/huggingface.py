@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from batchlab.datasets.dataset import Dataset
 from batchlab.datasets.files import first_line, own_path
+from batchlab.datasets.names import text
 from batchlab.datasets.pictures import CHANNELS, check_size, described, pixels, stacked
 from batchlab.datasets.sets.frame import frame
 from batchlab.datasets.sets.npz import Keys, assembled
@@ -67,7 +68,9 @@ def huggingface(
     wanted, name = check_size(size), folder.name
     splits, note = _splits(folder, library)
     train = splits[0]
-    target = target if target is not None else next((key for key in TARGETS if key in train.features), None)
+    target = (
+        text("target", target) if target is not None else next((key for key in TARGETS if key in train.features), None)
+    )
     columns = _columns(name, train, target, inputs)
     assert target is not None
     labelled = isinstance(train.features[target], library.ClassLabel)

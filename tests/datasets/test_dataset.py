@@ -94,3 +94,12 @@ def test_targets_of_regression_have_any_shape() -> None:
 def test_targets_of_different_shapes_are_refused(train: Any, test: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Dataset("many", np.zeros((6, 3)), train, np.zeros((2, 3)), test, None)
+
+
+@pytest.mark.parametrize("value", [1e300, -1e300])
+def test_values_beyond_float32_are_refused(value):
+    x = np.array([[0.0], [value]])
+    with pytest.raises(ValueError, match=r"x_train has values beyond 3.4e\+38, which are infinite in float32"):
+        Dataset("mine", x, np.array([0, 1]), x[:1], np.array([0]), 2)
+    with pytest.raises(ValueError, match=r"y_train has values beyond"):
+        Dataset("mine", x * 0, x[:, 0], x[:1], np.array([0.0]), None)

@@ -58,7 +58,7 @@ def test_a_dry_run_says_which_runs_a_name_has_already(
     RunStore(tmp_path).prepare().write_sweep("log", [SweepEntry("old"), SweepEntry("older")])
     asked = ("sweep", *TINY, "--dry-run", "--runs", str(tmp_path), "--name")
     _, said = in_one_line(*asked, "log", monkeypatch=monkeypatch, capfd=capfd)
-    assert "sweep log is there with 2 other: they stay in it, which makes 3 runs" in said
+    assert "sweep log is there with 2 other runs: they stay in it, which makes 3 runs" in said
     assert "stay in it" not in in_one_line(*asked, "new", monkeypatch=monkeypatch, capfd=capfd)[1]
     RunStore(tmp_path).declare("log", {"looks": [3]})
     code, said = in_one_line(*asked, "log", monkeypatch=monkeypatch, capfd=capfd)

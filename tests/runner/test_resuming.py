@@ -77,6 +77,16 @@ class Draws(Own):
                 p.add_(torch.randn_like(p), alpha=group["lr"])
 
 
+class Diverges(Own):
+    """What is no number is the same as what is none."""
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.fill_(float("nan"))
+
+
 class Fails(Own):
     """What a trial cannot step is not refused by it."""
 
@@ -94,7 +104,7 @@ def test_what_is_forgotten_is_refused(kind: type) -> None:
         try_resuming(node(kind))
 
 
-@pytest.mark.parametrize("kind", [Own, Kept, Draws, Fails])
+@pytest.mark.parametrize("kind", [Own, Kept, Draws, Diverges, Fails])
 def test_what_goes_on_passes_and_leaves_no_trace(kind: type) -> None:
     before = torch.get_rng_state()
     try_resuming(node(kind))

@@ -75,6 +75,21 @@ def trained(run: Run, config: RunConfig, stop_after: int | None = None) -> str:
         return loop.train(config, here).state
 
 
+def same_in_parts(root: Path, *overrides: str) -> list[dict[str, Any]]:
+    """The rows of a run, trained at once, and cut off after 9 steps and resumed: they are the same bit for bit."""
+    ends = []
+    for name, stop in (("whole", None), ("parts", 9)):
+        run, config = frozen(root / name, *overrides)
+        state = trained(run, config, stop)
+        if stop:
+            assert state == "interrupted"
+            state = trained(run, config)
+        assert state == "done"
+        ends.append(rows(run))
+    assert ends[0] == ends[1]
+    return ends[0]
+
+
 def rows(run: Run, *, times: bool = False) -> list[dict[str, Any]]:
     """The sealed rows of metrics; without the times, which no two runs share."""
     import pyarrow.parquet as pq

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from runs import TINY, frozen, one, refused, rows, trained
+from runs import TINY, frozen, one, refused, rows, same_in_parts, trained
 
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.plan.validate import validate
@@ -224,17 +224,8 @@ def test_a_resumed_run_is_the_same_run(case: str, tmp_path: Path) -> None:
     if case.startswith("own sizes"):
         overrides = overrides[:-1]
     validate([one(*overrides)])
-    ends = []
-    for name, stop in (("whole", None), ("parts", 9)):
-        run, config = frozen(tmp_path / name, *overrides)
-        state = trained(run, config, stop)
-        if stop:
-            assert state == "interrupted"
-            state = trained(run, config)
-        assert state == "done"
-        ends.append(rows(run))
-    assert ends[0] == ends[1]
-    assert len({row["lr" if case.startswith(("own rates", "torch")) else "batch_size"] for row in ends[0]}) > 1
+    ended = same_in_parts(tmp_path, *overrides)
+    assert len({row["lr" if case.startswith(("own rates", "torch")) else "batch_size"] for row in ended}) > 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pytorch_optimizer import ScheduleFreeAdamW, ScheduleFreeSGD
-from runs import frozen, one, rows, trained
+from runs import frozen, one, rows, same_in_parts, trained
 from torch import nn
 
 from batchlab.runner.plan.optimizer import make_optimizer
@@ -24,17 +24,8 @@ RIVALS = ("muon", "lion", "soap", "schedulefree_sgd", "schedulefree_adamw", "pro
 def test_a_resumed_run_is_the_same_run(name: str, tmp_path: Path) -> None:
     overrides = (f"optimizer={name}", "train.epochs=2", "train.decay=weights", "model.hidden=[16,16]")
     assert validate([one(*overrides)]) == []
-    ends = []
-    for folder, stop in (("whole", None), ("parts", 9)):
-        run, config = frozen(tmp_path / folder, *overrides)
-        state = trained(run, config, stop)
-        if stop:
-            assert state == "interrupted"
-            state = trained(run, config)
-        assert state == "done"
-        ends.append(rows(run))
-    assert ends[0] == ends[1]
-    assert ends[0][-1]["test_loss"] < ends[0][0]["test_loss"]
+    ended = same_in_parts(tmp_path, *overrides)
+    assert ended[-1]["test_loss"] < ended[0]["test_loss"]
 
 
 @pytest.mark.parametrize("name", ["schedulefree_sgd", "schedulefree_adamw", "shb"])

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 from batchlab.results.store.fingerprint import recorded
-from batchlab.results.store.run import FINISHED, State
+from batchlab.results.store.run import FINISHED, RunState, State
 from batchlab.results.store.runs import RunStore, SweepEntry
 from batchlab.results.words import count
+from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.stale import ASKED, Staleness, stale_lines, unknown_line
@@ -24,8 +27,11 @@ class Before:
         left: Those to be trained, in their order.
         states: Of the others, how many are in which state.
         done: Those that are done and count.
-        alone: Those that failed before, are damaged or another process's; a note names each.
+        alone: Those that failed before, or are damaged; a note names each.
+        held: Those that another process is training.
         goes_on: Those of `left` that have a checkpoint to go on from.
+        mates: Those of `goes_on` that were trained in a group before, and the group of each.
+        single: Those of `left` that train alone for what became of them before, and why.
         notes: What the user should know.
     """
 
@@ -33,12 +39,31 @@ class Before:
     states: Counter[State] = field(default_factory=Counter)
     done: set[str] = field(default_factory=set)
     alone: set[str] = field(default_factory=set)
+    held: list[Planned] = field(default_factory=list)
     goes_on: set[str] = field(default_factory=set)
+    mates: dict[str, str] = field(default_factory=dict)
+    single: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def tally(self) -> str:
         """How many runs are done already, left alone and to go."""
-        return tally(len(self.done) + len(self.alone) + len(self.left), len(self.done), len(self.left))
+        going = len(self.left) + len(self.held)
+        return tally(len(self.done) + len(self.alone) + going, len(self.done), going)
+
+    def see_how_it_was_trained(self, run_id: str, info: Mapping[str, Any], options: SweepOptions) -> None:
+        """Whom a run that is left was trained with, or why it trains alone now.
+
+        Args:
+            run_id: its identity.
+            info: what run.json says.
+            options: whether it is tried at half its micro-batch.
+        """
+        if "micro_batch" in info or (options.retry_oom and info.get("out_of_memory", {}).get("half")):
+            self.single[run_id] = "a smaller micro-batch"
+        elif run_id in self.goes_on and "group" in info:
+            self.mates[run_id] = str(info["group"])
+        elif run_id in self.goes_on:
+            self.single[run_id] = "a checkpoint of its own"
 
     def word(self, run_id: str) -> str:
         """What comes of a run, where it does not begin at its beginning."""
@@ -46,7 +71,13 @@ class Before:
             return "done already"
         if run_id in self.goes_on:
             return "goes on from its checkpoint"
+        if run_id in self._held:
+            return "another process is training it"
         return "left alone" if run_id in self.alone else ""
+
+    @cached_property
+    def _held(self) -> set[str]:
+        return {planned.run_id for planned in self.held}
 
 
 def tally(total: int, done: int, left: int) -> str:
@@ -60,7 +91,10 @@ def tally(total: int, done: int, left: int) -> str:
 
 
 def look(
-    plans: Sequence[Planned], store: RunStore, staleness: Staleness | None = None, *, retry: bool = False
+    plans: Sequence[Planned],
+    store: RunStore,
+    staleness: Staleness | None = None,
+    options: SweepOptions = SweepOptions(),  # noqa: B008 - frozen
 ) -> Before:
     """See what there is of the runs of a sweep.
 
@@ -68,37 +102,56 @@ def look(
         plans: The runs.
         store: Where they are kept.
         staleness: Which runs were made of other code or data, and are trained anew; None: nobody asks.
-        retry: Failed runs are started again.
+        options: Whether failed runs are started again, and those that were stopped at their timeout.
     """
     before = Before()
     stale: dict[str, str] = {}
     unknown = 0
+    there = store.folders()
     for planned in plans:
         run = store.run(planned.run_id)
-        found = run.read_state()
+        if planned.run_id not in there:
+            before.left.append(planned)
+            continue
+        found = staleness.state(planned.run_id) if staleness is not None else run.read_state()
         why = staleness.why(planned, found) if staleness is not None else ""
         if found.state in FINISHED and not why:
             before.done.add(planned.run_id)
             before.states[found.state] += 1
             unknown += staleness is not None and recorded(found.info) is None
-        elif found.state is State.FAILED and not retry and why != ASKED:
-            before.states[State.FAILED] += 1
-            before.notes.append(f"{planned.run_id} failed before ({found.reason}): --retry starts it again")
+        elif (closed := _closed(found, options)) and why != ASKED:
+            before.states[found.state] += 1
+            before.notes.append(f"{planned.run_id} {closed}")
         elif found.state is State.DAMAGED:  # its rows may be whole: only the user can throw them away
             before.states[State.DAMAGED] += 1
             before.notes.append(f"{planned.run_id}: {found.reason}")
         elif found.state is State.RUNNING:
-            before.notes.append(f"{planned.run_id} is being trained by another process: left alone")
+            before.held.append(planned)
+            continue
         else:
             before.left.append(planned)
             stale |= {planned.run_id: why} if why else {}
-            before.goes_on |= {planned.run_id} if not why and run.checkpoint.exists() else set()
+            if not why:
+                before.goes_on |= {planned.run_id} if run.checkpoints else set()
+                before.see_how_it_was_trained(planned.run_id, found.info, options)
             continue
         if planned.run_id not in before.done:
             before.alone.add(planned.run_id)
     trusted = staleness.trusted() if staleness is not None else {}
     before.notes += [*stale_lines(stale, store.root, trusted), *([unknown_line(unknown)] if unknown else [])]
     return before
+
+
+def _closed(found: RunState, options: SweepOptions) -> str:
+    """Why a run that is not over is not started again without being asked; empty where it is."""
+    if options.retry:
+        return ""
+    if found.state is State.FAILED and not (options.retry_oom and found.info.get("out_of_memory", {}).get("half")):
+        return f"failed before ({found.reason}): --retry starts it again"
+    limit = found.info.get("timeout")
+    if found.state is State.INTERRUPTED and isinstance(limit, (int, float)) and options.seconds <= limit:
+        return f"was stopped before ({found.reason}): a longer --timeout, or --retry, goes on"
+    return ""
 
 
 def joined(plans: Sequence[Planned], store: RunStore, name: str, *, extend: bool) -> tuple[list[Planned], str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -14,23 +15,24 @@ import typer
 
 from batchlab.results.papers.scale import Scale
 from batchlab.results.show.sheet import Format
-from batchlab.runner import streams
+from batchlab.results.store import exhausted
+from batchlab.results.words import visible
+from batchlab.runner import exits, interrupts, streams
 from batchlab.runner.line import completion
+from batchlab.runner.line.blocks import Decided, Grid, Looks, Swept, Trained
 from batchlab.runner.line.flags import (
+    ArchiveFile,
+    Archives,
     Baseline,
     Callbacks,
     Clock,
     Cols,
     ContestName,
     DataSets,
-    Draws,
-    DryRun,
+    From,
     Hue,
-    JobsPerDevice,
     Judged,
     Listed,
-    MaxMinutes,
-    MaxSeeds,
     Metrics,
     Named,
     Or,
@@ -38,32 +40,24 @@ from batchlab.runner.line.flags import (
     Paper,
     Picture,
     Plotted,
-    Rerun,
-    Retry,
     Rows,
     Runs,
-    SearchBy,
-    SearchSeed,
-    Skip,
-    SmallestEffect,
     Stale,
     Sweep,
     SweepName,
-    TrustCode,
     Tune,
     Tuned,
     Where,
-    Zip,
 )
 from batchlab.runner.line.mistyped import wrong_line
 from batchlab.runner.line.once import App
-from batchlab.runner.options import Deciding, GridOptions, OnError, SweepOptions, TableRequest
+from batchlab.runner.options import Deciding, TableRequest, asked
 
 app = App(
     name="batchlab",
     help="Does this optimizer, learning-rate schedule or batch-size schedule really help?",
     epilog="Overrides: optimizer=nshb  optimizer.lr=0.05  seed='range(0,3)'  batch_schedule=constant,exponential. "
-    "Exit codes: 0 done, 1 some run failed, 2 the request was wrong (nothing started), 130 interrupted.",
+    "Exit codes: 0 done, 1 some run failed, 2 the request was wrong (nothing was started), 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -86,42 +80,20 @@ def root(
 
 
 @app.command()
-def train(
-    overrides: Overrides = None,
-    runs: Runs = RUNS,
-    retry: Retry = False,
-    trust_code: TrustCode = False,
-    rerun: Rerun = False,
-) -> None:
+def train(overrides: Overrides = None, runs: Runs = RUNS, *, options: Trained) -> None:
     """Train one run in the foreground."""
     from batchlab.runner import commands
 
-    options = SweepOptions(retry=retry, trust_code=trust_code, rerun=rerun)
     raise typer.Exit(commands.train(overrides or [], runs, options))
 
 
 @app.command()
 def sweep(
-    overrides: Overrides = None,
-    runs: Runs = RUNS,
-    dry_run: DryRun = False,
-    retry: Retry = False,
-    on_error: Annotated[OnError, typer.Option("--on-error", help="What to do after a failure.")] = OnError.CONTINUE,
-    jobs_per_device: JobsPerDevice = None,
-    name: SweepName = None,
-    trust_code: TrustCode = False,
-    rerun: Rerun = False,
-    zip: Zip = None,
-    skip: Skip = None,
-    draws: Draws = None,
-    search: SearchBy = None,
-    search_seed: SearchSeed = None,
+    overrides: Overrides = None, runs: Runs = RUNS, *, name: SweepName = None, options: Swept, grid: Grid
 ) -> None:
     """Train every combination of the choices; what is done is skipped, what was cut off is resumed."""
     from batchlab.runner import commands
 
-    options = SweepOptions(dry_run, retry, on_error, jobs_per_device, trust_code, rerun)
-    grid = GridOptions(zip or [], skip or [], draws, search, search_seed)
     raise typer.Exit(commands.sweep(overrides or [], runs, options, name, grid))
 
 
@@ -129,11 +101,12 @@ def sweep(
 def status(
     name: Named = None,
     runs: Runs = RUNS,
+    time: Annotated[bool, typer.Option("--time", help="Where the time went, by what it was spent on.")] = False,
 ) -> None:
     """What is done, running, failed (and why), left."""
     from batchlab.runner import commands
 
-    raise typer.Exit(commands.status(name, runs))
+    raise typer.Exit(commands.spent(name, runs) if time else commands.status(name, runs))
 
 
 @app.command()
@@ -147,6 +120,7 @@ def table(
     baseline: Baseline = None,
     tuned: Tuned = None,
     format: Annotated[Format, typer.Option("--format", help="How to write the table.")] = Format.RICH,
+    archives: From = None,
     runs: Runs = RUNS,
 ) -> None:
     """Compare: mean +- std over seeds, n, 95 % interval; diverged and failed runs are counted."""
@@ -155,7 +129,7 @@ def table(
     request = TableRequest(
         rows or [], cols or [], metric or [], where or [], others or [], sweep, baseline or [], tuned, format
     )
-    raise typer.Exit(commands.table(request, runs))
+    raise typer.Exit(commands.table(request, runs, archives))
 
 
 @app.command()
@@ -167,12 +141,13 @@ def plot(
     others: Or = None,
     sweep: Sweep = None,
     output: Picture = Path("plot.png"),
+    archives: From = None,
     runs: Runs = RUNS,
 ) -> None:
     """Draw a metric: the mean over seeds with its 95 % band."""
     from batchlab.runner import commands
 
-    raise typer.Exit(commands.plot(metric, x, hue or [], where or [], others or [], sweep, output, runs))
+    raise typer.Exit(commands.plot(metric, x, hue or [], where or [], others or [], sweep, output, runs, archives))
 
 
 @app.command()
@@ -180,27 +155,16 @@ def compare(
     overrides: Overrides = None,
     tune: Tune = None,
     metric: Judged = "test_accuracy",
-    max_seeds: MaxSeeds = None,
-    max_minutes: MaxMinutes = None,
-    smallest: SmallestEffect = None,
     name: ContestName = None,
     runs: Runs = RUNS,
-    dry_run: DryRun = False,
-    retry: Retry = False,
-    jobs_per_device: JobsPerDevice = None,
-    trust_code: TrustCode = False,
-    zip: Zip = None,
-    skip: Skip = None,
-    draws: Draws = None,
-    search: SearchBy = None,
-    search_seed: SearchSeed = None,
+    *,
+    deciding: Looks,
+    options: Decided,
+    grid: Grid,
 ) -> None:
     """Which of these is better? Tune each alike, then add paired seeds until it is decided."""
     from batchlab.runner import commands
 
-    options = SweepOptions(dry_run, retry, jobs_per_device=jobs_per_device, trust_code=trust_code)
-    deciding = Deciding(max_seeds, max_minutes, smallest)
-    grid = GridOptions(zip or [], skip or [], draws, search, search_seed)
     raise typer.Exit(commands.compare(overrides or [], tune or [], metric, runs, options, deciding, name, grid))
 
 
@@ -211,35 +175,39 @@ def reproduce(
     until_decided: Annotated[
         bool, typer.Option("--until-decided", help="Add seeds in declared looks while they can decide a claim.")
     ] = False,
-    max_seeds: MaxSeeds = None,
-    max_minutes: MaxMinutes = None,
-    smallest: SmallestEffect = None,
+    recorded: Annotated[
+        bool, typer.Option("--recorded", help="Show the runs that come with batchlab; train nothing.")
+    ] = False,
+    archives: From = None,
     runs: Runs = RUNS,
-    dry_run: DryRun = False,
-    retry: Retry = False,
-    jobs_per_device: JobsPerDevice = None,
-    trust_code: TrustCode = False,
+    *,
+    deciding: Looks,
+    options: Decided,
 ) -> None:
     """Run a paper's comparison and put its claims to the test."""
     from batchlab.runner import commands
 
-    options = SweepOptions(dry_run, retry, jobs_per_device=jobs_per_device, trust_code=trust_code)
-    deciding = Deciding(max_seeds, max_minutes, smallest) if until_decided else None
-    if deciding is None and (max_seeds or max_minutes or smallest):
+    if recorded or archives:
+        from batchlab.runner.archives import check_trains_nothing, conclude
+
+        check_trains_nothing(recorded, archives, until_decided, deciding, options)
+        raise typer.Exit(conclude(paper, scale, archives, runs))
+    if not until_decided and deciding != Deciding():
         raise ValueError("--max-seeds, --max-minutes and --smallest go with --until-decided")
-    raise typer.Exit(commands.reproduce(paper, scale, runs, options, deciding))
+    raise typer.Exit(commands.reproduce(paper, scale, runs, options, deciding if until_decided else None))
 
 
 @app.command()
 def report(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.html")] = Path("report.html"),
     sweep: Sweep = None,
+    archives: From = None,
     runs: Runs = RUNS,
 ) -> None:
     """One HTML file with every run, table, plot and claim."""
     from batchlab.runner import commands
 
-    raise typer.Exit(commands.report(output, sweep, runs))
+    raise typer.Exit(commands.report(output, sweep, runs, archives))
 
 
 @data_app.callback()
@@ -269,7 +237,7 @@ def data_prepare(
 
 @runs_app.callback()
 def one_by_one() -> None:
-    """The runs one by one: list them, remove some, tell callbacks of them."""
+    """The runs one by one: list them, remove some, tell callbacks of them; pack them, and merge what was packed."""
 
 
 @runs_app.command("list")
@@ -318,6 +286,22 @@ def runs_export(
     raise typer.Exit(export(Chosen(runs, where or [], sweep, False, others or []), callbacks))
 
 
+@runs_app.command("pack")
+def runs_pack(archive: ArchiveFile, sweep: Sweep = None, runs: Runs = RUNS) -> None:
+    """Put runs into one small file that travels: their results and configurations, no checkpoints and logs."""
+    from batchlab.runner.archives import pack
+
+    raise typer.Exit(pack(archive, runs, sweep))
+
+
+@runs_app.command("merge")
+def runs_merge(archives: Archives, runs: Runs = RUNS) -> None:
+    """Put the runs of archives beside those that are here; what is here already stays as it is."""
+    from batchlab.runner.archives import merge
+
+    raise typer.Exit(merge(archives, runs))
+
+
 @app.command()
 def show(
     overrides: Overrides = None,
@@ -337,6 +321,9 @@ def _keep_assertions() -> None:
 
 def main() -> None:
     """The console script. Errors are one line; `--traceback`, anywhere on the line, shows where they came from."""
+    interrupts.answer_interrupts()
+    exits.begun.clear()
+    asked[:] = [time.monotonic()]
     streams.prepare()
     _keep_assertions()
     os.environ.pop("MPLBACKEND", None)  # a notebook's, say: figures go into files
@@ -361,18 +348,23 @@ def _answer(arguments: list[str]) -> None:
     traceback = "--traceback" in arguments
     try:
         code = app([a for a in arguments if a != "--traceback"], standalone_mode=False)
+    except SystemExit as end:  # of a module of the user's: the command line's own ends come back as codes
+        if traceback:
+            raise RuntimeError(exits.said(end)) from end
+        print(f"batchlab: {visible(exits.said(end))}", file=sys.stderr)
+        sys.exit(exits.wrong())
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(exits.INTERRUPTED)
     except Exception as error:
         if isinstance(said := wrong_line(error), str):
-            print(f"batchlab: {said}" if said else "", file=sys.stderr, end="\n" if said else "")
-            sys.exit(2)
+            print(f"batchlab: {visible(said)}" if said else "", file=sys.stderr, end="\n" if said else "")
+            sys.exit(exits.WRONG)
         if traceback:
             raise
         wrong_request = isinstance(error, (ValueError, OSError))
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = exhausted.line(error) or exits.nowhere(error) or " ".join(str(error).split()) or type(error).__name__
         if not wrong_request:
             text = f"{type(error).__name__}: {text} (a fault of batchlab: --traceback shows where)"
-        print(f"batchlab: {text}", file=sys.stderr)
-        sys.exit(2 if wrong_request else 1)
+        print(f"batchlab: {visible(text)}", file=sys.stderr)
+        sys.exit(exits.wrong() if wrong_request else exits.FAILED)
     sys.exit(code)

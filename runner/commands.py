@@ -2,37 +2,83 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from batchlab.results.store.queue import FOLDER as QUEUES
+from batchlab.results.store.run import FINISHED, Run
 from batchlab.results.store.runs import RunStore, check_name
 from batchlab.results.words import count, listing
+from batchlab.runner import interrupts
+from batchlab.runner.archives import print_reproduction, reading, sweep_of
 from batchlab.runner.console import ERR, OUT, busy
 from batchlab.runner.options import Deciding, GridOptions, SweepOptions, TableRequest, listed_store, usual_runs
 from batchlab.runner.plan.schema import ConfigError
 
 if TYPE_CHECKING:
+    from batchlab.runner.looks import Question
     from batchlab.runner.plan.config import Planned
     from batchlab.runner.plan.reproduce import PaperPlan
 
 COMPOSING = "composing the runs"
 READING = "reading the runs"
+TOGETHER = 500
+"""Lines that are printed at a time: rich takes as long for one."""
 
 
 def train(overrides: Sequence[str], runs: Path, options: SweepOptions) -> int:
     """Train one run and print its rows as they arrive."""
     plans = _composed(overrides)
     if len(plans) != 1:
-        raise ConfigError(f"these overrides make {len(plans)} runs: `batchlab sweep` takes several")
-    code = execute(plans, runs, options, name=None, follow=True)
+        raise ConfigError(
+            f"these overrides make {len(plans)} runs: `batchlab sweep` takes several (a value that has commas "
+            "in it stands in quotes within quotes: 'key=\"a,b\"')"
+        )
     run = RunStore(runs).run(plans[0].run_id)
+    if options.profile:
+        _check_profile(plans[0], run, options)
+    code = execute(plans, runs, options, name=None, follow=True)
     OUT.print(Text(f"{run.read_state().state}: {run.folder}"), soft_wrap=True)
+    if options.profile:
+        _print_profile(run)
     return code
+
+
+def _check_profile(planned: Planned, run: Run, options: SweepOptions) -> None:
+    """See that there are steps to profile; what an earlier one found is removed.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    from batchlab.runner.plan.build import is_solver
+
+    if is_solver(planned.tree["optimizer"]):
+        raise ConfigError(
+            f"--profile: optimizer={planned.tree['optimizer']['name']} is a finite-sum solver, whose compiled loop has "
+            "no phases to tell apart; `batchlab status --time` has its parts"
+        )
+    if run.read_state().state in FINISHED and not options.rerun:
+        raise ConfigError(f"--profile: run {run.run_id} is over: --rerun trains it again")
+    (run.log / "profile.json").unlink(missing_ok=True)
+
+
+def _print_profile(run: Run) -> None:
+    """Print what the run found; of one that failed there may be nothing."""
+    import json
+
+    from batchlab.results.show.profile_sheet import profile_sheet
+    from batchlab.results.show.render import print_sheets
+
+    path = run.log / "profile.json"
+    if path.exists():
+        print_sheets([profile_sheet(json.loads(path.read_bytes()), run.log)])
 
 
 def sweep(
@@ -46,11 +92,19 @@ def sweep(
 
 
 def _composed(overrides: Sequence[str], grid: GridOptions | None = None) -> list[Planned]:
-    """The runs that the overrides ask for."""
+    """The runs that the overrides ask for.
+
+    They stay until the command ends: the interpreter looks for no cycles among them, neither now nor ever after.
+    """
     with busy(COMPOSING, logged=False):
         from batchlab.runner.plan.config import compose
 
-        return compose(overrides, options=grid)
+        gc.disable()
+        try:
+            return compose(overrides, options=grid)
+        finally:
+            gc.freeze()
+            gc.enable()
 
 
 def name_of(plans: Sequence[Planned]) -> str:
@@ -67,6 +121,7 @@ def execute(
     *,
     follow: bool = False,
     extend: bool = False,
+    notes: Sequence[str] = (),
 ) -> int:
     """Check all runs, then train what is left of them.
 
@@ -77,6 +132,7 @@ def execute(
         name: of the sweep, whose manifest is written; None for a run alone.
         follow: print every row of metrics as it arrives.
         extend: other runs that a sweep of this name has stay in it.
+        notes: what is said of the sweep, in what it has to show.
 
     Returns:
         The exit code: 0 done, 1 some run failed, 130 interrupted.
@@ -89,7 +145,7 @@ def execute(
     from batchlab.runner.training import Training
 
     with Training(plans, runs, options, follow=follow) as training:
-        report = training.train(plans, name or plans[0].run_id, extend=extend)
+        report = training.train(plans, name or plans[0].run_id, extend=extend, notes=notes)
     if name is not None:
         hint(name, runs)
     return report.exit_code
@@ -97,10 +153,14 @@ def execute(
 
 def hint(sweep: str, runs: Path) -> None:
     """Say how to look at a sweep."""
-    usual = usual_runs() or Path("runs")
-    there = "" if runs == usual else f" --runs {shlex.quote(str(runs))}"
-    hints = f"`batchlab status {sweep}{there}`, `batchlab table --sweep {sweep}{there}`"
+    hints = f"`batchlab status {sweep}{_there(runs)}`, `batchlab table --sweep {sweep}{_there(runs)}`"
     OUT.print(Text(f"sweep {sweep} in {runs}: {hints}"), soft_wrap=True)
+
+
+def _there(runs: Path) -> str:
+    """The option that names the folder of all runs, where a command needs it, after a space."""
+    usual = usual_runs() or Path("runs")
+    return "" if runs == usual else f" --runs {shlex.quote(str(runs))}"
 
 
 def _dry_run(
@@ -118,26 +178,36 @@ def _dry_run(
     from batchlab.runner.before import joined, look
     from batchlab.runner.display import title
     from batchlab.runner.launch.executors.base import executor_for
+    from batchlab.runner.plan.blocks import OfBlocks
     from batchlab.runner.plan.reading import awaited
     from batchlab.runner.stale import Staleness
     from batchlab.runner.training import check, checking
+    from batchlab.runner.waiting import grouping
 
     store = RunStore(runs)
     with busy(checking(plans), logged=False):
-        before = look(plans, store, Staleness(store, options), retry=options.retry)  # before their code is imported
+        before = look(plans, store, Staleness(store, options), options)  # before their code is imported
         others = joined(plans, store, name, extend=extend)[1] if name else ""
-        executor_for([p.tree for p in plans], options.jobs_per_device)  # refuses what could never be placed
-        at_hand, elsewhere = ([p for p in plans if awaited(p.tree["dataset"]) is later] for later in (False, True))
+        # it refuses what could never be placed
+        executor = executor_for([p.tree for p in plans], options.jobs_per_device, options.fuse)
+        later = OfBlocks(awaited)
+        checked = plans if before.left or before.held else []  # where all is over, torch is not waited for
+        at_hand, elsewhere = ([p for p in checked if later(p.tree["dataset"]) is asked] for asked in (False, True))
         check(at_hand)
         check(elsewhere, data_at_hand=False)
-    for planned in plans:
-        word = before.word(planned.run_id)
-        line = Text(f"{planned.run_id}  {title(planned)}")
-        OUT.print(line.append(f"  {word}", "dim") if word else line, soft_wrap=True)
+    for start in range(0, len(plans), TOGETHER):
+        lines = []
+        for planned in plans[start : start + TOGETHER]:
+            word = before.word(planned.run_id)
+            line = Text(f"{planned.run_id}  {title(planned)}")
+            lines.append(line.append(f"  {word}", "dim") if word else line)
+        OUT.print(Text("\n").join(lines), soft_wrap=True)
     for note in [*([others] if others else []), *before.notes]:
         OUT.print(Text(note, style="yellow"), soft_wrap=True)
-    there = before.tally()
-    OUT.print(f"{count(len(plans), 'run')}, all valid: {there}; nothing was started", style="bold", soft_wrap=True)
+    if len(before.left) > 1:
+        OUT.print(Text(str(grouping(before, executor, options))), soft_wrap=True)
+    there = f"{count(len(plans), 'run')}{', all valid' if checked else ''}: {before.tally()}"
+    OUT.print(f"{there}; nothing was started", style="bold", soft_wrap=True)
     if elsewhere:
         names = sorted({p.tree["dataset"]["name"] for p in elsewhere})
         how = f" (`batchlab data prepare {' '.join(names)}`)"
@@ -172,30 +242,48 @@ def status(name: str | None, runs: Path) -> int:
 
     store = listed_store(runs)
     found = read_status(store, name)
+    if (store.root / QUEUES).is_dir():
+        from batchlab.runner.launch.slurm.view import queued
+
+        waiting = queued(store, [run.run_id for run in found.runs])
+        found = found.with_queue(waiting.runs, waiting.notes)
     print_sheets(found.sheets(every=name is not None))
-    for line in stale_notes(store, name):
+    for line in stale_notes(store, found.states):
         OUT.print(Text(line, style="yellow"), soft_wrap=True)
     return 1 if found.failed else 0
 
 
-def table(request: TableRequest, runs: Path) -> int:
+def spent(name: str | None, runs: Path) -> int:
+    """Print where the time of a sweep, or of all runs, went."""
+    from batchlab.results.show.render import print_sheets
+    from batchlab.results.show.spent import spent_sheets
+    from batchlab.results.show.status import read_status
+    from batchlab.results.store.times import sessions
+
+    store = listed_store(runs)
+    found = read_status(store, name)
+    print_sheets(spent_sheets(found, *sessions(store, name)))
+    return 1 if found.failed else 0
+
+
+def table(request: TableRequest, runs: Path, archives: Sequence[Path] | None = None) -> int:
     """Print a table that compares runs."""
     from batchlab.results.show.render import print_sheets
 
-    with busy(READING, logged=False):
+    with busy(READING, logged=False), reading(runs, archives, request.sweep) as store:
         from batchlab.results.compare.table import load_table
         from batchlab.results.compare.where import Where
         from batchlab.results.show.table_sheet import table_sheet
 
         made = load_table(
-            RunStore(runs).begun(request.sweep),
+            store,
             rows=request.rows or ["optimizer"],
             cols=request.cols,
             metrics=request.metrics or ["test_accuracy"],
             where=Where.parse(request.where, request.others),
             baseline=",".join(request.baseline) or None,
             tuned=request.tuned,
-            sweep=request.sweep,
+            sweep=sweep_of(store, archives, request.sweep),
         )
         sheet = table_sheet(made)
     print_sheets([sheet], request.format)
@@ -211,13 +299,17 @@ def plot(
     sweep: str | None,
     output: Path,
     runs: Path,
+    archives: Sequence[Path] | None = None,
 ) -> int:
     """Save a figure."""
-    with busy("drawing the runs", logged=False):
+    if not output.parent.is_dir():
+        raise ConfigError(f"-o {output}: there is no folder {output.parent}: make it, or name another")
+    with busy("drawing the runs", logged=False), reading(runs, archives, sweep) as store:
         from batchlab.results.compare.where import Where
         from batchlab.results.show.figure import load_figure
 
-        store, chosen = RunStore(runs).begun(sweep), Where.parse(where, others)
+        sweep = sweep_of(store, archives, sweep)
+        chosen = Where.parse(where, others)
         lines = ",".join(dict.fromkeys(hue)) or "optimizer"
         drawn = load_figure(store, metric=metric, x=x.split(","), hue=lines, where=chosen, sweep=sweep)
         saved = drawn.save(output)
@@ -257,6 +349,7 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, decidin
         options: how to go about it.
         deciding: add seeds until its claims are decided; None: train the recipe's own.
     """
+    from batchlab.runner.chosen import alone
     from batchlab.runner.plan.reproduce import absent, check_there, plan, recipes
 
     chosen = recipes() if paper == "all" else [paper]
@@ -273,63 +366,94 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, decidin
     for planned in plans:
         if len(plans) > 1:
             OUT.print(planned.paper, style="bold")
-        if deciding:
-            code, begun = _decide(planned, runs, options, deciding)
+        if planned.lacking:
+            said = f"left out at scale {scale}, as it is not in the data root: {listing(planned.lacking)}"
+            OUT.print(Text(said), soft_wrap=True)
+        asked = alone(options, planned.plans) if planned.apart else options
+        if deciding or planned.max_seeds:
+            looks = deciding or Deciding()
+            looks = replace(looks, max_seeds=looks.max_seeds or planned.max_seeds)
+            code, begun = _decide(planned, runs, asked, looks)
+        elif planned.chosen:
+            code, begun = _choose(planned, runs, asked)
         else:
-            code = execute(planned.plans, runs, options, planned.sweep)
+            code = execute(planned.plans, runs, asked, planned.sweep, notes=planned.deviations)
             begun = code != 130 and not options.dry_run
         codes.append(code)
         if begun:  # with looks, what was decided until Ctrl-C is printed too
-            _conclude(planned, runs)
+            _conclude(planned, runs, " --until-decided" if deciding else "")
         if code == 130:  # meant for all of them
             break
     return max(codes)
 
 
+def _question(planned: PaperPlan) -> Question:
+    """The paper's claims about its runs."""
+    from batchlab.results.papers.catalogue import build
+    from batchlab.runner.looks import Question
+
+    return Question(
+        planned.sweep, planned.plans, lambda frame: build(planned.paper, frame).claims, notes=planned.deviations
+    )
+
+
+def _choose(planned: PaperPlan, runs: Path, options: SweepOptions) -> tuple[int, bool]:
+    """Train what chooses, then what it chose; whether there is something to show."""
+    from batchlab.runner.chosen import judged_later, train_chosen
+
+    question = _question(planned)
+    if options.dry_run:
+        code = _dry_run(question.tuning, runs, options)
+        OUT.print(judged_later(question), soft_wrap=True)
+        return code, False
+    code = train_chosen(question, runs, options)
+    hint(planned.sweep, runs)
+    return code, code != 130
+
+
 def _decide(planned: PaperPlan, runs: Path, options: SweepOptions, deciding: Deciding) -> tuple[int, bool]:
     """Train a paper's runs until its claims are decided; whether there is something to show."""
-    from batchlab.results.papers.catalogue import build
-    from batchlab.runner.looks import Question, decided, describe
+    from batchlab.runner.chosen import alone, methods
+    from batchlab.runner.looks import decided, describe
 
-    question = Question(planned.sweep, planned.plans, lambda frame: build(planned.paper, frame).claims)
+    question = _question(planned)
+    options = alone(options, planned.plans) if planned.chosen else options
     if options.dry_run:
-        code = _dry_run(planned.plans, runs, options)
+        code = _dry_run(question.tuning if planned.chosen else planned.plans, runs, options)
         plan = question.plan(deciding.max_seeds, deciding.smallest, planned.smallest)
-        tuning, methods = len(question.tuning), len(question.at(plan.seeds[:1]))
-        most = tuning + methods * plan.looks.seeds[-1]
+        tuning = len(question.tuning)
+        each = methods(question) if planned.chosen else len(question.at(plan.seeds[:1]))
+        most = tuning + each * plan.looks.seeds[-1]
         chosen = f"{count(tuning, 'run')} that choose, then " if tuning else ""
-        OUT.print(f"{describe(plan)}: {chosen}{methods} a seed at most, where claims are open, up to {most:,} in all")
+        OUT.print(f"{describe(plan)}: {chosen}{each} a seed at most, where claims are open, up to {most:,} in all")
         return code, False
     code, begun = decided(question, runs, options, deciding, planned.smallest)
     hint(planned.sweep, runs)
     return code, begun
 
 
-def _conclude(planned: PaperPlan, runs: Path) -> None:
-    """Print a paper's tables and claims, save its plots."""
-    from batchlab.results.show.render import print_sheets
+def _conclude(planned: PaperPlan, runs: Path, how: str = "") -> None:
+    """Print a paper's tables and claims, save its plots.
 
+    Args:
+        planned: the paper.
+        runs: the folder that holds all runs.
+        how: options with which it was asked for, each after a space.
+    """
     store = RunStore(runs)
-    with busy("judging the claims", logged=False):
-        from batchlab.results.papers.catalogue import reproduce as conclude
-
-        if planned.survey and not store.measured(planned.paper):
+    if planned.survey and not store.measured(planned.paper):
+        with busy("measuring what its tables show apart from runs", logged=False):
             store.write_measured(planned.paper, planned.measure())
-        concluded = conclude(store, planned.paper, planned.sweep)
-        sheets = concluded.sheets()
-    print_sheets(sheets)
-    with busy("drawing its plots", logged=False):
-        paths = concluded.save_plots(runs / "plots")
-    for path in paths:
-        OUT.print(Text(f"plot: {path}"), soft_wrap=True)
+    apart = f"batchlab reproduce {planned.paper} --scale {planned.scale}{how}{_there(runs)} --fuse off --rerun"
+    print_reproduction(store, planned.paper, planned.sweep, runs / "plots", apart)
 
 
-def report(output: Path, sweep: str | None, runs: Path) -> int:
+def report(output: Path, sweep: str | None, runs: Path, archives: Sequence[Path] | None = None) -> int:
     """Write the HTML report."""
-    with busy("writing the report", logged=False):
+    with busy("writing the report", logged=False), reading(runs, archives, sweep) as store:
         from batchlab.results.report import write_report
 
-        written = write_report(RunStore(runs).begun(sweep), output, sweep=sweep)
+        written = write_report(store, output, sweep=sweep)
     OUT.print(Text(str(written)), soft_wrap=True)
     return 0
 
@@ -339,7 +463,7 @@ def prepare_data(names: Sequence[str]) -> int:
     from batchlab.datasets import prepare
 
     for name in names:
-        with busy(f"preparing {name}", logged=False):
+        with interrupts.tidying(), busy(f"preparing {name}", logged=False):
             path = prepare(name)
         OUT.print(Text(f"{name}: {path if path is not None else 'generated when used'}"), soft_wrap=True)
     return 0
@@ -349,16 +473,23 @@ def list_data() -> int:
     """List the data sets."""
     from rich.table import Table
 
-    from batchlab.datasets import available, data_root
+    from batchlab.datasets import data_root
+    from batchlab.datasets.catalogue import survey
 
     listing = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("data set", "train", "test", "shape", "classes", "state", "source"):
         listing.add_column(column, justify="right" if column in ("train", "test", "classes") else "left", no_wrap=True)
-    for entry in available():
+    found = survey()
+    for entry in found:
+        if isinstance(entry, str):
+            continue
         shape = " x ".join(map(str, entry.shape))
         state = "ready" if entry.ready else "not here"
         classes = "targets" if entry.classes is None else str(entry.classes)
         listing.add_row(Text(entry.name), f"{entry.n:,}", f"{entry.n_test:,}", shape, classes, state, entry.source)
     OUT.print(listing)
+    for line in found:
+        if isinstance(line, str):
+            OUT.print(Text(line, "yellow"), soft_wrap=True)
     OUT.print(Text(f"data root: {data_root()}", "dim"), soft_wrap=True)
     return 0

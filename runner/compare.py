@@ -32,6 +32,7 @@ from batchlab.results.show.render import print_sheets
 from batchlab.results.store import parquet
 from batchlab.results.store.runs import RunStore
 from batchlab.results.words import count
+from batchlab.runner.before import look
 from batchlab.runner.console import OUT, busy
 from batchlab.runner.display import Display, duration
 from batchlab.runner.launch.executors.base import executor_for
@@ -43,6 +44,7 @@ from batchlab.runner.plan.measured import declared as declared_of
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.stale import Staleness
 from batchlab.runner.training import import_torch
+from batchlab.runner.waiting import grouping
 
 TUNING_SEEDS = (101, 102)
 VALIDATION = "dataset.validation=0.1"
@@ -249,7 +251,7 @@ def _dry_run(compared: Compared, question: Question, store: RunStore, options: S
     """Say how many runs it takes at least and at most, how many of them are done, and about how long the rest takes."""
     from batchlab.runner.training import check, checking
 
-    executor = executor_for([plan.tree for plan in compared.plans], options.jobs_per_device)
+    executor = executor_for([plan.tree for plan in compared.plans], options.jobs_per_device, options.fuse)
     with busy(checking(compared.plans), logged=False):
         check(compared.plans)
     standing = standing_plan(store, question)
@@ -267,6 +269,9 @@ def _dry_run(compared: Compared, question: Question, store: RunStore, options: S
         with busy(f"trying {STEPS} steps of each model", logged=False):
             about = _about(compared, least, most, executor.places)
         OUT.print(about, soft_wrap=True)
+    first = question.tuning or question.at(plan.seeds[: plan.looks.seeds[0]])
+    if len((before := look(first, store, Staleness(store, options), options)).left) > 1:
+        OUT.print(f"of the first: {grouping(before, executor, options)}", soft_wrap=True)
     left = f"{least:,} to go" if least == most else f"{least:,} to {most:,} to go"
     there = f": {done:,} done already, {left}" if done else ""
     OUT.print(f"all valid{there}; nothing was started", style="bold")
@@ -321,6 +326,7 @@ START = 1.0
 
 def _seconds(plan: Planned) -> float | None:
     """About how long a run takes, from a few steps of it in a folder that is thrown away; None where that failed."""
+    from batchlab.runner.plan.identity import run_id
     from batchlab.runner.plan.schema import RunConfig
     from batchlab.runner.sweep import freeze, run_sweep
 
@@ -330,12 +336,12 @@ def _seconds(plan: Planned) -> float | None:
     train = plan.tree["train"] | {"samples": STEPS * size}
     tried = plan.tree | {"train": train, "log": log | {"evaluate_every": 1e6, "evaluations": None}}
     with TemporaryDirectory() as folder:
-        store, trial = RunStore(Path(folder)), replace(plan, tree=tried)
+        store, trial = RunStore(Path(folder)), replace(plan, run_id=run_id(tried), tree=tried)
         executor = executor_for([tried])
         freeze(store, "trial", [trial])
         run_sweep([trial], store, executor, Display(Console(file=io.StringIO()), live=False))
         executor.close()
-        run = store.run(plan.run_id)
+        run = store.run(trial.run_id)
         try:
             row = parquet.read(run.metrics).to_pylist()[-1]
         except OSError:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.text import Text
 
-OUT = Console(highlight=False, markup=False)  # a name such as [red] is a name
+from batchlab.results.show.terminal import Terminal
+
+OUT = Terminal()  # a name such as [red] is a name
 if not OUT.is_terminal:  # into a file or a pipe: nothing is cut to a width
     OUT.width = 10_000
-ERR = Console(stderr=True, highlight=False, markup=False)
+ERR = Terminal(stderr=True)
 
 
 @contextmanager

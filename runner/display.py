@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -19,10 +20,23 @@ from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, RunState, State
 from batchlab.results.words import caption, count
 from batchlab.runner.before import tally
+from batchlab.runner.bunch import FEW, Bunch, reason, shared
 from batchlab.runner.plan.config import Planned
 
 SHOWN = ("epoch", "train_loss", "test_loss", "test_accuracy", "objective", "gap")
-COLOURS = {State.DONE: "green", State.DIVERGED: "yellow", State.INTERRUPTED: "yellow"}
+READ = 32
+"""So many runs' files are read at a time, each when it is its turn: a thousand at once would be thousands of reads."""
+COLOURS = {
+    State.DONE: "green",
+    State.DIVERGED: "yellow",
+    State.INTERRUPTED: "yellow",
+    State.CANCELLED: "yellow",
+    State.PENDING: "yellow",
+}
+ENDED = (State.DONE, State.DIVERGED, State.FAILED)
+"""Of a run that somebody trained; others may have waited in a queue until now."""
+CUT_OFF = (State.INTERRUPTED, State.CANCELLED)
+"""Of a run that goes on another time."""
 
 
 def title(planned: Planned) -> str:
@@ -74,7 +88,14 @@ class Display:
     total: int = 0
     counts: Counter[State] = field(default_factory=Counter)
     active: dict[str, Active] = field(default_factory=dict)
-    seconds: list[float] = field(default_factory=list)
+    turn: OrderedDict[str, Active] = field(default_factory=OrderedDict)
+    """The same, those first that were not looked at for longest."""
+    paused: set[str] = field(default_factory=set)
+    """Runs that are to be tried again."""
+    bunches: dict[str, Bunch] = field(default_factory=dict)
+    """Of the runs that train together, with whom."""
+    partial: float = 0.0
+    """How much of the active runs is done, together."""
     rows: dict[str, int] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     drawn: float = 0.0
@@ -85,47 +106,89 @@ class Display:
     def begin(self, total: int, done: int, left: int) -> None:
         """Print how many runs are done already, left alone, and to be trained; counting starts anew."""
         self.close()
-        self.counts, self.seconds, self.began = Counter(), [], time.monotonic()
+        self.counts, self.began = Counter(), time.monotonic()
+        self.active, self.turn, self.paused, self.partial, self.bunches = {}, OrderedDict(), set(), 0.0, {}
         self.console.print(f"{count(total, 'run')}: {tally(total, done, left)}", highlight=False)
         self.total = left
         if self.live and left:
             self.screen = Live(self, console=self.console, refresh_per_second=4, transient=True)
             self.screen.start()
 
+    def together(self, group: Sequence[Planned]) -> None:
+        """Show runs that start next as one; in a terminal their ends too, once all have ended."""
+        bunch = Bunch(group)
+        self.bunches |= dict.fromkeys(bunch.left, bunch)
+
     def started(self, planned: Planned, run: Run, resumed: bool) -> None:
         """Show a run that starts, or goes on from its checkpoint."""
-        self.active[run.run_id] = Active(planned, run, time.monotonic())
+        if again := self.active.get(run.run_id):  # it was preempted
+            self.partial -= again.done
+        self.active[run.run_id] = self.turn[run.run_id] = Active(planned, run, time.monotonic())
         if not self.live:
             self.line(f"{run.run_id}  {'resumed' if resumed else 'started'}  {title(planned)}")
 
     def tick(self) -> None:
-        """Read the progress of the runs that are being trained."""
+        """Read the progress of some of the runs that are being trained."""
         now = time.monotonic()
         if not (self.live or self.follow) or now - self.drawn < 0.25:
             return
         self.drawn = now
-        for active in self.active.values():
-            progress = active.run.read_progress()
-            if progress.get("total"):
-                active.done = progress["samples"] / progress["total"]
-            try:
-                rows = read_stream(active.run, "metrics")
-            except ValueError:
-                continue
-            if rows:
-                active.last = values(rows[-1])
-            if self.follow:
-                self._print_new(active.run, rows)
+        for run_id, active in list(islice(self.turn.items(), READ)):
+            self.turn.move_to_end(run_id)
+            self._look(active)
+
+    def _look(self, active: Active) -> None:
+        """Read how far a run is, and what it measured last."""
+        progress = active.run.read_progress()
+        if progress.get("total"):
+            before, active.done = active.done, progress["samples"] / progress["total"]
+            self.partial += active.done - before
+        try:
+            rows = read_stream(active.run, "metrics")
+        except ValueError:
+            return
+        if rows:
+            active.last = values(rows[-1])
+        if self.follow:
+            self._print_new(active.run, rows)
 
     def ended(self, planned: Planned, run: Run, state: RunState) -> None:
-        """Print one line about a run that has ended; it stays on the screen."""
-        active = self.active.pop(run.run_id)
+        """Print one line about a run that has ended, here or elsewhere; it stays on the screen."""
+        active = self.active.pop(run.run_id, None)  # none where it ended in a queue, before it began
+        self.turn.pop(run.run_id, None)
+        self.partial -= active.done if active else 0.0
         if self.follow and run.metrics.exists():  # the last rows were sealed since the tick before
             self._print_new(run, parquet.read(run.metrics).to_pylist())
-        took = time.monotonic() - active.since
-        self.seconds.append(took)
-        self.counts[state.state] += 1
-        self.line(f"{run.run_id}  {state.state:<11}  {duration(took):>9}  {title(planned)}", state.state)
+        elsewhere = "elsewhere" if state.state in ENDED and run.run_id not in self.paused else ""
+        took = duration(time.monotonic() - active.since) if active else elsewhere
+        bunch = self.bunches.pop(run.run_id, None)
+        if state.state is State.PENDING and not state.reason:  # it starts again at once
+            self._fold(bunch, run.run_id, took)
+            return
+        (self.paused.add if state.state is State.PENDING else self.paused.discard)(run.run_id)
+        if state.state not in (State.PENDING, State.RUNNING):  # they end another time
+            self.counts[state.state] += 1
+        if bunch and self.live:
+            bunch.ended.append((planned, state))
+            self._fold(bunch, run.run_id, took)
+        else:
+            self._end(run.run_id, state, took, title(planned))
+
+    def _fold(self, bunch: Bunch | None, run_id: str, took: str) -> None:
+        """A run of a bunch has ended: with the last one, say how they all did."""
+        if bunch is None:
+            return
+        bunch.left.discard(run_id)
+        for state, ended in bunch.by_state().items() if not bunch.left else ():
+            if len(ended) <= FEW:
+                for planned, one in ended:
+                    self._end(planned.run_id, one, took, title(planned))
+            else:
+                plans, states = zip(*ended, strict=True)
+                self._end(count(len(ended), "run"), RunState(state, reason(states)), took, shared(plans))
+
+    def _end(self, who: str, state: RunState, took: str, what: str) -> None:
+        self.line(f"{who:<12}  {state.state:<11}  {took:>9}  {what}", state.state)
         if state.reason and state.state is not State.DONE:
             self.line(f"              {state.reason}", state.state)
 
@@ -156,22 +219,47 @@ class Display:
         table.add_column(width=20 if wide else 8)
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         table.add_column(no_wrap=True)
-        for active in list(self.active.values()):
-            bar = ProgressBar(total=1.0, completed=active.done, width=20 if wide else 8)
-            last = active.last if wide else active.last.rpartition("  ")[2]  # the last figure alone
-            table.add_row(active.run.run_id, bar, title(active.planned), last)
+        fit = max(1, self.console.height - 4)
+        lines, shown = self._lines(fit)
+        for who, what, done, last in lines:
+            bar = ProgressBar(total=1.0, completed=done, width=20 if wide else 8)
+            table.add_row(who, bar, what, last if wide else last.rpartition("  ")[2])  # the last figure alone
+        if len(self.active) > shown:
+            table.add_row(f"and {count(len(self.active) - shown, 'more run')}")
         parts = [self.standing] if self.standing else []
         return Group(*parts, table, Text(self.summary(), style="bold"))
+
+    def _lines(self, fit: int) -> tuple[list[tuple[str, str, float, str]], int]:
+        """What is shown of the active runs: who, what it is, how much is done, what was measured; and of how many."""
+        lines: list[tuple[str, str, float, str]] = []
+        seen: list[Bunch] = []
+        shown = 0
+        for active in list(self.active.values()):
+            bunch = self.bunches.get(active.run.run_id)
+            if any(bunch is one for one in seen):
+                continue
+            if len(lines) == fit:
+                break
+            if bunch is None:
+                shown += 1
+                lines.append((active.run.run_id, title(active.planned), active.done, active.last))
+                continue
+            seen.append(bunch)
+            among = [one for run_id in list(bunch.left) if (one := self.active.get(run_id))]
+            shown += len(among)
+            done = sum(one.done for one in among) / max(1, len(among))
+            lines.append((f"{len(among)} together", bunch.title, done, active.last.partition("  ")[0]))
+        return lines, shown
 
     def summary(self) -> str:
         """Counts, time so far and time left."""
         if not self.total:
             return "nothing to train"
-        ended = sum(n for state, n in self.counts.items() if state is not State.INTERRUPTED)
+        ended = sum(n for state, n in self.counts.items() if state not in CUT_OFF)
         parts = [f"{ended:,} of {count(self.total, 'run')}"]
-        parts += [f"{n:,} {state}" for state, n in self.counts.items() if state is not State.DONE]
+        parts += [f"{n:,} {state}" for state, n in self.counts.items() if n and state is not State.DONE]
         parts.append(duration(time.monotonic() - self.began))
-        progress = ended + sum(a.done for a in self.active.values())
+        progress = ended + self.partial
         if self.active and progress > 0.05 * self.total:
             spent = time.monotonic() - self.began
             parts.append(f"about {duration(spent / progress * (self.total - progress))} left")

@@ -8,8 +8,8 @@ from typing import Any
 
 from batchlab.results.axes import COLUMNS
 from batchlab.results.store import parquet
-from batchlab.results.store.record import Stream, read_stream
-from batchlab.results.store.run import Run
+from batchlab.results.store.record import read_stream
+from batchlab.results.store.run import Run, Stream
 from batchlab.results.words import count, listing
 from batchlab.runner.console import OUT
 from batchlab.runner.plan.config import compose

@@ -34,7 +34,8 @@ from batchlab.runner.display import Display
 from batchlab.runner.options import Deciding, SweepOptions
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.seeds import at_seeds, judged_seeds, tunes
-from batchlab.runner.sweep import Report, freeze
+from batchlab.runner.scheduler import Report
+from batchlab.runner.sweep import freeze
 from batchlab.runner.training import Training
 
 
@@ -47,12 +48,14 @@ class Question:
         plans: The runs that tune, and those that are judged, each at one seed at least.
         measure: Judges the claims.
         record: What is kept beside the plan, and has to be the same where one stands.
+        notes: What is said of the sweep.
     """
 
     sweep: str
     plans: list[Planned]
     measure: Measure
     record: dict[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     @property
     def tuning(self) -> list[Planned]:
@@ -169,18 +172,18 @@ def until_decided(
         bought.update(p.run_id for p in wanted)
         among = [p for i, p in everything.items() if i in bought]
         if training.left(wanted):
-            return training.train(wanted, name, among, deadline)
-        freeze(store, name, [], among)
+            return training.train(wanted, name, among, deadline, notes=question.notes)
+        freeze(store, name, [], among, notes=question.notes)
         return Report()
 
     report = train([*question.tuning, *again])
     untuned = any(store.run(p.run_id).read_state().state not in (State.DONE, *LOST_STATES) for p in question.tuning)
     wanted: frozenset[str] = frozenset()
     while True:
-        judged = decide(_frame(store, name, everything), question.measure, plan)
+        judged = decide(frame_of(store, name, everything), question.measure, plan)
         show(judged)
         before, wanted = wanted, missing(judged)
-        if not wanted or wanted == before or report.halted or untuned:
+        if not wanted or wanted == before or report.closed or untuned:
             return judged, report
         report = train([p for i, p in everything.items() if i in wanted])
 
@@ -194,7 +197,7 @@ def settled(store: RunStore, question: Question, plan: Plan) -> bool:
         plan: What was declared.
     """
     everything = {p.run_id: p for p in [*question.tuning, *question.at(plan.seeds)]}
-    return not missing(decide(_frame(store, question.sweep, everything), question.measure, plan))
+    return not missing(decide(frame_of(store, question.sweep, everything), question.measure, plan))
 
 
 def missing(judged: Sequence[Judged]) -> frozenset[str]:
@@ -212,7 +215,7 @@ def _failed(store: RunStore, run_id: str) -> bool:
     return store.run(run_id).read_state().state is State.FAILED
 
 
-def _frame(store: RunStore, sweep: str, plans: dict[str, Planned]) -> Frame:
+def frame_of(store: RunStore, sweep: str, plans: dict[str, Planned]) -> Frame:
     """The runs of the sweep, and as pending those that could be bought: what may be compared, in the plans' order."""
     frame = load(store, sweep)
     there = {run.run_id: run for run in frame.runs}

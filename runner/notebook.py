@@ -58,13 +58,20 @@ def sweep(
     retry: bool = False,
     on_error: str = "continue",
     jobs_per_device: int | None = None,
+    fuse: str | int | None = None,
     trust_code: bool = False,
     rerun: bool = False,
+    timeout: str | None = None,
+    max_runs: int | None = None,
+    retries: int = 0,
+    stop_after: str | None = None,
+    retry_oom: bool = False,
     zip: Words = (),
     skip: Words = (),
     draws: int | None = None,
     search: str | None = None,
     search_seed: int | None = None,
+    max_grid: int | None = None,
 ) -> pd.DataFrame:
     """Train every combination that the overrides ask for; what is done is skipped, what was cut off is resumed.
 
@@ -77,13 +84,21 @@ def sweep(
         retry: start failed runs again.
         on_error: after a failure `continue` with the other runs, or `stop`.
         jobs_per_device: runs that share a device; None: as the executor says.
+        fuse: how many runs that differ in numbers alone train in one process, `auto`, `off` or a number; None: as the
+            executor says.
         trust_code: take runs of other code or data as they are, instead of training them anew.
         rerun: train every run from its beginning, done or not.
+        timeout: of each start of a run, `30m`, `2h` or seconds, as a text; it is stopped at a checkpoint then.
+        max_runs: so many are started at most.
+        retries: so often a run that fails or crashes is started again.
+        stop_after: failures, `5`, or a share of the runs, `10%`, as a text, after which nothing more is started.
+        retry_oom: what was out of memory is tried again at half its micro-batch.
         zip: keys that move together, with commas between; several groups of them as a list.
         skip: conditions `AXIS=VALUE,AXIS=VALUE`; what meets all of one is left out.
         draws: points of the keys with `interval(LOW,HIGH)`.
         search: how they are chosen, `halton` (the default) or `random`.
         search_seed: other points for another one.
+        max_grid: so many runs a grid may have; None: 100,000.
 
     Returns:
         The rows of these runs, as `runs` gives them.
@@ -111,13 +126,20 @@ def sweep(
         number_or_none("draws", draws, 1),
         None if search is None else Search(search),
         number_or_none("search_seed", search_seed),
+        number_or_none("max_grid", max_grid, 1),
     )
     options = SweepOptions(
         retry=retry,
         on_error=OnError(on_error),
         jobs_per_device=number_or_none("jobs_per_device", jobs_per_device, 1),
+        fuse=None if fuse is None else str(fuse),
         trust_code=trust_code,
         rerun=rerun,
+        timeout=word_or_none("timeout", timeout),
+        max_runs=number_or_none("max_runs", max_runs, 1),
+        retries=number_or_none("retries", retries) or 0,
+        stop_after=word_or_none("stop_after", stop_after),
+        retry_oom=retry_oom,
     )
     where, named = folder(runs), word_or_none("name", name)
     plans = compose(words("overrides", overrides), options=grid)

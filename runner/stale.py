@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -12,13 +13,15 @@ from batchlab.results.store.aside import FOLDER, set_aside
 from batchlab.results.store.fingerprint import KEY, as_json, differences, recorded
 from batchlab.results.store.run import FINISHED, Run, RunBusyError, RunState, State
 from batchlab.results.store.runs import RunStore
+from batchlab.results.store.shared import Shared
 from batchlab.results.words import count, listing
 from batchlab.runner.options import SweepOptions
+from batchlab.runner.plan.blocks import different
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.fingerprint import RETURNED, Fingerprints, commits
 from batchlab.runner.plan.reading import checked
 
-BEGUN = FINISHED | {State.INTERRUPTED, State.CRASHED, State.FAILED}
+BEGUN = FINISHED | {State.INTERRUPTED, State.CANCELLED, State.CRASHED, State.FAILED}
 """States in which there may be numbers or a checkpoint of other code."""
 ASKED = "asked for again"
 NAMED = 6
@@ -40,26 +43,44 @@ class Staleness:
         self.found: dict[str, tuple[str, dict[str, Any]]] = {}
         """Why runs are stale, and what run.json said then."""
         self._trusted: dict[str, str] = {}
+        self._over: dict[str, RunState] = {}
+        self._shared = Shared()
+        self._counting: set[str] = set()
+        """Those that are over of which it was found that they count."""
         self.anew: set[str] = set()
         """Runs that this command began: they are as new as it is."""
 
+    def state(self, run_id: str) -> RunState:
+        """What there is of a run. Of one that is over it is read once by a command, which may ask of 5,000 three times.
+
+        Args:
+            run_id: the run's identity.
+        """
+        found = self._over.get(run_id) or self.store.run(run_id).read_state()
+        if found.state in FINISHED and run_id not in self._over:
+            found = self._over[run_id] = replace(found, info=self._shared(found.info))
+        return found
+
     def look(self, plans: Sequence[Planned]) -> None:
         """Take the fingerprints of all plans now: before a process imports what they are made of."""
-        for planned in plans:
-            self.fingerprints.of(planned.tree)
+        for tree in different(planned.tree for planned in plans):
+            self.fingerprints.of(tree)
 
     def look_again_at_data(self, plans: Sequence[Planned]) -> None:
         """The data sets were loaded: some files are there only now, and what the user's own readers read is known."""
         self.fingerprints.forget_data()
+        self._counting.clear()
         self.look(plans)
 
     def why(self, planned: Planned, state: RunState) -> str:
         """Why what there is of a run does not count; empty where it does, and where there is nothing."""
         if state.state not in BEGUN or planned.run_id in self.anew or not planned.tree:
             return ""
+        if planned.run_id in self._counting and state is self._over.get(planned.run_id):
+            return ""
         if self.options.rerun:
             said = ASKED
-        elif state.state not in FINISHED and not self.store.run(planned.run_id).checkpoint.exists():
+        elif state.state not in FINISHED and not self.store.run(planned.run_id).checkpoints:
             return ""  # it begins at its beginning anyway, and there is nothing to keep
         else:
             before = recorded(state.info)
@@ -75,6 +96,8 @@ class Staleness:
                 return ""
         if said:
             self.found[planned.run_id] = (said, state.info)
+        elif state.state in FINISHED:
+            self._counting.add(planned.run_id)
         return said
 
     def trusted(self) -> dict[str, str]:
@@ -93,6 +116,7 @@ class Staleness:
         A run that somebody else trains, or has trained anew since this command looked, is left alone.
         """
         why, seen = self.found.get(run.run_id, ("", {}))
+        self._over.pop(run.run_id, None)
         try:
             with run.hold():
                 moved = bool(why) and run.read_state().info == seen
@@ -115,9 +139,9 @@ class Staleness:
         node = planned.tree.get("dataset", {})
         returned = self.fingerprints.returned(node)
         made: dict[str, Any] = checked(node)
-        if not run.checkpoint.exists():
+        if not run.checkpoints:
             made |= {KEY: as_json(self.fingerprints.of(planned.tree) | returned), "user_git": self._commits or None}
-        run.write_state(**made)
+        run.write_state(durable=False, **made)  # it is written again as soon as the run begins
 
     @cached_property
     def _commits(self) -> dict[str, str]:

@@ -18,10 +18,14 @@ from batchlab.runner.before import joined
 from batchlab.runner.console import ERR, OUT, busy
 from batchlab.runner.display import Display
 from batchlab.runner.launch.executors.base import executor_for
-from batchlab.runner.options import OnError, SweepOptions
+from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.config import Planned
+from batchlab.runner.plan.schema import ConfigError
+from batchlab.runner.policies import Policies
+from batchlab.runner.scheduler import Report
 from batchlab.runner.stale import Staleness
-from batchlab.runner.sweep import Report, freeze, run_sweep
+from batchlab.runner.sweep import freeze, recorded, run_sweep
+from batchlab.runner.timing import Timing
 
 
 class Training:
@@ -38,11 +42,23 @@ class Training:
     """
 
     def __init__(self, plans: Sequence[Planned], runs: Path, options: SweepOptions, *, follow: bool = False) -> None:
-        self.executor = executor_for([p.tree for p in plans], options.jobs_per_device)
-        self.store = RunStore(runs).prepare()
+        self.executor = executor_for([p.tree for p in plans], options.jobs_per_device, options.fuse)
+        if options.detach and not self.executor.queues:
+            name = plans[0].tree["executor"]["name"]
+            raise ConfigError(f"--detach: executor={name} has no queue that could keep the runs; try executor=slurm")
+        self.timing = Timing(self.executor)
         self.options = options
+        self.store = RunStore(runs)
         self.staleness = Staleness(self.store, options)
+        self.closed: ValueError | None = None
+        try:
+            self.store.prepare()
+        except ValueError as error:  # of runs that are all over there may be nothing to write
+            if self.left(plans):
+                raise
+            self.closed = error
         self.display = Display(OUT, live=OUT.is_terminal and not follow, follow=follow)
+        self.policies = Policies(options)
         self.plans = plans
         self.checked = False
 
@@ -57,7 +73,7 @@ class Training:
 
     def left(self, plans: Sequence[Planned]) -> list[Planned]:
         """Those that are not over, or stale."""
-        return [p for p in plans if not self.staleness.finished(p, self.store.run(p.run_id).read_state())]
+        return [p for p in plans if not self.staleness.finished(p, self.staleness.state(p.run_id))]
 
     def ready(self, plans: Sequence[Planned]) -> None:
         """Check all plans of the training, once, where some of these are left.
@@ -81,6 +97,7 @@ class Training:
         deadline: float = math.inf,
         *,
         extend: bool = False,
+        notes: Sequence[str] = (),
     ) -> Report:
         """Train what is left of these runs; blocks until that is done or stopped.
 
@@ -92,6 +109,7 @@ class Training:
             among: all runs of the sweep, where these are only some of them.
             deadline: see `run_sweep`.
             extend: other runs that a sweep of this name has stay in it.
+            notes: what is said of the sweep.
 
         Raises:
             ConfigError: a run that cannot work, or a name that is taken; nothing was started then.
@@ -101,20 +119,26 @@ class Training:
             among, others = joined(plans, self.store, name, extend=extend)
             if others:
                 self.display.note(others)
-        freeze(self.store, name, plans, among)
-        stop = self.options.on_error is OnError.STOP
+        if self.closed is None:
+            freeze(self.store, name, plans, among, self.staleness, notes)
+        elif not recorded(self.store, name, among):
+            raise self.closed
         report = run_sweep(
             plans,
             self.store,
             self.executor,
             self.display,
-            retry=self.options.retry,
-            stop_on_error=stop,
+            policies=self.policies,
             deadline=deadline,
             staleness=self.staleness,
+            detach=self.options.detach,
+            timing=self.timing,
         )
+        if not report.detached:
+            self.timing.keep(self.store, name)
         self.display.close()
-        OUT.print(self.display.summary(), style="bold")
+        if not report.detached:
+            OUT.print(self.display.summary(), style="bold")
         return report
 
 
@@ -133,6 +157,8 @@ def check(plans: Sequence[Planned], *, data_at_hand: bool = True) -> None:
     Raises:
         ConfigError: a run that cannot work.
     """
+    if not plans:  # nobody waits for torch
+        return
     from batchlab.runner.plan.validate import validate
 
     def say(note: str) -> None:

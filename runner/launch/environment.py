@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 LOOPBACK = "127.0.0.1"
 """Where the processes of one machine meet. By number: neither localhost nor the host's own name need have one."""
+ONE_MACHINE = "one_machine"
+"""How torchrun calls the rendezvous that binds nothing but the loopback interface (`rendezvous.py`)."""
 OUTER = ("PET_", "TORCHELASTIC_", "TORCH_ELASTIC_")
 """How the variables begin that torchrun and its agent take for options; they overwrite RANK, MASTER_ADDR and so on."""
 STRICT = ("PYTHONOPTIMIZE", "PYTHONWARNINGS")
@@ -43,5 +45,5 @@ def launched(environment: Mapping[str, str], *, nodes: int = 1) -> dict[str, str
     kept["PYTHONIOENCODING"] = "utf-8:backslashreplace"  # they print into logs, not to the user's terminal
     loopback = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]
     if nodes == 1 and loopback:
-        kept["GLOO_SOCKET_IFNAME"] = loopback[0]
+        kept |= dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), loopback[0])
     return kept

@@ -13,6 +13,10 @@ INTERRUPTED = 130
 """Exit code of a rank, a job and the command when they were told to stop."""
 BUSY = 75
 """Exit code of a job whose run another process is training."""
+APART = 76
+"""Of a run that could not be trained together with others, as its state says why: it is to be trained alone."""
+OWNER = "BATCHLAB_OWNER"
+"""The variable by which a job's ranks know the token with which it holds the run, or those of several runs."""
 
 
 def die_with_parent(signum: int = signal.SIGTERM, parent: int | None = None) -> None:

@@ -20,7 +20,7 @@ import typer
 from batchlab.results.axes import AXES, NEUTRAL, RECORDING, within
 from batchlab.results.compare.quantities import QUANTITIES, declared
 from batchlab.results.store.runs import RunStore
-from batchlab.results.words import meant, parted, quoted
+from batchlab.results.words import meant, parted, quoted, visible
 from batchlab.runner.line import offered
 
 LOOKED_AT = 40
@@ -145,7 +145,7 @@ def in_bash(app: Callable[..., Any]) -> None:
         "--"
     ):  # an option and its value in one word: what completes the value knows nothing of the option
         cut = cut.partition("=")[2]
-    print("\n".join(line.removeprefix(cut) for line in answer.getvalue().splitlines()))
+    print("\n".join(visible(line.removeprefix(cut)) for line in answer.getvalue().splitlines()))
 
 
 def rejoined(words: Sequence[str]) -> tuple[list[str], str]:
@@ -197,7 +197,8 @@ def _axes(context: typer.Context) -> dict[str, list[str]]:
     found: dict[str, dict[str, None]] = {axis: {} for axis in AXES}
     with suppress(ValueError, OSError):  # damaged: the command says so
         store, named = _store(context), context.params.get("sweep")
-        entries = [entry for name in ([named] if named else store.sweeps()) for entry in store.sweep(name).entries]
+        sweeps = [store.sweep(named)] if named else store.manifests()[0]
+        entries = [entry for one in sweeps for entry in one.entries]
         for entry in entries:
             for key, value in entry.labels.items():
                 found.setdefault(key, {})[_typed(value)] = None

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from batchlab.runner.line import completion
-from batchlab.runner.options import Search, usual_runs
+from batchlab.runner.options import OnError, Search, usual_runs
 
 Overrides = Annotated[
     list[str] | None,
@@ -33,9 +33,29 @@ Runs = Annotated[
 JobsPerDevice = Annotated[
     int | None, typer.Option("--jobs-per-device", min=1, metavar="K", help="Runs that share a device.")
 ]
-Retry = Annotated[bool, typer.Option("--retry", help="Start failed runs again.")]
+Fuse = Annotated[
+    str | None,
+    typer.Option("--fuse", metavar="auto|off|N", help="Runs that differ in numbers alone train in one process."),
+]
+Retry = Annotated[bool, typer.Option("--retry", help="Start again what failed before, or was stopped at its timeout.")]
+Retries = Annotated[
+    int, typer.Option("--retries", min=0, metavar="N", help="Start a run that fails or crashes again, up to N times.")
+]
+RetryOom = Annotated[bool, typer.Option("--retry-oom", help="Out of memory: try again at half the micro-batch.")]
+Timeout = Annotated[
+    str | None,
+    typer.Option("--timeout", metavar="30m|2h|SECONDS", help="Stop a run then, at a checkpoint; a longer one goes on."),
+]
+MaxRuns = Annotated[int | None, typer.Option("--max-runs", min=1, metavar="N", help="Start so many runs at most.")]
+StopAfter = Annotated[
+    str | None,
+    typer.Option("--stop-after", metavar="N|P%", help="Stop after so many failures, or such a share of the runs."),
+]
+Failing = Annotated[OnError, typer.Option("--on-error", help="What to do after a failure (stop: --stop-after 1).")]
 TrustCode = Annotated[bool, typer.Option("--trust-code", help="Take runs of other code or data as they are.")]
 Rerun = Annotated[bool, typer.Option("--rerun", help="Train every run from its beginning, done or not.")]
+Profile = Annotated[bool, typer.Option("--profile", help="Say where the time of a step goes, and write a trace.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Leave the runs to a cluster's queue; wait for none.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Compose and check every run; start none.")]
 MaxSeeds = Annotated[int | None, typer.Option("--max-seeds", min=3, metavar="N", help="Seeds at the last look (20).")]
 MaxMinutes = Annotated[
@@ -67,6 +87,7 @@ Draws = Annotated[
     int | None, typer.Option("--draws", min=1, metavar="N", help="Points of the keys with interval(LOW,HIGH).")
 ]
 SearchBy = Annotated[Search | None, typer.Option("--search", help="How the points are chosen (halton).")]
+MaxGrid = Annotated[int | None, typer.Option("--max-grid", min=1, metavar="N", help="Runs a grid may have (100,000).")]
 SearchSeed = Annotated[int | None, typer.Option("--search-seed", min=0, metavar="S", help="Other points (0).")]
 Where = Annotated[
     list[str] | None,
@@ -90,6 +111,14 @@ Sweep = Annotated[
     str | None,
     typer.Option("--sweep", metavar="NAME", help="Only the runs of this sweep.", autocompletion=completion.sweeps),
 ]
+From = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--from", metavar="ARCHIVE", help="Read packed runs, a file or a folder of them, not --runs; may be repeated."
+    ),
+]
+ArchiveFile = Annotated[Path, typer.Argument(metavar="ARCHIVE", help="The file, NAME.tar.xz.")]
+Archives = Annotated[list[Path], typer.Argument(metavar="ARCHIVE...", help="What `batchlab runs pack` wrote.")]
 Stale = Annotated[bool, typer.Option("--stale", help="Of the earlier runs that others took the place of.")]
 
 

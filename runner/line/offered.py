@@ -6,10 +6,12 @@ An approximation of what is composed, as experiments are not looked into; Hydra 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from batchlab.results.axes import CHOICES, SEVERAL
+from batchlab.results.store.yaml_file import read_yaml
 
 PACKAGED = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = (*CHOICES, "executor", "experiment", *SEVERAL)
@@ -63,7 +65,8 @@ def keys(overrides: Iterable[str] = ()) -> dict[str, Any]:
 def values(key: str, default: Any = None) -> list[str]:
     """What a key can be, where that is known; else its default alone, where it can be typed as it is."""
     if key in GROUPS:
-        return [*files(key)]
+        more = [point.name for point in entry_points(group="batchlab.executors")] if key == "executor" else []
+        return sorted({*files(key), *more})
     if key in WORDS:
         return [*WORDS[key]]
     if isinstance(default, bool):
@@ -101,10 +104,8 @@ def _chosen(group: str, name: str, depth: int = 0) -> dict[str, Any]:
 
 def document(path: Path) -> dict[str, Any]:
     """A file's mapping; empty where it cannot be read: who runs the command is told."""
-    import yaml  # not for `--help`
-
     try:
-        content = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, yaml.YAMLError):
+        content = read_yaml(path)
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

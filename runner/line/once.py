@@ -19,13 +19,14 @@ class Once(TyperCommand):
         """Parse a command line; click would silently keep the last of what is given twice.
 
         Raises:
-            ValueError: An option is given twice, naming it and what was kept apart; or it is none of this command; an
-                override where there are only conditions.
+            ValueError: An option is given twice, naming it and what was kept apart; or without a value, as an unset
+                variable of a shell's leaves it; or it is none of this command; an override where there are only
+                conditions.
         """
         if ctx.resilient_parsing:  # to complete it
             return super().parse_args(ctx, args)
         try:
-            _, left, order = self.make_parser(ctx).parse_args([*args])
+            values, left, order = self.make_parser(ctx).parse_args([*args])
         except Exception as error:
             if type(error).__name__ != "NoSuchOption":  # click's, or the copy of it that newer typers bring along
                 raise
@@ -35,6 +36,10 @@ class Once(TyperCommand):
             if times > 1:
                 name = max(option.opts, key=len)
                 raise ValueError(f"{name} is given {'twice' if times == 2 else f'{times} times'}: give it once")
+        for option in order:  # a path that is empty would be the folder here
+            if option.param_type_name == "option" and values.get(option.name) in ("", [""]):
+                name = max(option.opts, key=len)
+                raise ValueError(f"{name} '': it takes {option.metavar or 'a value'}; leave it out for the usual one")
         if any("=" in text for text in left) and any("--where" in p.opts for p in self.params):
             raise ValueError(f"{self.name} takes no overrides: write --where {left[0]}")
         return super().parse_args(ctx, args)
@@ -75,5 +80,13 @@ class App(typer.Typer):
         super().__init__(**{"cls": Group} | given)
 
     def command(self, name: str | None = None, **given: Any) -> Callable[[Command], Command]:
-        """As typer's."""
-        return super().command(name, **{"cls": Once} | given)
+        """As typer's; parameters that are blocks of options are spread."""
+        register = super().command(name, **{"cls": Once} | given)
+
+        def command(function: Command) -> Command:
+            from batchlab.runner.line.blocks import spread
+
+            register(spread(function))
+            return function
+
+        return command

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from batchlab.datasets import Batches
 from batchlab.runner.measures.measure import Measure
-from batchlab.runner.measures.probe import Probe, mode
+from batchlab.runner.measures.probe import Known, Probe, mode
 
 
 class FullGradientNorm(Measure):
@@ -24,6 +24,10 @@ class FullGradientNorm(Measure):
 
     columns = ("full_gradient_norm",)
     when = "trained"
+
+    def asks(self, probe: Probe) -> list[Known]:
+        """The norm."""
+        return [("norm", "train")]
 
     def measure(self, probe: Probe) -> dict[str, float]:
         """Column `full_gradient_norm`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
@@ -14,7 +14,7 @@ from batchlab.results.compare.quantities import Direction, Quantity
 
 if TYPE_CHECKING:
     from batchlab.datasets import Dataset
-    from batchlab.runner.measures.probe import Probe
+    from batchlab.runner.measures.probe import Known, Probe
 
 Row: TypeAlias = Mapping[str, Any]
 When: TypeAlias = Literal["evaluation", "trained", "step", "end"]
@@ -82,6 +82,19 @@ class Measure(ABC):
         Returns:
             column -> number; for "layers" and "examples" a sequence of rows.
         """
+
+    def asks(self, probe: Probe) -> Collection[Known]:
+        """What of `Probe.known` this measure is made of, where it looks at nothing else of the run.
+
+        Where all of it is known already, `measure` runs no model, and nothing has to be put back after it.
+
+        Args:
+            probe: the run at this moment.
+
+        Returns:
+            Nothing where it looks at more, as by default.
+        """
+        return ()
 
     def check(self, subject: Subject) -> None:  # noqa: B027 - most measures take anything
         """See that this run can be measured, before any run starts.

@@ -6,9 +6,11 @@ Nothing here changes the model, its BatchNorm statistics, its gradients or any r
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import torch
 import torch.distributed as dist
@@ -22,6 +24,33 @@ from batchlab.optimizers.moments import GradientMoments
 
 EVALUATION_BATCH = 512
 """Samples in a forward pass of an evaluation; a fixed number, so that no figure depends on the training batch."""
+KEPT_BYTES = 2**24
+"""Of the batches of a split that stay from one evaluation to the next."""
+Pair = tuple[Tensor, Tensor]
+
+
+@dataclass
+class Kept:
+    """Batches of a split, and torch's count of what was written into each: a model may work in its input's place."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
+
+    def add(self, pair: Pair) -> None:
+        """Keep one that nobody has had yet."""
+        self.pairs.append(pair)
+        self.versions += [t._version for t in pair]
+
+    @property
+    def whole(self) -> bool:
+        """Whether all are as they were made."""
+        return self.versions == [t._version for pair in self.pairs for t in pair]
+
+
+_kept: weakref.WeakKeyDictionary[Dataset, dict[Any, Kept]] = weakref.WeakKeyDictionary()
+"""All of a process that evaluate on a data set share them."""
+
+Known: TypeAlias = tuple[str, Split]
 
 
 @dataclass
@@ -43,6 +72,8 @@ class Probe:
         dtype: of inputs and outputs.
         rank, world_size: this process among those of the run.
         plain: whether `forward` is the model as it is, not under autocast.
+        known: what was computed at this moment: of a split its "outputs" and targets, "predictions", "norm" and "sums".
+        ahead: the same, computed for the moment that begins next.
     """
 
     model: nn.Module
@@ -59,17 +90,18 @@ class Probe:
     rank: int = 0
     world_size: int = 1
     plain: bool = True
-    _known: dict[tuple[str, str], tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
+    known: dict[Known, Any] = field(default_factory=dict, repr=False)
+    ahead: dict[Known, Any] = field(default_factory=dict, repr=False)
 
     def look(self, clock: Clock, batch_size: int) -> Probe:
-        """Begin a new moment: what was computed at an earlier one is forgotten.
+        """Begin a new moment: what was computed at an earlier one is forgotten, what was `ahead` is known.
 
         Args:
             clock: samples and steps so far.
             batch_size: the schedule's, in samples.
         """
+        self.known, self.ahead = self.ahead, {}
         self.clock, self.batch_size = clock, batch_size
-        self._known.clear()
         return self
 
     @property
@@ -77,9 +109,13 @@ class Probe:
         """Where the model is."""
         return next(self.model.parameters()).device
 
-    def batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, split: Split) -> Iterator[Pair]:
         """This rank's share of a split, not augmented, as (inputs, targets) on the device."""
-        return evaluation_batches(
+        place = (split, self.device, self.rank, self.world_size, self.dtype)
+        kept = _kept.setdefault(self.dataset, {})
+        if place in kept and kept[place].whole:
+            return iter(kept[place].pairs)
+        made = evaluation_batches(
             self.dataset,
             split,
             device=self.device,
@@ -88,6 +124,7 @@ class Probe:
             world_size=self.world_size,
             dtype=self.dtype,
         )
+        return _keeping(made, kept, place)
 
     @torch.no_grad()
     def score(self, split: Split, model: nn.Module | None = None) -> dict[str, float]:
@@ -100,19 +137,30 @@ class Probe:
         Returns:
             `loss` and, for labels, `accuracy`; empty where the split has no samples.
         """
-        outputs, targets = self._outputs(split) if model is None else self._run(model, split)
-        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
-        sums[0] = self.evaluation(outputs, targets).double().sum()
-        if self.dataset.classes is not None:
-            sums[1] = (outputs.argmax(-1) == targets).sum()
-        sums[2] = len(targets)
-        if dist.is_initialized():
-            dist.all_reduce(sums)
-        loss, correct, count = sums.tolist()
+        if model is None and ("sums", split) in self.known:
+            loss, right, count = self.known["sums", split]
+        else:
+            loss, right, count = self._sums(*(self._outputs(split) if model is None else self._run(model, split)))
+            if model is None:
+                self.known["sums", split] = (loss, right, count)
         scores = {"loss": loss / count} if count else {}
         if count and self.dataset.classes is not None:
-            scores["accuracy"] = correct / (count * math.prod(self.dataset.target_shape))
+            scores["accuracy"] = right / (count * math.prod(self.dataset.target_shape))
         return scores
+
+    def _sums(self, outputs: Tensor, targets: Tensor) -> tuple[float, float, float]:
+        """Over all ranks: the summed loss, how many labels are right, how many samples there are."""
+        found = [self.evaluation(outputs, targets).double().sum()]
+        if self.dataset.classes is not None:
+            found.append((outputs.argmax(-1) == targets).sum().double())
+        count: float = len(targets)
+        if dist.is_initialized():
+            sums = torch.stack([*found, found[0].new_tensor(count)])
+            dist.all_reduce(sums)
+            *numbers, count = sums.tolist()
+        else:
+            numbers = torch.stack(found).tolist()
+        return numbers[0], numbers[-1], count
 
     @torch.no_grad()
     def predictions(self, split: Split) -> tuple[Tensor, Tensor]:
@@ -123,15 +171,16 @@ class Probe:
         Returns:
             outputs (n, classes), or (n, T, classes), in eval mode, and targets (n,), or (n, T), both on the CPU.
         """
-        if ("predictions", split) not in self._known:
+        if ("predictions", split) not in self.known:
             n = len(self.dataset.split(split)[1])
             outputs = torch.zeros(n, *self._output, dtype=self.dtype, device=self.device)
             own, _ = self._outputs(split)
             outputs[self.rank :: self.world_size] = own.reshape(len(own), *self._output)
             if dist.is_initialized():  # each rank has filled places of its own
                 dist.all_reduce(outputs)
-            self._known["predictions", split] = (outputs.cpu(), torch.from_numpy(self.dataset.split(split)[1]))
-        return self._known["predictions", split]
+            self.known["predictions", split] = (outputs.cpu(), torch.from_numpy(self.dataset.split(split)[1]))
+        found: tuple[Tensor, Tensor] = self.known["predictions", split]
+        return found
 
     @property
     def _output(self) -> tuple[int, ...]:
@@ -141,9 +190,10 @@ class Probe:
 
     def _outputs(self, split: Split) -> tuple[Tensor, Tensor]:
         """The model's outputs and the targets of this rank's share of a split; one pass, whoever asks."""
-        if ("outputs", split) not in self._known:
-            self._known["outputs", split] = self._run(self.model, split)
-        return self._known["outputs", split]
+        if ("outputs", split) not in self.known:
+            self.known["outputs", split] = self._run(self.model, split)
+        found: tuple[Tensor, Tensor] = self.known["outputs", split]
+        return found
 
     @torch.no_grad()
     def _run(self, model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
@@ -167,11 +217,14 @@ class Probe:
         The outputs of this pass are those that `score` and `predictions` are made of, so that after it neither needs
         one of its own, unless they are taken in another precision.
         """
+        if ("norm", "train") in self.known:
+            return float(self.known["norm", "train"])
         n, pairs = self.dataset.n, list[tuple[Tensor, Tensor]]()
         with mode(self.model, training=False):
             norm = self.gradient_norm(((x, y, 1 / n) for x, y in self.batches("train")), pairs)
         if self.plain:
-            self._known["outputs", "train"] = self._joined(pairs)
+            self.known["outputs", "train"] = self._joined(pairs)
+        self.known["norm", "train"] = norm
         return norm
 
     def gradient_norm(
@@ -204,6 +257,18 @@ class Probe:
             dist.all_reduce(flat)
             total = [flat]
         return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(total)).double()))
+
+
+def _keeping(made: Iterator[Pair], kept: dict[Any, Kept], place: Any) -> Iterator[Pair]:
+    """Batches as they are made; those of a small split stay, and the next evaluation has them at once."""
+    found, size = Kept(), 0
+    for pair in made:
+        size += sum(t.nbytes for t in pair)
+        if size <= KEPT_BYTES:
+            found.add(pair)
+        yield pair
+    if size <= KEPT_BYTES:
+        kept[place] = found
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchlab.runner.measures.measure import Measure
-from batchlab.runner.measures.probe import Probe
+from batchlab.runner.measures.probe import Known, Probe
 
 
 class Scores(Measure):
@@ -13,6 +13,10 @@ class Scores(Measure):
     """
 
     columns = ("test_loss", "test_accuracy", "validation_loss", "validation_accuracy")
+
+    def asks(self, probe: Probe) -> list[Known]:
+        """The sums of every split but the training set."""
+        return [("sums", split) for split in probe.dataset.splits if split != "train"]
 
     def measure(self, probe: Probe) -> dict[str, float]:
         """Columns `test_loss` and `test_accuracy` (a share), and the same of a validation split."""
@@ -27,6 +31,10 @@ class TrainScores(Measure):
     """
 
     columns = ("train_eval_loss", "train_accuracy")
+
+    def asks(self, probe: Probe) -> list[Known]:
+        """The sums of the training set."""
+        return [("sums", "train")]
 
     def measure(self, probe: Probe) -> dict[str, float]:
         """Columns `train_eval_loss` and `train_accuracy` (a share)."""

@@ -10,5 +10,8 @@ from batchlab.runner.models.dlrm import DLRM
 from batchlab.runner.models.logistic import MLP, Linear
 from batchlab.runner.models.resnet import CifarResNet, imagenet_resnet
 from batchlab.runner.models.transformer import Transformer
+from batchlab.runner.models.wide_resnet import WideResNet
 
-__all__ = ["DLRM", "MLP", "CifarCNN", "CifarResNet", "Linear", "MnistCNN", "Transformer", "imagenet_resnet"]
+__all__ = [
+    "DLRM", "MLP", "CifarCNN", "CifarResNet", "Linear", "MnistCNN", "Transformer", "WideResNet", "imagenet_resnet",
+]  # fmt: skip

@@ -50,6 +50,13 @@ def norm_layer(norm: Norm, groups: int, bn_momentum: float, eps: float) -> Calla
     return group_norm
 
 
+def begin_convolutions(model: nn.Module) -> None:
+    """He's normal draw, fan out, for the weights of every convolution."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
 class _ZeroPad(nn.Module):
     """Shortcut A: every `stride`-th pixel, and zeros for the channels that are new. No parameters."""
 
@@ -146,9 +153,7 @@ class CifarResNet(nn.Module):
                 channels = filters
         self.blocks = nn.Sequential(*blocks)
         self.classifier = nn.Linear(channels, classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        begin_convolutions(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, classes)."""
@@ -193,6 +198,6 @@ def imagenet_resnet(
     make_norm = norm_layer(norm, groups, bn_momentum, norm_eps)
     model: nn.Module = constructors[depth](num_classes=classes, norm_layer=make_norm)
     model.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
-    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+    begin_convolutions(model.conv1)
     model.maxpool = nn.Identity()
     return model

@@ -24,6 +24,22 @@ def has_batchnorm(model: nn.Module) -> bool:
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
 
+def tied(model: nn.Module, *, grouped: bool) -> str:
+    """Why other micro-batches would give other numbers than by rounding; empty where nothing says so.
+
+    Args:
+        model: of the run. What it draws at random in its own code does not show here.
+        grouped: gradient noise is measured between micro-batches.
+    """
+    if has_batchnorm(model):
+        return "BatchNorm sees a micro-batch"
+    if grouped:
+        return "noise is measured between micro-batches"
+    if any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in model.modules()):
+        return "random numbers are drawn for each micro-batch"
+    return ""
+
+
 def part_of(config: RunConfig, size: int) -> int:
     """Samples of a batch that one forward pass sees, at most.
 

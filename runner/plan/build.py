@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from batchlab.runner import exits
 from batchlab.runner.plan import split
 from batchlab.runner.plan.schema import ConfigError, Node
 
@@ -50,17 +51,29 @@ def locate(node: Node, axis: str) -> Callable[..., Any]:
         if package in EXTRAS:
             way = f"pip install 'batchlab[{EXTRAS[package]}]'"
             raise ConfigError(f"{choice} needs {package}, which is not installed: {way}") from error
-        raise ConfigError(f"{choice}: cannot import {path} ({error})") from error
+        raise ConfigError(f"{choice}: cannot import {path} ({_placed(str(error), error)})") from error
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{choice}: cannot import {path} ({error})") from error
-    except Exception as error:  # whatever a module of the user's own does when it is imported
-        raise ConfigError(f"{choice}: cannot import {path} ({type(error).__name__}: {error})") from error
+        raise ConfigError(f"{choice}: cannot import {path} ({_placed(str(error), error)})") from error
+    except SystemExit as error:
+        raise ConfigError(f"{choice}: cannot import {path} ({exits.said(error)})") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a module of the user's own does when it is imported
+        said = _placed(f"{type(error).__name__}: {error}", error)
+        raise ConfigError(f"{choice}: cannot import {path} ({said})") from error
     if not callable(target):
         raise ConfigError(
             f"{choice}: {path} is of type {type(target).__name__}: `_target_` names a class or a function"
         )
     called: Callable[..., Any] = target
     return called
+
+
+def _placed(said: str, error: BaseException) -> str:
+    """What an error says, and the line of the user's own file that it came from, unless it names that file itself."""
+    place = exits.own_line(error)
+    file = os.path.basename(place.rpartition(":")[0])
+    return said if not file or file in said else f"{said}, in {place}"
 
 
 def _imported(path: str) -> Any:
@@ -122,7 +135,11 @@ def build(node: Node, axis: str, *args: Any, **given: Any) -> Any:
     target = locate(node, axis)
     try:
         return target(*args, **given, **arguments(node))
-    except Exception as error:  # a class may index, divide or open what it is given: that too is said of the choice
+    except SystemExit as error:
+        raise ConfigError(f"{axis}={node.get('name')}: {exits.said(error)}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a class may index, divide or open what it is given: that too is said of the choice
         nulls = [f"{axis}.{key}" for key, value in node.items() if value is None]
         said = str(error)
         if nulls and isinstance(error, TypeError) and "None" in said:  # how Python compares None helps nobody
@@ -133,7 +150,7 @@ def build(node: Node, axis: str, *args: Any, **given: Any) -> Any:
         elif not isinstance(error, (ValueError, TypeError)):
             given_keys = ", ".join(arguments(node))
             said = f"{type(error).__name__}: {said or 'no more is said'} (it was given: {given_keys or 'nothing'})"
-        raise ConfigError(f"{axis}={node.get('name')}: {said}") from error
+        raise ConfigError(f"{axis}={node.get('name')}: {_placed(said, error)}") from error
 
 
 def _guilty(
@@ -196,11 +213,11 @@ def blaming(node: Node, axis: str) -> Iterator[None]:
 
 
 def load_dataset(node: Node) -> Dataset:
-    """The data set that a `dataset` choice names, with the validation split and the standardization that it asks for.
+    """The data set that a `dataset` choice names: the subset, validation split and standardization that it asks for.
 
     Raises:
         ConfigError: when the reader refuses its arguments or the data, or returns something else; when there can be no
-            such validation split.
+            such subset or validation split.
     """
     from batchlab.datasets import Dataset, standardized, with_validation
 
@@ -212,6 +229,10 @@ def load_dataset(node: Node) -> Dataset:
             "DataFrame is dataset=frame, a torch Dataset dataset=torch_dataset"
         )
     try:
+        if any(key in node for key in split.SUBSETS):
+            from batchlab.datasets import with_subset  # most runs have none, and need not import it
+
+            dataset = with_subset(dataset, node.get("subset"), node.get("test_subset"))
         if "validation" in node:
             dataset = with_validation(dataset, node["validation"], node["split_seed"])
         return standardized(dataset)

@@ -56,13 +56,17 @@ def check_kind(key: str, value: object, kind: type, *, optional: bool = False) -
     return found
 
 
-def check_least(key: str, value: object, least: int, most: int | None = None) -> int:
+COUNTED = 2**53
+"""The most of anything that is counted, where nobody says less: what a float still tells from the next."""
+
+
+def check_least(key: str, value: object, least: int, most: int = COUNTED) -> int:
     """The value as a whole number; ConfigError unless it is one, at least so much and at most so much."""
     number: int = check_kind(key, value, int)
     if number < least:
         raise ConfigError(f"{key}={value} must be at least {least}")
-    if most is not None and number > most:
-        raise ConfigError(f"{key}={value} must be at most {most}")
+    if number > most:
+        raise ConfigError(f"{key}={number:.4g} must be at most {most}")
     return number
 
 

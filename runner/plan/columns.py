@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from batchlab.results.axes import COLUMN, COLUMNS
-from batchlab.results.store.record import Stream
+from batchlab.results.store.run import Stream
 from batchlab.runner.measures import Measure
 from batchlab.runner.plan.schema import ConfigError
 

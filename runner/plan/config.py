@@ -25,10 +25,11 @@ from batchlab.runner.plan.grid.draws import Interval
 from batchlab.runner.plan.grid.parsing import parse
 from batchlab.runner.plan.grid.product import Grid
 from batchlab.runner.plan.grid.skip import Skips
-from batchlab.runner.plan.identity import run_id
+from batchlab.runner.plan.identity import Identities
 from batchlab.runner.plan.interpolation import resolve
 from batchlab.runner.plan.loss import settled
 from batchlab.runner.plan.overrides import Setting, apply, suggest
+from batchlab.runner.plan.shared import Shared
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,12 @@ def compose(
         ConfigError: one line that names the override to change. Nothing has been started then.
     """
     with hydra_session() as loader:
-        sweeps = parse(overrides, loader)
+        options = options or GridOptions()
+        sweeps = parse(overrides, loader, options)
         several.check_swept(sweeps)
         is_group = {s.key: _checked_group(loader, s.key, s.settings) for s in sweeps}
         groups_of = {key for key, group in is_group.items() if group}
         bases = {} if bases is None else bases
-        options = options or GridOptions()
 
         def base_of(chosen: Sequence[Setting]) -> dict[str, Any]:
             texts = tuple(s.text for s in chosen)
@@ -82,15 +83,30 @@ def compose(
         alone = not any(s.swept for s in sweeps) and not labels  # a run alone is known by all that was asked for
         skips = Skips(options.skip)
         runs: dict[str, Planned] = {}
+        experiments: dict[tuple[str, ...], str] = {}
+        keys_of: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+        def whole(groups: tuple[str, ...], values: Sequence[Setting]) -> tuple[dict[str, Any], bool]:
+            written = sizes.hidden(_with_values(bases, groups, values, loader))
+            resolved = resolve(written, values, experiments[groups], bases[groups])
+            tree = sizes.named(resolved)
+            return tree | {
+                "dataset": split.settled(tree["dataset"]),
+                "train": _train(tree["train"]),
+            }, resolved is written
+
+        def seed(groups: tuple[str, ...], setting: Setting) -> Any:
+            return apply({"seed": bases[groups]["seed"]}, [setting]).get("seed")
+
+        shared, identities = Shared(whole, seed), Identities()
         for settings, swept in points:
             groups = tuple(s.text for s in settings if is_group[s.key])
-            values = [s for s in settings if not is_group[s.key]]
-            experiment = next((str(s.value) for s in settings if s.key == "experiment" and s.value), "")
-            tree = sizes.hidden(_with_values(bases, groups, values, loader))
-            tree = sizes.named(resolve(tree, values, experiment, bases[groups]))
-            tree = tree | {"dataset": split.settled(tree["dataset"]), "train": _train(tree["train"])}
+            if groups not in experiments:
+                experiments[groups] = next((str(s.value) for s in settings if s.key == "experiment" and s.value), "")
+            tree = shared.tree(groups, [s for s in settings if not is_group[s.key]])
             apart = tuple(s.plain for s, apart in zip(settings, swept, strict=True) if apart or alone)
-            planned = Planned(run_id(tree), tree, apart, dict(labels or {}), tuple(s.key for s in settings))
+            keys = tuple(s.key for s in settings)  # one object for all that have the same
+            planned = Planned(identities.of(tree), tree, apart, dict(labels or {}), keys_of.setdefault(keys, keys))
             if not skips.hit(planned.run_id, tree, planned.labels):
                 runs.setdefault(planned.run_id, planned)
         skips.check(len(runs))

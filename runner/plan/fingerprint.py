@@ -14,6 +14,7 @@ from typing import Any
 
 from batchlab.results.axes import NEUTRAL
 from batchlab.results.store.fingerprint import Contents, Fingerprint, Part, package_version
+from batchlab.runner.plan.blocks import OfBlocks
 from batchlab.runner.plan.reading import asked_again, called_from_here, data_files, read_by, returned_by
 from batchlab.runner.plan.schema import Node
 from batchlab.runner.plan.sources import Finder
@@ -33,7 +34,8 @@ class Fingerprints:
         self.contents = Contents()
         self._finder = Finder()
         self._targets: dict[str, Fingerprint] = {}
-        self._data: dict[str, Fingerprint] = {}
+        self._block = OfBlocks(self._built)
+        self._data = OfBlocks(self._read)
         self._returned: dict[str, str] = {}
         self._loaded = False
 
@@ -44,14 +46,22 @@ class Fingerprints:
             tree: its whole configuration.
         """
         parts: Fingerprint = {}
-        for text, builds in _dotted({key: block for key, block in tree.items() if key not in NEUTRAL}):
+        for key, block in tree.items():
+            if key not in NEUTRAL:
+                parts |= self._block(key, block) if isinstance(block, (dict, list)) else self._built(key, block)
+        return parts | (self._data(tree["dataset"]) if "dataset" in tree else self._read({}))
+
+    def _built(self, key: str, block: Any) -> Fingerprint:
+        """The code and the packages that a block is made with."""
+        parts: Fingerprint = {}
+        for text, builds in _dotted({key: block}):
             found = self._code(text)
             parts |= found if builds else {name: part for name, part in found.items() if part.path}
-        return parts | self._read(tree.get("dataset", {}))
+        return parts
 
     def forget_data(self) -> None:
         """Ask again what data there is: this process loaded the data sets."""
-        self._data.clear()
+        self._data = OfBlocks(self._read)
         self._returned.clear()
         self._loaded = True
 
@@ -82,19 +92,14 @@ class Fingerprints:
         return self._targets[target]
 
     def _read(self, node: Node) -> Fingerprint:
-        key = json.dumps(node, sort_keys=True, default=str)
-        if key not in self._data:
-            parts = self._files("data", data_files(node).items())
-            known = {os.path.realpath(part.path) for part in parts.values()}
-            seen = [path for path in read_by(node) if str(path) not in known]
-            if len(seen) > MANY:
-                folder = Path(os.path.commonpath([path.parent for path in seen]))
-                value = self.contents.folder(folder)
-                parts |= {f"data: {called_from_here(folder)}": Part(value, str(folder))} if value else {}
-            else:
-                parts |= self._files("data", ((called_from_here(path), path) for path in seen))
-            self._data[key] = parts
-        return self._data[key]
+        parts = self._files("data", data_files(node).items())
+        known = {os.path.realpath(part.path) for part in parts.values()}
+        seen = [path for path in read_by(node) if str(path) not in known]
+        if len(seen) > MANY:
+            folder = Path(os.path.commonpath([path.parent for path in seen]))
+            value = self.contents.folder(folder)
+            return parts | ({f"data: {called_from_here(folder)}": Part(value, str(folder))} if value else {})
+        return parts | self._files("data", ((called_from_here(path), path) for path in seen))
 
     def _files(self, kind: str, files: Iterable[tuple[str, Path]]) -> Fingerprint:
         look = self.contents

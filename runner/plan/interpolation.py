@@ -10,15 +10,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
 from batchlab.results.axes import CHOICES, SEVERAL
+from batchlab.results.store.yaml_file import read_yaml
 from batchlab.runner.plan import several, sizes
 from batchlab.runner.plan.checks import ConfigError, as_kind
 from batchlab.runner.plan.conf.files import conf_file
 from batchlab.runner.plan.conf.yaml_faults import first_line, shown
+from batchlab.runner.plan.expansion import beyond
 from batchlab.runner.plan.overrides import EITHER, Setting, dotted, leaves, of_kind, suggest
 from batchlab.runner.plan.schema import declared
 
@@ -51,6 +52,10 @@ def resolve(
     linked = [(key, value) for key, value in texts if "${" in value]
     if not linked:
         return tree
+    key, why = beyond([(key, leaf) for key, value in dotted(tree) for leaf in leaves(value)])
+    if why:
+        said = next((value for name, value in linked if name == key), "...")
+        raise ConfigError(f"{_place(key, said, tree, settings, experiment)}: {why}")
     try:
         resolved = OmegaConf.to_container(OmegaConf.create(copy.deepcopy(tree)), resolve=True)
     except OmegaConfBaseException as error:
@@ -93,8 +98,8 @@ def _default(key: str, tree: dict[str, Any], before: Mapping[str, Any]) -> Any:
     inner = key.split(".")
     inner = inner[2:] if inner[0] in SEVERAL else inner[1:] if inner[0] in (*CHOICES, "executor") else inner
     for path in _files(key, tree, ""):
-        with suppress(OSError, ValueError, yaml.YAMLError):
-            block = yaml.safe_load(path.read_bytes())
+        with suppress(OSError, ValueError):
+            block = read_yaml(path)
             said = dict(dotted(block)).get(".".join(inner)) if isinstance(block, dict) else None
             if said is not None:
                 return None if "${" in str(said) else said
@@ -148,6 +153,8 @@ def _why(error: OmegaConfBaseException, keys: Sequence[str]) -> tuple[str, str, 
             f"${{{name}",
             False,
         )
+    if isinstance(error, GrammarParseError):
+        return f"what begins with ${{ is not finished ({said})", "${", True
     return said, "${", False
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from batchlab.optimizers.moments.state import random_states, set_random_states
+from batchlab.optimizers.needs import MovesBySeveral
 from batchlab.runner.plan.build import build, checked, locate
 from batchlab.runner.plan.schema import Node
 
@@ -118,8 +119,7 @@ def _with_memory(model: nn.Module) -> None:
 
 def methods_of(optimizer: Optimizer) -> dict[str, list[str]]:
     """Method -> names of the parameters that it moves, of an optimizer with several that says so; else nothing."""
-    methods = getattr(optimizer, "methods", None)
-    said = methods() if callable(methods) else None
+    said: Any = optimizer.methods() if isinstance(optimizer, MovesBySeveral) else None
     return {str(method): [*map(str, names)] for method, names in said.items()} if isinstance(said, dict) else {}
 
 

@@ -16,7 +16,12 @@ OURS = ("executor", *SEVERAL, "seed", "nproc", "train", "log")
 FIXED = (*CHOICES, *OURS)
 NOT_KEYS = ("name", "_target_")
 """Of a choice: what says which it is, and no argument of it."""
-EITHER: dict[str, tuple[type, ...]] = {"train.loss": (str, dict), "executor.devices": (str, int, float)}
+EITHER: dict[str, tuple[type, ...]] = {
+    "train.loss": (str, dict),
+    "train.micro_batch": (str, int),
+    "executor.devices": (str, int, float),
+    "executor.fuse": (str, int, bool),
+}
 """Keys whose values are of several kinds, whichever the default is; who reads them checks them."""
 
 
@@ -134,6 +139,9 @@ def _instead(setting: Setting, tree: dict[str, Any], node: Any) -> str:
     if isinstance(node, dict) and "_target_" in node and not node.keys() - {*NOT_KEYS}:
         return f"{path[0]}={node.get('name')} has no keys of its own"
     group = [] if path else _nearest(last, list(tree))  # a typo in an axis, before one of its keys
+    wanted = [key for key, value in node.items() if value == "???"] if isinstance(node, dict) else []
+    if wanted and not _nearest(last, list(node)):
+        return f"did you mean {'.'.join([*path, wanted[0]])}, which has no value yet?"
     hint = suggest(setting.key, group or (k for k, _ in dotted(tree) if k.rsplit(".", 1)[-1] not in NOT_KEYS))
     if setting.mode == "change" and isinstance(node, dict) and "_target_" in node:  # its file need not say all of them
         hint += f" (+{setting.text} adds an argument of {node['_target_']})"

@@ -26,15 +26,20 @@ with its `share`: lr = share x limit / curvature, to six digits, where the limit
 the label `scheme`, and `curvature` is a label. Rates that were first rounded at another curvature, and then carried
 over, come out the same with `rounded_at`, that curvature.
 
-`prefer: [mnist, digits]` takes the first data set that is at hand for all grids; a grid or setting with `needs: w8a` is
-left out where that one is not, one with `unless: a9a` where that one is. Nothing is downloaded unasked. The runs of one
-seed come before those of the next, so that a comparison is whole early; those labelled `tuning: true`, which choose a
-learning rate for the others and are judged in nothing, come before all (`tuning: [0, 1]`, of a scale, labels these
-seeds). A scale that is a text instead of grids is not
+`prefer: [mnist, digits]` takes the first data set that is at hand for all grids; a grid or setting with `needs: w8a`,
+a data set or a file in the data root, is left out where that one is not, which is said; one with `unless: a9a` where
+that one is. Nothing is downloaded unasked. The runs of one seed come before those of the next, so that a comparison is
+whole early; those labelled `tuning: true`, which choose a learning rate for the others and are judged in nothing, come
+before all (`tuning: [0, 1]`, of a scale, labels these seeds). A scale that is a text instead of grids is not
 there, and the text says why. `measure: package.module.function` is called with a way to build each of the paper's
 optimizers, once for a folder of runs, and what it returns is kept there for the paper's module to show.
-`smallest: [0.5, 5%]` are the smallest effects of interest where seeds are added until claims are decided: of
-differences, in the unit that a metric is shown in, and of ratios.
+`deviations`, of a scale, are texts of a line: how it differs from what was published, shown under its tables.
+`max_seeds: 12`, of a scale: its seeds are added in looks of up to 12, as with `--until-decided`.
+`apart: true` trains each run in a process of its own unless `--fuse` says otherwise: its claims are about time, of
+which runs that train together have a share. `smallest: [0.5, 5%]` are the smallest effects of interest where
+seeds are added until claims are decided: of differences, in the unit that a metric is shown in, and of ratios.
+`judged: chosen` has only those runs judged that a
+claim compares, once what chooses is over, each in a process of its own (`runner.chosen`).
 """
 
 from __future__ import annotations
@@ -49,6 +54,7 @@ from typing import Any
 import yaml
 
 from batchlab.datasets import available
+from batchlab.datasets.files import own_places
 from batchlab.results.compare.smallest import Smallest
 from batchlab.results.papers.literature import published
 from batchlab.results.papers.scale import Scale
@@ -71,6 +77,16 @@ class PaperPlan:
     """Dotted path of what its file asks to be measured apart from the runs."""
     smallest: Smallest = field(default_factory=Smallest)
     """The smallest effects of interest, where seeds are added until claims are decided."""
+    deviations: Sequence[str] = ()
+    """How its settings differ from the published ones, a line each."""
+    max_seeds: int | None = None
+    """Its seeds are added in looks of up to so many; None: the recipe's own are trained, unless looks are asked for."""
+    lacking: list[str] = field(default_factory=list)
+    """Data sets and files that are not at hand, and whose runs are therefore left out."""
+    chosen: bool = False
+    """Whether only what claims compare is judged, each run in a process of its own."""
+    apart: bool = False
+    """Whether each run trains in a process of its own where the user does not say how many train together."""
 
     def measure(self) -> dict[str, Any]:
         """Call the survey with every optimizer of the plan.
@@ -134,7 +150,19 @@ def plan(paper: str, scale: str) -> PaperPlan:
     check_there(paper, scale)
     content = _content(paper)
     smallest = Smallest.parse(content.get("smallest", []))
-    return PaperPlan(paper, scale, plans_of(whole(content, scale), paper), content.get("measure", ""), smallest)
+    part = whole(content, scale)
+    return PaperPlan(
+        paper,
+        scale,
+        plans_of(part, paper),
+        content.get("measure", ""),
+        smallest,
+        deviations=[f"{scale} scale: {line}" for line in part.get("deviations", [])],
+        max_seeds=part.get("max_seeds"),
+        lacking=list(dict.fromkeys(_lacking(part, _ready()))),
+        chosen=content.get("judged") == "chosen",
+        apart=bool(content.get("apart")),
+    )
 
 
 def whole(content: Mapping[str, Any], scale: str) -> dict[str, Any]:
@@ -163,7 +191,7 @@ def plans_of(chosen: Mapping[str, Any], paper: str) -> list[Planned]:
     Raises:
         ConfigError: naming the grid that does not compose.
     """
-    ready = {entry.name for entry in available() if entry.ready}
+    ready = _ready()
     common = list(chosen.get("common", []))
     if "prefer" in chosen:
         common.append(f"dataset={next((name for name in chosen['prefer'] if name in ready), chosen['prefer'][-1])}")
@@ -182,11 +210,31 @@ def plans_of(chosen: Mapping[str, Any], paper: str) -> list[Planned]:
     return sorted(runs.values(), key=lambda p: (not tunes(p), int(p.tree["seed"])))
 
 
+def _ready() -> set[str]:
+    """Names of the data sets that are at hand."""
+    return {entry.name for entry in available() if entry.ready}
+
+
+def _at_hand(part: Mapping[str, Any], ready: AbstractSet[str]) -> bool:
+    """Whether the data set or the file that a grid or setting needs is there."""
+    needs = part.get("needs", "")
+    return needs in {"", *ready} or any(place.is_file() for place in own_places(needs, None))
+
+
+def _lacking(part: Mapping[str, Any], ready: AbstractSet[str]) -> Iterator[str]:
+    """What is needed in a scale and is not there."""
+    if not _at_hand(part, ready):
+        yield str(part["needs"])
+        return
+    for inner in [*part.get("settings", []), *part.get("grids", [])]:
+        yield from _lacking(inner, ready)
+
+
 def _grids(
     part: Mapping[str, Any], ready: AbstractSet[str], above: _Grid | None = None, repeated: Sequence[Any] = ()
 ) -> Iterator[_Grid]:
     """The grids of a scale, or of a setting in it; `repeated` are the grids of the settings around it."""
-    if part.get("needs", "") not in {"", *ready} or part.get("unless") in ready:
+    if not _at_hand(part, ready) or part.get("unless") in ready:
         return
     above = above or _Grid()
     here = _Grid(

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from batchlab.optimizers.moments.state import random_states, set_random_states
-from batchlab.optimizers.needs import Nothing, needs_of
+from batchlab.optimizers.needs import Modes, Nothing, needs_of
 from batchlab.runner.plan.build import locate
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.optimizer import make_optimizer
@@ -89,8 +89,8 @@ def _begun(node: Node) -> tuple[nn.Module, Optimizer]:
 
 def _step(model: nn.Module, optimizer: Optimizer, first: int) -> None:
     """Some steps, each with gradients of its own."""
-    if callable(train := getattr(optimizer, "train", None)):  # of a schedule-free one, as a run does it
-        train()
+    if isinstance(optimizer, Modes):  # as a run does it
+        optimizer.train()
     for step in range(first, first + STEPS):
         for n, p in enumerate(model.parameters()):
             p.grad = torch.sin(torch.arange(12.0) * (n + 1) + 3 * step).reshape(4, 3)

@@ -8,18 +8,31 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from batchlab.results.axes import CHOICES
 from batchlab.results.legacy import upgraded
-from batchlab.runner.plan.checks import KINDS, Block, check_choice, check_kind, check_least, check_positive, kinds
+from batchlab.results.store.yaml_file import read_yaml
+from batchlab.runner.plan.checks import (
+    KINDS,
+    Block,
+    check_choice,
+    check_kind,
+    check_least,
+    check_positive,
+    kinds,
+)
 from batchlab.runner.plan.checks import ConfigError as ConfigError
+from batchlab.runner.plan.identity import run_id
 
 SEEDS = 2**63 - 1
 """The last seed: what a column of whole numbers holds, and every generator of random numbers takes."""
 
 LOSSES = ("cross_entropy", "mse", "squared_hinge")
 """Losses that `train.loss` names by a word."""
+
+AUTO = "auto"
+"""The `train.micro_batch` that is found out."""
+TUNED = "tuned"
+"""The `optimizer.step_size` of a solver that is found before the run begins, by the rule of `finite_sum.tune`."""
 
 Node = dict[str, Any]
 """A group's choice: its name, `_target_`, and the keyword arguments of the target."""
@@ -35,7 +48,8 @@ class TrainOptions(Block):
 
     epochs: float = 10
     samples: int | None = None
-    micro_batch: int = 512
+    micro_batch: Any = 512
+    """A number, or `auto`; see train/fitting.py."""
     groups: int = 1
     loss: Any = "cross_entropy"
     """A word, the path of a loss of the user's own, or a block of `_target_` and its arguments; see plan/loss.py."""
@@ -53,15 +67,22 @@ class TrainOptions(Block):
         check_choice("train.decay", self.decay, ("all", "weights"))
         check_choice("train.device", self.device, ("auto", "cpu", "cuda"))
         check_choice("train.precision", self.precision, ("float32", "float64", "bfloat16"))
-        check_least("train.micro_batch", self.micro_batch, 1)
+        self._check_micro_batch()
         check_least("train.groups", self.groups, 1)
         check_positive("train.epochs", self.epochs)
         if self.samples is not None:
-            check_least("train.samples", self.samples, 1)
+            check_least("train.samples", self.samples, 1, most=self.samples)  # see `total_samples`
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"train.label_smoothing={self.label_smoothing} must be in [0, 1)")
-        if not self.checkpoint_seconds >= 0:
-            raise ConfigError(f"train.checkpoint_seconds={self.checkpoint_seconds} must be at least 0")
+        if not 0 <= self.checkpoint_seconds < math.inf:
+            raise ConfigError(f"train.checkpoint_seconds={self.checkpoint_seconds} must be at least 0, and finite")
+
+    def _check_micro_batch(self) -> None:
+        if isinstance(self.micro_batch, str):
+            if self.micro_batch != AUTO:
+                raise ConfigError(f"train.micro_batch={self.micro_batch}: choose a whole number or {AUTO}")
+        else:
+            object.__setattr__(self, "micro_batch", check_least("train.micro_batch", self.micro_batch, 1))
 
     def _check_loss(self) -> None:
         if not isinstance(self.loss, dict):
@@ -146,8 +167,8 @@ class RunConfig:
     """Keys that a user added at the top level (`+note=...`): recorded, not interpreted."""
 
     def __post_init__(self) -> None:
-        for key, least, most in (("nproc", 1, None), ("seed", 0, SEEDS)):
-            object.__setattr__(self, key, check_least(key, getattr(self, key), least, most))
+        object.__setattr__(self, "nproc", check_least("nproc", self.nproc, 1))
+        object.__setattr__(self, "seed", check_seed(self.seed))
 
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> RunConfig:
@@ -166,6 +187,15 @@ class RunConfig:
     def load(cls, path: Path) -> RunConfig:
         """From a run's frozen config.yaml."""
         return cls.of(read_tree(path))
+
+
+def check_seed(seed: Any) -> int:
+    """A run's seed.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    return check_least("seed", seed, 0, SEEDS)
 
 
 def declared(key: str) -> type | None:
@@ -187,18 +217,33 @@ def _block(kind: Any, key: str, block: object) -> Any:
 def read_tree(path: Path) -> dict[str, Any]:
     """The configuration tree of a frozen config.yaml.
 
+    The run's identity, which is the name of its folder, is that of what it holds: a digest of all that can change a
+    number, the same from version to version.
+
     Raises:
-        ConfigError: when the file is missing or damaged.
+        ConfigError: when the file is missing, damaged or another run's.
     """
     try:
-        tree = yaml.safe_load(path.read_bytes())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{path} cannot be read ({type(error).__name__}): delete its folder and sweep again"
-        ) from error
+        tree = read_yaml(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): delete its folder and sweep again") from error
+    except ValueError as error:
+        raise ConfigError(f"{error}: delete its folder and sweep again") from error
     if not isinstance(tree, dict) or not {*CHOICES, "executor", "seed", "nproc", "train", "log"} <= tree.keys():
         raise ConfigError(f"{path} is not a whole configuration: delete its folder and sweep again")
+    if (found := _identity(tree)) != path.parent.name:
+        raise ConfigError(
+            f"{path} is not what was frozen: it is that of run {found or '?'}; the same sweep command writes it anew"
+        )
     return upgraded(tree)
+
+
+def _identity(tree: dict[str, Any]) -> str:
+    """The run that a tree is of; empty for one that has none."""
+    try:
+        return run_id(tree)
+    except (TypeError, ValueError):  # a date, say: JSON has none
+        return ""
 
 
 def axes_of(tree: Mapping[str, Any]) -> dict[str, Any]:

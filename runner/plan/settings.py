@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,15 +11,16 @@ from numbers import Real
 from torch import Tensor
 from torch.optim import Optimizer
 
+from batchlab.datasets.dataset import LARGEST
 from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.lr import Rates, factor_of
 from batchlab.runner.plan.build import arguments, blaming
-from batchlab.runner.plan.checks import ConfigError
+from batchlab.runner.plan.checks import COUNTED, ConfigError
 from batchlab.runner.plan.overrides import leaves
 from batchlab.runner.plan.schema import Node, RunConfig
 
-FINITE = ("optimizer", "lr_schedule", "batch_schedule", "model")
-"""Axes whose numbers are finite: a data set's reader may mean a missing value by nan, a measure no bound by inf."""
+FINITE = ("optimizer", "lr_schedule", "batch_schedule", "model", "executor")
+"""Blocks whose numbers are finite: a data set's reader may mean a missing value by nan, a measure no bound by inf."""
 
 
 def check_finite(config: RunConfig) -> None:
@@ -31,8 +31,10 @@ def check_finite(config: RunConfig) -> None:
     """
     for axis in FINITE:
         for key, value in arguments(getattr(config, axis)).items():
-            if not all(_finite(leaf) for leaf in leaves(value)):
-                raise ConfigError(f"{axis}.{key}={value}: must be finite")
+            for leaf in leaves(value):
+                if not _finite(leaf):
+                    beyond = f", within {LARGEST:.3g}: beyond, float32 is infinite" if math.isfinite(leaf) else ""
+                    raise ConfigError(f"{axis}.{key}={_short(value)}: must be finite{beyond}")
 
 
 def check_rates(optimizer: Optimizer, node: Node) -> None:
@@ -75,7 +77,9 @@ def check_levels(config: RunConfig, rates: Rates, optimizer: Optimizer) -> None:
     highest = max((abs(float(group["lr"])) for group in optimizer.param_groups), default=0.0)
     for key in LEVELS:
         level = getattr(rates, key, None)
-        if isinstance(level, int | float) and not math.isfinite(highest * level):
+        if isinstance(level, int | float) and level < 0:
+            raise ConfigError(f"lr_schedule.{key}={level} must be at least 0: a rate below 0 climbs")
+        if isinstance(level, int | float) and not highest * level <= LARGEST:
             raise ConfigError(
                 f"lr_schedule.{key}={level} times the rate of optimizer={config.optimizer['name']}, lr={highest:g}, is "
                 "beyond all numbers: lower one of them"
@@ -104,7 +108,7 @@ def check_factors(rates: Rates, optimizer: Optimizer, first: Clock, batch: int) 
         )
     for clock, factor in zip((first, last), given, strict=False):
         for group in optimizer.param_groups:
-            if not math.isfinite(factor * float(group["lr"])):
+            if not factor * float(group["lr"]) <= LARGEST:
                 said = f"{factor:g} times lr={float(group['lr']):g} at step {clock.steps}"
                 raise ValueError(f"{said} is beyond all numbers: lower optimizer.lr, or what the rate grows to")
 
@@ -133,5 +137,10 @@ def blaming_schedule(config: RunConfig, axis: str) -> Iterator[None]:
 
 
 def _finite(value: object) -> bool:
-    """Whether a value is a finite number, or none."""
-    return isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) <= sys.float_info.max
+    """Whether a value is a number that is finite in float32 too, or none."""
+    return isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) <= LARGEST
+
+
+def _short(value: object) -> str:
+    """A value in an error: a whole number may have hundreds of digits."""
+    return f"{value:.4g}" if isinstance(value, int) and abs(value) > COUNTED else str(value)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from batchlab.results.axes import SEVERAL
+from batchlab.results.axes import SEVERAL, within
 from batchlab.results.legacy import SWITCHES, switch
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.grid.parsing import Sweep
@@ -108,12 +108,14 @@ def _is_one_of_many(setting: Setting) -> bool:
 
 
 def check_swept(sweeps: Iterable[Sweep]) -> None:
-    """See that no sweep is over callbacks: they are no part of a run, so that all but the first would be left out.
+    """See that no sweep is over callbacks or executors: no part of a run, so that all but the first would be left out.
 
     Raises:
         ConfigError: one is; the message has the list that was meant.
     """
     for sweep in sweeps:
+        if sweep.swept and within(sweep.key, ("executor",)):
+            raise ConfigError(f"{sweep.text}: a sweep has one executor: do not sweep over executor or its keys")
         if sweep.key.split(".", 1)[0] == "callback" and len(sweep.settings) > 1:
             values = [setting.value for setting in sweep.settings]
             meant = f"{sweep.key}=[{','.join(map(str, values))}]" if sweep.key == "callback" else "one value"

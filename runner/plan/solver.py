@@ -16,10 +16,8 @@ from batchlab.optimizers.finite_sum.problem import Loss
 from batchlab.optimizers.needs import FiniteSum, needs_of
 from batchlab.runner.plan.build import arguments, checked, locate
 from batchlab.runner.plan.checks import ConfigError, check_least
-from batchlab.runner.plan.schema import RunConfig
+from batchlab.runner.plan.schema import TUNED, RunConfig
 
-TUNED = "tuned"
-"""`optimizer.step_size=tuned`: found before the run begins, by the rule of `finite_sum.tune`."""
 LOSSES: dict[str, Loss] = {"cross_entropy": "logistic", "mse": "squared", "squared_hinge": "squared_hinge"}
 """The component loss of a linear model, by `train.loss`."""
 USED = {"train": ("epochs", "samples", "loss", "device", "checkpoint_seconds"), "log": ("evaluate_every",)}

@@ -21,19 +21,23 @@ from batchlab.datasets import Dataset
 from batchlab.optimizers.batch import BatchSchedule, largest_batch, total_steps
 from batchlab.optimizers.clock import Clock
 from batchlab.optimizers.lr import LRSchedule, Rates
+from batchlab.runner import exits
 from batchlab.runner.callbacks import check_methods
 from batchlab.runner.measures import Measure, Subject, check_declarations
 from batchlab.runner.plan import noise, split
-from batchlab.runner.plan.batchnorm import Parts, has_batchnorm
+from batchlab.runner.plan.batchnorm import Parts, has_batchnorm, tied
+from batchlab.runner.plan.blocks import different, signature
 from batchlab.runner.plan.build import blaming, build, check_arguments, checked, is_solver, locate, parts_of
 from batchlab.runner.plan.columns import check_columns
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.loss import own_loss, try_loss
+from batchlab.runner.plan.memory import check_memory
 from batchlab.runner.plan.optimizer import stand_in, try_optimizer
+from batchlab.runner.plan.ranges import check_ranges
 from batchlab.runner.plan.reading import load_watched
 from batchlab.runner.plan.resumed import try_resuming
 from batchlab.runner.plan.schedules import make_rates, make_sizes
-from batchlab.runner.plan.schema import ConfigError, Node, RunConfig
+from batchlab.runner.plan.schema import AUTO, ConfigError, Node, RunConfig, check_seed
 from batchlab.runner.plan.settings import (
     blaming_schedule,
     check_factors,
@@ -65,19 +69,26 @@ def validate(
     once, parts = _Once(), Parts()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
+        seen: set[tuple[Any, ...]] = set()
         for planned in plans:
             try:
-                _validate(RunConfig.of(planned.tree), once, parts, data_at_hand, planned.keys)
-            except ConfigError as error:
+                alike = (signature(planned.tree), planned.keys)
+                if alike in seen:
+                    check_seed(planned.tree["seed"])
+                else:
+                    _validate(RunConfig.of(planned.tree), once, parts, data_at_hand, planned.keys)
+                    seen.add(alike)
+            except (ConfigError, SystemExit) as error:
+                said = exits.said(error) if isinstance(error, SystemExit) else error
                 where = f" (run: {' '.join(planned.overrides)})" if planned.overrides else ""
-                raise ConfigError(f"{error}{where}") from error
+                raise ConfigError(f"{said}{where}") from error
             finally:
                 for note in [*once.notes]:
                     if once.notes[note]:
                         say(note)
                         once.notes[note] = False
         parts.warn()
-        _mixed([planned.tree for planned in plans])
+        _mixed(different(planned.tree for planned in plans))
     return list(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, UserWarning)))
 
 
@@ -147,6 +158,10 @@ def _validate(config: RunConfig, once: _Once, parts: Parts, data_at_hand: bool, 
     taken = ("taken", config.optimizer, config.model, config.dataset, config.train.decay, config.train.precision)
     once(lambda: _takes(config, model), *taken)
     grouped = noise.check(config, model, optimizer, batches, first)
+    if config.train.micro_batch == AUTO and (why := tied(model, grouped=grouped)):
+        others = " or model.norm=group" if has_batchnorm(model) and "norm" in config.model else ""
+        name = f"model={config.model['name']}"
+        raise ConfigError(f"train.micro_batch={AUTO} with {name}: {why}, so numbers depend on it: set one{others}")
     if has_batchnorm(model):
         largest = once(lambda: largest_batch(batches, dataset.n, budget), "largest", *question)
         parts.note(config, largest, grouped=grouped)
@@ -262,6 +277,7 @@ def _tried(config: RunConfig, inputs: Inputs, once: _Once) -> nn.Module:
     question = ("model", config.model, config.dataset, str(dtype))
     tried: tuple[nn.Module, tuple[int, ...]] = once(lambda: try_model(config.model, inputs, dtype), *question)
     model, output = tried
+    once(lambda: check_memory(config, model), "memory", *question, config.train.device, config.executor)
     if own := own_loss(config.train.loss):
         once(lambda: try_loss(own, inputs, output, dtype), "loss", own, config.dataset, output, str(dtype))
     return model
@@ -279,6 +295,7 @@ def _takes(config: RunConfig, model: nn.Module) -> None:
 
 
 def _optimizer(node: Node) -> Any:
+    check_ranges(node)
     with uncompiled():
         optimizer = stand_in(node)
     check_rates(optimizer, node)

@@ -6,22 +6,21 @@ import dataclasses
 import math
 import time
 from collections import OrderedDict
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
-from batchlab.results.store.atomic import replace
 from batchlab.results.store.record import Recorder
 from batchlab.runner.measures import Measure
 from batchlab.runner.plan.schema import ConfigError
+from batchlab.runner.train import kept
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
 
 
 class Saver:
-    """Owns checkpoint.pt of a run."""
+    """What a run's checkpoints hold; `kept` has their files."""
 
     def __init__(self, session: Session, meters: Meters, recorder: Recorder | None, context: Context) -> None:
         self.session = session
@@ -55,6 +54,7 @@ class Saver:
         self.saved = time.monotonic()
         if self.recorder is None:
             return
+        spent = self._spent()
         state = {
             "model": session.model.state_dict(),
             "optimizer": session.optimizer.state_dict(),
@@ -71,11 +71,19 @@ class Saver:
                 "train_seconds": meters.train_seconds,
                 "eval_seconds": meters.eval_seconds,
                 "processor_seconds": meters.processor_seconds,
+                "fused": meters.fused,
+                "spent": spent,
+                "commands": meters.kept(spent),
             },
             "rows": self.recorder.counts(),
             "ranks": ranks,
         }
-        write(self.context.run.checkpoint, state)
+        kept.write(self.context.run, state)
+
+    def _spent(self) -> dict[str, float]:
+        """Where time went until now, with what this process's batches took."""
+        before, made = self.meters.spent, self.session.batches.seconds
+        return before | {part: before.get(part, 0.0) + made for part in ("data", "data_training")}
 
     def _of_this_rank(self) -> dict[str, Any]:
         """What differs between ranks: random states, BatchNorm's statistics, the loss so far, the measures' states."""
@@ -94,14 +102,14 @@ class Saver:
         Raises:
             ConfigError: when the file is damaged, or a measure does not take back its state; no row is touched then.
         """
-        path = self.context.run.checkpoint
-        if not path.exists():
+        state = kept.read(self.context, self.recorder)
+        if state is None:
             if self.recorder is not None:
                 self.recorder.truncate({})
             return False
+        path = self.context.run.checkpoints[0]
         session, meters = self.session, self.meters
         try:
-            state = torch.load(path, map_location=self.context.device, weights_only=True)
             session.model.load_state_dict(state["model"])
             session.optimizer.load_state_dict(state["optimizer"])
             session.batch_schedule.load_state_dict(state["batch_schedule"])
@@ -113,12 +121,16 @@ class Saver:
             meters.train_seconds = state["meters"]["train_seconds"]
             meters.eval_seconds = state["meters"]["eval_seconds"]
             meters.processor_seconds = state["meters"].get("processor_seconds", math.nan)  # earlier versions kept none
+            for part, seconds in state["meters"].get("spent", {}).items():
+                meters.spend(part, seconds)
+            meters.take_back(state["meters"].get("commands", {}))
             meters.largest_batch = state["meters"].get("largest_batch", 0)  # nor these
             meters.batchnorm_part = state["meters"].get("batchnorm_part", 0)
+            meters.fused = state["meters"].get("fused", 0)
             rows = state["rows"]
-        except Exception as error:  # a truncated zip, a wrong type, a missing key: all mean one thing
+        except Exception as error:  # a wrong type, a missing key: all mean one thing
             raise ConfigError(
-                f"{path} is damaged ({type(error).__name__}): delete it to train this run from its beginning"
+                f"{path} is damaged ({type(error).__name__}): {kept.way_out(self.context.run)}"
             ) from error
         for name, measure in session.measures.items():
             try:
@@ -126,16 +138,16 @@ class Saver:
             except Exception as error:  # whatever a user's code raises
                 raise ConfigError(
                     f"measure={name}: {type(measure).__name__} does not take back its state in {path} "
-                    f"({type(error).__name__}: {error}): mend its load_state_dict, or delete the file to train this "
-                    "run from its beginning"
+                    f"({type(error).__name__}: {error}): mend its load_state_dict, or "
+                    f"{kept.way_out(self.context.run)}"
                 ) from error
         session.clock = dataclasses.replace(session.clock, samples=state["samples"], steps=state["steps"])
         if session.moments is not None:
             session.batch_schedule.size(session.clock)  # only now does it know the training set, which may be its cap
             session.set_measuring()
         with torch.no_grad():
-            for buffer, kept in zip(session.model.buffers(), mine["buffers"], strict=True):
-                buffer.copy_(kept)
+            for buffer, saved in zip(session.model.buffers(), mine["buffers"], strict=True):
+                buffer.copy_(saved)
         meters.loss = mine["loss"].to(self.context.device)
         torch.set_rng_state(mine["cpu"].cpu())
         if mine["cuda"] is not None and self.context.device.type == "cuda":
@@ -143,11 +155,6 @@ class Saver:
         if self.recorder is not None:
             self.recorder.truncate(rows)
         return True
-
-
-def write(path: Path, state: dict[str, Any]) -> None:
-    """Replace the checkpoint by `state`, atomically; where that fails, the one before stays and nothing else."""
-    replace(path, lambda temporary: torch.save(state, temporary))
 
 
 def measures_of(state: dict[str, Any], rank: int) -> dict[str, Any]:

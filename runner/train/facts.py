@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from batchlab.optimizers.clock import Clock
-from batchlab.runner.train.rank import Context, Meters
+from batchlab.results.store.run import COMMANDS, SECONDS
+from batchlab.runner.train.rank import Context, Meters, rounded
 
 PACKAGES = ("batchlab", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "numba")
 
@@ -28,6 +29,9 @@ def facts(clock: Clock, meters: Meters, context: Context) -> dict[str, Any]:
         "batchnorm_part": meters.batchnorm_part or None,
         "train_seconds": round(meters.train_seconds, 3),
         "eval_seconds": round(meters.eval_seconds, 3),
+        SECONDS: rounded(meters.spent) or None,
+        COMMANDS: meters.earlier | {meters.command: {}} if meters.command else None,
+        "fused": meters.fused or None,
         "contention": contention(meters, context),
         "versions": versions(),
         "hardware": hardware(context.device, context.world_size),

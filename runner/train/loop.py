@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +15,7 @@ from torch import Tensor
 from batchlab.datasets import Batch
 from batchlab.optimizers.needs import Closure, Moments
 from batchlab.results.store.record import Recorder
-from batchlab.results.store.run import State
+from batchlab.results.store.run import RunLostError, State
 from batchlab.results.words import listing
 from batchlab.runner.plan.batchnorm import part_of
 from batchlab.runner.plan.optimizer import methods_of
@@ -21,8 +23,11 @@ from batchlab.runner.plan.reading import load_checked
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.train.checkpoint import Saver
 from batchlab.runner.train.facts import facts
+from batchlab.runner.train.fitting import fitted
+from batchlab.runner.train.memory import Memory, elsewhere, halved
 from batchlab.runner.train.modes import evaluating, to_train
 from batchlab.runner.train.outcome import Outcome, settle
+from batchlab.runner.train.profile import ASKED, Profile
 from batchlab.runner.train.rank import Context, Meters
 from batchlab.runner.train.session import Session
 from batchlab.runner.train.watchers import Watchers
@@ -50,27 +55,37 @@ def train(config: RunConfig, context: Context) -> Outcome:
     Raises:
         ConfigError: the checkpoint is damaged, or a choice refuses its arguments.
     """
-    dataset = load_checked(config.dataset, context.run.read_state().info)
-    session = Session.build(config, context.device, context.rank, context.world_size, dataset)
+    info = context.run.read_state().info
     meters = Meters.on(context.device)
+    with meters.spending("data"):
+        dataset = load_checked(config.dataset, info)
+    read = meters.spent["data"]
+    with elsewhere("where the model and its optimizer are made"):
+        config = fitted(halved(config, info), context, dataset)
+        session = Session.build(config, context.device, context.rank, context.world_size, dataset)
     recorder = Recorder(context.run) if context.rank == 0 else None
-    if recorder is not None and (declared := quantities(session)):
-        context.run.write_state(quantities=declared)
-    if recorder is not None and (methods := methods_of(session.optimizer)):
-        context.run.write_state(methods=methods)
+    asked = recorder is not None and bool(info.get(ASKED))
+    said = {"quantities": quantities(session), "methods": methods_of(session.optimizer)}
+    if recorder is not None and ((declared := {key: value for key, value in said.items() if value}) or asked):
+        context.run.write_state(durable=False, **declared, **{ASKED: None})
     saver = Saver(session, meters, recorder, context)
     saver.restore()
     watchers = Watchers(config.callback, context.run if context.rank == 0 else None)
     writer = Writer(session, meters, recorder, context, watchers)
     try:
         watchers.start(session.model)
-        outcome = _loop(session, meters, writer, saver, context)
+        meters.spend("start", time.monotonic() - context.began - read)
+        with Profile(context).watching(session, writer, saver) if asked else nullcontext():
+            outcome = _loop(session, meters, writer, saver, context)
         with evaluating(session.optimizer):
             watchers.end(outcome.state, outcome.reason)
+    except RunLostError:  # it goes on elsewhere, and its watchers with it
+        raise
     except Exception as error:
         watchers.end(State.FAILED, str(error))
         raise
     if recorder is not None:
+        meters.batches(session.batches.seconds)
         settle(context.run, outcome, recorder, facts(session.clock, meters, context))
     return outcome
 
@@ -85,14 +100,16 @@ def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, contex
     session.forward.train()
     to_train(session.optimizer)
     meters.resume()
+    memory = Memory(session, context.run)
     if session.clock.steps == 0:  # where every curve begins
-        with meters.paused():
+        with meters.paused(), elsewhere("at an evaluation"):
             writer.evaluate(session.set_learning_rate(), session.batch_size())
     while session.clock.samples < session.clock.total_samples:
         size = session.batch_size()
         lr = session.set_learning_rate()
         batch = session.take(size)
-        loss = step(session, meters, batch)
+        with memory.step(batch.size):
+            loss = step(session, meters, batch)
         session.advance(batch.size)
         if session.moments is not None:
             session.batch_schedule.update(session.moments)  # without effect where it does not listen
@@ -105,7 +122,7 @@ def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, contex
         stopping, diverged = consent(context, meters.loss)
         row: dict[str, float] = {}
         if evaluate or diverged:
-            with meters.paused():
+            with meters.paused(), elsewhere("at an evaluation"):
                 row = writer.evaluate(lr, size)
         if diverged:
             return Outcome(State.DIVERGED, f"the training loss was not finite by step {session.clock.steps}")
@@ -113,7 +130,7 @@ def _loop(session: Session, meters: Meters, writer: Writer, saver: Saver, contex
         if lost and session.clock.samples >= session.clock.total_samples:  # only here do the last steps show
             return Outcome(State.DIVERGED, f"{listing(lost)} not finite at the end")
         if stopping or saver.due():
-            with meters.paused():
+            with meters.paused(), meters.spending("write", "write_evaluating"):
                 saver.save()
         if stopping:
             return Outcome(State.INTERRUPTED)
@@ -200,8 +217,9 @@ def consent(context: Context, loss: Tensor) -> tuple[bool, bool]:
     Returns:
         Whether any rank was told to stop, and whether any rank's loss is not finite.
     """
+    if context.world_size == 1:
+        return context.stopping, not bool(loss.isfinite())
     flags = torch.stack([torch.tensor(float(context.stopping), device=loss.device), (~loss.isfinite()).float()])
-    if context.world_size > 1:
-        dist.all_reduce(flags)
+    dist.all_reduce(flags)
     stopping, diverged = flags.tolist()
     return stopping > 0, diverged > 0

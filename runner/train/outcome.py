@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from batchlab.results.store.record import Recorder
-from batchlab.results.store.run import Run, State, now
+from batchlab.results.store.run import SECONDS, Run, State, now
 from batchlab.runner.plan.schema import axes_of, read_tree
 
 
@@ -25,7 +26,7 @@ class Outcome:
 
 
 def settle(run: Run, outcome: Outcome, recorder: Recorder, facts: Mapping[str, Any]) -> None:
-    """Write down how a run ended: its facts, then its rows sealed, its state, and last the checkpoint removed.
+    """Write down how a run ended: its rows sealed, its facts and its state at once, and last the checkpoints removed.
 
     Killed at any point in between, the run goes on from its checkpoint, or is over with everything in place.
 
@@ -35,10 +36,17 @@ def settle(run: Run, outcome: Outcome, recorder: Recorder, facts: Mapping[str, A
         recorder: of the run; closed by a run that is over.
         facts: entries of run.json (see `facts`).
     """
-    run.write_state(**facts)
-    if outcome.over:
-        tree = read_tree(run.config)
-        recorder.seal(axes_of(tree) | {"run_id": run.run_id}, tree)
-    run.write_state(state=outcome.state, reason=outcome.reason, ended=now())
-    if outcome.over:
-        run.checkpoint.unlink(missing_ok=True)
+    began = time.perf_counter()
+    spent: dict[str, float] = facts.get(SECONDS) or {}
+
+    def ends() -> dict[str, Any]:
+        seconds = spent | {"write": round(spent.get("write", 0.0) + time.perf_counter() - began, 3)}
+        return {"state": outcome.state, "reason": outcome.reason, "ended": now(), SECONDS: seconds}
+
+    if not outcome.over:
+        run.write_state(**(dict(facts) | ends()))
+        return
+    tree = read_tree(run.config)
+    recorder.seal(axes_of(tree) | {"run_id": run.run_id}, tree, facts, ends)
+    for path in run.checkpoints:
+        path.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from batchlab.runner.plan.model import make_model
 from batchlab.runner.plan.optimizer import make_optimizer
 from batchlab.runner.plan.schedules import make_rates, make_sizes
 from batchlab.runner.plan.schema import RunConfig
+from batchlab.runner.train.compiled import Compiled
 from batchlab.runner.train.gradient import Gradient, ObservedGradient, SummedGradient, autocast, criterion_for
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
@@ -78,7 +78,7 @@ class Session:
             model = model.to(memory_format=torch.channels_last)
         forward: nn.Module = model
         if options.compile:  # evaluations stay eager: each would be compiled anew for its modes and batch sizes
-            forward = cast(nn.Module, torch.compile(model))
+            forward = Compiled(model)
         optimizer: Optimizer = make_optimizer(config.optimizer, model, options.decay)
         batch_schedule = make_sizes(config.batch_schedule)
         own = own_loss(options.loss)

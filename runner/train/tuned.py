@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from batchlab.optimizers.finite_sum import LinearProblem, Solver, TunedStep, minimum, tuned_step
-from batchlab.results.store.atomic import replace_json
+from batchlab.results.store.objects import parse_object, write_object
+from batchlab.results.store.regular import content_of
+from batchlab.results.store.shapes import has
 from batchlab.runner.plan.schema import RunConfig
 
 SEED = 0
@@ -47,10 +49,10 @@ def _once(folder: Path, key: list[Any], find: Callable[[], Any]) -> Any:
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = folder / ".tuned" / f"{name}.json"
     try:
-        return json.loads(path.read_bytes())
+        return parse_object(content_of(path), has({}, "found"))["found"]
     except (OSError, ValueError):
         pass
     found = find()
     path.parent.mkdir(exist_ok=True)
-    replace_json(path, found)
+    write_object(path, {"found": found})
     return found

@@ -6,6 +6,7 @@ import inspect
 import time
 import traceback
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from batchlab.results.store.record import Recorder
 from batchlab.runner.measures import FullGradientNorm, Measure, Probe, untouched
+from batchlab.runner.measures.untouched import draws_from_torch
 from batchlab.runner.plan.columns import check_columns, plain_row
 from batchlab.runner.plan.loss import own_loss
 from batchlab.runner.plan.schema import ConfigError
@@ -50,6 +52,8 @@ class Writer:
         self.at_evaluation = [(name, measure) for name, measure in measures if measure.when != "step"]
         # the first: others find in its pass over the training set what they would make one of their own for
         self.at_evaluation.sort(key=lambda item: not isinstance(item[1], FullGradientNorm))
+        ours = draws_from_torch(session.model) and not own_loss(session.config.train.loss)
+        self.torch_only = {name: ours and draws_from_torch(measure) for name, measure in measures}
         self.known_plain: set[str] = set()
         self.known_record: set[str] = set()
 
@@ -151,7 +155,8 @@ class Writer:
             row["train_seconds"] = self.meters.train_seconds
             row["eval_seconds"] = self.meters.eval_seconds
             if self.recorder is not None:
-                self.recorder.write("metrics", row)
+                with self.meters.spending("write", "write_evaluating"):
+                    self.recorder.write("metrics", row)
             self.watchers.evaluate(row)
         return row
 
@@ -184,7 +189,9 @@ class Writer:
             ConfigError: it failed; or its state would not come back from a checkpoint, which is better said now than
                 when one is written.
         """
-        with untouched(self.session.model):
+        asked = measure.asks(self.session.probe)
+        ready = bool(asked) and all(known in self.session.probe.known for known in asked)
+        with nullcontext() if ready else untouched(self.session.model, torch_only=self.torch_only[name]):
             try:
                 measured: Any = measure.measure(self.session.probe)
                 if measure.stream != "metrics" and isinstance(measured, Iterable):

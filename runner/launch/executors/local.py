@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import os
-import queue
-import signal
+import secrets
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
 
 from typing_extensions import override
 
 from batchlab.results.axes import CHOICES, SEVERAL
 from batchlab.results.store.run import Run
 from batchlab.runner.launch.environment import launched
-from batchlab.runner.launch.executors.base import Ended, Executor
+from batchlab.runner.launch.executors.base import Ended, EngineLostError, Executor
 from batchlab.runner.launch.launch import LAUNCHERS
+from batchlab.runner.launch.piped import Piped
 from batchlab.runner.launch.process import STOP_GRACE
+from batchlab.runner.options import most_together
 from batchlab.runner.plan.checks import ConfigError, as_kind, check_choice, check_least
 from batchlab.runner.plan.schema import Node, RunConfig
+from batchlab.runner.train.launched import BEGAN, COMMAND, TOGETHER
+
+MOST_THREADS = 64
+"""Of a rank, also on a machine of fewer cores: a run's numbers may depend on how many there were elsewhere."""
+MOST_JOBS = 1024
+"""Runs that share a device."""
+
+
+def cores() -> int:
+    """Of this machine, that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible_gpus() -> list[str]:
@@ -63,6 +71,19 @@ class Slots:
             self.load[device] -= 1
 
 
+@dataclass
+class Job:
+    """A process that trains one run, or several together.
+
+    Attributes:
+        devices: that it occupies.
+        left: how many of its runs have not ended.
+    """
+
+    devices: list[str]
+    left: int
+
+
 class LocalExecutor(Executor):
     """Runs on this machine's GPUs, or on its cores where there is none.
 
@@ -71,29 +92,40 @@ class LocalExecutor(Executor):
         jobs_per_device: runs that share a device.
         threads: CPU threads per rank.
         launcher: "fork", torchrun's elastic agent in the warm process, or "torchrun", the command itself.
+        fuse: "auto", "off", or how many runs train together in one process at most; see `plan.fuse`.
 
     Raises:
         ConfigError: a value that makes no sense.
     """
 
     def __init__(
-        self, *, devices: int | str = "auto", jobs_per_device: int = 1, threads: int = 1, launcher: str = "fork"
+        self,
+        *,
+        devices: int | str = "auto",
+        jobs_per_device: int = 1,
+        threads: int = 1,
+        launcher: str = "fork",
+        fuse: int | str = "auto",
     ) -> None:
         check_choice("executor.launcher", launcher, list(LAUNCHERS))
-        threads = check_least("executor.threads", threads, 1)
-        jobs_per_device = check_least("executor.jobs_per_device", jobs_per_device, 1)
+        threads = check_least("executor.threads", threads, 1, most=max(MOST_THREADS, cores()))
+        jobs_per_device = check_least("executor.jobs_per_device", jobs_per_device, 1, most=MOST_JOBS)
         if devices != "auto":
             if as_kind(devices, int) is None:
                 raise ConfigError(f"executor.devices={devices}: auto, or how many")
             devices = check_least("executor.devices", devices, 1)
         self.wanted, self.jobs_per_device, self.threads, self.launcher = devices, jobs_per_device, threads, launcher
+        try:
+            self.together = most_together(fuse, "executor.fuse")
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        self.command = secrets.token_hex(4)
         self.gpus = False
         self.preload: list[str] = []
         self.slots = Slots([], jobs_per_device)
-        self.running: dict[str, tuple[Run, list[str]]] = {}
-        self.events: queue.Queue[dict[str, Any]] = queue.Queue()
-        self.server: subprocess.Popen[bytes] | None = None
-        self.ready = False
+        self.running: dict[str, tuple[Run, Job]] = {}
+        self.server: Piped | None = None
+        self.ready = self.served = False
 
     @property
     def devices(self) -> int:
@@ -116,8 +148,7 @@ class LocalExecutor(Executor):
         if "cuda" in wanted and not gpus:
             raise ConfigError("train.device=cuda: no GPU can be used here; set train.device=cpu or auto")
         self.gpus = bool(gpus)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        devices = gpus or [f"core{i}" for i in range(max(1, cores // self.threads))]
+        devices = gpus or [f"core{i}" for i in range(max(1, cores() // self.threads))]
         if isinstance(self.wanted, int):
             if self.wanted > len(devices):
                 raise ConfigError(f"executor.devices={self.wanted}: there are {len(devices)} {self.kind} here")
@@ -126,7 +157,7 @@ class LocalExecutor(Executor):
         several = [node for tree in trees for axis in SEVERAL for node in tree.get(axis, {}).values()]
         nodes = [*(tree[axis] for tree in trees for axis in CHOICES), *several]
         targets = {str(node.get("_target_", "")) for node in nodes}
-        self.preload = sorted({target.rpartition(".")[0] for target in targets} - {""})
+        self.preload = sorted(target for target in targets if "." in target)
         most = max((int(tree["nproc"]) for tree in trees), default=1)
         if most > self.devices:
             raise ConfigError(f"nproc={most}: this machine has {self.devices} {self.kind}; lower nproc")
@@ -138,33 +169,17 @@ class LocalExecutor(Executor):
         self.ready = False
         threads = str(self.threads)
         environment = launched(os.environ) | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        self.server = subprocess.Popen(
-            [sys.executable, "-m", "batchlab.runner.launch.server", *self.preload],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,  # a terminal's Ctrl-C comes to this process alone, which stops the runs in order
-        )
-        threading.Thread(target=self._listen, args=(self.server,), daemon=True).start()
-
-    def _listen(self, server: subprocess.Popen[bytes]) -> None:
-        assert server.stdout is not None
-        with server.stdout as lines:
-            for line in lines:
-                self.events.put(json.loads(line))
-        self.events.put({"gone": server.wait()})
-
-    def _tell(self, command: dict[str, Any]) -> None:
-        assert self.server is not None
-        assert self.server.stdin is not None
-        with suppress(BrokenPipeError):  # it is gone: `wait` finds that out and reports its runs
-            self.server.stdin.write(json.dumps(command).encode() + b"\n")
-            self.server.stdin.flush()
+        self.server = Piped("batchlab.runner.launch.server", *self.preload, environment=environment)
 
     @property
     @override
     def places(self) -> int:
         return self.devices * self.jobs_per_device
+
+    @property
+    @override
+    def free(self) -> int | None:
+        return self.places - sum(self.slots.load.values())
 
     @override
     def room(self, nproc: int) -> bool:
@@ -172,66 +187,70 @@ class LocalExecutor(Executor):
 
     def start(self, run: Run, nproc: int) -> None:
         """Fork the run from the warm process, on devices of its own."""
+        self._fork([run], nproc)
+
+    @override
+    def start_together(self, runs: Sequence[Run]) -> None:
+        self._fork(runs, 1)
+
+    def _fork(self, runs: Sequence[Run], nproc: int) -> None:
         self.warm_up()
-        devices = self.slots.take(nproc)
-        self.running[str(run.folder)] = (run, devices)
-        environment = {"CUDA_VISIBLE_DEVICES": ",".join(devices) if self.gpus else ""}
-        self._tell({"start": str(run.folder), "launcher": self.launcher, "env": environment})
+        job = Job(self.slots.take(nproc), len(runs))
+        self.running |= {str(run.folder): (run, job) for run in runs}
+        visible = ",".join(job.devices) if self.gpus else ""
+        environment = {"CUDA_VISIBLE_DEVICES": visible, BEGAN: str(time.monotonic()), COMMAND: self.command}
+        environment |= {} if self.together is None else {TOGETHER: str(self.together)}
+        assert self.server is not None
+        folders = [str(run.folder) for run in runs]
+        self.server.tell({"start": folders, "launcher": self.launcher, "env": environment})
 
     def wait(self, seconds: float) -> list[Ended]:
         """Runs that have ended, after `seconds` at most.
 
         Raises:
             OSError: the warm process could not even start.
+            EngineLostError: nor could another in the place of one that was killed.
         """
         ended: list[Ended] = []
         deadline = time.monotonic() + seconds
-        while True:
-            try:
-                event = self.events.get(timeout=max(0.0, deadline - time.monotonic()) if not ended else 0.0)
-            except queue.Empty:
-                return ended
+        if self.server is None:
+            time.sleep(seconds)
+            return ended
+        while (event := self.server.event(0.0 if ended else deadline - time.monotonic())) is not None:
             if "ready" in event:
-                self.ready = True
+                self.ready = self.served = True
             elif "ended" in event:
-                run, devices = self.running.pop(event["ended"])
-                self.slots.give(devices)
-                ended.append(Ended(run, event["code"]))
+                ended.append(self._over(event["ended"], event["code"]))
             elif "unable" in event:
-                raise OSError(event["unable"])
+                raise self._lost(event["unable"])
             elif "gone" in event:  # killed from outside: its runs went with it
                 if not self.ready:
-                    raise OSError(f"the process that starts runs ended with code {event['gone']} while it started")
-                ended += [Ended(run, event["gone"]) for run, _ in self.running.values()]
-                for _, devices in self.running.values():
-                    self.slots.give(devices)
-                self.running.clear()
-                self._forget()
+                    raise self._lost(f"the process that starts runs ended with code {event['gone']} while it started")
+                ended += [self._over(folder, event["gone"]) for folder in list(self.running)]
+                self.close()
                 return ended
+        return ended
 
-    def stop(self) -> None:
-        """Send SIGTERM to every run, which then writes its checkpoint and ends."""
-        for folder in self.running:
-            self._tell({"stop": folder})
+    def _over(self, folder: str, code: int) -> Ended:
+        """A run has ended; its devices are free once all have that train together with it."""
+        run, job = self.running.pop(folder)
+        job.left -= 1
+        if not job.left:
+            self.slots.give(job.devices)
+        return Ended(run, code)
+
+    def _lost(self, why: str) -> OSError:
+        """The error of a warm process that cannot start: in the place of one that did, it ends a sweep in order."""
+        return EngineLostError(why) if self.served else OSError(why)
+
+    def stop(self, run: Run | None = None) -> None:
+        """Send SIGTERM to a run, or to every run, which then writes its checkpoint and ends."""
+        if self.server is not None:
+            for folder in self.running if run is None else [str(run.folder)]:
+                self.server.tell({"stop": folder})
 
     def close(self, *, kill: bool = False) -> None:
         """End the warm process and with it whatever still runs: in order, or at once."""
-        if self.server is None:
-            return
-        assert self.server.stdin is not None
-        with suppress(BrokenPipeError):
-            self.server.stdin.close()
-        try:
-            self.server.wait(0 if kill else STOP_GRACE + 5)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(self.server.pid, signal.SIGKILL)
-            self.server.wait()
-        self._forget()
-
-    def _forget(self) -> None:
-        assert self.server is not None
-        assert self.server.stdin is not None
-        with suppress(BrokenPipeError):
-            self.server.stdin.close()
-        self.server = None
+        if self.server is not None:
+            self.server.end(0 if kill else STOP_GRACE + 5)
+            self.server = None

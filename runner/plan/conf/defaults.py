@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+from batchlab.results.store.yaml_file import read_yaml
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.conf.yaml_faults import fault, shown
 from batchlab.runner.plan.overrides import suggest
 
 Choice = tuple[str, str]
 """Group and name of a file."""
+CONFIG = ("", "config")
 
 
 def check_defaults(
@@ -51,11 +50,63 @@ def check_defaults(
             left += [] if name is None else [(group, name)]
 
 
+def check_read(
+    asked: Sequence[Choice], config: bool, place: Callable[[str, str], Path], ours: Callable[[Path], bool]
+) -> list[Path]:
+    """See that the files which Hydra is about to read can be read, and that none of them builds on itself.
+
+    Args:
+        asked: what overrides choose.
+        config: config.yaml is read too, whose own choices hold where nobody makes another.
+        place: where a choice's file is.
+        ours: whether a file comes with batchlab, and is sound.
+
+    Returns:
+        Those that do not.
+
+    Raises:
+        ConfigError: naming the file.
+    """
+    replaced = {group for group, _ in asked}
+    known: set[Choice] = set()
+    own: list[Path] = []
+
+    def visit(here: Choice, trail: tuple[Choice, ...]) -> None:
+        path = place(*here)
+        if here in trail:
+            way = " -> ".join("/".join(choice) for choice in (*trail[trail.index(here) :], here))
+            raise ConfigError(f"{shown(path)}: its `defaults` lead back to it ({way}): take one of them out")
+        if here in known or not path.is_file():
+            return
+        known.add(here)
+        if not ours(path):
+            own.append(path)
+            if said := fault(path):
+                raise ConfigError(said)
+        for entry, group, name in _named(path, here[0]):
+            if here[0] == "experiment" and entry.startswith("override "):
+                if group in replaced and (group, name) not in asked:
+                    continue
+                replaced.add(group)
+            if name is not None and not (here == CONFIG and group in replaced):
+                visit((group, name), (*trail, here))
+
+    for choice in asked:
+        visit(choice, ())
+    if config:
+        visit(CONFIG, ())
+    return own
+
+
 def _named(path: Path, group: str) -> Iterator[tuple[str, str, str | None]]:
     """Each of the `defaults` as it is written, its group, and its name; None where there is none."""
-    block: Any = yaml.safe_load(path.read_bytes())
-    entries = block.get("defaults") if isinstance(block, dict) else None
-    for entry in entries if isinstance(entries, list) else ():
+    block = read_yaml(path)
+    entries = block.get("defaults", []) if isinstance(block, dict) else []
+    if not isinstance(entries, list) or not all(isinstance(entry, (str, dict)) for entry in entries):
+        raise ConfigError(
+            f"{shown(path)}: `defaults` must be a list of names, or of `group: name`, got {entries!r:.80}"
+        )
+    for entry in entries:
         if isinstance(entry, str) and entry != "_self_":
             head, _, name = entry.partition("@")[0].rpartition("/")
             yield entry, _absolute(f"{head}" if head or not entry.startswith("/") else "/", group), name

@@ -8,8 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from batchlab.results.store.yaml_file import read_yaml
 from batchlab.runner.plan import notes
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.conf.yaml_faults import shown
@@ -52,7 +51,7 @@ def check_headed(path: Path) -> None:
 
 
 def _headed(path: Path) -> bool:
-    return _text(path).lstrip().startswith("# @package")
+    return bool(re.match(r"\s*#\s*@package\s", _text(path)))
 
 
 def check_keys(tree: Mapping[str, Any], files: Sequence[Path]) -> None:
@@ -85,8 +84,8 @@ def _saying(key: str, files: Sequence[Path]) -> str:
 
 def _sets(path: Path, key: Sequence[str]) -> bool:
     block: Any = None
-    with suppress(yaml.YAMLError):
-        block = yaml.safe_load(_text(path))
+    with suppress(OSError, ValueError):
+        block = read_yaml(path)
     for part in key:
         if not isinstance(block, dict) or part not in block:
             return False

@@ -24,8 +24,9 @@ from omegaconf.errors import OmegaConfBaseException
 from batchlab.results.axes import CHOICES, SEVERAL
 from batchlab.results.legacy import ALWAYS
 from batchlab.runner.plan.checks import ConfigError
-from batchlab.runner.plan.conf.defaults import check_defaults
+from batchlab.runner.plan.conf.defaults import check_defaults, check_read
 from batchlab.runner.plan.conf.experiment import check_headed, check_keys, check_placed
+from batchlab.runner.plan.conf.plugged import offer, plugged
 from batchlab.runner.plan.conf.yaml_faults import fault, first_line, shown
 from batchlab.runner.plan.overrides import FIXED, suggest
 from batchlab.runner.plan.several import MEASURE, listed, switched
@@ -58,7 +59,8 @@ def hydra_session() -> Iterator[Any]:
 
 def choices(loader: Any, group: str) -> list[str]:
     """What a group offers, the user's own files included."""
-    return sorted(set(loader.get_group_options(group, ObjectType.CONFIG)))
+    more = plugged() if group == "executor" else ()
+    return sorted({*loader.get_group_options(group, ObjectType.CONFIG), *more})
 
 
 def axes() -> dict[str, list[str]]:
@@ -81,6 +83,9 @@ def compose_one(loader: Any, axis: str, name: str) -> dict[str, Any]:
 
 def compose_groups(groups: tuple[str, ...]) -> dict[str, Any]:
     """One Hydra compose: the tree of these choices, interpolations not yet resolved."""
+    for text in groups:
+        if text.startswith("executor="):
+            offer(text.removeprefix("executor="))
     named = _composed("config", groups)
     picked = named.pop("hydra")["runtime"]["choices"]
     _check_files([("", "config"), *((group, str(name)) for group, name in picked.items() if group in SINGLE)])
@@ -138,7 +143,8 @@ def _composed(file: str, groups: tuple[str, ...], choices: Sequence[tuple[str, s
     Raises:
         ConfigError: naming the file that cannot be read, or else what was chosen.
     """
-    _check_files(choices)
+    asked = [(key, name) for key, _, name in (text.lstrip("+").partition("=") for text in groups)]
+    own = check_read([*choices, *asked], file == "config", conf_file, lambda path: PACKAGED in path.parents)
     try:
         config = hydra_compose(file, list(groups), return_hydra_config=file == "config")
     except yaml.MarkedYAMLError as error:
@@ -146,10 +152,10 @@ def _composed(file: str, groups: tuple[str, ...], choices: Sequence[tuple[str, s
         where = f"{shown(Path(mark.name))}, line {mark.line + 1}" if mark is not None else " ".join(groups)
         raise ConfigError(f"{where}: not YAML ({error.problem})") from error
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
-        asked = [(key, name) for key, _, name in (text.lstrip("+").partition("=") for text in groups)]
         _check_files([*asked, ("", "config")])
         _check_named([*asked, ("", "config")])
-        raise ConfigError(f"{' '.join(groups) or file}: {first_line(error)}") from error
+        where = " or ".join(map(shown, own)) or " ".join(groups) or file
+        raise ConfigError(f"{where}: {first_line(error)}") from error
     tree = OmegaConf.to_container(config, resolve=False)
     assert isinstance(tree, dict)
     return {str(k): v for k, v in tree.items()}

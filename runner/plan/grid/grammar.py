@@ -57,17 +57,31 @@ def _without_equals(text: str, parse: Parse) -> str:
 
 def _quoted(key: str, value: str, parse: Parse) -> str:
     """Advice to quote the value, or those of its words that need it."""
-    whole = f'{key}="{_escaped(value)}"'
+    whole = f'{key}="{_escaped(_uninterpolated(value))}"'
     words = f"{key}={WORD.sub(lambda word: _word(word[0], parse), value)}"
     advice = []
     if _is_open(value):
         advice.append("close its brackets and quotes")
     for candidate in dict.fromkeys((words, whole)):
         found = _value(candidate, parse)
-        if found is not None and (candidate == words or found == value):
+        if found is not None and (candidate == words or found == _uninterpolated(value)):
             advice.append(f"quote this value (=, accents and most signs need it), in a shell as {_in_shell(candidate)}")
+            if candidate == words != whole and "," in value and not value.startswith(("[", "{")):
+                advice.append(f"if its commas are part of one value, as {_in_shell(whole)}")
             break
     return ", or ".join(advice) or "quote this value"
+
+
+def literally(text: str) -> str:
+    """Advice to quote the value of an override, for who means it as it stands."""
+    key, _, value = text.partition("=")
+    whole = f'{key}="{_escaped(value)}"'
+    return f"; for this very text write {_in_shell(whole)}"
+
+
+def _uninterpolated(value: str) -> str:
+    """A value in which an interpolation that never ends is text."""
+    return value.replace("${", r"\${") if value.count("${") > value.count("}") else value
 
 
 def _word(word: str, parse: Parse) -> str:

@@ -6,6 +6,7 @@ In the order of the product of all overrides, as they were typed, the last one m
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from batchlab.results.words import count
 from batchlab.runner.options import GridOptions, Search
 from batchlab.runner.plan.checks import ConfigError
 from batchlab.runner.plan.grid.draws import drawn
-from batchlab.runner.plan.grid.parsing import Sweep
+from batchlab.runner.plan.grid.parsing import Sweep, check_size
 from batchlab.runner.plan.grid.scope import chosen, in_force, target
 from batchlab.runner.plan.overrides import Setting, suggest
 
@@ -62,8 +63,10 @@ class Grid:
         numbered = [*enumerate(self.sweeps)]
         outer = [(i, s) for i, s in numbered if s.key in first]
         inner = [(i, s) for i, s in numbered if s.key not in first]
+        alone = _dimensions([(i, s) for i, s in outer if not s.scope], zips)
+        self._bounded(math.prod(map(len, alone)), least=True)
         choices: list[tuple[Row, Mapping[str, Any]]] = []
-        for rows in itertools.product(*_dimensions([(i, s) for i, s in outer if not s.scope], zips)):
+        for rows in itertools.product(*alone):
             row = _joined(rows)
             choices.append((row, self.compose([p.setting for p in row if p.setting.key in self.groups])))
         here = [chosen(base, [placed.setting for placed in row]) for row, base in choices]
@@ -72,10 +75,12 @@ class Grid:
         found: list[Row] = []
         held = [{*in_force(numbered, targets, names)} for names in here]
         dimensions = self._coordinates(held)
-        for (row, base), holding in zip(choices, held, strict=True):
+        below = [*inner, *((i, s) for i, s in outer if s.scope)]
+        left = [[(i, s) for i, s in below if i in holding] for holding in held]
+        several = [_dimensions([(i, s) for i, s in rest if s.interval is None], zips) for rest in left]
+        self._bounded(sum(self._size(rest, named) for rest, named in zip(left, several, strict=True)))
+        for (row, base), holding, rest, named in zip(choices, held, left, several, strict=True):
             kept = tuple(placed for placed in row if placed.place in holding)
-            rest = [(i, s) for i, s in (*inner, *((i, s) for i, s in outer if s.scope)) if i in holding]
-            named = _dimensions([(i, s) for i, s in rest if s.interval is None], zips)
             points = self._drawn([(i, s) for i, s in rest if s.interval is not None], base, dimensions)
             found += [_joined([kept, *rows]) for rows in itertools.product(*named, *points)]
         taken = {placed.place for row in found for placed in row}
@@ -86,6 +91,15 @@ class Grid:
                 )
         found.sort(key=self._order)
         return [(tuple(p.setting for p in row), tuple(self.sweeps[p.place].swept for p in row)) for row in found]
+
+    def _size(self, sweeps: Sequence[tuple[int, Sweep]], named: Sequence[Sequence[Row]]) -> int:
+        """How many combinations there are within one of the choices of groups."""
+        drawn = self.options.draws if any(s.interval for _, s in sweeps) else None
+        return math.prod(map(len, named)) * (drawn or 1)
+
+    def _bounded(self, runs: int, *, least: bool = False) -> None:
+        """Refuse more runs than were meant, before any is spread out."""
+        check_size(runs, self.options, least=least)
 
     def _order(self, row: Row) -> list[int]:
         steps = {placed.place: placed.step for placed in row}

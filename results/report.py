@@ -7,6 +7,7 @@ other runs, and every failure with its reason.
 from __future__ import annotations
 
 import html
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -32,18 +33,23 @@ from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.show.status import TONES, Status, read_status
 from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.atomic import replace_text, writing
-from batchlab.results.store.run import now
+from batchlab.results.store.run import State, now
 from batchlab.results.store.runs import RunStore
-from batchlab.results.words import count
+from batchlab.results.words import count, visible
 
 CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "gap")
 """What is shown of runs that belong to no paper: the first three that were recorded."""
+SHOWN = (*CANDIDATES, *CLOCKS.values())
 OWN = 3
 """So many of the columns that runs declare are shown beside them."""
 LINES = 14
 """With more lines a plot is left out: nobody could tell them apart."""
 PANELS = 6
 """The same for the panels of a plot of layers."""
+LISTED = 200
+"""So many runs that are not done have a line each; of more it is said how they ended."""
+NUMBER = re.compile(r"\b\d[\d,.]*(?:e[+-]?\d+)?")
+"""In a reason, what differs between runs that ended in the same way."""
 
 
 def write_report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
@@ -82,15 +88,18 @@ def write_report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
                 shown |= {entry.run_id for entry in store.sweep(name).entries}
         except ValueError as error:
             sections.append((name, f"<p class='empty'>{html.escape(str(error))}</p>"))
-    rest = load(store, sweep).select(lambda run: run.run_id not in shown)
+    every = load(store, sweep, columns=SHOWN)
+    if own := _own(every):
+        every = load(store, sweep, columns=(*SHOWN, *own))
+    rest = every.select(lambda run: run.run_id not in shown)
     if rest.runs:
         sections.append(("Other runs" if sections else "Runs", _overview(rest)))
-    sections.append(("Where they ran", _environment(load(store, sweep, columns=()))))
+    sections.append(("Where they ran", _environment(every)))
     sections.append(("What went wrong", _failures(everything)))
     page = _page(everything, sections)
     with writing(path, OTHER_FILE):
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(path, page)
+        replace_text(path, visible(page))
     return path
 
 
@@ -149,8 +158,7 @@ def _contest(result: Result) -> str:
 
 def _overview(frame: Frame) -> str:
     """A table over the axes that vary, and curves: for runs that belong to no paper."""
-    own = [name for name, known in frame.quantities.items() if known.better and name in frame.names]
-    own = [name for name in own if name not in (*CANDIDATES, *CLOCKS.values())][:OWN]
+    own = _own(frame)
     metrics = [Metric(name) for name in [*[name for name in CANDIDATES if name in frame.names][:3], *own]]
     varying = [axis for axis in CHOICES if len({run.value(axis) for run in frame.runs}) > 1]
     if not metrics:
@@ -168,6 +176,12 @@ def _overview(frame: Frame) -> str:
     if layers.runs and len({run.value(hue) for run in layers.runs}) <= PANELS:
         parts.append(_svg(Layers(layers, tuple(map(Metric, ("mean", "clipped_low", "clipped_high"))), hue)))
     return "".join(parts)
+
+
+def _own(frame: Frame) -> list[str]:
+    """The columns that runs declare themselves, of which something can be said."""
+    own = [name for name, known in frame.quantities.items() if known.better and name in frame.names]
+    return [name for name in own if name not in SHOWN][:OWN]
 
 
 def _svg(plot: Drawing) -> str:
@@ -198,4 +212,23 @@ def _words(value: Any) -> str:
 
 def _failures(runs: Status) -> str:
     _, *rest = runs.sheets()
+    if rest and len(rest[-1].rows) > LISTED:
+        rest = [_summed(runs, rest[-1].notes)]
     return "".join(render(sheet, "html") for sheet in rest) or "<p class='empty'>nothing: every run is done</p>"
+
+
+def _summed(runs: Status, said: list[str]) -> Sheet:
+    """The runs that are not done by how they ended: of thousands nobody reads a line each."""
+    ways: dict[tuple[str, str], list[str]] = {}
+    for run in runs.runs:
+        if run.state not in (State.DONE, State.PENDING):
+            ways.setdefault((run.state, NUMBER.sub("N", run.reason or "")), []).append(run.run_id)
+    order = sorted(ways.items(), key=lambda way: -len(way[1]))
+    columns = [Column(("runs",), "right"), Column(("state",)), Column(("why",)), Column(("one of them",))]
+    rows = [[Text(f"{len(ids):,}"), *map(Text, way), Text(ids[0])] for way, ids in order[:LISTED]]
+    more = sum(len(ids) for _, ids in order[LISTED:])
+    other = f"; {count(more, 'run')} ended in other ways" if more else ""
+    notes = [f"`batchlab status` has a line for each{other}", *said]
+    return Sheet(
+        f"{count(sum(map(len, ways.values())), 'run')} that are not done, by how they ended", columns, rows, notes
+    )

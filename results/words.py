@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+HIDDEN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+"""Control characters but for ends of lines, what takes no room, and what turns the direction of what follows."""
+
+
+def visible(text: str) -> str:
+    r"""A text whose control characters are seen and do nothing: escapes to a terminal, text that runs backwards.
+
+    >>> visible("\x1b[31mred\x07"), visible("a\r\nb\tc"), visible("\u202eabc")
+    ('\\x1b[31mred\\x07', 'a\nb\\tc', '\\u202eabc')
+    """
+    if text.isprintable():  # tells most texts in no time
+        return text
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def caption(labels: Mapping[str, Any], overrides: Sequence[str]) -> str:
@@ -26,6 +42,21 @@ def count(n: int, noun: str, plural: str = "") -> str:
     ('1 run', '1,200 runs', '2 batches')
     """
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def brief(text: str, most: int = 100) -> str:
+    r"""The first sentence of what another program said, cut off where it is long.
+
+    >>> brief("RuntimeError: no such kernel. Please file a bug report.\n at line 3"), brief("one two three", 9)
+    ('RuntimeError: no such kernel', 'one two …')
+
+    Args:
+        text: Any.
+        most: Letters.
+    """
+    lines = text.strip().splitlines()
+    first = re.split(r"(?<=[.!?;])\s", lines[0], maxsplit=1)[0].rstrip(".;") if lines else ""
+    return first if len(first) <= most else f"{first[: most - 1].rpartition(' ')[0] or first[: most - 2]} …"
 
 
 def listing(items: Sequence[str]) -> str:

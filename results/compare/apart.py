@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from batchlab.results.axes import AXES, RECORDING, within
-from batchlab.results.compare.frame import MISSING, RunRow, flatten
-from batchlab.results.compare.replicates import Key, mixed_keys
+from batchlab.results.compare.frame import MISSING, RunRow
+from batchlab.results.compare.replicates import Key, Setting, mixed_keys
 
 
 def telling_keys(runs: Sequence[RunRow]) -> list[str]:
@@ -21,12 +22,22 @@ def telling_keys(runs: Sequence[RunRow]) -> list[str]:
         alike.setdefault(tuple(run.value(axis) for axis in AXES), []).append(run)
     keys = mixed_keys(alike.values())
     for group in alike.values():
-        flat = [{key: value for key, value in flatten(run.config).items() if within(key, RECORDING)} for run in group]
+        flat = [*map(dict, dict.fromkeys(run.of_flat(_recorded) for run in group))]  # few, however many runs
         if any(other != flat[0] for other in flat):
             kinds = ["measure"] if len({run.value("measure") for run in group}) > 1 else []
             differ = {key for one in flat for key in one if any(other.get(key) != one[key] for other in flat)}
             keys += kinds or sorted(differ)
     return list(dict.fromkeys(keys))
+
+
+def _recorded(flat: dict[str, Any]) -> Setting:
+    """What of a configuration says what is written down."""
+    return tuple(item for item in flat.items() if _records(item[0]))
+
+
+@cache
+def _records(key: str) -> bool:
+    return within(key, RECORDING)
 
 
 def differing(runs: Sequence[RunRow]) -> list[str]:

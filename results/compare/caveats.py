@@ -22,7 +22,25 @@ def contended(runs: Iterable[RunRow]) -> float:
     return max((float(r) for r in ratios if isinstance(r, (int, float)) and r > CONTENDED), default=0.0)
 
 
-def timed(metric: Metric, at: str | None) -> bool:
+def together(runs: Iterable[RunRow]) -> int:
+    """How many of these runs trained in one process with others: their seconds are a share of what all took.
+
+    Seeds of a group have one time between them, whose spread says nothing of how it would vary.
+    """
+    return sum(isinstance(n := run.info.get("fused"), int) and n > 1 for run in runs)
+
+
+def together_note(runs: Iterable[RunRow]) -> list[str]:
+    """What to say of them beside seconds; nothing where each trained alone."""
+    if not (n := together(runs)):
+        return []
+    return [
+        f"{n:,} of these runs trained together: their seconds are shares of a group's, to compare times train with "
+        "--fuse off"
+    ]
+
+
+def timed(metric: Metric, at: str | None = None) -> bool:
     """Whether a comparison is one of seconds: read at equal time, up to a time, or of a time."""
     return "seconds" in (at, metric.reduce, metric.budget) or metric.name.endswith("seconds")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from batchlab.results.compare.caveats import timed, together
 from batchlab.results.compare.frame import RunRow
 from batchlab.results.compare.metrics import Measured, Metric
 from batchlab.results.compare.outcomes import (
@@ -23,6 +25,9 @@ from batchlab.results.compare.outcomes import (
 from batchlab.results.compare.replicates import Key, Setting, lacking
 from batchlab.results.compare.stats import Summary, Test, summarize
 from batchlab.results.store.run import State
+
+STEPS_APART = 1e-9
+"""Values that differ by less, relatively, differ by rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,8 @@ class Cell:
         losses: Runs that gave no number.
         lacking: Seeds that were left out because they lack a combination of the mixed keys that another seed has, with
             the combinations that they lack.
+        shared: Whether it is a time, and some of its runs share theirs with others (`caveats.together`): then it has
+            neither a spread nor a test.
         best: Whether it is the best of its column, or not told apart from the best.
         test: Against the baseline; positive is better, or more where neither is.
         p_holm: The test's p-value, corrected over all cells of the metric.
@@ -72,6 +79,7 @@ class Cell:
     outcomes: dict[Any, Outcome]
     losses: Losses
     lacking: dict[Any, list[Setting]] = field(default_factory=dict)
+    shared: bool = False
     best: bool = False
     test: Test | None = None
     p_holm: float = math.nan
@@ -101,6 +109,8 @@ class Cell:
         """n, mean, std and interval over seeds; of a logarithmic metric the interval of the geometric mean."""
         values = list(self.values.values())
         plain = summarize(values)
+        if self.shared:
+            return replace(plain, std=math.nan, low=math.nan, high=math.nan)
         if not self.log or plain.n < 2:
             return plain
         logs = summarize(np.log(values))
@@ -144,7 +154,8 @@ def make_cell(
             lost["unmeasured"] += 1
     begun = [(run, outcome) for run, outcome in found if run.config]  # the others do not say what they would be
     gaps = lacking([run for run, _ in begun], mixed)
-    return Cell(row, col, metric, by_seed(begun, mixed, log=False), Losses(**lost), gaps)
+    shared = timed(metric) and together(runs[i] for i in group) > 0
+    return Cell(row, col, metric, by_seed(begun, mixed, log=False), Losses(**lost), gaps, shared)
 
 
 def order(cell: Cell) -> tuple[bool, bool, float]:
@@ -155,7 +166,21 @@ def order(cell: Cell) -> tuple[bool, bool, float]:
     return whole, cell.arrived, -math.inf if math.isnan(mean) else sign * mean
 
 
-def compare_cells(a: Cell, b: Cell) -> Test | None:
-    """By how much a is better than b, on logarithms where both are."""
+def compare_cells(a: Cell, b: Cell, step: float = math.inf) -> Test | None:
+    """By how much a is better than b, on logarithms where both are; None where that cannot be tested.
+
+    Args:
+        a: One cell.
+        b: The other.
+        step: The least step of the metric's scale, where other cells show it.
+    """
+    if a.shared or b.shared:
+        return None
     up = a.metric.quantity.better != "down"
-    return compare_outcomes(a.outcomes, b.outcomes, up=up, log=a.log and b.log)
+    return compare_outcomes(a.outcomes, b.outcomes, up=up, log=a.log and b.log, step=step)
+
+
+def least_step(cells: Iterable[Cell]) -> float:
+    """The least difference between two values of these cells: no scale is coarser. Infinite without any."""
+    values = sorted({o.value for cell in cells for o in cell.outcomes.values() if o.fate is Fate.MEASURED})
+    return min((high - low for low, high in pairwise(values) if high - low > STEPS_APART * abs(high)), default=math.inf)

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from batchlab.results.compare.choice import Tuning, judged
-from batchlab.results.compare.claims import Claim, Judged, Side, Verdict
+from batchlab.results.compare.claims import Claim, Judged, Side
 from batchlab.results.compare.decide import Plan, decide
 from batchlab.results.compare.frame import MISSING, Frame
 from batchlab.results.compare.judge import judge
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.outcomes import LOST_STATES
+from batchlab.results.compare.ranking import Ranking
 from batchlab.results.compare.tuning import tuned
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
@@ -82,7 +83,7 @@ class Contest:
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Ranking):
     """How a contest stands.
 
     Attributes:
@@ -143,22 +144,18 @@ class Result:
         """Judged runs of a contender that diverged or failed."""
         return sum(run.state in LOST_STATES for run in self.best.where(**{LABEL: contender}).runs)
 
-    @cached_property
-    def order(self) -> list[str]:
-        """Contenders from the best to the worst: nobody stands above who is decided to be better.
+    @property
+    def names(self) -> Sequence[str]:
+        """The contenders, in the order of the request."""
+        return self.contest.contenders
 
-        Where verdicts leave it open, the mean over the seeds that all have decides; those that lost most of their runs,
-        and then those without a number, come last.
-        """
-        left = sorted(self.contest.contenders, key=self._place)
-        order: list[str] = []
-        while left:
-            free = [a for a in left if not any(self.beats(b, a) for b in left)]
-            order.append((free or left)[0])
-            left.remove(order[-1])
-        return order
+    @property
+    def pairs(self) -> Sequence[Judged]:
+        """Every pair's standing."""
+        return self.judged
 
-    def _place(self, name: str) -> tuple[bool, bool, float]:
+    def place(self, name: str) -> tuple[bool, bool, float]:
+        """By the mean over the seeds that all have; who lost most runs, and then who has no number, comes last."""
         sign = -1.0 if self.metric.quantity.better == "up" else 1.0
         own, *others = (self.by_seed(one, self.metric) for one in (name, *self.contest.contenders))
         shared = set.intersection(*(set(other) or set(own) for other in others))
@@ -173,26 +170,6 @@ class Result:
             return {}
         values = metric.measure(part).values
         return {run.value("seed"): float(v) for run, v in zip(part.runs, values, strict=True) if math.isfinite(v)}
-
-    def between(self, a: str, b: str) -> Judged | None:
-        """The claim about a pair, in either order."""
-        names = {a, b}
-        return next((j for j in self.judged if {j.claim.better.label, j.claim.rivals[0].label} == names), None)
-
-    def beats(self, a: str, b: str) -> bool:
-        """Whether it is decided that a is better than b."""
-        item = self.between(a, b)
-        if item is None or item.verdict not in (Verdict.HOLDS, Verdict.DOES_NOT_HOLD):
-            return False
-        return (item.verdict is Verdict.HOLDS) == (item.claim.better.label == a)
-
-    @cached_property
-    def groups(self) -> dict[str, str]:
-        """By contender the letters of its groups: who shares one is not told apart (Piepho, 2004)."""
-        order = self.order
-        alike = {a: {b for b in order if b == a or not (self.beats(a, b) or self.beats(b, a))} for a in order}
-        cliques = _cliques(order, alike)
-        return {a: "".join(chr(97 + i) for i, clique in enumerate(cliques) if a in clique) for a in order}
 
     @cached_property
     def reached(self) -> float | None:
@@ -217,23 +194,6 @@ def turned(item: Judged) -> Judged:
     claim = replace(item.claim, better=item.claim.rivals[0], rivals=(rival,))
     other = replace(comparison, rival=rival, outcomes=comparison.of_rival, of_rival=comparison.outcomes, test=test)
     return replace(item, claim=claim, comparisons=[other])
-
-
-def _cliques(order: Sequence[str], alike: dict[str, set[str]]) -> list[list[str]]:
-    """The largest sets in which all are alike, in the order of their first members (Bron and Kerbosch, 1973)."""
-    found: list[set[str]] = []
-
-    def grow(clique: set[str], candidates: set[str], done: set[str]) -> None:
-        if not candidates and not done:
-            found.append(clique)
-        for name in sorted(candidates, key=order.index):
-            others = alike[name] - {name}
-            grow(clique | {name}, candidates & others, done & others)
-            candidates = candidates - {name}
-            done = done | {name}
-
-    grow(set(), set(order), set())
-    return sorted((sorted(clique, key=order.index) for clique in found), key=lambda c: [order.index(n) for n in c])
 
 
 def result_of(store: RunStore, sweep: str) -> Result | None:

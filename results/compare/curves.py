@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from batchlab.results.compare.caveats import timed, together
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCKS, Metric, has_rows
 from batchlab.results.compare.replicates import Key, mixed_keys, replicate
@@ -47,7 +48,7 @@ class Curve:
         value: The hue.
         x: What the clock says, of shape (points,).
         mean: Of the same shape, in the unit in which the metric is stored, as are `low` and `high`.
-        low: The lower end of the 95 % t interval; NaN for a single run.
+        low: The lower end of the 95 % t interval; NaN for a single run, and over or of a time that runs share.
         high: The upper end.
         n: Replicates: repeats count once.
         lost: Runs that are not done.
@@ -96,7 +97,14 @@ def curves(frame: Frame, metric: Metric, clock: str, hue: str, *, log: bool) -> 
             groups[value].append(replace(track, replicate=replicate(run, mixed)))
     drawn = {value: [track for track in tracks if len(track.x)] for value, tracks in groups.items()}
     step = metric.reduce != "last"
-    return [_curve(value, tracks, step=step, log=log) for value, tracks in drawn.items() if tracks]
+    made = [_curve(value, tracks, step=step, log=log) for value, tracks in drawn.items() if tracks]
+    return [_less_band(curve) if timed(metric, clock) and together(members[curve.value]) else curve for curve in made]
+
+
+def _less_band(curve: Curve) -> Curve:
+    """The same without an interval."""
+    nothing = np.full_like(curve.mean, np.nan)
+    return replace(curve, low=nothing, high=nothing)
 
 
 def by_hue(frame: Frame, hue: str) -> dict[Any, list[RunRow]]:

@@ -193,7 +193,10 @@ def _twice_larger(claim: Claim, comparison: Comparison, size: float) -> float:
     return max(larger)
 
 
+def behind(runs: Sequence[RunRow]) -> frozenset[str]:
+    """The identities of the runs behind these rows: a row may be part of a run, or made of several."""
+    return frozenset(name for run in runs for name in (run.run_id.split()[0], *run.info.get(SOURCES, [])))
+
+
 def _unfinished(runs: Sequence[RunRow]) -> frozenset[str]:
-    """The identities of the runs behind these that are not over: a row may be part of a run, or made of several."""
-    left = [run for run in runs if run.state not in (State.DONE, *LOST_STATES)]
-    return frozenset(name for run in left for name in (run.run_id.split()[0], *run.info.get(SOURCES, [])))
+    return behind([run for run in runs if run.state not in (State.DONE, *LOST_STATES)])

@@ -7,10 +7,10 @@ everybody else.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,10 @@ from batchlab.results.words import spelt
 if TYPE_CHECKING:
     import pandas as pd
 
+Made = TypeVar("Made")
 MISSING = "?"
+PROBLEMS = 3
+"""So many damaged files are named where something is missing."""
 NO_RUNS = "no runs match: see `batchlab status` for what is there, or loosen --where"
 
 
@@ -52,6 +55,29 @@ class RunRow:
     labels: dict[str, Any]
     overrides: dict[str, str]
     rows: slice = field(default_factory=lambda: slice(0, 0))
+    _made: dict[Any, tuple[dict[str, Any], Any]] = field(default_factory=dict, repr=False, compare=False)
+    """By what made it: what was made of which configuration. Copies of the row share it."""
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """The configuration by dotted keys, see `flatten`."""
+        config, flat = self._made.get(flatten, (None, {}))
+        if config is not self.config:
+            flat = _flattened(self.config)
+            self._made[flatten] = self.config, flat
+        return flat
+
+    def of_flat(self, make: Callable[[dict[str, Any]], Made]) -> Made:
+        """What a function makes of `flat`, made once: a report of 5,000 runs asks ten times. It can be hashed."""
+        config, found = self._made.get(make, (None, None))
+        if config is not self.config:
+            found = make(self.flat)
+            if len(_SAME) > BLOCKS:
+                _SAME.clear()
+            found = _SAME.setdefault((make, repr(found)), found)
+            self._made[make] = self.config, found
+        made: Made = found  # type: ignore[assignment]  # of this function
+        return made
 
     def value(self, key: str) -> Any:
         """A label, an axis, or a dotted key of the configuration; `MISSING` where the run has none.
@@ -66,6 +92,9 @@ class RunRow:
             return self.labels[key]
         if key == "run_id":
             return self.run_id
+        flat = self.flat
+        if key in flat and not key.startswith("log."):
+            return flat[key]
         if key == "measure" or switch(key):  # several choices, where other axes have one; or as 0.1 asked for one
             chosen = self.config.get("measure")
             if not isinstance(chosen, dict):
@@ -111,7 +140,7 @@ class Frame:
         names: Every column that some run has, whether it was loaded or not.
         problems: One line per damaged file, which names the way out.
         ordered: Whether the runs come in an order somebody chose (a sweep's).
-        reread: Reads another stream of the same runs; None for a frame that was computed.
+        reread: Reads another stream of some of the runs; None for a frame that was computed.
         measured: What was measured apart from the runs, for a paper that asks for it (`RunStore.measured`).
     """
 
@@ -120,7 +149,7 @@ class Frame:
     names: frozenset[str]
     problems: list[str]
     ordered: bool = False
-    reread: Callable[[str], Frame] | None = field(default=None, repr=False, compare=False)
+    reread: Callable[[str, Sequence[RunRow]], Frame] | None = field(default=None, repr=False, compare=False)
     measured: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -144,9 +173,10 @@ class Frame:
         if self.reread is None:
             empty = [replace(run, rows=slice(0, 0)) for run in self.runs]
             return replace(self, runs=empty, table=pa.table({}), names=frozenset())
-        read = self.reread(name)
+        read = self.reread(name, self.runs)
         rows = {run.run_id: run.rows for run in read.runs}
-        return replace(read, runs=[replace(run, rows=rows.get(run.run_id, slice(0, 0))) for run in self.runs])
+        runs = [replace(run, rows=rows.get(run.run_id, slice(0, 0))) for run in self.runs]
+        return replace(read, runs=runs, ordered=self.ordered)
 
     def column(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """A metric over all rows.
@@ -162,7 +192,7 @@ class Frame:
             if not self.runs:
                 raise ValueError(NO_RUNS)
             if name not in self.names:
-                raise ValueError(unknown("metric", name, self.names))
+                raise ValueError(self._unknown("metric", name, self.names))
             rows = self.table.num_rows
             return np.full(rows, np.nan), np.zeros(rows, dtype=bool)
         column = self.table[name].combine_chunks()
@@ -192,17 +222,21 @@ class Frame:
         known = [value for value in found if value != MISSING]
         if not known and found:
             hint = "" if self.ordered else "; the labels that a sweep gives its runs are axes with --sweep NAME"
-            raise ValueError(unknown("axis", key, self.keys()) + hint)
+            raise ValueError(self._unknown("axis", key, self.keys(), hint))
         if all(isinstance(value, (int, float)) for value in known):
             return sorted(known)
         return known if self.ordered else sorted(known, key=str)
+
+    def _unknown(self, what: str, name: str, known: Iterable[str], hint: str = "") -> str:
+        """As `unknown`; where files are damaged, it may have been in one of them."""
+        return "; ".join([unknown(what, name, known) + hint, *self.problems[:PROBLEMS]])
 
     def keys(self) -> list[str]:
         """Every axis, label and dotted configuration key these runs know."""
         names: dict[str, None] = dict.fromkeys(COLUMNS)
         for run in self.runs:
             names.update(dict.fromkeys(run.labels))
-            names.update(dict.fromkeys(flatten(run.config)))
+            names.update(dict.fromkeys(run.flat))
         return list(names)
 
     def to_pandas(self, *keys: str) -> pd.DataFrame:
@@ -244,6 +278,33 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = str(value) if isinstance(value, list) else value
+    return flat
+
+
+BLOCKS = 4096
+"""So many blocks of configurations are remembered."""
+_BLOCKS: dict[tuple[str, int], tuple[dict[str, Any], dict[str, Any]]] = {}
+"""By key and identity: a block, which stays as long as it is known by that, and its dotted keys."""
+
+
+_SAME: dict[Any, Any] = {}
+"""What `RunRow.of_flat` made, once for all runs of which the same is made."""
+
+
+def _flattened(config: dict[str, Any]) -> dict[str, Any]:
+    """As `flatten`. Runs that were loaded together have blocks in common, which are flattened once."""
+    flat: dict[str, Any] = {}
+    if len(_BLOCKS) > BLOCKS:
+        _BLOCKS.clear()
+    for key, value in config.items():
+        if isinstance(value, dict):
+            block, made = _BLOCKS.get((key, id(value)), (None, {}))
+            if block is not value:
+                made = flatten(value, f"{key}.")
+                _BLOCKS[key, id(value)] = value, made
+            flat |= made
+        else:
+            flat[key] = str(value) if isinstance(value, list) else value
     return flat
 
 

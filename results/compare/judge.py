@@ -25,7 +25,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from batchlab.results.compare.caveats import batchnorm_parts, contended, timed, uneven_tuning
+from batchlab.results.compare.caveats import batchnorm_parts, contended, timed, together_note, uneven_tuning
 from batchlab.results.compare.claims import Claim, Comparison, Judged, Side, Verdict, deciding
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget, nothing
@@ -98,12 +98,23 @@ def _weigh(claim: Claim, frames: Sequence[Frame]) -> Judged:
         why = f"{count(seeds, 'seed')} with every run done and measured: needs at least 2"
         return replace(_undecided(claim, why), comparisons=comparisons, budget=budget)
     p = deciding(claim, comparisons)[1]
-    busy = contended(everyone) if timed(metric, claim.at) else 0.0
-    reasons = [f"measured on a busy machine (wall over processor time up to {busy:.1f})"] if busy else []
+    reasons = []
+    if timed(metric, claim.at):
+        busy, reasons = contended(everyone), together_note(everyone)
+        if reasons:
+            comparisons = [_less_interval(comparison) for comparison in comparisons]
+        if busy:
+            reasons.append(f"measured on a busy machine (wall over processor time up to {busy:.1f})")
+    p = math.nan if reasons else p
     reason = "; ".join([*reasons, *filter(None, [uneven_tuning(everyone, claim.match)])])
-    p = math.nan if busy else p
     parts = batchnorm_parts(everyone)
     return Judged(claim, comparisons, p, math.nan, Verdict.UNDECIDED, reason, budget, parts=parts)
+
+
+def _less_interval(comparison: Comparison) -> Comparison:
+    """The same without an interval: seeds that share a time do not say how it varies."""
+    assert comparison.test
+    return replace(comparison, test=replace(comparison.test, low=math.nan, high=math.nan))
 
 
 Outcomes = dict[Any, Outcome]

@@ -3,7 +3,7 @@
 A run that diverged, failed or is damaged is an outcome of the side it belongs to, worse than any number; so is one that
 never reached a target, which is worse than every arrival, and counts as its whole budget where means are taken (the
 restricted mean). Two sides are compared seed by seed: by a paired t-test while every outcome is a number, on logarithms
-where the quantity has them, and otherwise by an exact signed-rank test that only asks which outcome is worse. What the
+where the quantity has them, and otherwise by a signed-rank test that only asks which outcome is worse. What the
 budget cannot tell is a tie: two runs that never arrived, an arrival later than the budget that the other side had, and
 one that is earlier by less than the margin that is asked for. Runs that are not over yet, and seeds that lack a run
 that others have, are no outcomes: they are left out and counted.
@@ -104,7 +104,13 @@ def by_seed(runs: Iterable[tuple[RunRow, Outcome | None]], mixed: Sequence[str],
 
 
 def compare_outcomes(
-    a: Mapping[Any, Outcome], b: Mapping[Any, Outcome], *, up: bool, log: bool, hypothesis: float = 0.0
+    a: Mapping[Any, Outcome],
+    b: Mapping[Any, Outcome],
+    *,
+    up: bool,
+    log: bool,
+    hypothesis: float = 0.0,
+    step: float = math.inf,
 ) -> Test | None:
     """Test by how much a is better than b: positive is better.
 
@@ -114,6 +120,7 @@ def compare_outcomes(
         up: whether more is better.
         log: compare logarithms; all values are then positive.
         hypothesis: the advantage that is tested, on the scale of the comparison.
+        step: the least step of the scale that values are on, where others than these show it.
 
     Returns:
         None where fewer than 2 seeds are shared, or, of sides that share none, either has fewer than 2 numbers.
@@ -128,8 +135,15 @@ def compare_outcomes(
     pairs = [(a[seed], b[seed]) for seed in shared]
     if all(first.fate is second.fate is Fate.MEASURED for first, second in pairs):
         first, second = ([_scaled(pair[i], up, log) for pair in pairs] for i in (0, 1))
-        return paired_test(first, second, hypothesis)
+        return paired_test(first, second, hypothesis, rounded=_rounded(pairs, log, step))
     return signed_rank_test([_advantage(x, y, up, log, hypothesis) for x, y in pairs], hypothesis)
+
+
+def _rounded(pairs: Sequence[tuple[Outcome, Outcome]], log: bool, step: float) -> float:
+    """The standard deviation of a difference by rounding to steps of the scale, uniform over a step on either side."""
+    if not log:
+        return step / math.sqrt(6)
+    return max(step * math.hypot(1 / x.value, 1 / y.value) for x, y in pairs) / math.sqrt(12)
 
 
 def tally(a: Mapping[Any, Outcome], b: Mapping[Any, Outcome], *, up: bool, log: bool) -> tuple[int, int, int]:

@@ -8,10 +8,11 @@ as `claims` does. Whatever else differs between runs that are put together mixes
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from batchlab.results.axes import CHOICES, NEUTRAL, RECORDING, within
-from batchlab.results.compare.frame import RunRow, flatten
+from batchlab.results.compare.frame import RunRow
 from batchlab.results.store.run import State
 from batchlab.results.words import count, listing
 
@@ -41,20 +42,25 @@ def mixed_keys(groups: Iterable[Sequence[RunRow]]) -> list[str]:
     """
     found: dict[str, None] = {}
     for group in groups:
-        flat = [flatten(run.config) for run in group if run.config]
-        if len(flat) < 2:
-            continue
-        first = flat[0]
-        for other in flat[1:]:
-            if other == first:
-                continue
+        methods = map(dict, dict.fromkeys(run.of_flat(method) for run in group if run.config))  # few, however many runs
+        first = next(methods, {})
+        for other in methods:
             different = [key for key in first.keys() | other.keys() if first.get(key) != other.get(key)]
             chosen = {name for name in CHOICES if f"{name}.name" in different}
             for key in sorted(different):
                 group_name = key.partition(".")[0]
-                if not within(key, IRRELEVANT):
-                    found[group_name if group_name in chosen else key] = None
+                found[group_name if group_name in chosen else key] = None
     return list(found)
+
+
+def method(flat: dict[str, Any]) -> Setting:
+    """What of a configuration makes another method where it differs."""
+    return tuple(item for item in flat.items() if _relevant(item[0]))
+
+
+@cache
+def _relevant(key: str) -> bool:
+    return not within(key, IRRELEVANT)
 
 
 def tied_keys(group: Sequence[RunRow], mixed: Sequence[str]) -> list[str]:

@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import ndtr, stdtr, stdtrit
 
 Array = NDArray[np.float64]
 LEVEL = 0.95
 ALPHA = 0.05
+EXACT = 200
+"""Pairs up to which signed ranks are judged by all their signs: the work grows with the cube."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,9 @@ def t_quantile(df: float, level: float = LEVEL) -> float:
     return float(stdtrit(df, 0.5 + level / 2))
 
 
-def paired_test(a: ArrayLike, b: ArrayLike, hypothesis: float = 0.0, level: float = LEVEL) -> Test:
+def paired_test(
+    a: ArrayLike, b: ArrayLike, hypothesis: float = 0.0, level: float = LEVEL, rounded: float = math.inf
+) -> Test:
     """Student's paired t-test of mean(a - b) = hypothesis, two-sided.
 
     Equal differences have no spread to go by, but are no certainty: they come of a coarse scale (accuracies are
@@ -112,6 +116,8 @@ def paired_test(a: ArrayLike, b: ArrayLike, hypothesis: float = 0.0, level: floa
         b: Of the same shape, in the same order.
         hypothesis: The difference that is tested.
         level: Of the interval.
+        rounded: The standard deviation of a difference by rounding alone, where more is known of the scale than these
+            values say.
 
     Raises:
         ValueError: For fewer than 2 pairs.
@@ -125,7 +131,7 @@ def paired_test(a: ArrayLike, b: ArrayLike, hypothesis: float = 0.0, level: floa
     rounding = 1e-12 * float(np.abs([first, second]).max())
     if spread <= rounding:
         # Rounding is uniform over a step, of variance step^2 / 12, on either side of the difference.
-        spread = (_least_step(first, second, rounding) or abs(hypothesis)) / math.sqrt(6)
+        spread = min((_least_step(first, second, rounding) or abs(hypothesis)) / math.sqrt(6), rounded)
     error = spread / math.sqrt(n)
     return _t_test(n, float(differences.mean()), error, n - 1, hypothesis, level, paired=True)
 
@@ -165,12 +171,13 @@ def _least_step(first: Array, second: Array, rounding: float) -> float:
 
 
 def signed_rank_test(differences: ArrayLike, hypothesis: float = 0.0) -> Test:
-    """Wilcoxon's signed-rank test of paired differences, exact and two-sided, for outcomes that have no number.
+    """Wilcoxon's signed-rank test of paired differences, two-sided, for outcomes that have no number.
 
     An infinite difference is a pair of which one side has an outcome worse than any number: it ranks above all finite
     ones. Pairs that differ by just the hypothesis are left out of ranks and estimate, equal sizes share their ranks,
     and p is the share of all assignments of signs whose sum of signed ranks is as far from 0 (Wilcoxon, 1945; Pratt's
-    zeros are not kept).
+    zeros are not kept). Of more than `EXACT` pairs it is that of a normal distribution of the same variance, the sum of
+    the squared ranks, with a correction for continuity.
 
     Args:
         differences: Of shape (n,), at least 2, finite or infinite; NaN: not known which is greater, left out too.
@@ -189,15 +196,23 @@ def signed_rank_test(differences: ArrayLike, hypothesis: float = 0.0) -> Test:
     sizes, place, counts = np.unique(np.abs(kept), return_inverse=True, return_counts=True)
     doubled = (2 * counts.cumsum() - counts + 1)[place] if len(sizes) else np.zeros(0, int)  # twice the shared ranks
     statistic = int((np.sign(kept) * doubled).sum())
-    total = int(doubled.sum())
+    middle = hypothesis + _pseudomedian(kept) if len(kept) else math.nan
+    p = min(1.0, _beyond(doubled, abs(statistic)))
+    return Test(len(shifted), middle, math.nan, math.nan, statistic / 2, math.nan, p, paired=True, ranks=True)
+
+
+def _beyond(ranks: NDArray[np.int_], statistic: int) -> float:
+    """The chance that ranks, doubled, with random signs sum to something as far from 0."""
+    if len(ranks) > EXACT:
+        half = 2  # of the step between sums of the ranks 2, 4, 6, ...
+        deviation = math.sqrt(float((ranks.astype(float) ** 2).sum()))
+        return 2 * float(ndtr(-max(0, statistic - half) / deviation))
+    total = int(ranks.sum())
     ways = np.zeros(2 * total + 1)  # by the sum of signed ranks, shifted by their total
     ways[total] = 1.0
-    for rank in doubled:
+    for rank in ranks:
         ways = np.roll(ways, int(rank)) / 2 + np.roll(ways, -int(rank)) / 2
-    far = np.abs(np.arange(-total, total + 1)) >= abs(statistic)
-    middle = hypothesis + _pseudomedian(kept) if len(kept) else math.nan
-    p = min(1.0, float(ways[far].sum()))
-    return Test(len(shifted), middle, math.nan, math.nan, statistic / 2, math.nan, p, paired=True, ranks=True)
+    return float(ways[np.abs(np.arange(-total, total + 1)) >= statistic].sum())
 
 
 def _pseudomedian(values: Array) -> float:
@@ -205,8 +220,9 @@ def _pseudomedian(values: Array) -> float:
     with np.errstate(invalid="ignore"):
         averages = (values[:, None] + values[None, :]) / 2
     averages[np.isnan(averages)] = 0.0
-    ordered = np.sort(averages[np.triu_indices(len(values))])
-    low, high = float(ordered[(len(ordered) - 1) // 2]), float(ordered[len(ordered) // 2])
+    pairs = averages[np.triu_indices(len(values))]
+    middle = [(len(pairs) - 1) // 2, len(pairs) // 2]
+    low, high = map(float, np.partition(pairs, middle)[middle])
     return low if low == high else (low + high) / 2 if math.isfinite(low + high) else high if low + high > 0 else low
 
 
@@ -248,8 +264,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def interquartile_mean(strata: Sequence[ArrayLike]) -> float:
     """Mean of the middle half of all values: 25 % of them, rounded down, are left out at each end.
 
-    The report does not show it yet.
-
     Args:
         strata: The values of each task, of any length.
     """
@@ -267,8 +281,6 @@ def bootstrap_interval(
     seed: int = 0,
 ) -> tuple[float, float]:
     """Percentile interval of `statistic` under the stratified bootstrap (Agarwal et al., NeurIPS 2021).
-
-    The report does not show it yet.
 
     Args:
         strata: The values of each task, resampled with replacement within the task, so that every resample has
@@ -291,7 +303,7 @@ def bootstrap_interval(
 def performance_profile(costs: Mapping[str, ArrayLike], ratios: ArrayLike) -> dict[str, Array]:
     """Share of problems each solver solves within a ratio of the best (Dolan and Moré, 2002).
 
-    A problem that nobody solves counts against everybody. The report does not show profiles yet.
+    A problem that nobody solves counts against everybody.
 
     Args:
         costs: For each solver one cost per problem, of shape (problems,), positive, in the same order; inf or NaN

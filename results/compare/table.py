@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from batchlab.results.compare.caveats import batchnorm_note, batchnorm_parts, selection_note
-from batchlab.results.compare.cells import Cell, compare_cells, make_cell, order
+from batchlab.results.compare.caveats import batchnorm_note, batchnorm_parts, selection_note, timed, together_note
+from batchlab.results.compare.cells import Cell, compare_cells, least_step, make_cell, order
 from batchlab.results.compare.choice import TUNING, choose, shown
 from batchlab.results.compare.examples import OverExamples, load_correct, over_examples, side_of
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
@@ -128,6 +128,9 @@ def build_table(
         ValueError: With the way out, for an axis, metric or baseline that no run has.
     """
     row_axes, col_axes = tuple(rows), tuple(cols)
+    asked = ",".join(row_axes + col_axes).split(",")
+    if twice := [axis for i, axis in enumerate(asked) if axis in asked[:i]]:
+        raise ValueError(f"{twice[0]} is named twice by --rows and --cols: a table has an axis once")
     metrics = [metric.of(frame) for metric in metrics]
     if any(run.config for run in frame.runs):
         for axis in row_axes + col_axes:
@@ -167,6 +170,7 @@ def build_table(
         [
             *repeats_note(members, mixed),
             *selection_note(metrics),
+            *(together_note(placed) if any(map(timed, metrics)) else []),
             *batchnorm_note(batchnorm_parts(placed)),
             *stale_lines(stale((run.state, run.info) for run in placed)),
             *notes,
@@ -186,8 +190,9 @@ def _mark_best(table: Table, metric: Metric) -> None:
 
     Bold says tested: a cell of one seed is never bold, nor one of which no seed reached the target, nor is the best
     where no other cell was tested against it, nor what lies below a cell that could not be tested. In order a cell that
-    lost runs comes last. The tests are not corrected for their number: with 3 seeds and a dozen rows nothing would be
-    told apart. Bold guides the eye; `p_holm` is for claims.
+    lost runs comes last; in a column of times none is bold where runs trained together. The tests are not corrected for
+    their number: with 3 seeds and a dozen rows nothing would be told apart. Bold guides the eye; `p_holm` is for
+    claims.
     """
     better = metric.quantity.better
     if better is None:
@@ -195,14 +200,15 @@ def _mark_best(table: Table, metric: Metric) -> None:
     for col in table.cols:
         cells = [table.cells[row, col, metric] for row in table.rows if (row, col, metric) in table.cells]
         ordered = sorted((cell for cell in cells if cell.outcomes), key=order, reverse=True)
-        if not ordered:
+        if not ordered or any(cell.shared for cell in ordered):
             continue
         best, *others = ordered
+        step = least_step(ordered)
         if len(best.outcomes) < 2 or not best.arrived or any(o.fate is Fate.LOST for o in best.outcomes.values()):
             continue
         tests: list[Test] = []
         for cell in others:
-            test = compare_cells(best, cell)
+            test = compare_cells(best, cell, step)
             if test is None or not cell.arrived or any(o.fate is Fate.LOST for o in cell.outcomes.values()):
                 break
             tests.append(test)

@@ -22,10 +22,14 @@ ADDED = (
 """Said of runs that were bought until claims were decided."""
 
 
+OURS = ("crossing",)
+"""Comparisons of our own, which are made as the papers' are: without published numbers."""
+
+
 def known_papers() -> list[str]:
-    """The papers that can be reproduced: a module here and numbers in `published/`, under one name."""
+    """What can be reproduced: a module here and numbers in `published/`, under one name, and what is `OURS`."""
     found = {module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])}
-    return [paper for paper in literature.published_papers() if paper in found]
+    return sorted([*(paper for paper in literature.published_papers() if paper in found), *OURS])
 
 
 def build(paper: str, frame: Frame) -> Reproduction:
@@ -55,6 +59,7 @@ def reproduce(store: RunStore, paper: str, sweep: str) -> Reproduction:
     """
     frame = replace(load(store, sweep), measured=store.measured(paper))
     made, declared = build(paper, frame), store.plan(sweep)
+    made = replace(made, notes=[*store.sweep(sweep).notes, *made.notes])
     if declared is None:
         return made
     claims = decide(frame, lambda part: build(paper, part).claims, Plan.of(declared))

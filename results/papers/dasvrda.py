@@ -8,8 +8,9 @@ the step size, `b`, and `batch`, which is b in units of √n.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,10 @@ from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.table import Table, build_table
-from batchlab.results.papers.literature import Published, published
+from batchlab.results.papers.beside import Ours, notes_beside, ours_of
+from batchlab.results.papers.literature import Published, published, record
 from batchlab.results.papers.minibatch_plot import MiniBatches
-from batchlab.results.papers.reproduction import Reproduction
+from batchlab.results.papers.reproduction import Front, Reproduction
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text
@@ -54,6 +56,12 @@ METHODS = {
     "Katyusha ns, tuned": "Katyusha",
 }
 """Our methods by their names among the reference values."""
+QUESTION = (
+    "Do mini-batches of only about √n samples suffice for a doubly accelerated, variance-reduced solver, so that they "
+    "can be worked on in parallel at no cost in passes over the data?"
+)
+CAPTION = "Iterations and passes over the data to a gap of 1e-8 against the batch size in units of √n."
+ANOTHER_RULE = "the reference is of one seed, and its step sizes are of another grid and another rule"
 NOTES = [
     "DASVRDA is a reconstruction: three independent implementations agree on it, the paper's own listing was not read. "
     "Its figures are not known as numbers",
@@ -99,7 +107,21 @@ def build(frame: Frame) -> Reproduction:
         plots,
         [_reference_gaps(frame), _reference_batches(frame)] if "a9a" in data else [],
         [*NOTES, *_edges(frame)],
+        front=partial(_front, frame, data),
     )
+
+
+def _front(frame: Frame, data: Sequence[str]) -> Front:
+    """Passes to three gaps of every method, on the regulariser of the mini-batch claim, and what a mini-batch buys."""
+    if GAP.name not in frame.names:
+        return Front(QUESTION, [])
+    main = frame.select(lambda run: run.value("batch") == "√n" or run.value("method") == ALONE)
+    metrics = [Metric("gap", "passes", "<=", target) for target in TARGETS]
+    title = f"Passes over the data to a gap, b = √n, (l1, l2) = {CLAIMED}"
+    table = build_table(main.where(regularizer=CLAIMED), rows=["data", "method"], metrics=metrics, title=title)
+    tables: list[Table | Sheet] = [table, *([_reference_batches(frame)] if "a9a" in data else [])]
+    figure = MiniBatches(_points(frame, data), f"DASVRDA to a gap of 1e-8, {CLAIMED}")
+    return Front(QUESTION, tables, figure if figure.drawable else None, CAPTION)
 
 
 def claims(data: Iterable[str]) -> list[Claim]:
@@ -229,11 +251,15 @@ def _reference_gaps(frame: Frame) -> Sheet:
     columns = [Column(("(l1, l2)",)), Column(("method",))]
     columns += [Column((f"{k} passes", side), "right") for k in budgets_ for side in ("ref.", "ours")]
     rows, before = [], ""
+    ours: dict[Published, Ours | None] = {}
     for (regularizer, method), found in places.items():
         part = frame.where(data="a9a", regularizer=regularizer, method=METHODS.get(method, ""), batch="√n")
         cells = [Text("" if regularizer == before else regularizer), Text(method)]
         for k in budgets_:
-            cells += [Text(f"{found[k].value:.1e}" if k in found else ""), _gap_after(part, k)]
+            mine = _gap_after(part, k)
+            cells += [Text(f"{found[k].value:.1e}" if k in found else ""), _compared(mine, found.get(k), ".1e")]
+            if k in found:
+                ours[found[k]] = mine
         rows.append(cells)
         before = regularizer
     optima = {
@@ -244,19 +270,29 @@ def _reference_gaps(frame: Frame) -> Sheet:
     notes = [
         "ref.: our own calculation before this run, one seed, b = m = 180; not the paper's numbers. ours: geometric "
         "mean over seeds, at the step size chosen here, which may be another; –: not run, or at rounding",
+        *notes_beside(ours.values(), ANOTHER_RULE),
         *(f"P* at {key}: reference {value:.15f}, ours {_optimum(frame, key)}" for key, value in optima.items()),
     ]
-    return Sheet("a9a: gaps beside reference values", columns, rows, notes, [_record(row) for row in numbers])
+    records = [record(row, own) for row, own in ours.items()]
+    return Sheet("a9a: gaps beside reference values", columns, rows, notes, records)
 
 
-def _gap_after(frame: Frame, passes: int) -> Text:
-    if not frame.runs or GAP.name not in frame.names:
+def _gap_after(frame: Frame, passes: int) -> Ours | None:
+    """None where not every run has a gap above rounding."""
+    return _of_all(frame, Metric("gap", budget="passes", limit=float(passes)))
+
+
+def _of_all(frame: Frame, metric: Metric) -> Ours | None:
+    """None where not every run has a number."""
+    ours = ours_of(frame, metric)
+    return ours if ours and not ours.lost else None
+
+
+def _compared(ours: Ours | None, row: Published | None, form: str) -> Text:
+    """Our mean, and beneath how far it is from the reference value; of gaps at rounding that says nothing."""
+    if ours is None:
         return Text("–", tone="dim")
-    values = Metric("gap", budget="passes", limit=float(passes)).measure(frame).values
-    known = values[np.isfinite(values) & (values > 0)]
-    if len(known) < len(frame.runs):
-        return Text("–", tone="dim")
-    return Text(f"{math.exp(float(np.log(known).mean())):.1e}")
+    return Text(format(ours.mean, form), detail=ours.distance(row.value) if row and ours.mean >= FLOOR else "")
 
 
 def _optimum(frame: Frame, regularizer: str) -> str:
@@ -277,25 +313,29 @@ def _reference_batches(frame: Frame) -> Sheet:
         Column((word, side), "right") for word in ("passes to 1e-8", "iterations to 1e-8") for side in ("ref.", "ours")
     ]
     rows = []
+    ours: dict[Published, Ours | None] = {}
     for (method, size), found in places.items():
         name = OURS if method.startswith(OURS) else method
         part = frame.where(data="a9a", regularizer=CLAIMED, method=name, b=size)
         cells = [Text(method), Text(f"{size:,}")]
-        for clock in ("passes", "steps"):
-            cells += [Text(f"{found[clock].value:,.0f}" if clock in found else ""), _to_gap(part, clock)]
+        for clock, form in (("passes", ",.1f"), ("steps", ",.0f")):
+            mine = _to_gap(part, clock)
+            cells += [
+                Text(f"{found[clock].value:,.0f}" if clock in found else ""),
+                _compared(mine, found.get(clock), form),
+            ]
+            if clock in found:
+                ours[found[clock]] = mine
         rows.append(cells)
-    notes = ["ref.: our own calculation before this run, one seed, the best of five step sizes; ours: means over seeds"]
-    return Sheet("a9a: mini-batches beside reference values", columns, rows, notes, [_record(row) for row in numbers])
+    notes = [
+        "ref.: our own calculation before this run, one seed, the best of five step sizes; ours: geometric means over "
+        "seeds",
+        *notes_beside(ours.values(), ANOTHER_RULE),
+    ]
+    records = [record(row, own) for row, own in ours.items()]
+    return Sheet("a9a: mini-batches beside reference values", columns, rows, notes, records)
 
 
-def _to_gap(frame: Frame, clock: str) -> Text:
-    if not frame.runs or GAP.name not in frame.names:
-        return Text("–", tone="dim")
-    values = Metric("gap", clock, "<=", 1e-8).measure(frame).values
-    return (
-        Text("–", tone="dim") if np.isnan(values).any() else Text(f"{values.mean():,.{1 if clock == 'passes' else 0}f}")
-    )
-
-
-def _record(row: Published) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in Published.__slots__}
+def _to_gap(frame: Frame, clock: str) -> Ours | None:
+    """None where not every run came to the gap."""
+    return _of_all(frame, Metric("gap", clock, "<=", 1e-8))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from batchlab.results.papers.beside import Ours
 from batchlab.results.show.sheet import Column, Sheet, Text
 
 FOLDER = Path(__file__).parents[1] / "published"
@@ -68,33 +70,52 @@ def published(paper: str) -> list[Published]:
     return [Published(**{name: row[name] for name in TEXTS}, value=float(row["value"])) for row in rows]
 
 
-def published_sheet(title: str, numbers: Iterable[Published], notes: Iterable[str] = ()) -> Sheet:
+def published_sheet(
+    title: str,
+    numbers: Iterable[Published],
+    notes: Iterable[str] = (),
+    ours: Callable[[Published], Ours | None] = lambda number: None,
+) -> Sheet:
     """Published numbers as they were printed: one line per method and setting, one column per metric.
+
+    Data set and model have columns where there are several of them.
 
     Args:
         title: Over the table.
         numbers: In the order of their lines.
         notes: Beneath it, before those of the numbers themselves.
+        ours: What we measured of the same thing, beneath each number; None where we did not.
     """
     chosen = list(numbers)
     metrics = list(dict.fromkeys(number.metric for number in chosen))
-    lines: dict[tuple[str, str, str, str], dict[str, Published]] = {}
+    several = [name for name in ("dataset", "model") if len({getattr(number, name) for number in chosen}) > 1]
+    said = [*several, "method", "setting", "paper", "table_or_figure", "certainty"]
+    lines: dict[tuple[str, ...], dict[str, Published]] = {}
     for number in chosen:
-        place = (number.method, number.setting, number.paper, number.certainty)
+        place = tuple(getattr(number, name) for name in said)
         lines.setdefault(place, {})[number.metric] = number
-    columns = [Column((name,)) for name in ("method", "setting")]
+    columns = [Column((name.replace("dataset", "data set"),)) for name in said[:-3]]
     columns += [Column((metric,), "right") for metric in metrics]
     columns += [Column(("from",)), Column(("how sure",))]
     rows = []
-    for (method, setting, paper, certainty), found in lines.items():
-        cells = [_shown(found.get(metric)) for metric in metrics]
-        rows.append([Text(method), Text(setting), *cells, Text(paper, tone="dim"), Text(certainty, tone="dim")])
-    records = [{name: getattr(number, name) for name in Published.__slots__} for number in chosen]
+    for (*what, paper, where, certainty), found in lines.items():
+        cells = [_shown(found.get(metric), ours) for metric in metrics]
+        source = paper if where == "unknown" else f"{paper}, {where}"
+        rows.append([*map(Text, what), *cells, Text(source, tone="dim"), Text(certainty, tone="dim")])
+    records = [record(number, ours(number)) for number in chosen]
     remarks = list(dict.fromkeys(number.note for number in chosen if number.note))
     return Sheet(title, columns, rows, [*notes, *remarks], records, "no published numbers")
 
 
-def _shown(number: Published | None) -> Text:
+def record(number: Published, ours: Ours | None = None) -> dict[str, Any]:
+    """A published number for machines, with ours beside it where there is one."""
+    found = {name: getattr(number, name) for name in Published.__slots__}
+    return found | (ours.record(number.value) if ours else {})
+
+
+def _shown(number: Published | None, ours: Callable[[Published], Ours | None]) -> Text:
     if number is None:
         return Text("")
-    return Text(f"{number.value:,.10g}{' %' if number.unit == '%' else ''}")
+    found = ours(number)
+    text = f"{number.value:,.10g}{' %' if number.unit == '%' else ''}"
+    return Text(text, detail=found.beside(number.value) if found else "")

@@ -6,7 +6,7 @@ its name. `batchlab reproduce` prints a reproduction and `batchlab report` embed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,27 @@ from batchlab.results.show.table_sheet import table_sheet
 
 if TYPE_CHECKING:
     from batchlab.results.show.drawing import Drawing
+
+
+@dataclass(frozen=True)
+class Front:
+    """What a visitor is shown first of a reproduction, on the page of results.
+
+    Attributes:
+        question: What the paper asks, in a sentence or two.
+        tables: The one or two that say most, the published numbers beside ours where there are some.
+        figure: The one that says most; None: there is none.
+        caption: What it shows, in a sentence.
+        answer: What came of it in a paragraph, where one can be made from the verdicts.
+        verdicts: Whether each claim is listed with its verdict: not where there are hundreds.
+    """
+
+    question: str
+    tables: Sequence[Table | Sheet]
+    figure: Drawing | None = None
+    caption: str = ""
+    answer: str = ""
+    verdicts: bool = True
 
 
 @dataclass(frozen=True)
@@ -35,6 +56,7 @@ class Reproduction:
         published: The paper's numbers.
         notes: How to read it: what differs from the paper, what is unknown.
         problems: Damaged files, one line each.
+        front: Makes what `first` returns; None: the first table and the first figure will do.
     """
 
     paper: str
@@ -46,6 +68,7 @@ class Reproduction:
     published: list[Sheet] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    front: Callable[[], Front] | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def sheets(self) -> list[Sheet]:
         """All there is to print, in reading order: our tables, the published numbers, the claims."""
@@ -53,6 +76,13 @@ class Reproduction:
         claims = replace(claims, notes=[*claims.notes, *self.notes, *self.problems])
         tables = [table if isinstance(table, Sheet) else table_sheet(table) for table in self.tables]
         return [*tables, *self.published, claims]
+
+    def first(self) -> Front:
+        """What a visitor is shown first: what its paper's module says, else the first table and the first figure."""
+        if self.front is not None:
+            return self.front()
+        drawable = [plot for plot in self.plots if plot.drawable]
+        return Front("", self.tables[:1], drawable[0] if drawable else None)
 
     def save_plots(self, folder: Path, suffix: str = ".png") -> list[Path]:
         """Write every plot that has something to draw.

@@ -6,8 +6,13 @@ from enum import StrEnum
 
 
 class Scale(StrEnum):
-    """laptop: minutes on two cores, settings of ours; gpu: one card, a reduced budget; paper: as published."""
+    """How much of a paper's comparison is trained.
+
+    laptop: minutes on two cores, settings of ours; desk: about an hour on two cores, the paper's kind of data and
+    model, smaller; gpu: one card, a reduced budget; paper: as published.
+    """
 
     LAPTOP = "laptop"
+    DESK = "desk"
     GPU = "gpu"
     PAPER = "paper"

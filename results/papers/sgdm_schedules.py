@@ -2,27 +2,25 @@
 
 Labels of the runs: `case` (i, ii, iii, iv) and `schedule` (constant, diminishing, cosine, linear, polynomial for
 (i) and (ii); growth to a rate for (iii); warm-up to a rate, then constant or cosine, for (iv)). Axes: optimizer
-(shb, nshb), seed. Runs with the label `tuning` choose each case's best schedule and are judged in nothing.
+(shb, nshb), seed. Runs with the label `tuning` choose each case's best schedule and are judged in nothing; those with
+the label `part` (other optimizers, Tiny ImageNet, a sibling paper's SGD) have a table of their own and are in no claim.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
+from functools import partial
 
 from batchlab.results.compare.choice import judged
 from batchlab.results.compare.claims import Claim, Side
-from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.frame import MISSING, Frame
 from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget
-from batchlab.results.compare.stats import summarize
 from batchlab.results.compare.table import Table, build_table
 from batchlab.results.compare.tuning import UNTUNED, tuned
-from batchlab.results.papers.literature import published, published_sheet
-from batchlab.results.papers.reproduction import Reproduction
+from batchlab.results.papers import sgdm_siblings as siblings
+from batchlab.results.papers.reproduction import Front, Reproduction
 from batchlab.results.show.plot import Plot
-from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, uncertain
-from batchlab.results.store.run import State
 
 REFERENCE = "Kondo, Iiduka (arXiv 2508.03105)"
 NORM = Metric("full_gradient_norm", "min")
@@ -37,6 +35,17 @@ CASES = {
     "iii": "(iii) growing batch, growing lr",
     "iv": "(iv) growing batch, warm-up lr",
 }
+QUESTION = (
+    "Does momentum SGD converge faster when the batch grows during training, and faster still when the learning rate "
+    "grows with it? Four cases: (i) constant batch, decaying rate; (ii) growing batch, decaying rate; (iii) both grow; "
+    "(iv) growing batch, rate warmed up."
+)
+FIGURE = "Least gradient norm so far: each case at its best schedule"
+CAPTION = (
+    "Least norm of the full gradient so far (lower is better), against epochs and against steps, each case at the "
+    "schedule that was best on a seed of its own. Growing batches begin small: within the same epochs they take more "
+    "steps."
+)
 NOTES = [
     "equal epochs is the paper's own reading; growing batches begin small, so at equal epochs they take more "
     "steps: equal steps and equal time say how much of a lead is those steps",
@@ -56,7 +65,7 @@ def build(frame: Frame) -> Reproduction:
     Args:
         frame: Runs with the labels above, in any state.
     """
-    everyone, frame = frame, judged(frame)
+    everyone, besides, frame = _cases(frame), judged(frame), judged(_cases(frame))
     measured = [metric for metric, _ in NORMS if metric.name in frame.names]
     metrics = [*measured, Metric("test_accuracy"), Metric("train_loss")]
     metrics = [metric for metric in metrics if metric.name in frame.names]
@@ -64,6 +73,13 @@ def build(frame: Frame) -> Reproduction:
     if NORM in measured:
         at_budgets = [_within(frame, clock) for clock in ("steps", "seconds") if CLOCKS[clock] in frame.names]
         tables.insert(1, _table(frame, at_budgets, f"{NORM.label} at equal steps and at equal time"))
+    others = besides.select(lambda run: run.value("part") != MISSING)
+    if others.runs:
+        title = "Beside the four cases, whole runs"
+        known = [metric for metric in metrics if metric.name in others.names]
+        tables.append(
+            build_table(others, rows=["part", "model", "optimizer", "case", "schedule"], metrics=known, title=title)
+        )
     plots = [
         Plot(frame, metric, READINGS, "case,schedule", "optimizer", title)
         for metric, title in (
@@ -79,9 +95,25 @@ def build(frame: Frame) -> Reproduction:
         tables,
         [*judge(frame, claims(), "pooled"), *judge(*best(everyone), "best")],
         plots,
-        [_beside(frame), _kamo()],
+        siblings.published_sheets(frame, _as_published(frame)),
         [*NOTES, *_chosen(everyone)],
+        front=partial(_front, everyone),
     )
+
+
+def _front(everyone: Frame) -> Front:
+    """Accuracy and norm of all that was trained beside a sibling paper's; the norms of each case's best schedule."""
+    frame = judged(everyone)
+    norm = _as_published(frame)
+    chosen = best(everyone)[0].where(**{"chosen by": norm.name})
+    named = [replace(run, labels=run.labels | {"case": CASES.get(run.value("case"), "")}) for run in chosen.runs]
+    figure = Plot(replace(chosen, runs=named), norm, ("epochs", "steps"), "case", "optimizer", FIGURE)
+    return Front(QUESTION, [siblings.ours(frame, norm)], figure if named and figure.drawable else None, CAPTION)
+
+
+def _as_published(frame: Frame) -> Metric:
+    """The norm that stands beside published ones: as the papers take it, where it was measured."""
+    return PAPER_NORM if PAPER_NORM.name in frame.names else NORM
 
 
 def claims() -> list[Claim]:
@@ -141,6 +173,11 @@ def _chosen(frame: Frame) -> list[str]:
     return notes or [UNTUNED]
 
 
+def _cases(frame: Frame) -> Frame:
+    """The runs that the paper's claims are about."""
+    return frame.select(lambda run: run.value("part") == MISSING)
+
+
 def _table(frame: Frame, metrics: list[Metric], title: str) -> Table:
     return build_table(frame, rows=["case", "schedule"], cols=["optimizer"], metrics=metrics, title=title)
 
@@ -148,51 +185,3 @@ def _table(frame: Frame, metrics: list[Metric], title: str) -> Table:
 def _within(frame: Frame, clock: str) -> Metric:
     """The least norm within the budget of the clock that is common to every finished run."""
     return replace(NORM, budget=clock, limit=common_budget([frame], clock))
-
-
-def _beside(frame: Frame) -> Sheet:
-    """The sibling paper's numbers (SGD without momentum) and ours, one line per case and schedule."""
-    theirs: dict[tuple[str, str, str], float] = {}
-    numbers = [row for row in published("sgdm_schedules") if row.paper.startswith("Umeda")]
-    for row in numbers:
-        theirs[row.method.strip("()"), row.setting, row.metric] = row.value
-    metrics = [NORM, Metric("test_accuracy")]
-    optimizers = frame.values("optimizer") if frame.runs else []
-    columns = [Column(("case",)), Column(("schedule",))]
-    columns += [Column(("Umeda, Iiduka: SGD", metric.title), "right") for metric in metrics]
-    columns += [Column((f"ours: {name}", metric.title), "right") for name in optimizers for metric in metrics]
-    rows = []
-    for case, schedule in dict.fromkeys((case, schedule) for case, schedule, _ in theirs):
-        cells = [Text(f"{theirs[case, schedule, str(metric)]:.10g}") for metric in metrics]
-        part = frame.where(case=case, schedule=schedule)
-        cells += [_ours(part.where(optimizer=name), metric) for name in optimizers for metric in metrics]
-        rows.append([Text(f"({case})"), Text(schedule), *cells])
-    notes = [
-        "published: a sibling paper with the same schedules (CIFAR-100, ResNet-18, 300 epochs), digitised off its "
-        "figures. None is from arXiv 2508.03105 itself",
-        "compare orderings, not values, unless ours ran at the published scale",
-    ]
-    records = published_sheet("", numbers).records
-    return Sheet("Published numbers of a sibling paper beside ours", columns, rows, notes, records)
-
-
-def _kamo() -> Sheet:
-    rows = [row for row in published("sgdm_schedules") if row.paper.startswith("Kamo")]
-    note = "a sibling paper's numbers (CIFAR-100, ResNet-18); none is from arXiv 2508.03105 itself"
-    return published_sheet("Published numbers of a sibling paper: Kamo, Iiduka", rows, [note])
-
-
-def _ours(part: Frame, metric: Metric) -> Text:
-    """Mean ± std over the seeds of the runs that are done; how many are not."""
-    done = part.select(lambda run: run.state is State.DONE)
-    lost = len(part.runs) - len(done.runs)
-    detail = f"† {lost} not done" if lost else ""
-    if not done.runs or metric.name not in part.names:
-        return Text("–", detail=detail, tone="dim")
-    values = metric.measure(done).values
-    summary = summarize([value for value in values if math.isfinite(value)])
-    if not summary.n:
-        return Text("–", detail=detail, tone="dim")
-    mean, std = summary.mean * metric.quantity.scale, summary.std * metric.quantity.scale
-    text = uncertain(mean, std) if summary.n > 1 else number(mean, decimals(math.nan, mean))
-    return Text(text, detail=detail)

@@ -254,6 +254,18 @@ def _gain_sheet(best: Frame, batches: Sequence[Any]) -> Sheet:
     return Sheet("Network: VR's lead by batch size", columns, rows, notes, records, UNTUNED)
 
 
+def lead_text(best: Frame, rival: str) -> Text:
+    """VR's lead over a rival in points, over all that is given: mean ± standard deviation and interval over seeds.
+
+    Args:
+        best: Runs at their best learning rates, of one pair and batch.
+        rival: Over which variant.
+    """
+    found = [(run.value("seed"), gain) for run, _, gain in gains(best, rival, ACCURACY)]
+    known = {seed: 100 * gain for seed, gain in found if not math.isnan(gain)}
+    return _lead(known if found else None, len(found) - len(known))
+
+
 def _lead(gains: dict[Any, float] | None, lost: int) -> Text:
     if gains is None:
         return Text("")

@@ -11,6 +11,7 @@ import numpy as np
 from batchlab.results.compare.curves import curves
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.metrics import Metric
+from batchlab.results.papers.beside import ours_of
 from batchlab.results.papers.panels import LEGEND, dress, head
 from batchlab.results.show.drawing import COLORS, GREY, Drawing
 from batchlab.results.store.run import State
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 MARKERS = "os^D"
 WINDOW = 10
+ACCURACY = "test_accuracy"
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,64 @@ class Weights(Drawing):
 
 
 @dataclass(frozen=True)
+class AccuracyByBatch(Drawing):
+    """Test accuracy against the batch size: one panel per pair, one line per variant.
+
+    Attributes:
+        frame: Runs at their best learning rates, with the labels `pair`, `batch` and `variant`.
+        title: Over the whole figure.
+    """
+
+    frame: Frame
+    title: str = ""
+
+    @property
+    def drawable(self) -> bool:
+        """Whether some run has an accuracy."""
+        return self.frame.has(ACCURACY)
+
+    def figure(self) -> Figure:
+        """Draw means over the seeds that are done, with a standard deviation either way, and how many were lost.
+
+        Raises:
+            ValueError: No run has an accuracy.
+        """
+        from matplotlib.figure import Figure
+
+        if not self.drawable:
+            raise ValueError(f"no run has a row of {ACCURACY} yet: see `batchlab status`")
+        pairs, batches, variants = (self.frame.values(key) for key in ("pair", "batch", "variant"))
+        figure = Figure(figsize=(2.7 * len(pairs) + 0.6, 3.5), layout="constrained")
+        panels = figure.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
+        for i, (axes, pair) in enumerate(zip(panels, pairs, strict=True)):
+            for k, variant in enumerate(variants):
+                self._line(axes, self.frame.where(pair=pair, variant=variant), batches, k, len(variants))
+            axes.set_xscale("log")
+            axes.set_xticks(batches, [f"{batch:,}" for batch in batches])
+            axes.minorticks_off()
+            axes.set_xlabel("batch size")
+            if i == 0:
+                axes.set_ylabel("test accuracy [%]")
+            dress(axes, str(pair))
+        return _named(figure, variants, self.title)
+
+    def _line(self, axes: Axes, part: Frame, batches: Sequence[int], k: int, lines: int) -> None:
+        places, means, spreads = [], [], []
+        for batch in batches:
+            found = ours_of(part.where(batch=batch), Metric(ACCURACY))
+            if found and found.values:
+                summary = found.summary
+                places.append(batch * 1.035 ** (k - (lines - 1) / 2))  # side by side: bars would hide each other
+                means.append(summary.mean)
+                spreads.append(summary.std if summary.n > 1 else 0.0)
+            if found and found.lost:
+                at = (batch, 0.02 + 0.06 * k)
+                look: dict[str, Any] = {"ha": "center", "fontsize": 7, "color": COLORS[k]}
+                axes.annotate(f"† {found.lost} lost", at, xycoords=("data", "axes fraction"), **look)
+        axes.errorbar(places, means, spreads, color=COLORS[k], marker=MARKERS[k], ms=4, lw=1.5, capsize=2)
+
+
+@dataclass(frozen=True)
 class MetricByRate(Drawing):
     """A metric against the learning rate: one row per pair, one column per batch size, one line per variant.
 
@@ -116,7 +176,6 @@ class MetricByRate(Drawing):
             ValueError: No run has measured the metric.
         """
         from matplotlib.figure import Figure
-        from matplotlib.lines import Line2D
 
         if not self.drawable:
             raise ValueError(f"no run has a row of {self.metric.name} yet: see `batchlab status`")
@@ -138,13 +197,7 @@ class MetricByRate(Drawing):
                 if j == 0:
                     axes.set_ylabel(f"{pair}\n{self.metric.title}")
                 dress(axes, "" if i else f"batch {batch}")
-        handles = [
-            Line2D([], [], color=COLORS[k], marker=MARKERS[k], ms=4, lw=1.7, label=str(variant))
-            for k, variant in enumerate(variants)
-        ]
-        figure.legend(handles=handles, loc="outside lower left", ncols=4, **LEGEND)
-        head(figure, self.title)
-        return figure
+        return _named(figure, variants, self.title)
 
     def _line(self, axes: Axes, part: Frame, k: int) -> None:
         values = self.metric.quantity.scale * self.metric.measure(part).values
@@ -159,3 +212,16 @@ class MetricByRate(Drawing):
         if lost.any():
             height = np.full(int(lost.sum()), 0.02 * (k + 1))
             axes.plot(rates[lost], height, "x", color=color, transform=axes.get_xaxis_transform(), zorder=4)
+
+
+def _named(figure: Figure, variants: Sequence[Any], title: str) -> Figure:
+    """The figure with its title, and a legend of what each colour and marker is."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=COLORS[k], marker=MARKERS[k], ms=4, lw=1.7, label=str(variant))
+        for k, variant in enumerate(variants)
+    ]
+    figure.legend(handles=handles, loc="outside lower left", ncols=4, **LEGEND)
+    head(figure, title)
+    return figure

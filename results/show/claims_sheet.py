@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from batchlab.results.compare.caveats import batchnorm_note, selection_note
+from batchlab.results.compare.caveats import batchnorm_note, selection_note, timed, together
 from batchlab.results.compare.claims import Claim, Comparison, Judged, Verdict, deciding
 from batchlab.results.compare.outcomes import Fate, Outcome, restricted_mean, tally
 from batchlab.results.compare.power import MOST, POWER, detectable
@@ -105,6 +105,18 @@ def verdict_text(item: Judged) -> str:
     return str(item.verdict)
 
 
+def undecided_by_shared_times(judged: Sequence[Judged]) -> str:
+    """What could not be decided because runs trained together, whose seconds are shares; empty where nothing was.
+
+    One sentence, whose way out only a command knows.
+    """
+    open_ = [item for item in judged if item.verdict is Verdict.UNDECIDED and timed(item.claim.metric, item.claim.at)]
+    if not (n := sum(together(item.runs) > 0 for item in open_)):
+        return ""
+    are, of_which = ("is", "its") if n == 1 else ("are", "their")
+    return f"{count(n, 'claim')} about time {are} not decided because {of_which} runs trained together"
+
+
 def power_note(judged: Sequence[Judged]) -> list[str]:
     """What the paired t-tests of this sheet could have seen, at the level of the first step of Holm's correction.
 
@@ -144,6 +156,8 @@ def effect(item: Judged, comparison: Comparison) -> str:
         return standing(claim, comparison)
     sign = 1.0 if claim.metric.quantity.better == "up" else -1.0
     ends = sorted((sign * test.low, sign * test.high))
+    if math.isnan(ends[0]):
+        return _alone(claim, sign * test.difference)
     if claim.metric.quantity.log:
         middle, low, high = (math.exp(min(x, 700)) for x in (sign * test.difference, *ends))
         return f"× {middle:.3g} [{low:.3g}, {high:.3g}]" if high < OPEN * low else f"× {middle:.3g} [0, ∞]"
@@ -151,6 +165,14 @@ def effect(item: Judged, comparison: Comparison) -> str:
     middle, low, high = scale * sign * test.difference, scale * ends[0], scale * ends[1]
     places = decimals((high - low) / 4, middle)
     return f"{middle:+.{places}f} [{low:+.{places}f}, {high:+.{places}f}]"
+
+
+def _alone(claim: Claim, difference: float) -> str:
+    """A difference that has no interval."""
+    if claim.metric.quantity.log:
+        return f"× {math.exp(min(difference, 700)):.3g}"
+    middle = claim.metric.quantity.scale * difference
+    return f"{middle:+.{decimals(math.nan, middle)}f}"
 
 
 def _values(claim: Claim, comparison: Comparison) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-from batchlab.results.compare.caveats import contended, selection_note
+from batchlab.results.compare.caveats import contended, selection_note, timed, together, together_note
 from batchlab.results.compare.claims import Verdict
 from batchlab.results.compare.contest import LABEL, TIES, Result, turned
 from batchlab.results.compare.metrics import Metric
-from batchlab.results.compare.stats import summarize
+from batchlab.results.compare.ranking import Ranking
+from batchlab.results.compare.stats import Summary, summarize
 from batchlab.results.show.answer import chosen_value, places_of
 from batchlab.results.show.claims_sheet import (
     claims_sheet,
@@ -27,7 +29,7 @@ from batchlab.results.words import count, listing
 
 def contest_sheets(result: Result) -> list[Sheet]:
     """The contenders in order with what each cost, and the verdicts on all pairs."""
-    return [_order(result), _pairs(result)]
+    return [_order(result), pairs_sheet(result, result.metric, "each pair, and what was decided")]
 
 
 def _order(result: Result) -> Sheet:
@@ -40,10 +42,10 @@ def _order(result: Result) -> Sheet:
     places, share = places_of(result), metric.quantity.share
     for i, name in enumerate(result.order):
         values = result.values(name, metric)
-        summary = summarize([metric.quantity.scale * value for value in values])
+        summary = _summary(result, [metric.quantity.scale * value for value in values])
         lost = f"† {count(result.lost(name), 'seed')} lost" if result.lost(name) else ""
         low, high = (max(summary.low, 0.0), min(summary.high, 100.0)) if share else (summary.low, summary.high)
-        interval = "" if summary.n < 2 else f"[{number(low, places)}, {number(high, places)}]"
+        interval = "" if math.isnan(summary.low) else f"[{number(low, places)}, {number(high, places)}]"
         line = [Text(name, i == 0 and any(result.beats(name, other) for other in result.order[1:]))]
         line += [Text(chosen_value(result, name))] if keys else []
         shown = uncertain(summary.mean, summary.std, places) if values else "–"
@@ -69,26 +71,34 @@ def _order(result: Result) -> Sheet:
         )
     if busy := contended(result.best.runs):
         notes.append(f"seconds were measured on a busy machine (wall over processor time up to {busy:.1f})")
+    if costs or timed(metric):
+        notes += together_note(result.best.runs)
     if budgets := result.budgets:
         notes.append(f"unequal budgets: {listing([f'{name} {n:g} epochs' for name, n in budgets.items()])}")
     notes += selection_note([metric])
     return Sheet(f"{count(len(result.order), 'contender')} by {metric.title}", columns, rows, notes, records)
 
 
-def _pairs(result: Result) -> Sheet:
-    """The verdict on every pair, from the side of whoever stands higher in the order."""
-    unit = "points" if result.metric.quantity.share else result.metric.quantity.unit
-    factor = result.metric.quantity.log
+def pairs_sheet(ranking: Ranking, metric: Metric, title: str) -> Sheet:
+    """The verdict on every pair, from the side of whoever stands higher in the order.
+
+    Args:
+        ranking: The contenders and their pairs.
+        metric: What they are compared in, with what the runs declare of it.
+        title: Of the sheet.
+    """
+    unit = "points" if metric.quantity.share else metric.quantity.unit
+    factor = metric.quantity.log
     what = "ratio" if factor else f"difference{f' [{unit}]' if unit else ''}"
     columns = [Column(("pair",)), Column((what,), "right"), Column(("p",), "right"), Column(("n",), "right")]
     columns.append(Column(("verdict",)))
     rows = []
-    for a, b in combinations(result.order, 2):
-        item = result.between(a, b)
+    for a, b in combinations(ranking.order, 2):
+        item = ranking.between(a, b)
         if item is None:
             continue
         item = item if item.claim.better.label == a else turned(item)
-        better = a if result.beats(a, b) else b if result.beats(b, a) else ""
+        better = a if ranking.beats(a, b) else b if ranking.beats(b, a) else ""
         rows.append(
             [
                 Text(f"{a} against {b}"),
@@ -102,8 +112,16 @@ def _pairs(result: Result) -> Sheet:
                 ),
             ]
         )
-    notes = [*rule_notes(result.judged), *power_note(result.judged)]
-    return Sheet("each pair, and what was decided", columns, rows, notes, claims_sheet(result.judged).records)
+    notes = [*rule_notes(ranking.pairs), *power_note(ranking.pairs)]
+    return Sheet(title, columns, rows, notes, claims_sheet(ranking.pairs).records)
+
+
+def _summary(result: Result, values: Sequence[float]) -> Summary:
+    """Of a contender's values; without a spread where they are times that runs share."""
+    found = summarize(values)
+    if timed(result.metric) and together(result.best.runs):
+        return replace(found, std=math.nan, low=math.nan, high=math.nan)
+    return found
 
 
 def _costs(result: Result) -> dict[str, Metric]:
@@ -143,7 +161,7 @@ def _texts(values: Iterable[Any]) -> str:
 
 
 def _record(result: Result, name: str, costs: dict[str, Metric]) -> dict[str, Any]:
-    summary = summarize(result.values(name, result.metric))
+    summary = _summary(result, result.values(name, result.metric))
     spent = {str(cost): summarize(result.values(name, cost)).mean for cost in costs.values()}
     return {
         LABEL: name,

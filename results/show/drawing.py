@@ -54,11 +54,12 @@ class Drawing(ABC):
             ValueError: When there is nothing to draw.
         """
 
-    def save(self, path: Path) -> Path:
+    def save(self, path: Path, said: str = "") -> Path:
         """Write it as PNG (200 dpi), SVG or PDF, by the suffix.
 
         Args:
             path: The file; its folders are made.
+            said: What it says of itself, in the metadata of a PNG or an SVG.
 
         Returns:
             The same path.
@@ -72,7 +73,7 @@ class Drawing(ABC):
             figure = self.figure()
             with writing(path, OTHER_FILE):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                figure.savefig(path, dpi=200, facecolor="white")
+                figure.savefig(path, dpi=200, facecolor="white", metadata={"Description": said} if said else None)
         return path
 
     def svg(self) -> str:

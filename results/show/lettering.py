@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from batchlab.results.words import visible
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
@@ -30,7 +32,7 @@ def plain(text: object, width: int = 60, lines: int = LINES) -> str:
         width: letters of a line, about.
         lines: the most that it may take.
     """
-    said = [" ".join(line.split()) for line in str(text).splitlines()] or [""]
+    said = [visible(" ".join(line.split())) for line in str(text).splitlines()] or [""]
     whole, keep = " ".join(said), width * lines
     while len(broken := [part for line in said for part in textwrap.wrap(line, width) or [""]]) > lines:
         said, keep = [f"{whole[: (keep + 1) // 2]}…{whole[-(keep // 2) :]}"], keep - 2

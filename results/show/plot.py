@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from batchlab.results.compare.curves import Curve, by_hue, curves
+from batchlab.results.compare.caveats import timed, together_note
+from batchlab.results.compare.curves import Curve, Track, by_hue, curves
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.quantities import Quantity
@@ -33,6 +34,8 @@ Looks = dict[Any, dict[str, Any]]
 """By hue what matplotlib draws its line with."""
 MARKED = 8
 """Marks on a line, about."""
+THIN = 50
+"""So many runs that did not finish are drawn of a line: nobody could tell more apart."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,12 @@ class Plot(FrameDrawing):
     def groups(self) -> list[list[RunRow]]:
         """The runs of each line."""
         return [runs for part in self._frames() for runs in by_hue(part, self.hue).values()]
+
+    def mixtures(self, options: str = "") -> list[str]:
+        """Also of times that runs share: those lines have no interval."""
+        asked = any(timed(self.metric, clock) for clock in self.clocks)
+        shared = together_note(run for group in self.groups() for run in group) if asked else []
+        return [*super().mixtures(options), *(f"{note}; no interval there" for note in shared)]
 
     def names(self) -> list[Any]:
         """The values of hue and panel, and what is said above."""
@@ -140,23 +149,25 @@ class Plot(FrameDrawing):
             if line.n > 2:  # two seeds have an interval of 13 standard errors: it would hide the rest
                 band = axes.fill_between(line.x, scale * line.low, scale * line.high, step="post" if step else None)
                 band.set(color=color, alpha=0.16 if len(lines) < 6 else 0.09, linewidth=0, zorder=2)
-            for track in line.lost:
+            shown = _some(line.lost)
+            for track in shown:
                 axes.plot(track.x, scale * track.y, color=color, ls=dash, lw=0.7, alpha=0.6, drawstyle=drawstyle)
-                if track.state is State.DIVERGED:
-                    axes.plot(track.x[-1], scale * track.y[-1], "x", color=color, ms=6, mew=1.6, zorder=4)
+            ends = [(track.x[-1], scale * track.y[-1]) for track in shown if track.state is State.DIVERGED]
+            if ends:
+                axes.plot(*zip(*ends, strict=True), "x", color=color, ms=6, mew=1.6, zorder=4)
 
     def _dress(self, axes: Axes, clock: str, *, first: bool, last: bool, log: bool) -> None:
-        from matplotlib.ticker import EngFormatter, LogFormatterSciNotation, NullFormatter
+        from matplotlib.ticker import EngFormatter, LogFormatterSciNotation
 
         if log:
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter(LogFormatterSciNotation())
-            axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.yaxis.set_minor_formatter(LogFormatterSciNotation())  # numbers only where there is no whole decade
         if clock in ("samples", "steps", "gradients"):
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(INK)
-        axes.tick_params(colors=INK, labelsize=8, labelbottom=True)
+        axes.tick_params(which="both", colors=INK, labelsize=8, labelbottom=True)
         axes.grid(True, which="major", color="#8c959f", alpha=0.25, lw=0.6)
         axes.margins(x=0.01)
         if last:
@@ -182,13 +193,14 @@ class Plot(FrameDrawing):
         tall = sum(label.count("\n") + 1 for label in labels) / columns
         _grow(figure, tall - 4)  # so much there is room for beside the panels
         mean = f"{'geometric mean' if log else 'mean'} over {'runs' if mixed_keys(self.groups()) else 'seeds'}"
+        some = f" ({THIN} of a line's are drawn)" if any(len(line.lost) > THIN for line in lines) else ""
         stop = ";\n" if len(self.clocks) == 1 else "; "  # one panel is too narrow for the whole line
         legend = figure.legend(
             handles=handles, loc="outside lower left", ncols=columns,
             frameon=False, fontsize=8.5, labelcolor=INK, handlelength=4.4 if marked else 2.6,
             columnspacing=1.4, alignment="left",
             title="\n".join([
-                f"{mean}, 95 % t interval (from n = 3 on){stop}thin lines did not finish, × diverged",
+                f"{mean}, 95 % t interval (from n = 3 on){stop}thin lines did not finish{some}, × diverged",
                 *(plain(note, 90 * len(self.clocks), lines=9) for note in self.mixtures()),
             ]),
             title_fontsize=7.5,
@@ -225,6 +237,13 @@ class Plot(FrameDrawing):
     def _title(self) -> str:
         word = {"min": "running minimum of ", "max": "running maximum of ", "last": ""}[self.metric.reduce]
         return f"{word}{replace(self.metric, reduce='last').title}"
+
+
+def _some(tracks: Sequence[Track]) -> Sequence[Track]:
+    """At most `THIN` of them, evenly among all."""
+    if len(tracks) <= THIN:
+        return tracks
+    return [tracks[i] for i in np.linspace(0, len(tracks) - 1, THIN).round().astype(int)]
 
 
 def _counts(lines: Sequence[Curve]) -> str:

@@ -9,14 +9,19 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from batchlab.results.show.piped import piped
 from batchlab.results.show.sheet import Format, Sheet, Text
+from batchlab.results.words import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How a formula begins in a spreadsheet, in letters of full width too."""
 FORMATS = tuple(map(str, Format))
 
 
@@ -32,16 +37,38 @@ def render(sheet: Sheet, format: str = "rich", *, color: bool = False, width: in
     Raises:
         ValueError: For another format.
     """
-    if format == "rich":
-        from rich.console import Console
+    if format == "rich" and (color or width):
+        from batchlab.results.show.terminal import Terminal
 
         file = io.StringIO()
-        console = Console(file=file, force_terminal=color, no_color=not color, width=width or 10_000)
+        console = Terminal(file=file, force_terminal=color, no_color=not color, width=width or 10_000)
         print_rich(sheet, console)
         return file.getvalue()
     if format not in _RENDERERS:
         raise ValueError(f"no format {format}: choose {', '.join(FORMATS)}")
-    return _RENDERERS[format](sheet)
+    return _RENDERERS[format](_visible(sheet))
+
+
+def _visible(sheet: Sheet) -> Sheet:
+    """A sheet in whose texts no control character is left."""
+
+    def value(found: Any) -> Any:
+        return visible(found) if isinstance(found, str) else found
+
+    def seen(cell: Text) -> Text:
+        if cell.text.isprintable() and cell.detail.isprintable():
+            return cell
+        return replace(cell, text=visible(cell.text), detail=visible(cell.detail))
+
+    return replace(
+        sheet,
+        title=visible(sheet.title),
+        columns=[replace(column, header=tuple(map(visible, column.header))) for column in sheet.columns],
+        rows=[[seen(cell) for cell in row] for row in sheet.rows],
+        notes=[visible(note) for note in sheet.notes],
+        records=[{value(key): value(found) for key, found in record.items()} for record in sheet.records],
+        empty=visible(sheet.empty),
+    )
 
 
 def print_sheets(sheets: Iterable[Sheet], format: str = "rich") -> None:
@@ -49,23 +76,20 @@ def print_sheets(sheets: Iterable[Sheet], format: str = "rich") -> None:
 
     Args:
         sheets: In reading order.
-        format: One of `FORMATS`; rich uses the terminal's colours and width.
+        format: One of `FORMATS`; rich uses the terminal's colours and width, where there is one.
 
     Raises:
         ValueError: For another format.
     """
-    from rich.console import Console
+    from batchlab.results.show.terminal import Terminal
 
     for i, sheet in enumerate(sheets):
-        if format == "rich":
-            console = Console()
-            if not console.is_terminal:
-                console = Console(width=10_000)  # into a file or a pipe: never wrapped
+        if format == "rich" and (console := Terminal()).is_terminal:
             print_rich(sheet, console)
         else:
-            print(("\n" if i else "") + render(sheet, format), end="")
+            print(("\n" if i and format != "rich" else "") + render(sheet, format), end="")
             if format == "csv" and not sheet.records:  # machines get nothing, people the reason
-                print(sheet.empty, file=sys.stderr)
+                print(visible(sheet.empty), file=sys.stderr)
 
 
 def print_rich(sheet: Sheet, console: Console) -> None:
@@ -102,12 +126,12 @@ def markdown(sheet: Sheet) -> str:
     """GitHub's tables, columns aligned in the source too."""
 
     def cell(text: Text) -> str:
-        shown = f"**{_markdown(text.text)}**" if text.bold and text.text else _markdown(text.text)
-        return f"{shown} {_markdown(text.detail)}" if text.detail else shown
+        shown = f"**{in_markdown(text.text)}**" if text.bold and text.text else in_markdown(text.text)
+        return f"{shown} {in_markdown(text.detail)}" if text.detail else shown
 
-    lines = [f"**{_markdown(sheet.title)}**", ""]
+    lines = [f"**{in_markdown(sheet.title)}**", ""]
     if sheet.rows:
-        header = [_markdown(" · ".join(filter(None, column.header))) for column in sheet.columns]
+        header = [in_markdown(" · ".join(filter(None, column.header))) for column in sheet.columns]
         body = [[cell(text) for text in row] for row in sheet.rows]
         widths = [max(3, *(len(row[i]) for row in [header, *body])) for i in range(len(header))]
         right = [column.align == "right" for column in sheet.columns]
@@ -122,9 +146,9 @@ def markdown(sheet: Sheet) -> str:
         rule = [f"{'-' * (width - 1)}:" if flush else "-" * width for width, flush in zip(widths, right, strict=True)]
         lines += [line(header), f"| {' | '.join(rule)} |", *map(line, body)]
     else:
-        lines.append(_markdown(sheet.empty))
+        lines.append(in_markdown(sheet.empty))
     if sheet.notes:
-        lines += ["", *(f"- {_markdown(note)}" for note in sheet.notes)]
+        lines += ["", *(f"- {in_markdown(note)}" for note in sheet.notes)]
     return "\n".join(lines) + "\n"
 
 
@@ -171,9 +195,9 @@ def to_csv(sheet: Sheet) -> str:
     names = list(dict.fromkeys(name for record in sheet.records for name in record))
     if not names:
         return ""
-    writer = csv.DictWriter(file, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _plain(value) for name, value in record.items()} for record in sheet.records)
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([_no_formula(str(name)) for name in names])
+    writer.writerows([_plain(record.get(name)) for name in names] for record in sheet.records)
     return file.getvalue()
 
 
@@ -226,11 +250,25 @@ def _header(sheet: Sheet) -> list[list[tuple[str, int]]]:
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return "" if math.isnan(value) else repr(value)
-    return "" if value is None else value
+    return _no_formula(value) if isinstance(value, str) else "" if value is None else value
 
 
-def _markdown(text: str) -> str:
+def _no_formula(text: str) -> str:
+    """A text that no spreadsheet takes for a formula, and runs; a number stays one."""
+    if not text.lstrip().startswith(FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
+
+
+def in_markdown(text: str) -> str:
+    """A text as Markdown shows it, letter by letter."""
     text = re.sub(r"([\\`*_\[\]<>|#~&$])", r"\\\1", text)  # & begins entities, $ on GitHub formulas
+    text = re.sub(r"(:(?=//)|(?<=www)\.)", r"\\\1", text, flags=re.IGNORECASE)  # what looks like an address is linked
+    text = re.sub(r"@(?=[\w\\-]+\.)", "@<!-- -->", text)  # and one of mail however it is escaped
     return re.sub(r"\r\n?|\n", "<br>", text)
 
 
@@ -250,6 +288,7 @@ def _latex(text: str) -> str:
 
 
 _RENDERERS: dict[str, Callable[[Sheet], str]] = {
+    "rich": piped,
     "markdown": markdown,
     "latex": latex,
     "csv": to_csv,

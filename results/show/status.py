@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from batchlab.results.show.sheet import Column, Sheet, Text
-from batchlab.results.store.parquet import looks_whole
-from batchlab.results.store.record import STREAMS
-from batchlab.results.store.run import Run, RunState, State
+from batchlab.results.store import exhausted
+from batchlab.results.store.queue import AGAIN
+from batchlab.results.store.run import RunState, State
 from batchlab.results.store.runs import RunStore, SweepEntry
+from batchlab.results.store.shared import Shared
 from batchlab.results.words import caption, count, listing
 
 ORDER = (
@@ -19,13 +20,16 @@ ORDER = (
     State.DIVERGED,
     State.RUNNING,
     State.INTERRUPTED,
+    State.CANCELLED,
     State.CRASHED,
     State.FAILED,
     State.DAMAGED,
     State.PENDING,
 )
 TONES = {State.DONE: "good", State.FAILED: "bad", State.DAMAGED: "bad", State.DIVERGED: "bad"}
-LEFT = (State.PENDING, State.INTERRUPTED, State.CRASHED)
+WARNINGS = 6
+"""So many lines are shown."""
+LEFT = (State.PENDING, State.INTERRUPTED, State.CANCELLED, State.CRASHED)
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,10 @@ class RunStatus:
     labels: dict[str, Any]
     overrides: list[str]
     progress: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
+    """What happened to it that its numbers do not show."""
+    late: bool = False
+    """Whether it was stopped at its timeout, and does not go on without being asked."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +65,32 @@ class Status:
         runs: The runs, in the sweep's order.
         sweep: Its name; None: all runs of the store.
         root: The store's folder.
+        problems: One line per manifest that cannot be read, and one where runs crashed on a disk that is full now.
+        queue: What there is to say of a cluster's queue.
+        states: All that run.json says of the runs, by identity.
     """
 
     runs: list[RunStatus]
     sweep: str | None
     root: str
+    problems: list[str] = field(default_factory=list)
+    queue: list[str] = field(default_factory=list)
+    states: Mapping[str, RunState] = field(default_factory=dict, repr=False)
+
+    def with_queue(self, runs: Mapping[str, str], notes: Sequence[str]) -> Status:
+        """With what a cluster's queue says.
+
+        Args:
+            runs: Of runs in it: what there is to say of one that has nothing to say itself.
+            notes: Of all of them.
+        """
+        told = []
+        for run in self.runs:
+            reason = run.reason or runs.get(run.run_id)
+            if run.run_id not in runs and reason:  # somebody took it out of there since
+                reason = reason.removesuffix(f": {AGAIN}")
+            told.append(replace(run, reason=reason))
+        return replace(self, runs=told, queue=[*notes])
 
     @property
     def total(self) -> int:
@@ -101,12 +130,18 @@ class Status:
             ]
             for run in shown
         ]
-        notes = []
-        left = sum(n for state, n in self.counts.items() if state in LEFT)
-        if left:
+        notes = [*self.queue]
+        late = sum(run.late for run in self.runs)
+        left = sum(n for state, n in self.counts.items() if state in LEFT) - late
+        if left and not self.queue:
             notes.append(f"{count(left, 'run')} left: the same sweep command goes on where they stopped")
-        if self.failed:
+        if late:
+            notes.append(f"{count(late, 'run')} stopped at a timeout: a longer --timeout, or --retry, goes on")
+        if State.FAILED in self.counts:
             notes.append("failed runs run again with --retry; their logs are in RUN/log")
+        warnings = [line for run in self.runs for line in run.warnings]
+        more = [f"and {count(len(warnings) - WARNINGS, 'warning')} more"] if len(warnings) > WARNINGS else []
+        notes += [*warnings[:WARNINGS], *more, *self.problems]
         counts = Sheet(
             f"{title}: {self.summary()}",
             [Column((state,), "right") for state in self.counts],
@@ -135,41 +170,31 @@ def read_status(store: RunStore, sweep: str | None = None) -> Status:
     Raises:
         ValueError: For a sweep that is not there.
     """
-    entries = _entries(store, sweep)
+    entries, problems = _entries(store, sweep)
     chosen = {} if sweep else {run.run_id: run for run in store.runs()}
     chosen |= {run_id: store.run(run_id) for run_id in entries if run_id not in chosen}
-    runs = []
+    runs, states, shared = [], {}, Shared()
     for run_id, run in chosen.items():
-        state = _looked_at(run, run.read_state())
+        read = run.read_state()
+        reason = read.reason and store.said(read.reason)
+        state = states[run_id] = replace(read, reason=reason, info=shared(read.info))
         progress = run.read_progress() if state.state is State.RUNNING else {}
         entry = entries.get(run_id, SweepEntry(run_id))
-        runs.append(RunStatus(run_id, state.state, state.reason, entry.labels, entry.overrides, progress))
-    return Status(runs, sweep, str(store.root))
+        warnings = state.info.get("warnings", [])
+        late = state.state is State.INTERRUPTED and isinstance(state.info.get("timeout"), (int, float))
+        known = state.state, state.reason, entry.labels, entry.overrides, progress, warnings, late
+        runs.append(RunStatus(run_id, *known))
+    if any(run.state is State.CRASHED for run in runs) and (full := exhausted.now(store.root)):
+        problems = [*problems, f"{full}: a run that has crashed may have had no room to say why"]
+    return Status(runs, sweep, store.name, problems, states=states)
 
 
-def _entries(store: RunStore, sweep: str | None) -> dict[str, SweepEntry]:
-    """What sweeps say of their runs: those of one, or of all that can be read."""
+def _entries(store: RunStore, sweep: str | None) -> tuple[dict[str, SweepEntry], list[str]]:
+    """What sweeps say of their runs: those of one, or of all that can be read; and which cannot."""
     if sweep is not None:
-        return {entry.run_id: entry for entry in store.sweep(sweep).entries}
-    entries: dict[str, SweepEntry] = {}
-    for name in store.sweeps():
-        with contextlib.suppress(ValueError):  # a damaged manifest says so when it is asked for by name
-            entries |= {entry.run_id: entry for entry in store.sweep(name).entries}
-    return entries
-
-
-def _looked_at(run: Run, state: RunState) -> RunState:
-    """The state of a run, `damaged` where it has ended and its rows are visibly not what they were."""
-    if state.state not in (State.DONE, State.DIVERGED):
-        return state
-    paths = [run.sealed(stream) for stream in STREAMS]
-    broken = [path for path in paths if path.exists() and not looks_whole(path)]
-    why = "is damaged"
-    if not broken and state.state is State.DONE and not (run.metrics.exists() or run.stream("metrics").exists()):
-        broken, why = [run.metrics], "is missing"
-    if not broken:
-        return state
-    return RunState(State.DAMAGED, f"{broken[0]} {why}: delete {run.folder} to train the run again", state.info)
+        return {entry.run_id: entry for entry in store.sweep(sweep).entries}, []
+    sweeps, problems = store.manifests()
+    return {entry.run_id: entry for one in sweeps for entry in one.entries}, problems
 
 
 def _tone(state: State) -> Any:
@@ -180,6 +205,6 @@ def _detail(run: RunStatus) -> str:
     if run.state is not State.RUNNING:
         return run.reason or ""
     total = run.progress.get("total")
-    if not total:  # it has just begun
+    if not total or "samples" not in run.progress:  # it has just begun
         return ""
     return f"{100 * run.progress['samples'] / total:.1f} % of {total:,.6g} {run.progress.get('unit', 'samples')}"

@@ -136,6 +136,8 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
     notes = []
     if sizes:
         notes = [f"mean ± standard deviation over n = {count(max(sizes), 'seed')}{unless}; brackets: 95 % t interval"]
+    if sizes and all(cell.shared for cell in table.cells.values() if cell.values):
+        notes = [f"mean over n = {count(max(sizes), 'seed')}{unless}"]
     if sizes == {1}:
         notes = ["one seed per cell: no spread, no interval, no test; add seeds before believing a difference"]
     if any(cell.best for cell in table.cells.values()):
@@ -150,7 +152,7 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
             notes[-1] = f"no p against {name}: {_untested(table)}"
         if any(cell.test and not cell.test.paired for cell in table.cells.values()):
             notes.append("some p are Welch's: those cells share no seeds with the baseline")
-    if any(cell.log and len(cell.values) > 1 for cell in table.cells.values()):
+    if any(cell.log and len(cell.values) > 1 and not cell.shared for cell in table.cells.values()):
         notes.append("losses, norms, times and counts: intervals and tests are of their logarithms")
     if any(cell.censored for cell in table.cells.values()):
         notes.append("≥: some seed never reached the target and counts as its whole budget, in tests as worse than any")
@@ -172,6 +174,8 @@ def _untested(table: Table) -> str:
     """Why no cell was tested against the baseline."""
     if "seed" in ",".join([*table.row_axes, *table.col_axes]).split(","):
         return "tests are paired by seed, and seed is an axis of the table: take it out of --rows and --cols"
+    if any(cell.shared for cell in table.cells.values()):
+        return "a time that runs share is not tested"
     return "no other cell shares 2 seeds with the baseline in the same place, nor has 2 seeds where it shares none"
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
-from batchlab.results.store.atomic import writing
+from batchlab.results.store.atomic import temporary_of, writing
 from batchlab.results.store.fingerprint import stale, stale_lines
-from batchlab.results.store.run import ELSEWHERE, Run, now
+from batchlab.results.store.locks import ELSEWHERE
+from batchlab.results.store.run import Run, RunState, now
 from batchlab.results.store.runs import RunStore
 from batchlab.results.words import count
 
@@ -50,20 +52,17 @@ def stale_store(store: RunStore) -> RunStore:
     return RunStore(store.root / FOLDER)
 
 
-def stale_notes(store: RunStore, sweep: str | None = None) -> list[str]:
-    """What is stale among a store's runs, or a sweep's, and which earlier ones are kept: lines for `batchlab status`.
+def stale_notes(store: RunStore, states: Mapping[str, RunState]) -> list[str]:
+    """What is stale among a store's runs, and which earlier ones are kept: lines for `batchlab status`.
 
     Args:
         store: Where the runs are.
-        sweep: Only the runs of this sweep.
+        states: What was read of them, by identity.
     """
-    chosen = store.select(sweep)
-    states = [run.read_state() for run, _ in chosen]
-    lines = stale_lines(stale((state.state, state.info) for state in states))
+    lines = stale_lines(stale((state.state, state.info) for state in states.values()))
     if lines:
         lines.append("the same sweep command trains them anew, and with --trust-code takes them as they are")
-    ids = {run.run_id for run, _ in chosen}
-    kept = [run for run in stale_store(store).runs() if run.run_id.rpartition("-")[0] in ids]
+    kept = [run for run in stale_store(store).runs() if run.run_id.rpartition("-")[0] in states]
     if kept:
         kept_there = (
             f"{count(len(kept), 'earlier run')} {'is' if len(kept) == 1 else 'are'} kept in {store.root / FOLDER}"
@@ -80,7 +79,7 @@ def remove(run: Run) -> None:
         ValueError: With the way out, when it cannot be deleted.
     """
     with run.hold(), writing(run.folder, "see who may delete there"):
-        doomed = run.folder.with_name(f".removed.{run.run_id}.{os.getpid()}")
+        doomed = temporary_of(run.folder)
         os.rename(run.folder, doomed)
         shutil.rmtree(doomed)
 

@@ -126,7 +126,7 @@ def stale(runs: Iterable[tuple[State, Mapping[str, Any]]]) -> dict[str, int]:
     contents = Contents()
     found: Counter[str] = Counter()
     for state, info in runs:
-        counts = state in FINISHED or state in (State.INTERRUPTED, State.CRASHED)
+        counts = state in FINISHED or state in (State.INTERRUPTED, State.CANCELLED, State.CRASHED)
         if counts and (said := drift(recorded(info) or {}, contents)):
             found[listing(said)] += 1
     return dict(found)

@@ -1,11 +1,14 @@
 """Where runs live on disk. Standard library only: `batchlab status` must not wait for NumPy or pandas.
 
     runs/<run_id>/            config.yaml  run.json  metrics.parquet  steps.parquet  layers.parquet
-                              log/  checkpoint.pt  progress  lock
+                              log/  checkpoint.pt  checkpoint.before.pt  progress  lock  owner
     runs/.stale/<run_id>-1/   a run that another took the place of (aside.py)
     runs/.sweeps/<name>.json  the runs of a sweep in order, with their labels and overrides
+    runs/.times/<name>.jsonl  when the commands of a sweep ran (times.py)
     runs/.plans/<name>.json   what was declared of a sweep that adds seeds until its claims are decided
     runs/.measured/<paper>.json  what a paper's reproduction measured apart from its runs
+    runs/.index/metrics       rows of many runs together, which saves time (index.py)
+    runs/.merge               locked by who merges archives into it (merge.py)
 
 One run's folder is `run.Run`.
 """
@@ -14,17 +17,22 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from batchlab.results.store.atomic import replace_json, writing
-from batchlab.results.store.run import ELSEWHERE, Run, locked, no_locks, now
+from batchlab.results.store.atomic import remove_strays, temporary_of, writing
+from batchlab.results.store.locks import ELSEWHERE, locked, no_locks
+from batchlab.results.store.objects import parse_object, write_object
+from batchlab.results.store.regular import content_of
+from batchlab.results.store.run import Run, now
+from batchlab.results.store.shapes import NAME_BYTES, RUN_ID, SWEEP, SWEEP_NAME, anything
+
+MANIFEST = re.compile(r"\w[\w.-]*\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +49,31 @@ class SweepEntry:
     labels: dict[str, Any] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
 
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in a manifest."""
+        return {"run_id": self.run_id, "labels": self.labels, "overrides": self.overrides}
+
 
 @dataclass(frozen=True)
 class Sweep:
-    """The runs of a named sweep, in the order they were asked for."""
+    """The runs of a named sweep, in the order they were asked for.
+
+    Attributes:
+        name: Its name.
+        entries: Its runs.
+        created: When it was recorded.
+        notes: What its author says of it, a line each: how a recipe differs from what a paper did.
+    """
 
     name: str
     entries: list[SweepEntry]
     created: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in its manifest."""
+        said = {"notes": self.notes} if self.notes else {}
+        return {"created": self.created, **said, "runs": [entry.as_json() for entry in self.entries]}
 
     @property
     def labels(self) -> dict[str, dict[str, Any]]:
@@ -68,15 +93,32 @@ class RunStore:
 
     def __post_init__(self) -> None:
         if self.root.is_file():
-            raise ValueError(f"{self.root} is a file: {ELSEWHERE}")
+            packed = "--from reads an archive, or " if self.root.name.endswith(".tar.xz") else ""
+            raise ValueError(f"{self.root} is a file: {packed}{ELSEWHERE}")
+
+    @property
+    def name(self) -> str:
+        """What it is called where people read it."""
+        return str(self.root)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it is worth keeping there what saves time to the next reader."""
+        return True
+
+    def said(self, text: str) -> str:
+        """A text about its files as people read it."""
+        return text
 
     def prepare(self) -> RunStore:
         """Make the folder and see that it can be written, and that files in it can be locked.
 
+        What processes left behind in the store's own folders that were killed is removed.
+
         Raises:
             ValueError: With the way out, when it cannot.
         """
-        probe = self.root / f".probe.{os.getpid()}"
+        probe = temporary_of(self.root / "probe")
         with writing(self.root, ELSEWHERE):
             self.root.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(probe, os.O_RDWR | os.O_CREAT, 0o644)
@@ -87,6 +129,8 @@ class RunStore:
             finally:
                 os.close(descriptor)
                 probe.unlink()
+        for folder in ("", ".sweeps", ".plans", ".measured", ".tuned", ".index"):
+            remove_strays(self.root / folder)
         return self
 
     def there(self) -> RunStore:
@@ -114,22 +158,29 @@ class RunStore:
 
     def run(self, run_id: str) -> Run:
         """The run with this identity, whether its folder exists or not."""
-        assert re.fullmatch(r"\w[\w.-]*", run_id), f"not a run id: {run_id!r}"
+        assert RUN_ID.fullmatch(run_id), f"not a run id: {run_id!r}"
         return Run(self.root / run_id)
 
     def runs(self) -> Iterator[Run]:
         """Every folder with a configuration, a state or rows, ordered by identity; other folders are no runs."""
+        return (run for run in (Run(self.root / name) for name in sorted(self.folders())) if run.begun)
+
+    def folders(self) -> set[str]:
+        """The names of all folders that may be runs."""
         try:
             with os.scandir(self.root) as entries:
-                names = sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+                return {e.name for e in entries if not e.name.startswith(".") and e.is_dir()}
         except FileNotFoundError:
-            names = []
-        return (run for run in (Run(self.root / name) for name in names) if run.begun)
+            return set()
 
     def sweeps(self) -> list[str]:
         """Names of the sweeps recorded here, latest last."""
-        files = sorted((self.root / ".sweeps").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-        return [path.stem for path in files]
+        try:
+            with os.scandir(self.root / ".sweeps") as entries:
+                found = [(e.stat().st_mtime_ns, Path(e.name).stem) for e in entries if MANIFEST.fullmatch(e.name)]
+        except OSError:
+            return []
+        return [name for _, name in sorted(found)]
 
     def sweep(self, name: str) -> Sweep:
         """Read a sweep's manifest.
@@ -139,21 +190,32 @@ class RunStore:
         """
         path = self._manifest(name)
         try:
-            content = json.loads(path.read_bytes())
-            entries = [SweepEntry(**entry) for entry in content["runs"]]
-            return Sweep(name, entries, content["created"])
+            content = parse_object(content_of(path), SWEEP)
         except FileNotFoundError:
             known = ", ".join(self.sweeps()) or "none yet"
-            raise ValueError(f"no sweep named {name} in {self.root} (there are: {known})") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is damaged; run the sweep again (no run is lost)") from error
+            raise ValueError(f"no sweep named {name} in {self.name} (there are: {known})") from None
+        except (OSError, ValueError) as error:
+            raise ValueError(self.said(f"{path} is damaged; run the sweep again (no run is lost)")) from error
+        entries = [SweepEntry(e["run_id"], e.get("labels", {}), e.get("overrides", [])) for e in content["runs"]]
+        return Sweep(name, entries, content["created"], content.get("notes", []))
 
-    def write_sweep(self, name: str, entries: list[SweepEntry]) -> Sweep:
+    def manifests(self) -> tuple[list[Sweep], list[str]]:
+        """All sweeps that can be read, latest last, and a line for each that cannot."""
+        found, problems = [], []
+        for name in self.sweeps():
+            try:
+                found.append(self.sweep(name))
+            except ValueError as error:
+                problems.append(str(error))
+        return found, problems
+
+    def write_sweep(self, name: str, entries: list[SweepEntry], notes: Sequence[str] = ()) -> Sweep:
         """Record a sweep, in place of an earlier one of the same name.
 
         Args:
             name: Letters, digits, dot, dash and underscore.
             entries: Its runs, in order.
+            notes: What is said of it.
 
         Returns:
             The sweep as it was recorded.
@@ -161,9 +223,15 @@ class RunStore:
         Raises:
             ValueError: For another name, or a folder that cannot be written.
         """
-        path = self._manifest(name)
-        sweep = Sweep(name, entries, now())
-        self._write(path, {"created": sweep.created, "runs": [asdict(entry) for entry in entries]})
+        return self.record(Sweep(name, entries, now(), list(notes)))
+
+    def record(self, sweep: Sweep) -> Sweep:
+        """Record a sweep as it is, with the time at which it was made.
+
+        Raises:
+            ValueError: As `write_sweep`.
+        """
+        self._write(self._manifest(sweep.name), sweep.as_json())
         return sweep
 
     def forget(self, run_ids: AbstractSet[str]) -> None:
@@ -182,7 +250,7 @@ class RunStore:
                     path.unlink()
                 elif len(left) < len(sweep.entries):
                     times = path.stat()
-                    self._write(path, {"created": sweep.created, "runs": [asdict(entry) for entry in left]})
+                    self.record(replace(sweep, entries=left))
                     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # the latest sweep stays the latest
 
     def select(self, sweep: str | None = None) -> list[tuple[Run, dict[str, Any]]]:
@@ -206,14 +274,12 @@ class RunStore:
         """
         path = self._plan(sweep)
         try:
-            content = json.loads(path.read_bytes())
+            return parse_object(content_of(path), anything)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise ValueError(f"{path} is damaged: delete it to declare another plan, and say so") from error
-        if not isinstance(content, dict):
-            raise ValueError(f"{path} is damaged: delete it to declare another plan, and say so")
-        return content
+            said = self.said(f"{path} is damaged: delete it to declare another plan, and say so")
+            raise ValueError(said) from error
 
     def declare(self, sweep: str, content: dict[str, Any]) -> None:
         """Write down what is declared before the first look at a sweep, once: it cannot be changed after.
@@ -234,10 +300,9 @@ class RunStore:
     def measured(self, paper: str) -> dict[str, Any]:
         """What was measured for a paper apart from its runs; empty where nothing readable is there."""
         try:
-            content = json.loads(self._measured(paper).read_bytes())
+            return parse_object(content_of(self._measured(paper)), anything)
         except (OSError, ValueError):
             return {}
-        return content if isinstance(content, dict) else {}
 
     def write_measured(self, paper: str, content: dict[str, Any]) -> None:
         """Keep what was measured for a paper apart from its runs.
@@ -254,7 +319,7 @@ class RunStore:
     def _write(self, path: Path, content: dict[str, Any]) -> None:
         with writing(self.root, ELSEWHERE):
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_json(path, content)
+            write_object(path, content)
 
     def _measured(self, paper: str) -> Path:
         return self.root / ".measured" / f"{paper}.json"
@@ -274,5 +339,7 @@ def check_name(sweep: str) -> None:
     Raises:
         ValueError: When it cannot; it says what a name is.
     """
-    if not re.fullmatch(r"\w[\w.-]*", sweep):
+    if not SWEEP_NAME.fullmatch(sweep):
         raise ValueError(f"a sweep's name is letters, digits, dot, dash and underscore; not {sweep!r}")
+    if len(sweep.encode()) > NAME_BYTES:
+        raise ValueError(f"a sweep's name has {NAME_BYTES} bytes at most; not {len(sweep.encode())}: {sweep[:40]}...")

@@ -1,0 +1,127 @@
+"""One paper on the page of results: question, answer, figure, table, verdicts, what was run, caveats."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from batchlab.results.compare.frame import Frame
+from batchlab.results.page.facts import facts
+from batchlab.results.page.verdicts import in_short, verdict_sheet
+from batchlab.results.papers.reproduction import Front, Reproduction
+from batchlab.results.show.render import in_markdown, render
+from batchlab.results.show.sheet import Sheet
+from batchlab.results.show.table_sheet import table_sheet
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A sweep of ours that was recorded, with what it says of a paper.
+
+    Attributes:
+        made: The reproduction.
+        scale: At which scale.
+        front: What a visitor is shown first, made while the runs are there.
+        frame: All its runs.
+        deviations: How its settings differ from the published ones, a line each.
+        plan: What was declared before the first look; None: nothing was.
+        digest: Of the archive.
+    """
+
+    made: Reproduction
+    scale: str
+    front: Front
+    frame: Frame
+    deviations: Sequence[str] = ()
+    plan: Mapping[str, Any] | None = None
+    digest: str = ""
+
+    @property
+    def sweep(self) -> str:
+        """Its name."""
+        return f"{self.made.paper}-{self.scale}"
+
+    @property
+    def origin(self) -> str:
+        """What it was made from: a page and a figure say it, so that one that is older than its archive is found."""
+        return f"{self.sweep} {self.digest}"
+
+    @property
+    def figure(self) -> str:
+        """Where its figure is, from the folder of the page."""
+        return f"results/{self.sweep}.png"
+
+    @property
+    def drawable(self) -> bool:
+        """Whether it has a figure."""
+        return self.front.figure is not None and self.front.figure.drawable
+
+    @property
+    def anchor(self) -> str:
+        """Of its heading, as GitHub makes it."""
+        return re.sub(r"[^\w\- ]", "", self.made.title.lower()).replace(" ", "-")
+
+
+def section(recorded: Recorded) -> str:
+    """The section of a recorded sweep, in Markdown."""
+    made, front, scale = recorded.made, recorded.front, recorded.scale
+    prefix = f"{scale} scale: "
+    deviations = [line.removeprefix(prefix) for line in recorded.deviations]
+    caveats = [note for note in made.notes if note not in recorded.deviations]
+    parts = [f"## {made.title}\n"]
+    if front.question:
+        parts.append(f"{in_markdown(front.question)}\n")
+    parts.append(f"Whose comparison: {in_markdown(made.reference)}.\n")
+    parts.append(f"**In short**, at {scale} scale: {in_markdown(front.answer or f'{in_short(made.claims)}.')}\n")
+    parts += picture(recorded)
+    parts += [render(sheet, "markdown") for sheet in sheets(recorded)]
+    parts.append(render(verdict_sheet(made.claims), "markdown") if front.verdicts else "")
+    parts.append(_listed("**What was run**", facts(recorded.frame, recorded.plan)))
+    parts.append(_listed("**How that differs from what was published**", deviations))
+    parts.append(_folded("How to read it, and what it does not say", [*caveats, *made.problems]))
+    parts.append(
+        f"All tables and figures: `batchlab reproduce {made.paper} --scale {scale} --recorded`; again from the start: "
+        "the same without `--recorded`.\n"
+    )
+    return "\n".join(filter(None, parts))
+
+
+def picture(recorded: Recorded, folder: str = "") -> list[str]:
+    """The figure with what it shows, in Markdown; nothing where there is none.
+
+    Args:
+        recorded: Whose.
+        folder: Of the page, from where it is shown.
+    """
+    if not recorded.drawable:
+        return []
+    caption = recorded.front.caption or recorded.made.title
+    return [f"![{_alt(recorded.made.title)}]({folder}{recorded.figure})\n", f"*{in_markdown(caption)}*\n"]
+
+
+def sheets(recorded: Recorded) -> list[Sheet]:
+    """The tables that a visitor is shown."""
+    return [table if isinstance(table, Sheet) else table_sheet(table) for table in recorded.front.tables]
+
+
+def bare(sheet: Sheet) -> Sheet:
+    """A table without its notes."""
+    return replace(sheet, notes=[])
+
+
+def _alt(text: str) -> str:
+    return re.sub(r"[\[\]\n]", " ", text)
+
+
+def _listed(title: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"{title}\n", *(f"- {in_markdown(line)}" for line in lines), ""]) if lines else ""
+
+
+def _folded(title: str, lines: Sequence[str]) -> str:
+    if not lines:
+        return ""
+    return "\n".join(
+        [f"<details><summary>{title}</summary>\n", *(f"- {in_markdown(x)}" for x in lines), "\n</details>\n"]
+    )

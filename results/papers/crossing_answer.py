@@ -1,0 +1,121 @@
+"""What to use at which budget: a paragraph, made of the verdicts and the numbers of `crossing`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from batchlab.results.compare.claims import Verdict
+from batchlab.results.papers.crossing_costs import CLOCKED, Costs
+from batchlab.results.papers.crossing_readings import PLURALS, Standing
+from batchlab.results.show.sheet import Column, Sheet, Text
+from batchlab.results.words import count, listing
+
+QUESTION = "What should I use at this budget?"
+NAMED = 4
+"""Contenders that a sentence names."""
+NEAR = 0.02
+"""Scores that are this near the best one are named with it."""
+
+
+def answer_sheet(standings: Sequence[Standing], costs: Costs) -> Sheet:
+    """The paragraph as a sheet of one cell."""
+    text = answer(standings, costs)
+    return Sheet(QUESTION, [Column(("read off the verdicts above",))], [[Text(text)]], [], [{"answer": text}])
+
+
+def answer(standings: Sequence[Standing], costs: Costs) -> str:
+    """The paragraph.
+
+    Args:
+        standings: Everything that was compared, with verdicts.
+        costs: Of the same runs.
+    """
+    found = {(one.kind, one.reading.name): one for one in standings}
+    if not any(one.values(name) for one in standings for name in one.names):
+        return "No judged run is done yet: nothing can be said."
+    parts = []
+    for reading in dict.fromkeys(one.reading for one in standings):
+        own = [one for one in standings if one.reading == reading]
+        said = [_said(one) for one in own]
+        parts.append(f"With {reading.words}: {'; '.join(filter(None, said))}.")
+    parts.append(_cheapest(costs))
+    parts.append(_so(found["contender", standings[0].reading.name]))
+    return " ".join(filter(None, parts))
+
+
+def _said(one: Standing) -> str:
+    """Who is best at a budget, beyond whom, and against whom that is open."""
+    if len(one.names) < 2:
+        return ""
+    best, *others = one.order
+    values = one.values(best)
+    if not values:
+        return f"no {one.kind} has a number"
+    if reasons := [item.reason for item in one.pairs if item.reason and item.comparisons and not item.tested]:
+        return f"{PLURALS[one.kind]} are not compared ({reasons[0]})"
+    worse = [name for name in others if one.beats(best, name)]
+    same = [name for name in others if _is(one, best, name, Verdict.NO_DIFFERENCE)]
+    left = [name for name in others if name not in (*worse, *same)]
+    decided = sum(item.verdict in (Verdict.HOLDS, Verdict.DOES_NOT_HOLD) for item in one.pairs)
+    mean = f"{100 * sum(values) / len(values):.2f} %, {count(len(values), 'seed')}"
+    if not decided and not same:
+        every = count(len(one.names), one.kind, PLURALS[one.kind])
+        return f"between {every} nothing is decided ({best} has the highest mean, {mean})"
+    if len(worse) == len(others):
+        return f"{_called(one, best)} best, better than every other ({mean})"
+    beyond = f", better than {_few(worse)}" if worse else ""
+    smallest = next((item.ruling.smallest for item in one.pairs if item.ruling and item.ruling.smallest), "")
+    no = f", no more than {smallest} from {_few(same)}" if same else ""
+    open_ = f", not told apart from {_few(left)}" if left else ""
+    return f"{_called(one, best)} first ({mean}){beyond}{no}{open_}"
+
+
+def _called(one: Standing, name: str) -> str:
+    return f"{name} batches are" if one.kind == "batches" else f"{name} is"
+
+
+def _is(one: Standing, a: str, b: str, verdict: Verdict) -> bool:
+    item = one.between(a, b)
+    return item is not None and item.verdict is verdict
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    if len(names) <= NAMED + 1:
+        return listing(list(names))
+    return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
+
+
+def _cheapest(costs: Costs) -> str:
+    """Who comes to the targets at the least cost; a description without a test."""
+    said = []
+    for clock in costs.clocks:
+        scores = costs.scores(clock)
+        top = max(scores.values(), default=0.0)
+        if clock == "gradients" or not top > 0 or math.isnan(top):
+            continue
+        if clock == "seconds" and costs.untimely:
+            said.append(f"time is not compared ({costs.untimely[0]})")
+            continue
+        first = [name for name in sorted(scores, key=lambda name: -scores[name]) if scores[name] >= top - NEAR]
+        said.append(f"in {CLOCKED[clock]} {_few(first)} (score {top:.2f})")
+    return f"Cheapest to the targets, as these runs went: {'; '.join(said)}." if said else ""
+
+
+def _so(one: Standing) -> str:
+    """What follows, where anything does."""
+    best, *others = one.order
+    worse = [name for name in others if one.beats(best, name)]
+    if not worse:
+        return (
+            "So: of these contenders any may be the best; take what is easiest to tune, or add seeds "
+            "(`--until-decided`) before believing an order."
+        )
+    if len(worse) == len(others):
+        return f"So: {best}, on these problems."
+    kept = [name for name in one.order if name not in worse]
+    return (
+        f"So: with a whole budget, any of {_few(kept)}; what is decided is what to leave: {_few(worse[::-1])}. Among "
+        "those that are left cost may decide: steps where a batch is spread over many machines, time where it is not."
+    )

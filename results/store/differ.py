@@ -1,0 +1,113 @@
+"""Whether two folders hold the same run, and what of it differs: configuration, end or rows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from batchlab.results.store import parquet
+from batchlab.results.store.record import CONFIG_KEY, read_stream, to_arrow
+from batchlab.results.store.run import STREAMS, Run
+from batchlab.results.store.travel import unplaced
+from batchlab.results.store.yaml_file import read_yaml
+
+FAULTS = (pa.ArrowException, OSError, ValueError, RecursionError)
+"""What reading a damaged run may raise."""
+
+
+def difference(one: Run, other: Run, here: str, there: str) -> str:
+    """What differs between two runs that are over, in a phrase; empty where they are the same.
+
+    What was rewritten on the way (names of the machine, metadata, encodings) is no difference; a number of a row is,
+    its time included: no two trainings take the same.
+
+    Args:
+        one: A run.
+        other: The same, or what should be.
+        here: What the phrase calls the place of the one,
+        there: and of the other.
+
+    Raises:
+        ValueError: One of them cannot be read; `check_whole` says which.
+    """
+    if (ends := one.read_state().state) is not (others := other.read_state().state):
+        return f"it is {ends} in {here} and {others} in {there}"
+    for stream in STREAMS:
+        before, after = _rows(one, stream), _rows(other, stream)
+        if (before is None) is not (after is None):
+            return f"its {stream} are only in {here if after is None else there}"
+        if before is not None and after is not None and (said := _differ(before, after, here, there)):
+            return f"{stream}: {said}"
+    mine, theirs = _flat(config_of(one)), _flat(config_of(other))
+    for key in dict.fromkeys((*mine, *theirs)):
+        if mine.get(key, ...) != theirs.get(key, ...):
+            return f"{key} is {mine.get(key, 'not said')} in {here} and {theirs.get(key, 'not said')} in {there}"
+    return ""
+
+
+def check_whole(run: Run) -> str:
+    """What is wrong with a run's files, read to their end; empty where nothing is."""
+    state = run.read_state()
+    if state.state == "damaged":
+        return state.reason or "it is damaged"
+    for stream in STREAMS:
+        try:
+            _rows(run, stream)
+        except FAULTS as error:
+            return f"{run.sealed(stream)} is damaged ({' '.join(str(error).split())[:80]})"
+    try:
+        config_of(run)
+    except FAULTS as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+def config_of(run: Run) -> dict[str, Any]:
+    """A run's frozen configuration without what names a place, from where it is.
+
+    Raises:
+        ValueError: It has none.
+        OSError: It cannot be read.
+    """
+    if run.config.exists():
+        found = read_yaml(run.config)
+    else:
+        with parquet.opened(run.metrics) as file:
+            found = json.loads((file.schema_arrow.metadata or {}).get(CONFIG_KEY, b"null"))
+    if not isinstance(found, dict):
+        raise ValueError(f"{run.folder} has no configuration")
+    return unplaced(found)
+
+
+def _rows(run: Run, stream: str) -> pa.Table | None:
+    if run.sealed(stream).exists():
+        return parquet.read(run.sealed(stream)).replace_schema_metadata(None)
+    rows = read_stream(run, stream)
+    return to_arrow(rows, {}) if rows else None
+
+
+def _differ(one: pa.Table, other: pa.Table, here: str, there: str) -> str:
+    """The first value in which two tables differ; empty where there is none."""
+    if one.num_rows != other.num_rows:
+        return f"{one.num_rows} rows in {here} and {other.num_rows} in {there}"
+    for name in dict.fromkeys((*one.column_names, *other.column_names)):
+        if name not in one.column_names or name not in other.column_names:
+            return f"the column {name} is only in {here if name in one.column_names else there}"
+        if one[name].equals(other[name]):
+            continue
+        for i, (mine, theirs) in enumerate(zip(one[name].to_pylist(), other[name].to_pylist(), strict=True), 1):
+            if mine != theirs and not (mine != mine and theirs != theirs):
+                return f"{name} of row {i} is {mine} in {here} and {theirs} in {there}"
+    return ""
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    return {
+        key: item
+        for name, inner in value.items()
+        for key, item in _flat(inner, f"{prefix}.{name}" if prefix else name).items()
+    }

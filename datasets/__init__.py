@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from batchlab.datasets.dataset import Preprocessing as Preprocessing
     from batchlab.datasets.entry import Entry as Entry
     from batchlab.datasets.files import data_root as data_root
+    from batchlab.datasets.lockstep import Lockstep as Lockstep
     from batchlab.datasets.standardize import standardized as standardized
+    from batchlab.datasets.subset import with_subset as with_subset
     from batchlab.datasets.validation import with_validation as with_validation
 
 _MODULE_OF = {
@@ -32,7 +34,9 @@ _MODULE_OF = {
     "Preprocessing": "dataset",
     "Entry": "entry",
     "data_root": "files",
+    "Lockstep": "lockstep",
     "standardized": "standardize",
+    "with_subset": "subset",
     "with_validation": "validation",
 }
 __all__ = sorted(_MODULE_OF)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import overload
@@ -44,7 +45,9 @@ class Epoch:
             unit: samples that this rank has in the batch they belong to.
         """
         if start < self._start or stop > self._stop:
+            began = time.perf_counter()
             self._prepare(start, stop, unit)
+            self._source.seconds += time.perf_counter() - began
         offset = self._start
         return self._x[start - offset : stop - offset], self._y[start - offset : stop - offset]
 
@@ -164,6 +167,11 @@ class Batches:
         return self._epoch
 
     @property
+    def seconds(self) -> float:
+        """What it took so far to make batches; of a GPU, to tell it to."""
+        return self._source.seconds
+
+    @property
     def position(self) -> int:
         """Samples of this epoch already handed out, over all ranks; less than n."""
         return self._position
@@ -196,7 +204,9 @@ class Batches:
         if size < 1 or groups < 1:
             raise ValueError(f"a batch of {size} samples in {groups} groups: both must be at least 1")
         if self._samples is None:
-            self._samples = Epoch(self._source, self._seed, self._stream, self._epoch, self._rank, self._world_size)
+            began = time.perf_counter()
+            self._samples = self._opened()
+            self._source.seconds += time.perf_counter() - began
         position, epoch = self._position, self._epoch
         size = min(size, self.n - position)
         start = -((self._rank - position) // self._world_size)
@@ -207,6 +217,10 @@ class Batches:
         if self._position == self.n:
             self.seek(epoch + 1)
         return batch
+
+    def _opened(self) -> Epoch:
+        """The samples of the epoch that begins or goes on."""
+        return Epoch(self._source, self._seed, self._stream, self._epoch, self._rank, self._world_size)
 
     def state_dict(self) -> dict[str, int]:
         """Everything a later process needs to go on with the next batch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import zipfile
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from batchlab.datasets.memory import TooLargeError, check_fits
 from batchlab.datasets.names import text
 
 Arrays = dict[str, NDArray[Any]]
@@ -75,7 +77,12 @@ def read_npz(path: Path, keys: tuple[str, ...] = KEYS) -> Arrays:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name.removesuffix(".npy") for name in archive.namelist()}
-            arrays = {key: _read_array(archive, key) for key in keys if key in members}
+            asked = [key for key in keys if key in members]
+            size = sum(_claimed(archive, key) for key in asked)
+            check_fits(f"{path} unpacked takes", size, "keep fewer samples in it")
+            arrays = {key: _read_array(archive, key) for key in asked}
+    except TooLargeError:
+        raise
     except Exception as error:  # damaged bytes can fail anywhere: zip, zlib, the array's header, its pickle
         raise ValueError(
             f"{path} is damaged or not an .npz of plain arrays ({first_line(error)}); {_again(path)}"
@@ -148,6 +155,30 @@ def own_path(place: str, root: str | Path | None, key: str, *, folder: bool = Fa
 def first_line(error: BaseException) -> str:
     """What an exception says, fit for a one-line message."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def read_shape(archive: zipfile.ZipFile, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of an array, from its header."""
+    with archive.open(f"{key}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        v1, v2 = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
+        shape, _, dtype = v1(file) if version == (1, 0) else v2(file)
+    return shape, dtype
+
+
+def _claimed(archive: zipfile.ZipFile, key: str) -> int:
+    """Bytes that an array's header asks for, which the archive's own list of its members must agree with.
+
+    Raises:
+        ValueError: it asks for more than there is, or for objects, which would be unpickled.
+    """
+    shape, dtype = read_shape(archive, key)
+    if dtype.hasobject:
+        raise ValueError(f"{key} holds objects, which are pickled and never read")
+    size, there = math.prod(shape) * dtype.itemsize, archive.getinfo(f"{key}.npy").file_size
+    if size > there:
+        raise zipfile.BadZipFile(f"the header of {key} promises {size:,} bytes, and {there:,} are there")
+    return max(size, there)
 
 
 def _read_array(archive: zipfile.ZipFile, key: str) -> NDArray[Any]:

@@ -21,6 +21,9 @@ from batchlab.datasets.files import Arrays, first_line, writable
 
 STALLED_SECONDS = 60.0  # a server that sends nothing for so long has failed; a slow one has not
 
+UNPACKED = 2**31
+"""Bytes of a published set, unpacked."""
+
 
 def check(folder: Path, files: dict[str, str]) -> None:
     """See that every file is in the folder.
@@ -63,6 +66,24 @@ def retrieve(url: str, path: Path, md5: str) -> None:
                 print(f"\r{done / 1e6:.1f} MB", end="\r", file=sys.stderr, flush=True)
     if not check_integrity(path, md5):
         raise OSError(f"not the published file: its MD5 is not {md5}")
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a .tar.gz whose members are plain files and folders below it, no more than `UNPACKED` bytes in all.
+
+    Raises:
+        OSError: a member is a link, a device, or would lie elsewhere; or they are larger.
+    """
+    size = 0
+    with tarfile.open(archive) as opened:
+        for member in opened:
+            place = Path(member.name)
+            if not (member.isfile() or member.isdir()) or place.is_absolute() or ".." in place.parts:
+                raise OSError(f"{archive.name}: {member.name!r} is no plain file below it")
+            size += member.size
+            if size > UNPACKED:
+                raise OSError(f"{archive.name} has more than {UNPACKED:,} bytes unpacked")
+            opened.extract(member, folder, filter="data")
 
 
 def download(entry: Entry, root: Path, urls: Sequence[str], fetch: Callable[[str, Path], Arrays]) -> Arrays:

@@ -64,6 +64,8 @@ class Resident:
         else:
             self._rows = x  # sparse: in host memory, made dense as it is asked for
         self.y = torch.from_numpy(y).to(device, dtype_y)
+        self.seconds = 0.0
+        """What it took to make training batches of it."""
 
     def _affine(self) -> tuple[Tensor, Tensor]:
         """x -> x scale + shift divides by white and standardises at once."""

@@ -88,10 +88,10 @@ def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def _chosen(dataset: Dataset, share: float, split_seed: int) -> NDArray[np.bool_]:
     """(n,) whether each training sample is set apart."""
-    labels = np.zeros(dataset.n, np.int64) if _unlabelled(dataset) else dataset.y_train
-    counts = np.bincount(labels)
+    every = np.zeros(dataset.n, np.int64) if _unlabelled(dataset) else dataset.y_train
+    names, labels, counts = np.unique(every, return_inverse=True, return_counts=True)  # a label may be 10^9
     taken = np.floor(share * counts + 0.5).astype(np.int64)
-    _check_counts(dataset, share, counts, taken)
+    _check_counts(dataset, share, names, counts, taken)
     return drawn(labels, taken, split_seed)
 
 
@@ -111,14 +111,16 @@ def _unlabelled(dataset: Dataset) -> bool:
     return dataset.classes is None or bool(dataset.target_shape)
 
 
-def _check_counts(dataset: Dataset, share: float, counts: NDArray[np.int64], taken: NDArray[np.int64]) -> None:
+def _check_counts(
+    dataset: Dataset, share: float, names: NDArray[np.int64], counts: NDArray[np.int64], taken: NDArray[np.int64]
+) -> None:
     """ValueError unless every class that occurs has samples in both splits."""
-    empty = np.flatnonzero((counts > 0) & ((taken == 0) | (taken == counts)))
+    empty = np.flatnonzero((taken == 0) | (taken == counts))
     if not empty.size:
         return
     worst = empty[counts[empty].argmin()]
     n, k = int(counts[worst]), int(taken[worst])
-    what = "the training split" if _unlabelled(dataset) else f"class {worst}"
+    what = "the training split" if _unlabelled(dataset) else f"class {names[worst]}"
     if n == 1:
         raise ValueError(
             f"{dataset.name}: {what} has one sample, which cannot be in two splits: leave dataset.validation out, or "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from pathlib import Path
 from typing import Unpack
 
@@ -11,7 +10,7 @@ import numpy as np
 from batchlab.datasets.dataset import Dataset
 from batchlab.datasets.entry import Entry
 from batchlab.datasets.files import Arrays
-from batchlab.datasets.originals import check, download, retrieve
+from batchlab.datasets.originals import check, download, retrieve, unpack
 from batchlab.datasets.sets.npz import Keys, read_images
 
 
@@ -35,8 +34,7 @@ def make(entry: Entry, root: Path) -> Arrays:
 
     def fetch(url: str, folder: Path) -> Arrays:
         retrieve(url, folder / published.filename, published.tgz_md5)
-        with tarfile.open(folder / published.filename) as archive:
-            archive.extractall(folder, filter="data")
+        unpack(folder / published.filename, folder)
         return read(folder)
 
     if (root / published.base_folder).is_dir():

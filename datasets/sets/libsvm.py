@@ -13,10 +13,18 @@ from numpy.typing import NDArray
 from batchlab.datasets.dataset import Dataset, Preprocessing
 from batchlab.datasets.entry import Entry
 from batchlab.datasets.files import Arrays, data_root, first_line, libsvm_file
+from batchlab.datasets.memory import check_fits
 from batchlab.datasets.parsed import parsed
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+
+WIDE = 10**6
+"""Features that files may have without a look at how many values they hold."""
+SPARSEST = 100
+"""Features for each value that is written somewhere: with more, most have none."""
+VECTORS = 8
+"""Dense vectors of the features that training needs at least: a model, its gradient, a few samples."""
 
 
 def libsvm(
@@ -47,6 +55,7 @@ def libsvm(
     files = [libsvm_file(file, root) for file in (path, test) if file is not None]
     parts = _parse(files, features, folder)
     width = parts[0][0].shape[1]
+    _check_width(files, width, sum(x.nnz for x, _ in parts), features)
     if test is None:
         parts.append((parts[0][0][:0], parts[0][1][:0]))
     (x_train, y_train), (x_test, y_test) = parts
@@ -113,7 +122,27 @@ def _parse(files: list[Path], features: int | None, root: Path) -> list[tuple[cs
     ]
 
 
+def _check_width(files: list[Path], width: int, values: int, features: int | None) -> None:
+    """ValueError for an index that no feature can have: one mistyped makes every vector as long.
+
+    Args:
+        files: that were read.
+        width: features.
+        values: that are written in the files.
+        features: how many were asked for, if they were.
+    """
+    names = " and ".join(map(str, files))
+    if features is None and width > WIDE and width > SPARSEST * values:
+        raise ValueError(
+            f"{names}: its highest index is {width:,} and it has {values:,} values in all: mend it, or set "
+            f"dataset.features={width} where there are so many"
+        )
+    check_fits(f"{names}: a few vectors of {width:,} features take", VECTORS * 8 * width, "is an index mistyped?")
+
+
 def _read_text(files: list[Path], features: int | None) -> Arrays:
+    for file in files:
+        check_fits(f"{file} takes", file.stat().st_size, "train on a part of it")
     from sklearn.datasets import load_svmlight_files
 
     try:

@@ -9,6 +9,7 @@ import numpy as np
 
 from batchlab.datasets.dataset import Dataset
 from batchlab.datasets.entry import Entry
+from batchlab.datasets.memory import check_fits
 
 ENTRY = Entry("linear_regression", 204_800, 2_048, (10,), None, "generated")
 
@@ -47,6 +48,8 @@ def linear_regression(
             raise ValueError(f"dataset.{key}={value}: at least {least}")
     if not 0 <= noise < math.inf:
         raise ValueError(f"dataset.noise={noise}: a standard deviation is 0 or more, and finite")
+    size = 8 * (samples + test_samples) * (features + 1)
+    check_fits("dataset.samples times dataset.features takes", size, "lower one of them")
     rng = np.random.default_rng(data_seed)
     x = rng.random((samples + test_samples, features))
     y = x @ np.arange(1.0, features + 1) + noise * rng.standard_normal(len(x))

@@ -87,7 +87,7 @@ def assembled(
     for key in ("x", "y"):
         if arrays[f"{key}_test"].size == 0:  # NumPy's own type for nothing, where nothing else was said
             arrays[f"{key}_test"] = arrays[f"{key}_test"].astype(arrays[f"{key}_train"].dtype)
-    classes = _classes(name, arrays)
+    classes = classes_of(name, arrays)
     if white is None:
         white = 255.0 if arrays["x_train"].dtype == np.uint8 and arrays["x_train"].ndim == 4 else 1.0
         _look_at_scale(arrays)
@@ -105,12 +105,22 @@ def _native(array: NDArray[Any]) -> NDArray[Any]:
     return array.astype(np.float64) if array.dtype.kind == "f" and array.dtype.itemsize > 8 else array
 
 
-def _classes(name: str, arrays: Arrays) -> int | None:
+def _check_targets(what: str, targets: np.ndarray) -> None:
+    """ValueError for targets that are no numbers, or whole numbers beyond int64."""
+    if targets.dtype.kind not in "biuf":
+        raise ValueError(f"{what} has type {targets.dtype}: number the classes 0, 1, ..., or give values to regress")
+    if targets.dtype == np.uint64 and targets.max(initial=0) > np.iinfo(np.int64).max:
+        raise ValueError(f"{what} goes up to {targets.max()}: number the classes 0, 1, ...")
+
+
+def classes_of(name: str, arrays: Arrays) -> int | None:
     """How many classes whole numbers label, which become int64; None of a regression.
 
     Raises:
         ValueError: labels of one split and targets of the other, or labels that number something else than classes.
     """
+    for key in ("y_train", "y_test"):
+        _check_targets(f"{name}: {key}", arrays[key])
     train, test = arrays["y_train"], arrays["y_test"]
     kinds = train.dtype.kind, test.dtype.kind
     if "f" in kinds and {*kinds} & {"i", "u"}:

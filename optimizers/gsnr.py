@@ -155,7 +155,8 @@ class GSNR(Optimizer):
             if not any(param_group is group for group in self.base.param_groups):
                 self.base.add_param_group(param_group)
                 param_group = self.base.param_groups[-1]
-            limits = {name: limit for name, limit in self.limits.items() if param_group.get(name) is not None}
+            options = self.base.defaults | {k: v for k, v in param_group.items() if v is not None}
+            limits = {name: limit for name, limit in self.limits.items() if options.get(name) is not None}
             check_group(param_group, limits, type(self).__name__)
 
     # -- the step ----------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from torch.optim.optimizer import ParamsT
 from typing_extensions import override
 
 from batchlab.optimizers.dense import FRACTION, NON_NEGATIVE
+from batchlab.optimizers.scope import Scope
 from batchlab.optimizers.trust import TrustRatioOptimizer, norms, trust_ratio
 
 
@@ -46,6 +47,7 @@ class LARS(TrustRatioOptimizer):
     [[3.0, 3.5]]
     """
 
+    scope: ClassVar[Scope] = "tensors"
     limits: ClassVar = dict.fromkeys(("lr", "weight_decay", "trust_coefficient"), NON_NEGATIVE) | {"momentum": FRACTION}
 
     def __init__(

@@ -26,7 +26,19 @@ from batchlab.optimizers.moments import Estimator, GradientMoments
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-__all__ = ["Closure", "FiniteSum", "Moments", "Needs", "Nothing", "SummarisesLayers", "ignore", "needs_of", "union"]
+__all__ = [
+    "Closure",
+    "FiniteSum",
+    "Modes",
+    "Moments",
+    "MovesBySeveral",
+    "Needs",
+    "Nothing",
+    "SummarisesLayers",
+    "ignore",
+    "needs_of",
+    "union",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +122,25 @@ class SummarisesLayers(Protocol):
 
     def gsnr_summary(self) -> list[dict[str, float | int | str]]:
         """A row per layer of the last step; `layer` is its name."""
+
+
+@runtime_checkable
+class Modes(Protocol):
+    """An optimizer that trains other weights than those it is judged by, as a schedule-free one does."""
+
+    def train(self) -> None:
+        """Let the parameters be those that gradients are taken at."""
+
+    def eval(self) -> None:
+        """Let the parameters be those that are judged."""
+
+
+@runtime_checkable
+class MovesBySeveral(Protocol):
+    """An optimizer of several methods, as `Muon` is one for matrices and AdamW for the rest."""
+
+    def methods(self) -> dict[str, list[str]]:
+        """Method -> names of the parameters that it moves."""
 
 
 def ignore(self: object, moments: GradientMoments) -> None:

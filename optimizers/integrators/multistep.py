@@ -34,6 +34,7 @@ from torch.optim.optimizer import ParamsT
 from typing_extensions import override
 
 from batchlab.optimizers.dense import NON_NEGATIVE, DenseOptimizer, is_half, parts
+from batchlab.optimizers.scope import Scope
 
 # Longest step, in units of the one before, that past gradients are trusted for. A linear warm-up from 0
 # starts by doubling; the small allowance is for its rounding.
@@ -197,6 +198,7 @@ class AdamsBashforth(Multistep):
     0.815
     """
 
+    scope: ClassVar[Scope] = "elements"
     orders: ClassVar[tuple[int, ...]] = (2, 3, 4)
 
     def __init__(
@@ -265,6 +267,8 @@ class Taylor(Multistep):
     >>> round(x.item(), 6)  # 1, 0.9, 0.81 by Euler, then 3/2 * 0.81 - 0.9 + 1/2 * 1 - 0.1 * 0.81
     0.734
     """
+
+    scope: ClassVar[Scope] = "elements"
 
     def __init__(
         self, params: ParamsT, lr: float = 1e-2, weight_decay: float = 0.0, foreach: bool | None = None

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from batchlab.optimizers.dense import NON_NEGATIVE, DenseOptimizer, LossClosure, is_half, split
 from batchlab.optimizers.needs import Closure
+from batchlab.optimizers.scope import Scope
 
 
 class RungeKutta(DenseOptimizer):
@@ -39,6 +40,7 @@ class RungeKutta(DenseOptimizer):
     """
 
     limits: ClassVar = dict.fromkeys(("lr", "weight_decay"), NON_NEGATIVE)
+    scope: ClassVar[Scope] = "elements"
     nodes: ClassVar[tuple[float, ...]]
     weights: ClassVar[tuple[float, ...]]
     needs: ClassVar[Closure]

@@ -76,7 +76,8 @@ def check_apart(batch: Batch, params: Sequence[Tensor], before: ModelState, eps:
                     raise ValueError(f"the gradient of a sample's loss depends on the others in its batch, {WAY_OUT}")
     if not same_states(drawn, at_first):
         return
-    compare(losses, passes.losses(few.roll(1))[0].roll(-1), "its place in the batch", 100)
+    where = "its place in the batch, as with a state that is carried over or a mask from outside"
+    compare(losses, passes.losses(few.roll(1))[0].roll(-1), where, 100)
     try:
         alone = torch.cat([passes.losses(few[k : k + 1])[0] for k in range(len(few))])
     except Exception:  # some models are made for a batch of one size, or for several samples

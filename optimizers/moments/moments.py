@@ -190,13 +190,14 @@ class GradientMoments:
         Every rank must call it, also one that had no samples. ``.grad`` stays None only where no rank had a
         gradient. The gradients are valid until `reset`, and may be changed in place, by clipping or by an optimizer:
         they are views of this object's memory, or copies where a statistic per coordinate needs the mean later.
-        (Inner products need the mean first: they take a second all-reduce, of one number.)
+        (Inner products need the mean first: they take a second all-reduce, of one number, and wait for the device, to
+        see that they add up to the gradient.)
 
         Raises:
             ValueError: nothing was observed, where there are no other ranks; or the step is already reduced.
         """
         sums, (rank, world) = self._open(), self._ranks()
-        mine = self._of_this_rank(sums)
+        mine = sums.gradient.clone() if self._kept else sums.gradient  # of this rank: what its products add up to
         counts = torch.zeros_like(sums.scatter).repeat(3)
         counts[0].fill_(self._samples)  # assigning a number would wait for the device
         counts[1].fill_(self._groups)
@@ -366,21 +367,15 @@ class GradientMoments:
             return 0, 1
         return dist.get_rank(self.process_group), dist.get_world_size(self.process_group)
 
-    def _of_this_rank(self, sums: Sums) -> Tensor:
-        """The sum of this rank's gradients, while the inner products are to be judged by it."""
-        return sums.gradient.clone() if self._kept and not self._products.judged else sums.gradient
-
     def _scatter_along(self, sums: Sums, norm: Tensor, world: int, mine: Tensor) -> Tensor:
         """Sum over all groups of n_j (<g_j, g> - ||g||^2)^2."""
         total = torch.zeros_like(norm)
         for samples, row in self._rows:
             total += samples * (dots(row, sums.gradient) - norm).square()
-
-        def expected() -> tuple[Tensor, Tensor]:
-            return dots(mine, sums.gradient), (self._samples * sums.scatter * norm).sqrt()
-
-        for products in self._products.of(self._kept, self.params, sums.gradient_views, expected):
-            total += (products.to(norm.dtype) - norm).square().sum()
+        if self._kept:
+            along, size = dots(mine, sums.gradient), (self._samples * sums.scatter * norm).sqrt()
+            for products in self._products.of(self._kept, self.params, sums.gradient_views, along, size):
+                total += (products.to(norm.dtype) - norm).square().sum()
         if world > 1 and self.inner_products and self.measuring:
             dist.all_reduce(total, group=self.process_group)
         return total

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from batchlab.optimizers.moments.flat import exact, square_sum
 from batchlab.optimizers.moments.layers import Call, slices
-from batchlab.optimizers.moments.units import NotSampleWise, Unit
+from batchlab.optimizers.moments.units import NotSampleWise, Unit, short
 
 
 @dataclass
@@ -42,6 +42,7 @@ class Pass:
         sums: per parameter, gain the samples' gradients.
         squares: per parameter, gain the squares of these; None where they are not wanted.
         probing: only look at inputs.
+        eps: the relative rounding of the coarsest type that takes part.
 
     Attributes:
         norms: squared norms of the samples' gradients (n,).
@@ -49,6 +50,8 @@ class Pass:
         replayed: places of the parameters of units that are run again.
         touched: whether any of their gradients is not zero, (), by their places.
         learning: whether uses that were not met before are taken in.
+        going_back: whether the backward pass over the losses has begun.
+        early: whether the model differentiates by itself, in its forward pass, and what comes of it is differentiated.
         shares: where it is a dictionary, it gains what `norms` is the sum of, by the places of the parameters.
     """
 
@@ -61,19 +64,21 @@ class Pass:
         sums: Sequence[Tensor],
         squares: Sequence[Tensor] | None,
         probing: bool = False,
+        eps: float = 0.0,
     ) -> None:
         self.samples, self.index, self.chunk_bytes = samples, index, chunk_bytes
         self.sums, self.squares, self.probing = sums, squares, probing
-        self.learnt, self.one_by_one = learnt, learnt.one_by_one
+        self.learnt, self.one_by_one, self.eps = learnt, learnt.one_by_one, eps
         self.norms = torch.zeros(0)
         self.seen = [False] * len(sums)
         self.shares: dict[tuple[int, ...], Tensor] | None = None
-        self.learning = False
+        self.learning = self.going_back = self.early = False
         self.replayed: set[int] = set()
         self.touched: dict[int, Tensor] = {}
         self._calls: Counter[str] = Counter()
         self._uses: Counter[int] = Counter()
         self._waiting: list[tuple[list[int], Call]] = []
+        self._apart: dict[str, list[Tensor]] = {}
         if not probing:
             device = sums[0].device
             self.norms = torch.zeros(samples, dtype=exact(device), device=device)
@@ -113,8 +118,15 @@ class Pass:
         """A use of the unit's parameters whose gradient will come."""
         self._uses.update(self.index[id(p)] for p in unit.params.values())
 
+    def in_backward(self) -> bool:
+        """Whether a gradient that comes is one of the losses, not one that the model takes in its forward pass."""
+        self.early |= not self.going_back and torch.is_grad_enabled()
+        return self.going_back
+
     def arrived(self, unit: Unit, call: Call) -> None:
         """The gradient of one use: done with at once if it is the only one, else when all are there."""
+        if not self.in_backward():
+            return
         owners = [self.index[id(unit.params[name])] for name in call.params]
         if all(self._uses[owner] == 1 for owner in owners):
             self._settle([(owners, call)])
@@ -127,8 +139,36 @@ class Pass:
         self.replayed.update(owners)
         self._waiting.append((owners, call))
 
+    @torch.no_grad()
+    def compare(self, unit: Unit, again: Tensor, output: Tensor) -> None:
+        """See that samples that a unit was run again for (c, ...) give what they gave in the batch."""
+        if again.shape != output.shape:
+            raise NotSampleWise(f"{unit.name} gives another shape for one sample", True)
+        if not output.numel():
+            return
+        wide = torch.promote_types(output.dtype, torch.float32)
+        off = torch.linalg.vector_norm((again.to(wide) - output.to(wide)).reshape(len(output), -1), dim=1)
+        norms = torch.linalg.vector_norm(output.to(wide).reshape(len(output), -1), dim=1)
+        floor = norms.square().mean().sqrt()
+        eps = max(self.eps, torch.finfo(output.dtype).eps)
+        self._apart.setdefault(unit.name, []).append((off > min(eps**0.5, 0.1) * (norms + floor)).any())
+
     def finish(self) -> None:
-        """Settle the uses that waited, those together that share a parameter."""
+        """Settle the uses that waited, those together that share a parameter.
+
+        Raises:
+            NotSampleWise: what was run again was not the same.
+        """
+        self._settle_all()
+        others = [name for name, found in self._apart.items() if bool(torch.stack(found).any())]
+        if others:
+            raise NotSampleWise(
+                f"{', '.join(others)} gives for one sample alone something else than in the batch: it reads what has a "
+                "row per sample, a mask or a state, from elsewhere than its inputs",
+                True,
+            )
+
+    def _settle_all(self) -> None:
         self._waiting = [(owners, call) for owners, call in self._waiting if call.ready]
         while self._waiting:
             together = [self._waiting.pop()]
@@ -204,8 +244,3 @@ def patched(units: Sequence[Unit], run: Pass) -> Iterator[None]:
             unit.module.__dict__.pop("forward", None)
             if forward is not None:
                 unit.module.__dict__["forward"] = forward
-
-
-def short(why: Exception) -> str:
-    """The first line of what went wrong."""
-    return (str(why).strip().splitlines() or [type(why).__name__])[0][:160]

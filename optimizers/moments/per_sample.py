@@ -2,7 +2,8 @@
 
 The first batch of a model is also put through plain autograd (truth.py), which says whether samples have gradients of
 their own at all, and judges the ways (ways.py) in their order: the first that gives the same is taken from then on.
-All of it works on chunks of samples, in bounded memory.
+Batches 2, 4, 8, ... are judged again, for what depends on the data. All of it works on chunks of samples, in bounded
+memory.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -19,11 +20,12 @@ from torch import Tensor, nn
 
 from batchlab.optimizers.moments.apart import check_apart, check_samples_apart
 from batchlab.optimizers.moments.flat import exact
-from batchlab.optimizers.moments.passes import Pass, short
+from batchlab.optimizers.moments.inside import modules_in
+from batchlab.optimizers.moments.passes import Pass
 from batchlab.optimizers.moments.replay import replayed
-from batchlab.optimizers.moments.state import ModelState, set_torch_random_states, torch_random_states
+from batchlab.optimizers.moments.state import ModelState
 from batchlab.optimizers.moments.truth import FEW, NOTHING, Batch, Truth, loose, norm_of, rounding
-from batchlab.optimizers.moments.units import NotSampleWise
+from batchlab.optimizers.moments.units import NotSampleWise, short
 from batchlab.optimizers.moments.ways import SLOWER, Plan, Way, Ways
 
 Measured = tuple[Tensor, Tensor, list[bool]]
@@ -58,49 +60,70 @@ class PerSample:
         """
         model, plan = batch.model, self._plan(batch)
         plan.batches += 1
-        if not plan.stands(len(batch.x)):
-            check_samples_apart(model)
-            self._check_given(model)
-            before = ModelState(model, batch.losses_of.criterion, device=batch.x.device, parameters=True)
+        stands = plan.stands(batch.x)
+        before = ModelState(model, batch.losses_of.criterion, device=batch.x.device, parameters=not stands)
+        if stands:
+            written = [t._version for t in (*self.params, *batch.data())]
             try:
-                return self._judge(batch, plan, before, sums, squares)
-            except ValueError:
-                before.restore()
-                raise
-        drawn, versions = torch_random_states(batch.x.device), [b._version for b in model.buffers()]
-        try:
-            losses, run = self.ways.run(batch, plan, sums, squares)
-        except NotSampleWise as why:
-            # Another use of the model than at first: a layer that only some batches reach. A forward pass can be taken
-            # back where it leaves no traces but in the random state.
-            if why.after_backward or versions != [b._version for b in model.buffers()]:
-                raise ValueError(
-                    f"the model is used otherwise than in its first batch ({why}): use estimator=groups, or a new "
-                    "GradientMoments for what has changed"
-                ) from why
-            set_torch_random_states(batch.x.device, drawn)
+                return self._as_judged(batch, plan, sums, squares)
+            except NotSampleWise as why:
+                # Another use of the model than before: a layer that only some batches reach, a mask that hides nothing
+                # at first. What the pass has done is taken back.
+                late = why.after_backward and not plan.reruns
+                if late or written != [t._version for t in (*self.params, *batch.data())]:
+                    raise ValueError(
+                        f"the model is used otherwise than in its first batch ({why}): use estimator=groups, or a new "
+                        "GradientMoments for what has changed"
+                    ) from why
+            before.restore()
+            before = ModelState(model, batch.losses_of.criterion, device=batch.x.device, parameters=True)
             plan.judged_at = 0
-            return self.backward(batch, sums, squares)
+        check_samples_apart(model)
+        self._check_given(model)
+        doubt = "" if len(batch.x) > plan.judged_at else plan.doubt()
+        try:
+            return self._judge(batch, plan, before, sums, squares, doubt)
+        except ValueError as error:
+            before.restore()
+            if doubt and doubt not in str(error):
+                raise ValueError(f"{error}; {doubt}") from error
+            raise
+
+    def _as_judged(
+        self, batch: Batch, plan: Plan, sums: Sequence[Tensor], squares: Sequence[Tensor] | None
+    ) -> Measured:
+        """The plan's way; what it raises has left no trace in the sums where layers are run again."""
+        total, total_squares = sums, squares
+        if plan.reruns:
+            total, total_squares = _zeros(sums), None if squares is None else _zeros(squares)
+        losses, run = self.ways.run(batch, plan, total, total_squares)
+        if plan.reruns:
+            _add(sums, squares, total, total_squares)
         return losses, run.norms, _seen(plan, run)
 
     def taken(self, model: nn.Module) -> dict[str, str]:
         """How each unit of the model, as it is now, is measured, by its name; "" is the model as a whole."""
-        modes = self._modes(model)
+        modes = _modes(model.modules())
         judged = [plan for key, plan in self._plans.get(model, {}).items() if key[0] == modes and plan.judged_at]
         return self.ways.taken(model, judged[-1]) if judged else {}
 
     def _plan(self, batch: Batch) -> Plan:
         criterion = batch.losses_of.criterion
-        modes = self._modes(criterion) if isinstance(criterion, nn.Module) else ()
-        key = self._modes(batch.model), kind_of(criterion), modes
+        modes = _modes(batch.model.modules()), _modes(modules_in(criterion))
+        key = modes[0], kind_of(criterion), modes[1], self._hooked()
         return self._plans.setdefault(batch.model, {}).setdefault(key, Plan())
 
-    def _modes(self, model: nn.Module) -> tuple[int, ...]:
-        trained = (id(p) for p in model.parameters() if p.requires_grad)
-        return (*(mode_of(m) for m in model.modules()), *trained)
+    def _hooked(self) -> bool:
+        return any(p._backward_hooks for p in self.params if p.requires_grad)
 
     def _judge(
-        self, batch: Batch, plan: Plan, before: ModelState, sums: Sequence[Tensor], squares: Sequence[Tensor] | None
+        self,
+        batch: Batch,
+        plan: Plan,
+        before: ModelState,
+        sums: Sequence[Tensor],
+        squares: Sequence[Tensor] | None,
+        doubt: str,
     ) -> Measured:
         x, data = batch.x, batch.data()
         kept = [t.detach().clone() for t in data]
@@ -142,12 +165,17 @@ class PerSample:
         if distinct and truth.finite:
             check_apart(replace(batch, x=kept[0]), self.params, before, eps)
         plan.unreached = {i for i, g in enumerate(truth.sums) if g is None}
-        again()
-        self.ways.probe(batch.model, plan, kept[0])
+        ways = get_args(Way)[get_args(Way).index(plan.way) :]  # a quicker one has failed for some batch before
         reasons: list[str] = []
-        for way in get_args(Way):
+        if self._hooked():
+            ways, reasons = ("samples",), ["a parameter has a hook of its own"]
+        tried = ("as it is",) if plan.judged_at else ()
+        for way in (*tried, *ways):
+            if way == "layers":
+                again()
+                self.ways.probe(batch.model, plan, kept[0])
             try:
-                losses, run, total, total_squares, wrong = trial(way)
+                losses, run, total, total_squares, wrong = trial(plan.way if way == "as it is" else way)
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:  # plain autograd can do it: a way that cannot is not for this model
@@ -164,14 +192,16 @@ class PerSample:
         if reasons and distinct and truth.finite and len(x) > FEW:  # or do samples see each other, among all of them?
             check_apart(replace(batch, x=kept[0]), self.params, before, eps, everyone=True)
             losses, run, total, total_squares, _ = trial(plan.way)
-        slow = self._slow(batch.model, plan, reasons)
+        plan.reruns = bool(run.replayed)
+        plan.judged(kept[0] if truth.finite else kept[0][:0])
+        if doubt and way != "as it is":
+            raise ValueError(
+                f"the gradients of single samples are no longer had exactly as they were before ({reasons[0]}): {doubt}"
+            )
+        slow = "" if way == "as it is" else self._slow(batch.model, plan, reasons)
         if slow:
             warnings.warn(f"{slow}; estimator=groups costs nothing", RuntimeWarning, stacklevel=5)
-        still = truth.silent() if distinct else {i for i, g in enumerate(truth.sums) if g is not None}
-        plan.unproven = (plan.unproven & still) if plan.judged_at > 1 else still
-        plan.judged_at = len(x) if truth.finite else 0
-        for place, part in zip((*sums, *(squares or ())), (*total, *(total_squares or ())), strict=True):
-            place.add_(part)
+        _add(sums, squares, total, total_squares)
         return losses, run.norms, _seen(plan, run)
 
     def _slow(self, model: nn.Module, plan: Plan, reasons: Sequence[str]) -> str:
@@ -240,6 +270,16 @@ def _zeros(like: Sequence[Tensor]) -> list[Tensor]:
     return [torch.zeros_like(t) for t in like]
 
 
+def _add(
+    sums: Sequence[Tensor],
+    squares: Sequence[Tensor] | None,
+    total: Sequence[Tensor],
+    total_squares: Sequence[Tensor] | None,
+) -> None:
+    for place, part in zip((*sums, *(squares or ())), (*total, *(total_squares or ())), strict=True):
+        place.add_(part)
+
+
 def _seen(plan: Plan, run: Pass) -> list[bool]:
     """Which parameters had a gradient: what is run again has one of zero where it has none."""
     guessed = {place for place in run.replayed & plan.unreached if not run.touched.get(place, False)}
@@ -252,8 +292,20 @@ def kind_of(criterion: object) -> object:
     return getattr(getattr(function, "__func__", function), "__code__", type(function))
 
 
+def _modes(modules: Iterable[nn.Module]) -> tuple[int, ...]:
+    """The modules' modes, and which of their parameters are trained."""
+    modules = list(modules)
+    trained = (id(p) for m in modules for p in m._parameters.values() if p is not None and p.requires_grad)
+    return (*(mode_of(m) for m in modules), *trained)
+
+
 def mode_of(module: nn.Module) -> int:
-    """A number that changes with a module's mode, its switches and its hooks."""
+    """A number that changes with a module's mode, its switches and its hooks, and those of its parameters."""
     hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
+    on_parameters = tuple(
+        (len(p._backward_hooks or ()), len(getattr(p, "_post_accumulate_grad_hooks", None) or ()))
+        for p in module._parameters.values()
+        if p is not None
+    )
     switches = tuple(name for name, value in vars(module).items() if value is True)
-    return hash((hooks, len(module._backward_hooks) + len(module._backward_pre_hooks), switches))
+    return hash((hooks, len(module._backward_hooks) + len(module._backward_pre_hooks), switches, on_parameters))

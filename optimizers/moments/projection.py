@@ -101,14 +101,10 @@ class Micro:
 
 
 class Products:
-    """The quickest way to the inner products that is exact, found in the first batch.
-
-    Attributes:
-        judged: whether it has been found.
-    """
+    """The quickest way to the inner products that adds up to the batch's gradient, in this batch as in those before."""
 
     def __init__(self) -> None:
-        self.judged = False
+        self._judged = False
         self._ways = [Micro.by_forward_mode, Micro.by_double_backward, Micro.by_samples]
 
     def of(
@@ -116,7 +112,8 @@ class Products:
         micros: Sequence[Micro],
         params: Sequence[Tensor],
         direction: Sequence[Tensor],
-        expected: Callable[[], tuple[Tensor, Tensor]],
+        total: Tensor,
+        size: Tensor,
     ) -> list[Tensor]:
         """<g_i, direction> of each sample of each micro-batch, (n,) each.
 
@@ -124,8 +121,8 @@ class Products:
             micros: the micro-batches of this rank.
             params: the parameters.
             direction: aligned with them.
-            expected: gives what the products must add up to, and the size that rounding is relative to; asked only
-                where the way is not judged yet.
+            total: what the products must add up to, ().
+            size: that rounding is relative to, ().
 
         Raises:
             ValueError: no way gives products that add up to what they must.
@@ -135,24 +132,21 @@ class Products:
         wrong: object = None
         while self._ways:
             try:
-                products = [self._ways[0](micro, params, direction, not self.judged) for micro in micros]
+                products = [self._ways[0](micro, params, direction, not self._judged) for micro in micros]
             except torch.OutOfMemoryError:
                 raise
             except (RuntimeError, ValueError, TypeError) as error:  # an operation without this kind of derivative
                 wrong = error
             else:
-                if self.judged:
-                    return products
-                total = torch.stack([p.to(exact(p.device)).sum() for p in products]).sum()
-                sum_of_all, size = expected()
+                added = torch.stack([p.to(exact(p.device)).sum() for p in products]).sum()
                 eps = rounding(params, micros[0].x.device)
                 if not bool(size.isfinite()):
                     return products
                 last = 0.01 if len(self._ways) == 1 else 0.0  # of coarse types within the model we know nothing
-                if bool((total - sum_of_all).abs() <= max(min(100 * eps, 0.05), last) * size):
-                    self.judged = True
+                if bool((added - total).abs() <= max(min(100 * eps, 0.05), last) * size):
+                    self._judged = True
                     return products
-                wrong = f"they add up to {float(total):.6g}, not to {float(sum_of_all):.6g}"
+                wrong = f"they add up to {float(added):.6g}, not to {float(total):.6g}"
             self._ways.pop(0)
         raise ValueError(
             f"the inner products of this model's per-sample gradients cannot be had ({wrong}): use estimator=groups, "

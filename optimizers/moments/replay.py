@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from batchlab.optimizers.moments.layers import Call
 from batchlab.optimizers.moments.state import ModelState, random_states, same_states
-from batchlab.optimizers.moments.units import Apply, NotSampleWise, Pass, Unit, hidden, tap
+from batchlab.optimizers.moments.units import Apply, NotSampleWise, Pass, Unit, hidden, short, tap
 
 
 class Whole(nn.Module):
@@ -70,7 +70,8 @@ class ReplayCall(Call):
     spec: TreeSpec
     rows: list[bool]
     autocast: Callable[[], AbstractContextManager[Any]]
-    gradients: dict[int, Tensor] = field(default_factory=dict)  # of the outputs, by their place
+    outputs: dict[int, Tensor]  # by their place
+    gradients: dict[int, Tensor] = field(default_factory=dict)  # of these
 
     @property
     @override
@@ -83,6 +84,11 @@ class ReplayCall(Call):
         self.bytes = sum(p.numel() * p.element_size() for p in self.unit.params.values())
         self.bytes += sum(t[0].numel() * t.element_size() for t in moving)
         self.versions = [t._version for t in self.inputs if isinstance(t, Tensor)]
+
+    def took(self, place: int, gradient: Tensor) -> None:
+        """The gradient of an output has come."""
+        if self.run.in_backward():
+            self.gradients[place] = gradient
 
     @override
     def blocks(self, samples: slice) -> list[Tensor]:
@@ -108,17 +114,24 @@ class ReplayCall(Call):
         moving = [t[samples] for t, row in zip(self.inputs, self.rows, strict=True) if row]
         given = {place: d[samples] for place, d in self.gradients.items()}
 
-        def of_one(moving: list[Tensor], given: dict[int, Tensor]) -> dict[str, Tensor]:
+        def of_one(moving: list[Tensor], given: dict[int, Tensor]) -> tuple[dict[str, Tensor], dict[int, Tensor]]:
             parts = iter([t[None] for t in moving])
 
-            def outputs(params: dict[str, Tensor]) -> dict[int, Tensor]:
+            def outputs(params: dict[str, Tensor]) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
                 leaves = self._leaves(params, [next(parts) if row else None for row in self.rows])
-                return {place: leaves[place][0] for place in given}
+                alone = {place: leaves[place] for place in given}
+                if any(output.shape != (1, *given[place].shape) for place, output in alone.items()):
+                    raise NotSampleWise("it gives another shape for one sample")
+                firsts = {place: output[0] for place, output in alone.items()}
+                return firsts, firsts
 
-            pull: Callable[..., tuple[dict[str, Tensor]]] = torch.func.vjp(outputs, params)[1]
-            return pull(given)[0]
+            vjp: Any = torch.func.vjp
+            _, pull, again = vjp(outputs, params, has_aux=True)
+            return pull(given)[0], again
 
-        gradients = torch.func.vmap(of_one)(moving, given)
+        gradients, again = torch.func.vmap(of_one)(moving, given)
+        for place, output in again.items():
+            self.run.compare(self.unit, output, self.outputs[place][samples])
         return [gradients[name] for name in self.params]
 
     def _one_by_one(self, samples: slice) -> list[Tensor]:
@@ -127,15 +140,20 @@ class ReplayCall(Call):
             self.before.restore()
             only = slice(sample, sample + 1)
             params = {name: p.detach().requires_grad_() for name, p in self.unit.params.items()}
-            with torch.enable_grad():
-                moving = [t[only] if row else None for t, row in zip(self.inputs, self.rows, strict=True)]
-                leaves = self._leaves(params, moving)
+            moving = [t[only] if row else None for t, row in zip(self.inputs, self.rows, strict=True)]
+            try:
+                with torch.enable_grad():
+                    leaves = self._leaves(params, moving)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:
+                raise NotSampleWise(f"{self.unit.name} cannot be run for one sample: {short(error)}", True) from error
+            for k in self.gradients:
+                self.run.compare(self.unit, leaves[k].detach(), self.outputs[k][only])
             reached = [(leaves[k], d[only]) for k, d in self.gradients.items() if leaves[k].requires_grad]
             if not reached:
                 continue
             outputs, given = zip(*reached, strict=True)
-            if any(output.shape != d.shape for output, d in reached):
-                raise NotSampleWise(f"{self.unit.name} gives another shape for one sample", True)
             gradients = torch.autograd.grad(outputs, list(params.values()), given, allow_unused=True)
             for block, gradient in zip(blocks, gradients, strict=True):
                 if gradient is not None:
@@ -185,8 +203,9 @@ def replayed(run: Pass, unit: Unit, forward: Apply, *args: Any, **kwargs: Any) -
         return output
     run.expect(unit)
     sources = [t.detach() if isinstance(t, Tensor) else t for t in inputs]
-    call = ReplayCall(run, unit, before, sources, spec, rows, autocast_as_now(device))
+    outputs = {k: leaves[k].detach().clone() for k in floats}  # which may be written over later
+    call = ReplayCall(run, unit, before, sources, spec, rows, autocast_as_now(device), outputs)
     run.later(unit, call)
     for k in floats:
-        leaves[k] = tap(leaves[k], partial(call.gradients.__setitem__, k), tensors)
+        leaves[k] = tap(leaves[k], partial(call.took, k), tensors)
     return tree_unflatten(leaves, output_spec)

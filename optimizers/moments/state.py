@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import sys
-from collections import OrderedDict, deque
+from collections import deque
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from batchlab.optimizers.moments.inside import CONTAINERS, modules_in, within
 
 MODULE = frozenset(vars(nn.Module()))  # attributes that are the module's own business
 
@@ -16,30 +18,26 @@ MODULE = frozenset(vars(nn.Module()))  # attributes that are the module's own bu
 class ModelState:
     """A model's buffers, plain attributes, modes and random states at one moment.
 
-    Of attributes that are no tensors, generators or plain containers the objects are kept, not their contents.
+    Plain containers are kept at any depth, with the tensors in them; of other objects that are no tensors or generators
+    the objects are kept, not their contents.
 
     Args:
-        parts: the modules (others are passed over: a criterion may be a function).
+        parts: the modules, and functions (criteria), whose modules are meant.
         device: whose random state is kept beside the CPU's, Python's and NumPy's; None keeps no random states.
         parameters: also keep the parameters that are trained.
     """
 
     def __init__(self, *parts: object, device: torch.device | None = None, parameters: bool = False) -> None:
-        modules = dict.fromkeys(m for part in parts if isinstance(part, nn.Module) for m in part.modules())
+        modules = dict.fromkeys(m for part in parts for m in modules_in(part))
         plain = [m for m in modules if not isinstance(m, torch.jit.ScriptModule)]
         self._attributes = [(m, _attributes(m), dict(m._buffers)) for m in plain]
-        held = [value for _, attributes, _ in self._attributes for value in attributes.values()]
-        inside = [t for v in held if type(v) in (list, tuple, deque) for t in v]
-        own = [
-            t
-            for t in (*held, *inside)
-            if isinstance(t, Tensor) and not isinstance(t, nn.Parameter) and t.grad_fn is None
-        ]
+        given = (value for _, attributes, _ in self._attributes for k, value in attributes.items() if k not in MODULE)
+        held = list(within(given))
+        own = [t for t in held if isinstance(t, Tensor) and not isinstance(t, nn.Parameter) and t.grad_fn is None]
         buffers = [b for m in modules for b in m.buffers(recurse=False)]
         trained = [p for m in modules for p in m.parameters(recurse=False) if p.requires_grad and parameters]
         self._tensors = [(t, t.detach().clone()) for t in {id(t): t for t in (*own, *buffers, *trained)}.values()]
-        lists = [v for _, given, _ in self._attributes for k, v in given.items() if k not in MODULE]
-        self._containers = [(v, v.copy()) for v in lists if type(v) in (list, dict, set, deque, OrderedDict)]
+        self._containers = [(v, v.copy()) for v in held if type(v) in CONTAINERS]
         numpy = sys.modules.get("numpy")
         self._arrays = [(v, v.copy()) for v in held if numpy is not None and isinstance(v, numpy.ndarray)]
         self._generators = [(g, g.get_state()) for g in held if isinstance(g, torch.Generator)]

@@ -99,12 +99,6 @@ class Truth:
         given = [g for gradients in (self.sums, *self.alone.values()) for g in gradients if g is not None]
         return all(bool(g.isfinite().all()) for g in (self.losses, *given))
 
-    def silent(self) -> set[int]:
-        """Places of the parameters that are reached with gradients of zero: they show nothing."""
-        by_place = zip(*self.alone.values(), strict=True)
-        shown = [any(g is not None and bool(g.any()) for g in gradients) for gradients in by_place]
-        return {place for place, total in enumerate(self.sums) if total is not None and not shown[place]}
-
     @torch.no_grad()
     def differs(
         self, losses: Tensor, sums: Sequence[Tensor], shares: Mapping[tuple[int, ...], Tensor], eps: float

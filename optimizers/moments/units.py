@@ -52,6 +52,17 @@ class Pass(Protocol):
     def go_one_by_one(self, unit: Unit, why: Exception) -> None:
         """A unit turns out not to go through vmap."""
 
+    def in_backward(self) -> bool:
+        """Whether a gradient that comes is one of the losses, not one that the model takes in its forward pass."""
+
+    def compare(self, unit: Unit, again: Tensor, output: Tensor) -> None:
+        """See that samples that a unit was run again for (c, ...) give what they gave in the batch."""
+
+
+def short(why: Exception) -> str:
+    """The first line of what went wrong."""
+    return (str(why).strip().splitlines() or [type(why).__name__])[0][:160]
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -89,7 +100,7 @@ class _Attach(torch.autograd.Function):
 
 
 def hook_on(tensor: Tensor, hook: Callable[[Tensor], None]) -> Tensor:
-    """The tensor, with a hook on its gradient."""
+    """The tensor, a leaf, with a hook on its gradient."""
     register: Callable[[Callable[[Tensor], None]], object] = tensor.register_hook
     register(hook)
     return tensor
@@ -102,4 +113,16 @@ def tap(output: Tensor, hook: Callable[[Tensor], None], inputs: Sequence[Tensor]
     if not output.requires_grad:
         anchor = torch.empty(0, device=output.device, requires_grad=True)
         output = _Attach.apply(output.clone() if output._is_view() else output, anchor)
-    return hook_on(output, hook)
+    elif output.grad_fn is None:
+        output = output.clone()
+    node, place = output.grad_fn, output.output_nr
+
+    def arrived(gradients: Sequence[Tensor | None]) -> None:
+        gradient = gradients[place]
+        if gradient is not None:
+            hook(gradient)
+
+    # A hook on the tensor would run before those that the model registers on it later, and not see what they do.
+    assert node is not None
+    node.register_prehook(arrived)
+    return output

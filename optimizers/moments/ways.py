@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from batchlab.optimizers.moments.known import known
 from batchlab.optimizers.moments.passes import Learnt, Pass, patched
 from batchlab.optimizers.moments.replay import Whole, replay, replayed
-from batchlab.optimizers.moments.truth import Batch, gradients_of
+from batchlab.optimizers.moments.truth import Batch, gradients_of, rounding
 from batchlab.optimizers.moments.units import NotSampleWise, Unit
 
 CACHE_BYTES, ELSEWHERE_BYTES = 4 << 20, 256 << 20  # memory to work in: a core's cache; a GPU, to keep it busy
@@ -40,24 +40,53 @@ class Plan:
 
     Attributes:
         way: to the gradients.
-        judged_at: distinct samples that it was judged on: one does not show whether samples are apart.
+        judged_at: samples that it was judged on: one does not show whether samples are apart.
+        alike: whether the inputs of these were all the same, which shows it no better.
         batches: that were measured.
-        unproven: places of parameters whose gradients were zero whenever the way was judged.
+        last: of these that was judged.
+        due: batch that is to be judged again.
+        reruns: whether layers are run again for single samples.
         unreached: places of parameters that have no gradient.
         learnt: what was found out on the way.
     """
 
     way: Way = "layers"
     judged_at: int = 0
+    alike: bool = False
     batches: int = 0
-    unproven: set[int] = field(default_factory=set)
+    last: int = 0
+    due: int = 1
+    reruns: bool = False
     unreached: set[int] = field(default_factory=set)
     learnt: Learnt = field(default_factory=Learnt)
 
-    def stands(self, samples: int) -> bool:
-        """Whether a batch of so many samples need not be judged: what showed nothing is looked at again, ever rarer."""
-        again = bool(self.unproven) and self.batches & (self.batches - 1) == 0
-        return self.judged_at >= min(samples, ENOUGH) and not again
+    def stands(self, x: Tensor) -> bool:
+        """Whether a batch need not be judged: what depends on the data is looked at again, ever rarer."""
+        enough = min(len(x), ENOUGH)
+        if self.judged_at < enough or (self.batches >= self.due and enough >= min(self.judged_at, ENOUGH)):
+            return False
+        return not self.alike or alike(x)
+
+    def judged(self, x: Tensor) -> None:
+        """It was judged on this batch."""
+        self.alike = alike(x) and (self.alike or not self.judged_at)
+        self.judged_at = max(self.judged_at, len(x))
+        self.last, self.due = self.batches, 2 * self.batches
+
+    def doubt(self) -> str:
+        """What to say of the batches since the last that was judged; empty where there are none."""
+        between = self.batches - self.last - 1
+        if not self.last or not between:
+            return ""
+        return (
+            f"statistics of the batches {self.last + 1} to {self.batches - 1}, since the last one that was judged, may "
+            "be wrong too; use estimator=groups, or a new GradientMoments from the start"
+        )
+
+
+def alike(x: Tensor) -> bool:
+    """Whether all of several samples are the same."""
+    return len(x) > 1 and torch.equal(x, x[:1].expand_as(x))
 
 
 class Ways:
@@ -98,7 +127,8 @@ class Ways:
         for parameter in self.params:
             if parameter.requires_grad:
                 parameter.grad = None
-        run = Pass(len(batch.x), self.index, self.chunk_bytes, plan.learnt, sums, squares)
+        eps = rounding(self.params, batch.x.device)
+        run = Pass(len(batch.x), self.index, self.chunk_bytes, plan.learnt, sums, squares, eps=eps)
         if judging:
             run.shares, run.learning = {}, True
         if plan.way == "samples":
@@ -109,11 +139,11 @@ class Ways:
         if plan.way == "whole":
             whole = replay(WHOLE, Whole(batch.model), self.wanted(batch.model))
             losses = batch.losses_of(replayed(run, whole, whole.module.forward, batch.x), batch.y, len(batch.x))
-            losses.sum().backward()  # type: ignore[no-untyped-call]
+            _go_back(run, losses)
         else:
             with patched(self.units(batch.model), run):
                 losses = batch.losses()
-                losses.sum().backward()  # type: ignore[no-untyped-call]
+                _go_back(run, losses)
         run.finish()
         leaks = [place for place, p in enumerate(self.params) if p.requires_grad and p.grad is not None]
         if leaks:
@@ -150,6 +180,13 @@ class Ways:
         """Ids of the parameters whose gradients are wanted."""
         index = self.index
         return {id(p) for p in model.parameters() if p.requires_grad and id(p) in index}
+
+
+def _go_back(run: Pass, losses: Tensor) -> None:
+    if run.early:
+        raise NotSampleWise("it differentiates in its forward pass, and that is differentiated again")
+    run.going_back = True
+    losses.sum().backward()  # type: ignore[no-untyped-call]
 
 
 def units_of(model: nn.Module, wanted: set[int]) -> Iterator[Unit]:

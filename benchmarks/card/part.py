@@ -19,7 +19,7 @@ import torch
 from card.images import MEAN, STD
 from card.rows import Rows
 
-MODULES = {"a": "epoch", "b": "steps", "c": "loader", "d": "waits", "e": "resume", "f": "schedules"}
+MODULES = {"a": "epoch", "b": "steps", "c": "loader", "d": "waits", "e": "resume", "f": "schedules", "g": "fused"}
 
 
 @dataclass

@@ -1,10 +1,11 @@
-"""(f) As much of `batchlab reproduce sgdm_schedules` as still fits: cases (i) to (iv), three seeds, on a thin ResNet.
+"""(f) As much of `sgdm_schedules` and of `vrgd` as still fits: three seeds, on a thin ResNet.
 
-The grids are the recipe's own at scale `gpu`, with the model, the data and the epochs changed to what fits, as the
-paper's module is given them. Evaluations are few: the exact gradient norm takes a pass over the training set, and the
-paper's own, at the current batch size, up to 2,500 steps, so that it is measured at the end alone. How many epochs fit
-is found by a few steps beforehand, as many runs at a time as later. What is done is packed first, whatever happens:
-DIR/runs.tar.gz has every run's Parquet and configuration. Then the comparison's tables and claims are printed.
+The grids are the recipes' own at scale `gpu`, with the model, the data and the epochs changed to what fits, as the
+papers' modules are given them. First cases (i) to (iv) of `sgdm_schedules`. Evaluations are few: the exact gradient
+norm takes a pass over the training set, and the paper's own, at the current batch size, up to 2,500 steps, so that it
+is measured at the end alone. How many epochs fit is found by a few steps beforehand, as many runs at a time as later.
+Then `vrgd`, see `pairs`. What is done is packed, whatever happens: DIR/runs.tar.xz has every run, for
+`batchlab reproduce PAPER --scale gpu --from DIR/runs.tar.xz`. Tables and claims are printed last.
 """
 
 from __future__ import annotations
@@ -13,15 +14,13 @@ import math
 import os
 import signal
 import subprocess
-import tarfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -29,6 +28,8 @@ import yaml
 
 from batchlab.results.papers.catalogue import reproduce as conclude
 from batchlab.results.show.render import print_sheets
+from batchlab.results.store.archive import SUFFIX
+from batchlab.results.store.pack import pack
 from batchlab.results.store.run import FINISHED
 from batchlab.results.store.runs import RunStore
 from batchlab.runner.commands import OUT
@@ -38,7 +39,9 @@ from batchlab.runner.plan.conf.files import PACKAGED
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.reproduce import merge, plans_of, whole
 from batchlab.runner.plan.validate import validate
-from batchlab.runner.sweep import Report, freeze, run_sweep
+from batchlab.runner.scheduler import Report
+from batchlab.runner.sweep import freeze, run_sweep
+from card import pairs
 from card.part import Part, median
 
 PAPER, SWEEP = "sgdm_schedules", "sgdm_schedules-gpu"
@@ -59,7 +62,8 @@ TOGETHER = 6
 """Runs at a time, at most: of 12 each evaluation took 16 s, and none was done in two minutes."""
 RUN_GIB = 11
 """Of the card, at most, for a run: a batch of 4,096 in one piece takes a ResNet-20 about 8 GiB."""
-ARCHIVE_BYTES = 14 * 2**20
+SHARE = 0.6
+"""Of the time, for this paper; the rest is for the pairs of `vrgd`."""
 CLOSING = 30.0
 """Seconds kept for the end: runs to stop, the archive, the tables."""
 GRACE = 5.0
@@ -172,7 +176,7 @@ def choose(part: Part, pace: Pace, jobs: int, seconds: float) -> tuple[list[Plan
 
 
 def reproduce(part: Part) -> None:
-    """Pilot, grids, archive, tables."""
+    """Pilot, both papers' grids, archive, tables."""
     cores = len(os.sched_getaffinity(0))
     jobs = max(1, min(cores - 2, memory() // RUN_GIB, TOGETHER)) if part.device.type == "cuda" else cores
     first = grids(part, "shb", 1.0, 2, "0")
@@ -182,30 +186,48 @@ def reproduce(part: Part) -> None:
     for warning in validate(first[:2]):
         print(f"    warning: {warning}", flush=True)
     store = RunStore(part.work / "sweep")
-    try:
-        pace, stopped = pilot(part, executor, jobs)
-        if stopped:  # its places may be taken for ever by runs that were killed
+    trained: dict[str, list[Planned]] = {}
+
+    def comparison(sweep: str, choice: Callable[[float], tuple[list[Planned], str]], share: float) -> None:
+        nonlocal executor, stopped
+        if stopped:  # places may be taken for ever by runs that were killed
             executor.close(kill=True)
             executor = engine()
-        seconds = part.left - CLOSING
-        plans, said = choose(part, pace, jobs, seconds)
-        print(f"    {said}", flush=True)
+        seconds = share * (part.left - CLOSING)
+        plans, said = choice(seconds)
+        print(f"    {sweep}: {said}", flush=True)
+        trained[sweep] = plans
         began = time.monotonic()
-        train(plans, executor, store, SWEEP, max(5.0, seconds))
-        took = time.monotonic() - began
+        stopped = train(plans, executor, store, sweep, max(5.0, seconds)).interrupted
+        report(part, store, sweep, plans, time.monotonic() - began, f"{jobs} runs at a time; {said}")
+
+    try:
+        pace, stopped = pilot(part, executor, jobs)
+        own = partial(choose, part, pace, jobs)
+        part.attempt(PAPER, partial(comparison, SWEEP, own, SHARE), -math.inf)
+        part.attempt(pairs.PAPER, partial(comparison, pairs.SWEEP, lambda _: pairs.choose(part), 1.0), -math.inf)
     finally:
         executor.close(kill=True)  # all have ended, or ought to have
-        part.attempt("archive", partial(archive, part), -math.inf)
+        part.attempt("archive", partial(archive, part, store), -math.inf)
+    for sweep, plans in trained.items():
+        part.attempt(f"accuracies, {sweep}", partial(accuracies, part, store, plans), -math.inf)
+        part.attempt(f"tables and claims, {sweep}", partial(tables, part, store, sweep), -math.inf)
+
+
+def report(part: Part, store: RunStore, sweep: str, plans: Sequence[Planned], took: float, said: str) -> None:
+    """How many runs ended, and the last words of those that did not."""
     states = [store.run(p.run_id).read_state().state for p in plans]
     done = sum(state in FINISHED for state in states)
-    what = f"{plans[0].tree['model']['name']}, {part.images['said']}, {jobs} runs at a time; {said}"
-    part.add(f"runs done, of {len(plans)}", float(done), "runs", note=what)
-    part.add("runs a minute", 60 * done / took, "1/min", note=f"{took:.0f} s")
+    what = f"{plans[0].tree['model']['name']}, {part.images['said']}, {said}"
+    part.add(f"{sweep}: runs done, of {len(plans)}", float(done), "runs", note=what)
+    part.add(f"{sweep}: runs a minute", 60 * done / took, "1/min", note=f"{took:.0f} s")
     for planned, state in zip(plans, states, strict=True):
         if state not in FINISHED:
             print(f"    {planned.run_id} {planned.labels} {state}", flush=True)
-    part.attempt("accuracies", partial(accuracies, part, store, plans), -math.inf)
-    part.attempt("tables and claims", partial(tables, part, store))
+            for log in store.run(planned.run_id).log.glob("*.log"):
+                print(
+                    "".join(f"        {line}\n" for line in log.read_text(errors="replace").splitlines()[-5:]), end=""
+                )
 
 
 def memory() -> int:
@@ -219,51 +241,39 @@ def memory() -> int:
 
 
 def accuracies(part: Part, store: RunStore, plans: Sequence[Planned]) -> None:
-    """Test accuracy at the end, by case, schedule and optimizer, over seeds."""
+    """Test accuracy at the end, by labels and optimizer, over seeds."""
     found: dict[str, list[float]] = {}
     for planned in plans:
         run = store.run(planned.run_id)
         if run.metrics.exists():
-            name = f"({planned.labels['case']}) {planned.labels['schedule']}, {planned.tree['optimizer']['name']}"
+            said = [str(value) for key, value in planned.labels.items() if key != "tuning"]
+            name = ", ".join([*said, pairs.method(planned)])
             found.setdefault(name, []).append(100 * float(pd.read_parquet(run.metrics)["test_accuracy"].iloc[-1]))
     for name, values in found.items():
         part.add(f"test accuracy, {name}", unit="%", samples=values)
 
 
-def tables(part: Part, store: RunStore) -> None:
+def tables(part: Part, store: RunStore, sweep: str) -> None:
     """The paper's tables and claims on these runs, into a file and onto the screen."""
-    sheets = list(conclude(store, PAPER, SWEEP).sheets())
-    with (part.rows.out / f"{PAPER}.txt").open("w") as file, redirect_stdout(file):
+    paper = sweep.removesuffix("-gpu")
+    sheets = list(conclude(store, paper, sweep).sheets())
+    with (part.rows.out / f"{paper}.txt").open("w") as file, redirect_stdout(file):
         print_sheets(sheets)
-    print((part.rows.out / f"{PAPER}.txt").read_text()[-6000:], flush=True)
+    print((part.rows.out / f"{paper}.txt").read_text()[-6000:], flush=True)
 
 
-def archive(part: Part) -> None:
-    """Configurations, states and rows of all runs, the pilot's last; logs of those that did not end; no checkpoints."""
-    kept = {"config.yaml", "run.json", "metrics.parquet", "layers.parquet", "metrics.jsonl"}
-    left_out, total = 0, 0
-    with tarfile.open(part.rows.out / "runs.tar.gz", "w:gz") as tar:
-        for folder, store in (("runs", RunStore(part.work / "sweep")), ("pilot", RunStore(part.work / "pilot"))):
-            for file in sorted((store.root / ".sweeps").glob("*.json")):
-                tar.add(file, f"{folder}/.sweeps/{file.name}")
-            for run in store.runs():
-                files = [f for f in run.folder.iterdir() if f.name in kept]
-                if run.read_state().state not in FINISHED:
-                    files += [f for f in run.log.glob("*.log") if f.stat().st_size < 2**16]
-                size = sum(f.stat().st_size for f in files)
-                if total + size > ARCHIVE_BYTES:
-                    left_out += 1
-                    continue
-                total += size
-                for file in files:
-                    tar.add(file, Path(folder) / run.run_id / file.relative_to(run.folder))
-    part.add("archive of runs", total / 2**20, "MiB", note=f"{left_out} runs left out" if left_out else "")
+def archive(part: Part, store: RunStore) -> None:
+    """All runs of both papers, as `batchlab runs pack` packs them."""
+    path = part.rows.out / f"runs{SUFFIX}"
+    path.unlink(missing_ok=True)  # of an earlier call: what it had in it is not asked for
+    packed = pack(store, path)
+    part.add("archive of runs", packed.bytes / 2**20, "MiB", note=f"{len(packed.states)} runs: {path.name}")
 
 
 def measure(part: Part) -> None:
     """Only where there are real images: on random ones there is nothing to compare."""
     if not part.smoke and not part.images["real"]:
-        part.add("left out: sgdm_schedules", note="no real images at hand")
+        part.add("left out: sgdm_schedules and vrgd", note="no real images at hand")
         return
     with suppress(KeyboardInterrupt):
         reproduce(part)

@@ -4,6 +4,9 @@ A test marked real_data("FILE", ...) runs where BATCHLAB_DATA holds these files;
 """
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,3 +22,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         missing = [name for name in needed if not (root and (Path(root) / name).exists())]
         if missing:
             item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(missing)} under BATCHLAB_DATA"))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A function that mounts a small file system, or mounts it anew, with the options of `mount -o`; its folder."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+
+    def mount(options: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        if sys.platform != "linux" or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("only root on Linux may mount a small file system")
+        return folder
+
+    yield mount
+    while os.path.ismount(folder):
+        subprocess.run(["umount", "-l", str(folder)], check=True)

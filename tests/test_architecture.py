@@ -16,19 +16,27 @@ ALLOWED = {room: {room} for room in ROOMS} | {"runner": set(ROOMS)}
 
 
 WINGS = {
-    "results": ("axes", "words", "legacy", "store", "compare", "show", "papers", "report"),
+    "results": ("axes", "words", "legacy", "store", "compare", "show", "papers", "report", "page"),
     "runner": (
-        *("streams", "options", "line"),
+        *("interrupts", "exits", "streams", "options", "line"),
         *("models", "measures", "callbacks", "plan", "train", "launch"),
         *(
             "console",
             "stale",
             "before",
+            "held",
+            "policies",
+            "timing",
+            "waiting",
+            "scheduler",
             "sweep",
+            "bunch",
             "display",
             "training",
             "looks",
+            "chosen",
             "compare",
+            "archives",
             "commands",
             "runs",
             "export",
@@ -37,7 +45,19 @@ WINGS = {
     ),
     "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),
     "datasets": (
-        *("names", "files", "parsed", "ids", "dataset", "augment", "resident", "batches", "validation", "shares"),
+        *(
+            "names",
+            "memory",
+            "files",
+            "parsed",
+            "ids",
+            "dataset",
+            "augment",
+            "resident",
+            "batches",
+            "validation",
+            "shares",
+        ),
         *("columns", "targets", "pictures", "entry", "originals", "bundled", "sets"),
     ),
 }

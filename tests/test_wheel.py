@@ -43,7 +43,9 @@ def test_one_name_and_all_data(wheel: Path) -> None:
         names = archive.namelist()
     assert {n.split("/", 1)[0] for n in names if ".dist-info/" not in n} == {"batchlab"}
     shipped = {n.removeprefix("batchlab/") for n in names}
-    data = run("git", "ls-files", "conf", "results/published", "datasets/sets/text.gz", cwd=ROOT).split()
+    data = run(
+        "git", "ls-files", "conf", "results/published", "results/reproduced", "datasets/sets/text.gz", cwd=ROOT
+    ).split()
     wanted = [path for path in data if (ROOT / path).exists()]
     assert "datasets/sets/text.gz" in wanted
     assert set(wanted) <= shipped

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from batchlab.datasets import available, prepare, sets
-from batchlab.datasets.catalogue import entries
+from batchlab.datasets.catalogue import entries, survey
 from batchlab.datasets.files import write_npz
+from batchlab.datasets.sets.npz import npz
 from batchlab.runner.plan.build import load_dataset, locate
 
 ENTRIES = entries()
@@ -70,6 +71,40 @@ def test_available(tmp_path):
     assert (mine.n, mine.n_test, mine.shape, mine.classes, mine.ready) == (3, 1, (3, 4, 5), 7, True)
     assert mine.source == "your file"
     assert (entries["a9a"].ready, entries["a9a"].size) == (True, 7)
+
+
+def test_a_file_that_no_run_takes_is_named_with_why(tmp_path):
+    """As a run refuses it too."""
+    x, y = np.zeros((3, 2)), np.array([0, 1, 0])
+    whole = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+    own = {
+        "scalar": whole | {"x_train": np.array(1.0)},
+        "empty": {},
+        "nobody": whole | {"x_train": x[:0], "y_train": y[:0]},
+        "complex": whole | {"x_train": x.astype(complex)},
+        "far": whole | {"y_train": np.array([0, 1, 10**9])},
+        "texts": whole | {"y_train": np.array(["a", "b", "c"])},
+        "short": whole | {"y_train": y[:2]},
+    }
+    for name, arrays in own.items():
+        write_npz(tmp_path / f"{name}.npz", arrays)
+    (tmp_path / "zero.npz").write_bytes(b"")
+    lines = dict(line.split(": ", 1) for line in survey(tmp_path) if isinstance(line, str))
+    for name, said in {
+        "scalar": "x_train has shape ()",
+        "empty": "it lacks x_train, y_train, x_test, y_test",
+        "nobody": "x_train has no samples",
+        "complex": "x_train has type complex128",
+        "far": "labels go up to 1000000000 over 6 samples",
+        "texts": "y_train has type <U1",
+        "short": "y_train has shape (2,) for 3 samples",
+        "zero": "File is not a zip file",
+    }.items():
+        assert said in lines.pop(f"{name}.npz")
+        with pytest.raises(ValueError, match=r"."):
+            npz(name, root=tmp_path)
+    assert not lines
+    assert {entry.name for entry in available(tmp_path)} == ENTRIES.keys()
 
 
 def test_available_in_a_root_that_does_not_exist(tmp_path):

@@ -160,7 +160,7 @@ def test_a_path_in_the_home_folder(tmp_path, monkeypatch):
 
 def test_objects_are_no_arrays_of_numbers(tmp_path):
     np.savez(tmp_path / "mine.npz", x_train=np.array([1, "a"], object), y_train=[0], x_test=[0], y_test=[0])
-    with pytest.raises(ValueError, match=r"mine\.npz .*Object arrays.*save it again with np\.savez, as arrays of numb"):
+    with pytest.raises(ValueError, match=r"mine\.npz .*holds objects.*save it again with np\.savez, as arrays of numb"):
         npz("mine", root=tmp_path)
 
 
@@ -180,6 +180,8 @@ def test_objects_are_no_arrays_of_numbers(tmp_path):
             {"y_train": np.array([True, False] * 3)},
             "y_train has type bool; targets are floating-point numbers, and lab",
         ),
+        ({"y_test": np.array(["0", "1"])}, "y_test has type <U1: number the classes 0, 1, ..."),
+        ({"y_train": np.full(6, 2**63, np.uint64)}, "y_train goes up to 9223372036854775808: number the classes"),
         ({"y_train": np.arange(6) * 10**9}, "labels go up to 5000000000 over 8 samples: number the classes"),
         ({"x_train": np.zeros((6, 5, 4, 3), bool)}, "type bool; images are uint8"),
         ({"x_train": np.zeros((6, 5, 4, 3), np.int16)}, "type int16; images are uint8"),

@@ -48,6 +48,7 @@ def test_the_original_files_of_cifar10_hold_the_same():
         np.testing.assert_array_equal(array, stored[key])
 
 
+@pytest.mark.slow
 @pytest.mark.real_data("MNIST/raw")
 def test_mnist():
     dataset = load_dataset(config("mnist"))

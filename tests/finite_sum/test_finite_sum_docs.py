@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = ["acc_prox_svrg", "dasvrda", "fista", "katyusha", "saga", "svrg"]
 
 
+@pytest.mark.slow
 def test_blocks_of_the_page_run():
     page = (ROOT / "docs" / "finite-sum.md").read_text()
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)

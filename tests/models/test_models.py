@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import batchlab.conf
-from batchlab.runner.models import MLP, CifarCNN, CifarResNet, Linear, MnistCNN, imagenet_resnet
+from batchlab.runner.models import MLP, CifarCNN, CifarResNet, Linear, MnistCNN, WideResNet, imagenet_resnet
 
 CONF = Path(next(iter(batchlab.conf.__path__))) / "model"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -105,6 +105,8 @@ def test_images_that_are_too_small_are_refused(name: str, shape: tuple[int, ...]
         ("cnn_cifar", CIFAR, 10, 541_094),
         ("resnet18", CIFAR, 10, 11_173_962),
         ("resnet18", CIFAR, 100, 11_220_132),
+        ("wrn28_10", CIFAR, 10, 36_479_194),
+        ("wrn28_10", CIFAR, 100, 36_536_884),
         ("linear", (10,), 1, 11),
     ],
 )
@@ -130,6 +132,63 @@ def test_cifar_resnets_have_the_parameters_of_their_layers(depth: int, shortcut:
     assert count(model) == total
     weighted = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear) and m.weight.shape[2:] != (1, 1)]
     assert len(weighted) == depth
+
+
+@pytest.mark.parametrize(("depth", "widen"), [(10, 1), (16, 8), (28, 10), (40, 4)])
+def test_wide_resnets_have_the_parameters_of_their_layers(depth: int, widen: int) -> None:
+    """Three stages of n blocks, each convolution behind a norm of its input; a projection where a stage begins."""
+    n, channels = (depth - 4) // 6, 16
+    total = 3 * 16 * 9
+    for filters in (16 * widen, 32 * widen, 64 * widen):
+        for _ in range(n):
+            total += 2 * channels + 9 * channels * filters + 2 * filters + 9 * filters**2
+            total += channels * filters if channels != filters else 0
+            channels = filters
+    total += 2 * channels + 10 * channels + 10
+    with torch.device("meta"):
+        model = WideResNet(shape=CIFAR, classes=10, depth=depth, widen=widen)
+    assert count(model) == total
+    if widen > 1:  # else the first stage projects nothing
+        assert sum(isinstance(m, nn.Conv2d | nn.Linear) for m in model.modules()) == depth + 1  # and the linear layer
+
+
+def test_a_wide_resnet_written_out() -> None:
+    """In float64 and eval mode, from its weights by name."""
+    torch.manual_seed(0)
+    model = WideResNet(shape=(3, 8, 8), classes=5, depth=10, widen=2).double().eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight)
+            nn.init.normal_(module.bias)
+    w = model.state_dict()
+
+    def ready(x: Tensor, name: str) -> Tensor:
+        scale, shift = w[f"{name}.weight"] / (1 + 1e-5) ** 0.5, w[f"{name}.bias"]
+        return (x * scale[:, None, None] + shift[:, None, None]).clamp(min=0)
+
+    x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    y = F.conv2d(x, w["conv.weight"], padding=1)
+    for i, stride in enumerate((1, 2, 2)):
+        a = ready(y, f"blocks.{i}.norm1")
+        b = ready(F.conv2d(a, w[f"blocks.{i}.conv1.weight"], stride=stride, padding=1), f"blocks.{i}.norm2")
+        side = torch.einsum(
+            "oc,nchw->nohw", w[f"blocks.{i}.projection.weight"][:, :, 0, 0], a[:, :, ::stride, ::stride]
+        )
+        y = F.conv2d(b, w[f"blocks.{i}.conv2.weight"], padding=1) + side
+    expected = ready(y, "norm").mean((2, 3)) @ w["classifier.weight"].T + w["classifier.bias"]
+    torch.testing.assert_close(model(x), expected)
+
+
+def test_dropout_of_a_wide_resnet_drops_in_training_alone() -> None:
+    model = WideResNet(shape=DIGITS, classes=10, depth=10, widen=1, dropout=0.3, norm="group")
+    x = torch.randn(4, *DIGITS)
+    seen: list[Tensor] = []
+    model.blocks[0].dropout.register_forward_hook(lambda _, args, out: seen.append((out == 0) & (args[0] != 0)))
+    assert not torch.equal(model(x), model(x))
+    assert 0.2 < seen[0].sum() / (0.5 * seen[0].numel()) < 0.4  # about half are 0 behind the ReLU
+    model.eval()
+    assert torch.equal(model(x), model(x))
+    assert not any(isinstance(m, nn.Dropout) for m in WideResNet(shape=DIGITS, classes=10, depth=10, widen=1).modules())
 
 
 def test_the_zero_padded_shortcut_by_hand() -> None:
@@ -212,6 +271,10 @@ def test_norm_options_reach_every_layer() -> None:
             }.items()
             for value in values
         ),
+        (lambda: WideResNet(shape=CIFAR, classes=10, depth=20), "6n"),
+        (lambda: WideResNet(shape=CIFAR, classes=10, widen=0), "^widen=0 must be"),
+        (lambda: WideResNet(shape=CIFAR, classes=10, dropout=1.5), "^dropout=1.5 must be"),
+        (lambda: WideResNet(shape=CIFAR, classes=10, norm="group", groups=5), "groups=5"),
         (lambda: imagenet_resnet(shape=CIFAR, classes=10, groups=0), "groups=0 must be"),
         (lambda: imagenet_resnet(shape=CIFAR, classes=10, bn_momentum=7), "bn_momentum=7 must be"),
     ],

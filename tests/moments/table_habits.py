@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter as Tally
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -27,9 +28,13 @@ from batchlab.tests.moments.table_models import (
     Scripted,
     around,
     forces,
+    from_the_second_pass,
+    gated,
+    hooked,
     images,
     losses_of,
     parameter,
+    penalised,
     put,
     two,
     untrained,
@@ -143,6 +148,11 @@ HABITS: dict[str, Case] = {
         stats=lambda: SimpleNamespace(calls=0),
         lacks="what objects hold is not put back", fails=("left",),
     ),
+    "containers at any depth": two(
+        lambda m, x: (m.sums["all"].add_(x.detach().sum(0)), m.counts.update(("f",)), m.deep["a"][0].append(1),
+                      m.pair[0].append(len(m.pair[0])), m.outer(m.inner(x).tanh()))[-1],
+        sums=lambda: {"all": torch.zeros(WIDE)}, counts=Tally, deep=lambda: {"a": [[]]}, pair=lambda: ([], 1),
+    ),
     "list that the loss empties": two(
         lambda m, x: (m.kept.append(m.inner(x)), (m.outer(m.kept[-1].tanh()), m.kept))[1],
         criterion=lambda out, y: losses_of(out[0], y) + (sum(h.square().mean(1) for h in out[1]), out[1].clear())[0],
@@ -188,6 +198,8 @@ HABITS: dict[str, Case] = {
        for kind in ("pre with weight", "forward with weight")},
     "hook: backward scales": Case(partial(with_hook, "backward scales"), vectors),
     "hook: gradient": Case(partial(with_hook, "gradient"), vectors, "loop"),
+    "hook: gradient, later": Case(partial(with_hook, "gradient, later"), vectors, "loop"),
+    "hook: output, later": two(from_the_second_pass(hooked), calls=lambda: torch.zeros(())),
     "hook: gradient of the batch": Case(partial(with_hook, "gradient of the batch"), vectors, "refused"),
     "hook: after accumulation": Case(partial(with_hook, "after accumulation"), vectors, "refused"),
     **{name: Case(old(name), vectors, "vmap")
@@ -236,6 +248,8 @@ HABITS: dict[str, Case] = {
     "scripted inside": Case(lambda: around(torch.jit.script(Scripted()), 4, 2), vectors, "vmap"),
     "traced": Case(traced, vectors, "vmap"),
     "forces": two(forces, way="loop"),
+    "penalty on the slope, later": two(from_the_second_pass(penalised), way="loop", calls=lambda: torch.zeros(())),
+    "gate without gradients, later": two(from_the_second_pass(gated), calls=lambda: torch.zeros(())),
     "vmap in the model": two(lambda m, x: torch.func.vmap(lambda row: m.outer(m.inner(row).tanh()))(x), way="vmap"),
     "autocast in the model": two(
         lambda m, x: torch.autocast("cpu", torch.bfloat16)(lambda: m.outer(m.inner(x).tanh()))().float(),

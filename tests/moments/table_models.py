@@ -257,6 +257,38 @@ def forces(m: Any, x: Tensor) -> Tensor:
     return torch.autograd.grad(energy, at, create_graph=True)[0]
 
 
+def from_the_second_pass(act: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tensor], Any]:
+    """A rule that is outer(tanh(inner(x))) in the first pass, and from then on what `act` makes of inner's output."""
+
+    def rule(m: Any, x: Tensor) -> Any:
+        m.calls += 1
+        h = m.inner(x)
+        return m.outer(h.tanh()) if m.calls < 2 else act(m, h)
+
+    return rule
+
+
+def hooked(m: Any, h: Tensor) -> Any:
+    if h.requires_grad:
+        h.register_hook(lambda gradient: gradient / 2)
+    return m.outer(h.tanh())
+
+
+def penalised(m: Any, h: Tensor) -> Any:
+    """The slope of the output is part of it."""
+    with torch.enable_grad():
+        h = h if h.requires_grad else h.detach().requires_grad_()
+        out = m.outer(h.tanh())
+        (slope,) = torch.autograd.grad(out.sum(), h, create_graph=True)
+    return out * (1 + slope.square().sum(1, keepdim=True))
+
+
+def gated(m: Any, h: Tensor) -> Any:
+    with torch.no_grad():
+        gate = m.outer(h).sigmoid().mean(1, keepdim=True)
+    return m.outer(h.tanh()) * gate
+
+
 def doubled(p: Tensor) -> None:
     assert p.grad is not None
     p.grad.mul_(2)
@@ -280,6 +312,9 @@ def with_hook(kind: str) -> nn.Module:
         model[1].register_full_backward_hook(lambda module, given, got: (given[0] * 2,))
     elif kind == "gradient":
         layer.weight.register_hook(lambda gradient: gradient * 2)
+    elif kind == "gradient, later":
+        model.insert(1, Counter())
+        layer.weight.register_hook(lambda gradient: gradient * (0.5 if model[1].calls > 1 else 1))
     elif kind == "gradient of the batch":
         layer.weight.register_hook(lambda gradient: gradient / gradient.norm())
     elif kind == "after accumulation":

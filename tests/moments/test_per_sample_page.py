@@ -30,7 +30,7 @@ WAYS = ["one pass", "vmap", "loop", "refused"]
 def table() -> str:
     lines = [
         BEGIN,
-        f"Each of the {sum(map(len, TABLES.values()))} rows is a test (`tests/moments`): two steps, a step in",
+        f"Each of the {sum(map(len, TABLES.values()))} rows is a test (`tests/moments`): three steps, a step in",
         "micro-batches of 3, 1 and the rest with statistics by coordinate, and the state that the model is left in,",
         "against a backward pass for every sample alone in float64. A row is named by its slowest layer.",
         "",
@@ -43,7 +43,13 @@ def table() -> str:
                 lines.append(f"| {way} | {'; '.join(names)} |")
         lines.append("")
     short = {name: case.lacks for cases in TABLES.values() for name, case in cases.items() if case.lacks}
-    lines += ["### What falls short", "", *(f"- {name}: {why}" for name, why in short.items()), ""]
+    lines += ["### What falls short", "", *(f"- {name}: {why}" for name, why in short.items())]
+    lines += [
+        "- sorting or mixing that begins between two batches that are judged: an error at the second of them, which",
+        "  names the batches before it; if it has ended by then, it is not seen",
+        "- a state with a row per sample that is carried over, a mask set from outside: refused when it shows",
+        "",
+    ]
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from batchlab.optimizers.moments import GradientMoments
@@ -22,6 +23,8 @@ from batchlab.tests.moments.table_models import (
     OwnConv,
     Posed,
     around,
+    doubled,
+    gated,
     images,
     losses_of,
     parameter,
@@ -29,6 +32,81 @@ from batchlab.tests.moments.table_models import (
     tokens,
     vectors,
 )
+
+
+class Masked(nn.Module):
+    """Hands its padding on in a dictionary, past the inputs of the layer that needs it."""
+
+    class Scale(nn.Module):
+        def __init__(self, context: dict[str, Tensor]) -> None:
+            super().__init__()
+            self.scale, self.context = parameter(WIDE), context
+
+        def forward(self, h: Tensor) -> Any:
+            return h * self.scale * self.context["mask"].unsqueeze(2)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.context: dict[str, Tensor] = {}
+        self.table, self.scale, self.out = nn.Embedding(9, WIDE), self.Scale(self.context), nn.Linear(WIDE, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        self.context["mask"] = (x != 0).double()
+        return self.out(self.scale(self.table(x)).tanh().sum(1))
+
+
+class Carrying(nn.Module):
+    """Begins with the state that the batch before ended in: a layer of torch's, or one of its own."""
+
+    def __init__(self, own: bool) -> None:
+        super().__init__()
+        self.layer: Any = nn.Linear(WIDE, WIDE) if own else nn.GRU(WIDE, WIDE, batch_first=True)
+        self.own, self.weight, self.out = own, parameter(WIDE, WIDE) if own else None, nn.Linear(WIDE, 3)
+        self.state: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Any:
+        if self.own:
+            h = self.layer(x)
+            h = (h if self.state is None else h + self.state @ self.weight).tanh()
+            self.state = h.detach()
+        else:
+            h, state = self.layer(x, self.state)
+            self.state = state.detach()
+        return self.out(h)
+
+
+def by_length(m: Any, x: Tensor) -> Any:
+    """Sorts the samples between two uses of a layer, and back."""
+    order = x.detach()[:, 0].argsort(stable=True)
+    h = m.inner(m.inner(x)[order].tanh()).tanh()
+    return m.outer(h[order.argsort()])
+
+
+def sorting() -> nn.Module:
+    return Net(by_length, inner=nn.Linear(WIDE, WIDE), outer=nn.Linear(WIDE, 3))
+
+
+def in_order() -> Tensor:
+    x = vectors()
+    return x[x[:, 0].argsort()]
+
+
+def gated_in_training() -> nn.Module:
+    def rule(m: Any, x: Tensor) -> Any:
+        return gated(m, m.inner(x)) if m.training else m.outer(m.inner(x).tanh())
+
+    return Net(rule, inner=nn.Linear(WIDE, WIDE), outer=nn.Linear(WIDE, 3)).eval()
+
+
+def padded_table() -> nn.Module:
+    def rule(m: Any, x: Tensor) -> Any:
+        return F.linear(m.inner(F.embedding(x, m.w, padding_idx=0).mean(1)).tanh(), m.w)
+
+    return Net(rule, inner=nn.Linear(WIDE, WIDE), w=parameter(9, WIDE))
+
+
+def words(least: int) -> Callable[[], Tensor]:
+    return lambda: torch.randint(least, 9, (SAMPLES, WIDE)) * (torch.rand(SAMPLES, WIDE) > 0.4 * (1 - least))
 
 
 class Changing(nn.Module):
@@ -50,6 +128,8 @@ class Changing(nn.Module):
             h = h + self.extra(x.detach().mean(0))  # one row per step
         elif self.kind == "branch":
             h = h + self.gate * (self.extra(x) - self.extra(x).mean(0))
+        elif self.kind == "centred":
+            h = h - h.mean(0)
         elif self.kind == "alike":
             h = h * (1 + x - x.mean(0))
         elif self.kind == "reach":
@@ -85,6 +165,10 @@ def add_hook(model: Any) -> None:
     model.outer.register_forward_hook(lambda module, args, output: output * module.weight.sum())
 
 
+def hook_after(model: Any) -> None:
+    model.inner.weight.register_post_accumulate_grad_hook(doubled)
+
+
 def train(model: Any) -> None:
     model.train()
 
@@ -103,6 +187,10 @@ def steps(length: int, samples: int = SAMPLES) -> Callable[[], Tensor]:
 
 def signed(sign: float) -> Callable[[], Tensor]:
     return lambda: vectors().abs() * sign
+
+
+def ones() -> Tensor:
+    return torch.ones(SAMPLES, WIDE)
 
 
 def spoiled() -> Tensor:
@@ -130,6 +218,14 @@ STEPS: dict[str, tuple[Callable[[], nn.Module], list[Callable[[], Tensor]], Betw
     "nothing flows at first": (closed_at_first, [images, images], fill, False),
     "samples all alike at first": (lambda: Changing("alike"), [lambda: vectors() * 0, vectors], None, True),
     "a hook added": (lambda: Changing("plain"), [vectors, vectors], add_hook, False),
+    "a hook after accumulation added": (lambda: Changing("plain"), [vectors, vectors], hook_after, True),
+    "in order at first": (sorting, [in_order, vectors, vectors], None, False),
+    "nothing masked at first": (Masked, [words(1), words(0), words(0)], None, False),
+    "no padding at first": (padded_table, [words(1), words(0), words(0)], None, False),
+    "the same inputs at first": (lambda: Changing("centred"), [ones, ones, ones, vectors], None, True),
+    "a state carried over": (lambda: Carrying(own=True), [vectors, vectors], None, True),
+    "a state carried over, GRU": (lambda: Carrying(own=False), [sequences, sequences], None, True),
+    "a gate in training": (gated_in_training, [vectors, vectors], train, False),
     "normed over the batch in training": (
         lambda: around(nn.BatchNorm1d(WIDE)).eval(), [vectors, vectors], train, True
     ),
@@ -177,6 +273,42 @@ def test_what_was_learnt_of_one_batch_does_not_spoil_the_next(name: str) -> None
                 between(model)
 
 
+def test_a_hook_on_a_parameter_is_met_from_when_it_is_there() -> None:
+    with float64():
+        torch.manual_seed(3)
+        model = around(nn.Tanh())
+        moments = GradientMoments(model.parameters(), estimator="per_sample", inner_products=True, elementwise=True)
+        for factor in (1.0, 2.0, 0.0):
+            if factor == 2:
+                mask = torch.full((WIDE, WIDE), factor)
+                model[0].weight.register_hook(lambda gradient, mask=mask: gradient * mask)
+            elif not factor:
+                mask.zero_()
+            x, y = vectors(), torch.rand(SAMPLES, 3)
+            rows = by_hand(Case(partial(copy.deepcopy, model), vectors), [(x, y)])  # a copy has no hook
+            rows[:, : WIDE * WIDE] *= factor
+            assert not refusal(moments, model, losses_of, x, y)
+            assert not differences(CASES["Linear"], moments, rows)
+            moments.reset()
+
+
+def test_what_turns_out_late_is_an_error_that_says_since_when() -> None:
+    with float64():
+        torch.manual_seed(3)
+        model = sorting()
+        moments = GradientMoments(model.parameters(), estimator="per_sample", inner_products=True)
+        whys = []
+        for draw in (in_order, in_order, vectors, vectors):
+            whys.append(refusal(moments, model, losses_of, draw(), torch.rand(SAMPLES, 3)))
+            moments.reset()
+        assert whys[:3] == [""] * 3
+        assert "statistics of the batches 3 to 3" in whys[3]
+        x, y = vectors(), torch.rand(SAMPLES, 3)
+        rows = by_hand(Case(partial(copy.deepcopy, model), vectors), [(x, y)])
+        assert not refusal(moments, model, losses_of, x, y)
+        assert not differences(CASES["Linear"], moments, rows)
+
+
 def test_another_loss_later() -> None:
     with float64():
         model, x, y = around(nn.Tanh()), vectors(), torch.rand(SAMPLES, 3)
@@ -202,8 +334,28 @@ class Tempered(nn.Module):
         return losses_of(output * (self.tensors[0] if self.temperature is None else self.temperature), y)
 
 
+class Trainer:
+    """Holds a criterion."""
+
+    def __init__(self, criterion: nn.Module) -> None:
+        self.parts = {"criterion": criterion}
+
+    def loss_of(self, output: Tensor, y: Tensor) -> Any:
+        return self.parts["criterion"](output, y)
+
+
+GIVEN: dict[str, Callable[[Any], Any]] = {
+    "itself": lambda criterion: criterion,
+    "function": lambda criterion: lambda output, y: criterion(output, y),
+    "partial": partial,
+    "method": lambda criterion: criterion.forward,
+    "method of an object": lambda criterion: Trainer(criterion).loss_of,
+}
+
+
+@pytest.mark.parametrize("given", GIVEN)
 @pytest.mark.parametrize("of_module", [True, False])
-def test_parameters_and_buffers_of_the_loss(of_module: bool) -> None:
+def test_parameters_and_buffers_of_the_loss(of_module: bool, given: str) -> None:
     with float64():
         torch.manual_seed(0)
         model, criterion = around(nn.Tanh()), Tempered(of_module)
@@ -215,7 +367,7 @@ def test_parameters_and_buffers_of_the_loss(of_module: bool) -> None:
         ]
         moments = GradientMoments(params, estimator="per_sample", inner_products=True, elementwise=True)
         criterion.calls.zero_()
-        why = refusal(moments, model, criterion, x, y)
+        why = refusal(moments, model, GIVEN[given](criterion), x, y)
         assert "NO WAY OUT" not in why
         assert why or not differences(CASES["Linear"], moments, torch.stack(rows))
         assert why or criterion.calls == 1

@@ -261,7 +261,7 @@ def refusals(group: dict[str, Any]) -> list[dict[str, Any]]:
     bad: list[dict[str, Any]] = []
     for name, value in group.items():
         if isinstance(value, int | float) and not isinstance(value, bool) and name != "dampening":  # NSHB's is momentum
-            bad += [{name: wrong} for wrong in (-1.0, math.nan, math.inf, "0.1")]
+            bad += [{name: wrong} for wrong in (-1.0, math.nan, math.inf, "0.1", None)]
         elif isinstance(value, tuple):
             bad += [{name: (value[0], wrong)} for wrong in (-1.0, 1.0, math.nan)]
     x, z = Parameter(torch.ones(2)), Parameter(torch.zeros(2, dtype=torch.complex64))

@@ -17,6 +17,7 @@ def configuration(
     batch_schedule="constant",
     nproc=1,
     train_accuracy=False,
+    dataset="digits",
     **optimizer_keys,
 ):
     return {
@@ -24,7 +25,7 @@ def configuration(
         "lr_schedule": {"name": lr_schedule, "every": None},
         "batch_schedule": {"name": batch_schedule},
         "model": {"name": "resnet8", "widths": [16, 32]},
-        "dataset": {"name": "digits"},
+        "dataset": {"name": dataset},
         "train": {"epochs": 3, "compile": False},
         "log": {"train_accuracy": train_accuracy},
         "nproc": nproc,

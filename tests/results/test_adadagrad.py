@@ -225,11 +225,21 @@ def test_it_prints_in_every_format(made, format):
 
 def test_settings_stand_beside_those_of_the_scripts(made):
     rows = [[cell.text for cell in row] for row in made.sheets()[1].rows]
-    assert rows[0] == ["scripts", "logistic (MNIST)", "AdaGrad", "0.008", "2", "60,000", "6,000,000", "norm eta 0.1"]
+    logistic = ["scripts", "logistic (MNIST)", "AdaGrad", "0.008", "2", "60,000", "6,000,000", "norm eta 0.1", ""]
+    assert rows[0] == logistic
     assert len([row for row in rows if row[1].startswith("ResNet-50")]) == 2
+    assert [row[:5] for row in rows if "CNN (MNIST)" in row] == [
+        ["", "CNN (MNIST)", "AdaGrad", "0.008", "8"],
+        ["README", "CNN (MNIST)", "AdaGrad", "0.5", "16"],
+    ]
+    (imagenet,) = (row for row in rows if "ImageNet" in row[1])
+    assert imagenet[5:7] == ["111,360", "256,233,400"]
+    assert "weight decay 0.0001" in imagenet[8]
+    assert any("disagree" in note for note in made.sheets()[1].notes)
     assert rows[-1][1:7] == ["CNN (mnist)", "adagrad", "0.008", "10", "500", "2,000"]
 
 
+@pytest.mark.slow
 def test_plots_show_the_batch_against_samples(made, tmp_path):
     files = made.save_plots(tmp_path)
     assert len(files) == 4

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -315,3 +316,19 @@ def test_nobody_measured_what_is_judged(frame_of):
     assert sentence(found) == "6 judged runs done, and none has measured test_f1: choose what does with +measure=NAME."
     assert not result(frame_of, {"a": [], "b": []}).unmeasured
     assert not result(frame_of, {"a": [0.9] * 3, "b": [0.8] * 3}).unmeasured
+
+
+@pytest.mark.parametrize("fused", [4, None])
+def test_times_of_runs_that_trained_together_are_not_compared(frame_of, fused):
+    runs = [
+        ({LABEL: name, "seed": seed}, {"train_seconds": seconds + noise, "epoch": 1.0}, "done", {"fused": fused})
+        for name, seconds in (("a", 1.0), ("b", 2.0))
+        for seed, noise in enumerate(NOISE)
+    ]
+    found = Result(Contest(("a", "b"), "train_seconds"), Plan(LOOKS, tuple(range(8))), frame_of(runs))
+    order, pairs = contest_sheets(found)
+    assert ("16 of these runs trained together" in str(order.notes)) == bool(fused)
+    assert all(("±" in row[1].text, bool(row[1].detail)) == (not fused, not fused) for row in order.rows)
+    assert all(math.isnan(record["std"]) == math.isnan(record["ci_low"]) == bool(fused) for record in order.records)
+    assert (pairs.rows[0][2].text == "") == bool(fused)
+    assert sentence(found).startswith("Nothing is decided yet." if fused else "a has the best")

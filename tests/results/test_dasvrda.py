@@ -200,6 +200,10 @@ def test_reference_values_stand_beside_ours(made):
     assert any("0.333994167700741" in note and "0.300000000000000" in note for note in gaps.notes)
     row = next(row for row in batches.rows if row[1].text == "180" and row[0].text.startswith("DASVRDA"))
     assert [cell.text for cell in row[2:]] == ["12", "12.0", "1,080", "666"]
+    assert row[3].detail == "no spread"
+    gap = next(row for row in gaps.rows if row[1].text == "DASVRDA adaptive restart, eta 10")
+    assert gap[3].detail
+    assert not gap[5].detail, "at rounding a distance says nothing"
     text = render(gaps, "markdown")
     assert "not the paper's numbers" in text
 

@@ -107,7 +107,7 @@ def test_runs_that_have_numbers_are_asked(tmp_path: Path) -> None:
     file.write_text("new")
     info = {"fingerprint": as_json({"code: x.py": Part("old", str(file))})}
     asked = [state for state in State if stale([(state, info)])]
-    assert asked == [State.DONE, State.DIVERGED, State.INTERRUPTED, State.CRASHED]
+    assert asked == [State.DONE, State.DIVERGED, State.INTERRUPTED, State.CANCELLED, State.CRASHED]
     assert stale([(State.DONE, info)] * 2 + [(State.DONE, {})]) == {"x.py has changed": 2}
 
 

@@ -9,6 +9,7 @@ from batchlab.results.compare.curves import curves
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.stats import summarize
+from batchlab.results.show import plot
 from batchlab.results.show.figure import load_figure
 
 
@@ -101,6 +102,18 @@ def test_a_logarithmic_axis_has_geometric_means(lab, curve):
     (line,) = drawn(lab, "train_loss", log=True)
     assert line.mean == pytest.approx([10.0, 1.0])
     assert (line.low > 0).all()
+
+
+def test_a_logarithmic_axis_without_a_whole_decade_has_numbers_too(lab, curve):
+    lab.run("a", curve([0.19, 0.14], "train_loss"), optimizer="shb")
+    lab.run("b", curve([9.0, 8.0], "train_loss"), optimizer="adam")
+    figure = load_figure(lab.store, metric="train_loss", panel="optimizer").figure()
+    assert [axes.get_yscale() for axes in figure.axes] == ["log", "log"]
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        ticks = [*axes.yaxis.get_major_ticks(), *axes.yaxis.get_minor_ticks()]
+        assert sum(bool(tick.label1.get_text()) and low < tick.get_loc() < high for tick in ticks) >= 2
 
 
 def test_diverged_and_unfinished_runs_are_tracks_not_parts_of_the_mean(lab, curve):
@@ -239,3 +252,17 @@ def test_nothing_to_draw_says_so(lab, curve):
     lab.run("a", curve([math.nan]))
     with pytest.raises(ValueError, match="batchlab status"):
         load_figure(lab.store, metric="test_accuracy").figure()
+
+
+def test_of_many_runs_that_did_not_finish_some_are_drawn_and_the_legend_says_so(lab, curve, monkeypatch):
+    monkeypatch.setattr(plot, "THIN", 3)
+    for seed in range(7):
+        lab.run(f"a{seed}", curve([0.1, 0.2 + 0.1 * seed]), seed=seed, state="diverged")
+    made = load_figure(lab.store, metric="test_accuracy").figure()
+    *thin, crosses = [line for line in made.axes[0].lines if len(line.get_xdata())][-4:]
+    ends = [20, 50, 80]  # of the first, the middle and the last one, in percent
+    assert [line.get_ydata()[-1] for line in thin] == pytest.approx(ends)
+    assert crosses.get_ydata() == pytest.approx(ends)
+    said = made.legends[0].get_title().get_text()
+    assert "thin lines did not finish (3 of a line's are drawn)" in said
+    assert "7 diverged" in made.legends[0].get_texts()[0].get_text()

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchlab.results.compare.load import load
-from batchlab.results.store.record import Recorder, read_stream
+from batchlab.results.store import parquet
+from batchlab.results.store.record import Recorder, read_stream, to_arrow
 from batchlab.results.store.runs import RunStore
 
 AXES = {"optimizer": "shb", "seed": 3, "run_id": "abc"}
@@ -92,7 +93,7 @@ def test_truncate_goes_back_to_the_checkpoint_and_no_further(run):
         assert recorder.counts() == counts == {"examples": 0, "layers": 0, "metrics": 4, "steps": 4}
         recorder.write("metrics", {"samples": 7})
         assert read_stream(run, "metrics") == [*rows(4), {"samples": 7}]
-        with pytest.raises(ValueError, match=r"4 rows, the checkpoint knows of 9: delete .*checkpoint\.pt"):
+        with pytest.raises(ValueError, match=r"steps\.jsonl has 4 rows of 9$"):
             recorder.truncate({"metrics": 5, "steps": 9})
         assert recorder.counts()["metrics"] == 5  # nothing was changed
         recorder.truncate({})
@@ -149,15 +150,15 @@ def test_a_folder_s_name_is_only_a_name(folder, tmp_path, monkeypatch):
         assert recorder.counts()["metrics"] == 1
 
 
-def half_written(table, file, **_):
-    file.write(b"PAR1")
+def half_written(path, table):
+    path.write_bytes(b"PAR1")
     raise KeyboardInterrupt
 
 
 def test_killed_while_sealing_keeps_the_lines(run, monkeypatch):
     with Recorder(run) as recorder:
         recorder.write("metrics", rows(1)[0])
-        monkeypatch.setattr(pq, "write_table", half_written)
+        monkeypatch.setattr(parquet, "write", half_written)
         with pytest.raises(KeyboardInterrupt):
             recorder.seal(AXES, CONFIG)
     assert read_stream(run, "metrics") == rows(1)
@@ -201,3 +202,19 @@ def test_any_row_survives_lines_and_parquet(tmp_path_factory, content):
 
 def same(row):
     return {key: "nan" if value != value else value for key, value in row.items()}
+
+
+def test_a_whole_number_beyond_64_bits_is_no_value():
+    for values in ([2**63], [0.5, 10**400]):
+        with pytest.raises(ValueError, match="column a has a whole number beyond 64 bits"):
+            to_arrow([{"a": value} for value in values], {})
+
+
+@pytest.mark.parametrize(("rows", "compression"), [(20, "UNCOMPRESSED"), (20_000, "ZSTD")])
+def test_rows_are_compressed_where_there_are_many(tmp_path, rows, compression):
+    path = tmp_path / "metrics.parquet"
+    table = to_arrow([{"samples": i, "loss": 1 / (1 + i)} for i in range(rows)], {"optimizer": "shb"})
+    parquet.write(path, table)
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    assert {group.column(i).compression for i in range(group.num_columns)} == {compression}
+    assert parquet.read(path).equals(table)

@@ -10,9 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from batchlab.results.store.objects import formatted, parse_object
 from batchlab.results.store.run import Run, RunBusyError, State
 from batchlab.results.store.runs import RunStore, SweepEntry
+from batchlab.results.store.shapes import anything
 
 
 @pytest.fixture
@@ -31,7 +35,7 @@ def test_state_round_trip_merges_and_removes(store):
     state = run.read_state()
     assert state.state is State.FAILED
     assert state.reason == "ValueError: no such thing"  # one line, whatever was written
-    run.write_state(state="done", reason=None)
+    run.write_state(state="done", sealed={}, reason=None)
     state = run.read_state()
     assert (state.state, state.reason, state.info["host"]) == (State.DONE, None, "box")
 
@@ -184,6 +188,15 @@ def test_a_sweeps_name_cannot_leave_the_folder(store, name):
         store.write_sweep(name, [])
 
 
+def test_a_sweeps_name_is_one_of_a_file(store):
+    for name in ("x" * 201, "ä" * 101):
+        with pytest.raises(ValueError, match=r"has 200 bytes at most; not 20[12]: ") as caught:
+            store.declare(name, {})
+        assert len(str(caught.value)) < 200
+    store.declare("ä" * 100, {"looks": [3]})
+    assert store.plan("ä" * 100) == {"looks": [3]}
+
+
 def test_what_was_measured_apart_from_the_runs_is_kept(store):
     assert store.measured("paper") == {}
     store.write_measured("paper", {"limits": {"sgd": 2.0}})
@@ -227,3 +240,16 @@ def test_what_killed_writers_left_is_removed_when_the_run_is_taken_up(tmp_path):
         assert not stray.exists()
         assert alive.exists()
         assert (run.folder / ".hidden").exists()
+
+
+@given(
+    st.dictionaries(st.text(max_size=4), st.none() | st.integers() | st.text() | st.lists(st.integers()), min_size=1),
+    st.integers(0, 2000),
+)
+def test_an_object_of_some_length_reads_as_what_it_is(value, least):
+    content = formatted(value, least=least)
+    assert len(content) == max(least, len(formatted(value)))
+    assert parse_object(content, anything) == value
+    flipped = content.replace(b"{", b"{ ", 1)
+    with pytest.raises(ValueError, match="is not what was written"):
+        parse_object(flipped, anything)

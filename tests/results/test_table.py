@@ -63,6 +63,19 @@ def test_best_is_bold_with_all_that_are_not_told_apart(lab, curve):
     assert best == {"shb": True, "adam": True, "sgd": False}
 
 
+def test_constant_counts_are_told_apart_where_the_column_shows_how_fine_its_scale_is(lab, curve):
+    """942 steps in each of three seeds are no rounding of 30, once 31 and 32 are on the same scale."""
+
+    def best(**steps: tuple[int, int, int]) -> dict[str, bool]:
+        for name, own in steps.items():
+            for seed, n in enumerate(own):
+                lab.run(f"{name}{seed}", [row | {"steps": n} for row in curve([0.5])], optimizer=name, seed=seed)
+        return {name: record["best"] for name, record in records(load_table(lab.store, metrics=["steps"])).items()}
+
+    assert best(shb=(30, 30, 30), sgd=(942, 942, 942)) == {"shb": True, "sgd": True}, "two values show no scale"
+    assert best(adam=(31, 32, 32)) == {"shb": True, "sgd": False, "adam": False}
+
+
 def test_the_best_of_a_metric_that_is_better_down(lab, curve):
     for optimizer, level in (("shb", 1.0), ("adam", 0.1)):
         for seed in SEEDS:

@@ -39,8 +39,9 @@ class Book:
         self.layers += layers
 
     def frame(self):
-        def layers(name):
-            runs = [replace(run, rows=part) for run, part in zip(self.runs, self.parts, strict=True)]
+        def layers(name, runs):
+            parts = {run.run_id: part for run, part in zip(self.runs, self.parts, strict=True)}
+            runs = [replace(run, rows=parts[run.run_id]) for run in runs]
             table = to_arrow(self.layers, {})
             return Frame(runs, table, frozenset(table.column_names), [], True)
 

@@ -16,10 +16,14 @@ import yaml
 from batchlab.results.store.run import Run, RunState, State
 from batchlab.results.store.runs import RunStore
 from batchlab.runner.launch.executors.local import LocalExecutor, Slots
+from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.config import Planned, compose
 from batchlab.runner.plan.schema import ConfigError, RunConfig
-from batchlab.runner.sweep import Report, freeze, run_sweep
+from batchlab.runner.policies import Policies
+from batchlab.runner.scheduler import Report
+from batchlab.runner.sweep import freeze, run_sweep
 from batchlab.runner.train import loop
+from batchlab.runner.train.outcome import Outcome
 from batchlab.runner.train.rank import Context
 
 TINY = ("dataset=digits", "model=mlp", "model.hidden=[16]", "train.epochs=1", "train.device=cpu")
@@ -75,6 +79,13 @@ def trained(run: Run, config: RunConfig, stop_after: int | None = None) -> str:
         return loop.train(config, here).state
 
 
+def solve(config: RunConfig, here: Context) -> Outcome:
+    """How a finite-sum solver's run ends in this process."""
+    from batchlab.runner.train.solve import solve_all
+
+    return solve_all([config], [here])[0]
+
+
 def same_in_parts(root: Path, *overrides: str) -> list[dict[str, Any]]:
     """The rows of a run, trained at once, and cut off after 9 steps and resumed: they are the same bit for bit."""
     ends = []
@@ -113,6 +124,7 @@ class Watcher:
 
     log: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    groups: list[list[str]] = field(default_factory=list)
     states: dict[str, RunState] = field(default_factory=dict)
     on_tick: Callable[[], None] = lambda: None
     at_once: int = 0
@@ -120,6 +132,10 @@ class Watcher:
 
     def begin(self, total: int, done: int, left: int) -> None:
         """Nothing to remember."""
+
+    def together(self, group: Sequence[Planned]) -> None:
+        """Remember whom."""
+        self.groups.append([planned.run_id for planned in group])
 
     def started(self, planned: Planned, run: Run, resumed: bool) -> None:
         """Count what runs at the same time."""
@@ -135,7 +151,8 @@ class Watcher:
         """Remember how."""
         self.log.append(("ended", run.run_id))
         self.states[run.run_id] = state
-        self.at_once -= int(planned.tree["nproc"])
+        if run.run_id in self.begun:  # not one that another process has trained
+            self.at_once -= int(planned.tree["nproc"])
 
     def note(self, text: str) -> None:
         """Remember it."""
@@ -158,10 +175,11 @@ class Fleet:
     ) -> tuple[Report, Watcher]:
         """Freeze and run a sweep, as the command does."""
         watcher = options.pop("watcher", None) or Watcher()
+        policies = Policies(options.pop("options", SweepOptions()))
         self.executor.slots = Slots([f"core{i}" for i in range(slots)], each)
         store = RunStore(root).prepare()
         freeze(store, "test", plans)
-        return run_sweep(plans, store, self.executor, watcher, **options), watcher
+        return run_sweep(plans, store, self.executor, watcher, policies=policies, **options), watcher
 
     def train(self, root: Path, planned: Planned, **options: Any) -> Run:
         """One run that must end well."""

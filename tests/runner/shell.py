@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -39,8 +40,10 @@ def in_process(
 ) -> tuple[int, str, str]:
     """The command in this process: its exit code, and what it said on both streams."""
     monkeypatch.setattr(sys, "argv", ["batchlab", *arguments])
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit) as caught:
         cli.main()
+    signal.signal(signal.SIGINT, before)  # it answers Ctrl-C for its whole process
     code = caught.value.code
     assert code is None or isinstance(code, int)
     said = capfd.readouterr()

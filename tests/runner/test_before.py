@@ -19,7 +19,7 @@ def made(root: Path) -> list[str]:
     store = RunStore(root).prepare()
     ids = [planned.run_id for planned in compose(GRID)]
     done, cut, failed = (store.run(run_id).create() for run_id in ids[:3])
-    done.write_state(state="done")
+    done.write_state(state="done", sealed={})
     cut.checkpoint.write_bytes(b"")
     cut.write_state(state="interrupted")
     failed.write_state(state="failed", reason="as it is")

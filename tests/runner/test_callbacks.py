@@ -11,13 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from runs import TINY, context, frozen, one, refused, rows, trained
+from runs import TINY, context, frozen, one, refused, rows, solve, trained
 
 from batchlab.results.store.record import read_stream
 from batchlab.runner.plan.fingerprint import Fingerprints
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.plan.validate import validate
-from batchlab.runner.train.solve import solve
 
 OWN = """
 import random

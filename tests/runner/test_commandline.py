@@ -24,12 +24,13 @@ from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.config import compose
 
 DECIDING = {"--max-seeds", "--max-minutes", "--smallest"}
-AGAIN = {"--retry", "--trust-code"}
-GRID = {"--zip", "--skip", "--draws", "--search", "--search-seed"}
+AGAIN = {"--retry", "--retries", "--retry-oom", "--timeout", "--trust-code"}
+MANY = {"--dry-run", "--jobs-per-device", "--fuse", "--max-runs", "--stop-after"}
+GRID = {"--zip", "--skip", "--draws", "--search", "--search-seed", "--max-grid"}
 COMMANDS = {
-    "train": {"--runs", *AGAIN, "--rerun"},
-    "sweep": {"--runs", "--dry-run", *AGAIN, "--rerun", "--on-error", "--jobs-per-device", "--name", *GRID},
-    "status": {"--runs"},
+    "train": {"--runs", *AGAIN, "--rerun", "--profile"},
+    "sweep": {"--runs", *AGAIN, *MANY, "--rerun", "--on-error", "--name", "--detach", *GRID},
+    "status": {"--runs", "--time"},
     "table": {
         "--runs",
         "--rows",
@@ -41,11 +42,12 @@ COMMANDS = {
         "--sweep",
         "--baseline",
         "--tuned",
+        "--from",
     },
-    "plot": {"--runs", "--metric", "--x", "--hue", "--output", "--where", "--or", "--sweep"},
-    "compare": {"--tune", "--metric", *DECIDING, "--name", "--runs", "--dry-run", *AGAIN, "--jobs-per-device", *GRID},
-    "reproduce": {"--runs", "--scale", "--until-decided", *DECIDING, "--dry-run", *AGAIN, "--jobs-per-device"},
-    "report": {"--runs", "--output", "--sweep"},
+    "plot": {"--runs", "--metric", "--x", "--hue", "--output", "--where", "--or", "--sweep", "--from"},
+    "compare": {"--tune", "--metric", *DECIDING, "--name", "--runs", *AGAIN, *MANY, *GRID},
+    "reproduce": {"--runs", "--scale", "--until-decided", *DECIDING, *AGAIN, *MANY, "--recorded", "--from"},
+    "report": {"--runs", "--output", "--sweep", "--from"},
     "data": set(),
     "runs": set(),
     "show": {"--axes"},
@@ -179,7 +181,7 @@ def test_bad_options(
     [
         (["sweep", "--on-error", "explode"], ["continue", "stop"]),
         (["table", "--format", "word"], ["rich", "markdown", "latex", "csv", "html"]),
-        (["reproduce", "vrgd", "--scale", "huge"], ["laptop", "gpu", "paper"]),
+        (["reproduce", "vrgd", "--scale", "huge"], ["laptop", "desk", "gpu", "paper"]),
     ],
 )
 def test_a_choice_that_there_is_not_lists_those_that_are(arguments: list[str], offered: list[str]) -> None:
@@ -200,7 +202,7 @@ def test_ctrl_c_ends_a_reproduction_of_all(
 
     begun: list[str] = []
 
-    def execute(plans: object, runs: Path, options: object, name: str) -> int:
+    def execute(plans: object, runs: Path, options: object, name: str, **_: object) -> int:
         begun.append(name)
         return 130
 

@@ -332,6 +332,7 @@ def test_dry_run_counts_and_starts_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_dry_run_says_what_is_done_already(tmp_path: Path) -> None:
     def dry() -> str:
         done = CliRunner().invoke(
@@ -343,12 +344,12 @@ def test_dry_run_says_what_is_done_already(tmp_path: Path) -> None:
     store = RunStore(tmp_path).prepare()
     ids = [one.run_id for one in composed(TWO).question("x").at((0, 1, 2))]
     for run_id in ids[:4]:
-        store.run(run_id).create().write_state(state="done")
+        store.run(run_id).create().write_state(state="done", sealed={})
     said = dry()
     assert "6 runs" in said
     assert said.splitlines()[-1] == "all valid: 4 done already, 2 to go; nothing was started"
     for run_id in ids:
-        store.run(run_id).create().write_state(state="done")
+        store.run(run_id).create().write_state(state="done", sealed={})
     said = dry()
     assert said.splitlines()[-1] == "all valid: 6 done already, 0 to go; nothing was started"
     assert "about" not in said, "no time for nothing"
@@ -360,7 +361,7 @@ ASKED = (*SMALL, TWO, "--tune", "optimizer.lr=0.0001,0.01", "--max-seeds", "5")
 
 def command(runs: Path) -> list[str]:
     start = [sys.executable, "-c", "from batchlab.runner.cli import main; main()"]
-    return [*start, "compare", *ASKED, "--runs", str(runs)]
+    return [*start, "compare", *ASKED, "--fuse", "off", "--runs", str(runs)]
 
 
 def page(runs: Path) -> list[str]:

@@ -37,7 +37,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = RunStore(tmp_path_factory.mktemp("runs"))
     for run_id, optimizer, seed in (("a", "shb", 0), ("b", "nshb", 1)):
         store.run(run_id).write_config(RUN % (optimizer, seed))
-    store.run("b").write_state(state="done", quantities={"macro_f1": {"better": "up"}})
+    store.run("b").write_state(state="done", sealed={}, quantities={"macro_f1": {"better": "up"}})
     entries = [SweepEntry(i, {"case": "i, ii"}, [f"optimizer={o}"]) for i, o in (("a", "shb"), ("c", "heun"))]
     store.write_sweep("first", entries)
     store.write_sweep("second", [SweepEntry("b")])
@@ -75,7 +75,7 @@ OFFERED = {
     "choice": ("sweep optimizer=vr_a", ["vr_adam", "vr_adamw"]),
     "next choice": ("sweep optimizer=shb,nsh", ["shb,nshb"]),
     "none twice": ("sweep optimizer=nshb,nsh", []),
-    "executor": ("train executor=", ["local", "slurm"]),
+    "executor": ("train executor=", ["local", "ray", "slurm", "torchrun"]),
     "experiment": ("show experiment=vrgd_to", ["vrgd_toy"]),
     "measure": ("compare +measure=gs", ["gsnr"]),
     "measures in a list": ("sweep measure=[scores,gs", ["[scores,gsnr"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from omegaconf import OmegaConf
 from batchlab.results.axes import SEVERAL
 from batchlab.runner.plan.conf.files import PACKAGED, axes, hydra_session
 from batchlab.runner.plan.config import compose
+from batchlab.runner.plan.identity import canonical
 from batchlab.runner.plan.interpolation import resolve
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 
@@ -71,8 +74,26 @@ def test_a_thousand_runs() -> None:
     assert len({p.run_id for p in plans}) == len(plans) == 1000
     found = {(p.tree["seed"], p.tree["optimizer"]["name"], p.tree["optimizer"]["lr"]) for p in plans}
     assert found == {(s, o, r / 10) for s in range(100) for o in ("shb", "nshb") for r in range(1, 6)}
-    plans[0].tree["train"]["epochs"] = -1
-    assert plans[1].tree["train"]["epochs"] == 10, "runs share nothing"
+    blocks = {key: len({id(p.tree[key]) for p in plans}) for key in ("optimizer", "train", "measure")}
+    assert blocks == {"optimizer": 10, "train": 2, "measure": 2}, "the trees share what runs of one optimizer share"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "grid",
+    [
+        ["optimizer=shb,adamw", "optimizer.lr=0.1,0.2", "seed=0,1", "+note=a,b", "log.gsnr=true,false"],
+        ["model=mlp,logistic", "train.epochs=1,${seed}", "seed=2,3", "dataset.validation=0,0.1"],
+        ["~measure=scores", "+measure=gsnr,auc", "optimizer.lr=${train.epochs},0.5", "nproc=1,2", "+a.b=1,2"],
+    ],
+)
+def test_what_runs_share_changes_none(grid: list[str]) -> None:
+    """Each run of a grid, block by block, is what it is when it is composed alone; so is its identity."""
+    for planned in compose(grid):
+        (alone,) = compose(planned.overrides if "scores" not in grid[0] else [grid[0], *planned.overrides])
+        assert (alone.tree, list(alone.tree), alone.run_id) == (planned.tree, list(planned.tree), planned.run_id)
+        text = json.dumps(canonical(planned.tree), sort_keys=True, separators=(",", ":"))
+        assert planned.run_id == hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def test_the_same_run_twice_is_one_run() -> None:
@@ -104,6 +125,7 @@ def test_every_choice_of_every_axis_composes() -> None:
     for i in range(max(map(len, offered.values()))):
         picked = {axis: names[i % len(names)] for axis, names in offered.items()}
         needed = [f"dataset.{key}=some" for key in NEEDED.get(picked["dataset"], ())]
+        needed += ["executor.rdzv_endpoint=some:29500"] if picked["executor"] == "torchrun" else []
         (planned,) = compose([*(f"{axis}={name}" for axis, name in picked.items()), *needed])
         assert all(list(planned.tree[axis]) == [picked.pop(axis)] for axis in SEVERAL)
         assert {axis: planned.tree[axis]["name"] for axis in picked} == picked
@@ -259,7 +281,7 @@ def test_what_an_experiment_measures(
     ("text", "said"),
     [
         ("measure: 3", "measure takes names"),
-        ("measure: {gsnr: true}", "experiment=mine: .*Cannot merge"),
+        ("measure: {gsnr: true}", "conf/experiment/mine.yaml: .*Cannot merge"),
         ("measure: [scores, 1]", "measure takes names"),
         ("measure: [scores, nothing]", "measure has no choice 'nothing'"),
         ('log: {gsnr: "false"}', r"log\.gsnr must be true or false, got 'false' \(it is now measure=gsnr\)"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import context, frozen
+from runs import context, frozen, solve
 
 from batchlab.results.axes import CONTENDED
 from batchlab.results.store.run import Run
@@ -17,7 +17,6 @@ from batchlab.runner.plan.solver import make_solver
 from batchlab.runner.train import loop, rank
 from batchlab.runner.train.facts import contention
 from batchlab.runner.train.rank import Context, Meters
-from batchlab.runner.train.solve import solve
 
 
 class Clocks:

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -33,11 +34,17 @@ def plans(*ready: str, scale: str = "laptop") -> list[Planned]:
         dataclasses.replace(e, ready=e.ready if e.name not in ("a9a", "w8a") else e.name in ready)
         for e in planning.available()
     ]
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as root:
+        if scale == "paper":  # as if the user had put the two there
+            (Path(root) / "libsvm").mkdir()
+            for name in ("rcv1_train.binary", "sido0"):
+                (Path(root) / "libsvm" / name).touch()
+        patch.setenv("BATCHLAB_DATA", root)
         patch.setattr(planning, "available", lambda: entries)
         return plan("dasvrda", scale).plans
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ready", "expected"),
     [

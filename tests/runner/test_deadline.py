@@ -14,7 +14,8 @@ from runs import Fleet, Watcher, one
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
-from batchlab.runner.sweep import Report, _settle
+from batchlab.runner.launch.executors.base import Ended
+from batchlab.runner.scheduler import Report, settled
 
 
 def test_what_runs_is_cut_off_and_what_waits_is_not_begun(
@@ -28,7 +29,7 @@ def test_what_runs_is_cut_off_and_what_waits_is_not_begun(
         """The time is over as soon as the first has written something."""
         clock[0] = 10.0 * bool(read_stream(first, "metrics"))
 
-    monkeypatch.setattr("batchlab.runner.sweep.time", SimpleNamespace(monotonic=lambda: clock[0], sleep=time.sleep))
+    monkeypatch.setattr("batchlab.runner.scheduler.time", SimpleNamespace(monotonic=lambda: clock[0], sleep=time.sleep))
     report, watcher = fleet.sweep(tmp_path, plans, slots=1, deadline=5.0, watcher=Watcher(on_tick=tick))
     states = [store.run(p.run_id).read_state().state for p in plans]
     assert states == [State.INTERRUPTED, State.PENDING, State.PENDING]
@@ -48,10 +49,10 @@ def test_nothing_is_begun_after_it(tmp_path: Path, fleet: Fleet) -> None:
 def test_a_run_that_is_stopped_before_it_could_say_anything_has_not_crashed(tmp_path: Path) -> None:
     """What a signal ends while it still loads: on Ctrl-C and at the deadline alike it is as if it had not begun."""
     run = RunStore(tmp_path).run("x").create()
-    assert _settle(run, -15, stopped=True).state is State.INTERRUPTED
-    assert _settle(run, -15, stopped=False).state is State.CRASHED
+    assert settled(Ended(run, -15), stopped=True).state is State.INTERRUPTED
+    assert settled(Ended(run, -15), stopped=False).state is State.CRASHED
     run.write_state(state="running")
-    assert _settle(run, -15, stopped=True).state is State.CRASHED, "it had begun"
+    assert settled(Ended(run, -15), stopped=True).state is State.CRASHED, "it had begun"
 
 
 def test_a_time_that_is_long_enough_is_not_mentioned(tmp_path: Path, fleet: Fleet) -> None:

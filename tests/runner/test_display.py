@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from batchlab.results.store.run import State
+from batchlab.results.store.run import RunState, State
 from batchlab.results.store.runs import RunStore
 from batchlab.runner.display import Active, Display, duration
 from batchlab.runner.plan.config import Planned
@@ -60,6 +60,109 @@ def test_a_running_run_fits_the_terminal(width: int, last: str, tmp_path: Path) 
     assert line.rstrip().endswith(f"  {last}")
 
 
+def test_more_runs_than_lines_are_counted(tmp_path: Path) -> None:
+    shown, file = display()
+    shown.console.height = 10
+    for i in range(20):
+        planned = Planned(f"{i:012x}", {}, (f"seed={i}",), {})
+        shown.started(planned, RunStore(tmp_path).run(planned.run_id), False)
+    file.truncate(0)
+    shown.console.print(shown)
+    text = file.getvalue()
+    assert "seed=5" in text
+    assert "seed=6" not in text
+    assert "and 14 more runs" in text
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(12.4, "12 s"), (185, "3 min 05 s"), (7810, "2 h 10 min")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_what_is_tried_again_or_given_up_is_counted_once(tmp_path: Path) -> None:
+    shown, file = display()
+    plans = [Planned(f"{i:012x}", {}, (f"seed={i}",), {}) for i in range(2)]
+    shown.begin(2, 0, 2)
+    for planned in plans:
+        shown.started(planned, RunStore(tmp_path).run(planned.run_id), resumed=False)
+        shown.ended(planned, RunStore(tmp_path).run(planned.run_id), RunState(State.PENDING, "failed (why): again"))
+    assert shown.summary() == "0 of 2 runs  ·  0 s"
+    shown.counts.update({State.RUNNING: 0})
+    assert shown.summary() == "0 of 2 runs  ·  0 s"
+    shown.ended(plans[0], RunStore(tmp_path).run(plans[0].run_id), RunState(State.FAILED, "why: not tried again"))
+    assert shown.summary() == "1 of 2 runs  ·  1 failed  ·  0 s"
+    assert "elsewhere" not in file.getvalue()
+
+
+def bunch(shown: Display, root: Path, n: int) -> list[Planned]:
+    """So many runs that train together, half of each done."""
+    plans = [Planned(f"{i:012x}", {}, ("optimizer.lr=0.1", f"seed={i}"), {}) for i in range(n)]
+    shown.begin(n, 0, n)
+    shown.close()  # nobody redraws it beside us
+    shown.together(plans)
+    for planned in plans:
+        shown.started(planned, RunStore(root).run(planned.run_id), False)
+        shown.active[planned.run_id].done = 0.5
+        shown.active[planned.run_id].last = "epoch 3  test accuracy 95.0%"
+        shown.partial += 0.5
+    return plans
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_runs_that_train_together_are_one_line_of_a_terminal(width: int, tmp_path: Path) -> None:
+    shown, file = display(width)
+    shown.live = True
+    bunch(shown, tmp_path, 64)
+    file.truncate(0)
+    shown.console.print(shown)
+    line, last, *_ = (text.lstrip("\0") for text in file.getvalue().splitlines())
+    assert line.startswith("64 together ")
+    assert "optimizer.lr=0.1 seed=0…63" in line
+    assert line.rstrip().endswith("epoch 3")
+    assert len(line) <= width
+    assert last.startswith("0 of 64 runs")
+
+
+def test_how_they_ended_is_a_line_for_each_way(tmp_path: Path) -> None:
+    shown, file = display()
+    shown.live = True
+    plans = bunch(shown, tmp_path, 64)
+    file.truncate(0)
+    for i, planned in enumerate(plans):
+        run = RunStore(tmp_path).run(planned.run_id)
+        state = RunState(State.DONE) if i < 40 else RunState(State.DIVERGED, f"lost at step {i}")
+        shown.ended(planned, run, state if i < 62 else RunState(State.FAILED, "of its own"))
+    lines = [" ".join(text.lstrip("\0").split()) for text in file.getvalue().splitlines()]
+    assert lines == [
+        "40 runs done 0 s optimizer.lr=0.1 seed=0…39",
+        "22 runs diverged 0 s optimizer.lr=0.1 seed=40…61",
+        "lost at step 40 (and more of the kind)",
+        *("00000000003e failed 0 s optimizer.lr=0.1 seed=62", "of its own"),
+        *("00000000003f failed 0 s optimizer.lr=0.1 seed=63", "of its own"),
+    ]
+    assert shown.counts == {State.DONE: 40, State.DIVERGED: 22, State.FAILED: 2}
+    assert shown.partial == pytest.approx(0)
+
+
+def test_where_output_is_no_terminal_every_run_has_its_lines(tmp_path: Path) -> None:
+    shown, file = display()
+    for planned in bunch(shown, tmp_path, 4):
+        shown.ended(planned, RunStore(tmp_path).run(planned.run_id), RunState(State.DONE))
+    assert sum("  started  " in line for line in file.getvalue().splitlines()) == 4
+    assert sum("  done  " in line for line in file.getvalue().splitlines()) == 4
+
+
+def test_runs_that_come_back_are_not_said_to_have_ended(tmp_path: Path) -> None:
+    shown, file = display()
+    shown.live = True
+    plans = bunch(shown, tmp_path, 4)
+    file.truncate(0)
+    for planned in plans:
+        shown.ended(planned, RunStore(tmp_path).run(planned.run_id), RunState(State.PENDING))
+    assert not file.getvalue().strip("\0")
+    assert not shown.active
+    assert not shown.bunches
+    assert shown.partial == pytest.approx(0)
+    shown.started(plans[0], RunStore(tmp_path).run(plans[0].run_id), False)
+    shown.ended(plans[0], RunStore(tmp_path).run(plans[0].run_id), RunState(State.DONE))
+    assert "000000000000  done" in file.getvalue()

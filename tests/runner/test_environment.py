@@ -111,7 +111,8 @@ class Strict(Measure):
 """
 
 
-@pytest.mark.parametrize("level", ["1", pytest.param("2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["1", "2"])
 def test_assertions_are_carried_out(level: str, tmp_path: Path) -> None:
     """PYTHONOPTIMIZE would take them away, from Hydra's grammar first; and a rank may print what a terminal cannot."""
     (tmp_path / "conf" / "measure").mkdir(parents=True)
@@ -125,6 +126,7 @@ def test_assertions_are_carried_out(level: str, tmp_path: Path) -> None:
     assert "±" in log.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_python_without_assertions_is_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-O", *ENTRY[1:], "sweep", "--dry-run", "seed=range(0,2)"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=HANGS)
@@ -133,6 +135,7 @@ def test_a_python_without_assertions_is_one_line(tmp_path: Path) -> None:
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.slow
 def test_help_is_whole_without_docstrings(tmp_path: Path) -> None:
     said = [batchlab("--help", cwd=tmp_path, PYTHONOPTIMIZE=level).stdout for level in ("", "2")]
     assert said[0] == said[1]
@@ -182,7 +185,7 @@ def test_a_signal_ends_it_where_names_have_no_address(ended_by: signal.Signals, 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["fork", "torchrun"])
 def test_a_machine_that_does_not_reach_itself(launcher: str, tmp_path: Path) -> None:
-    arguments = (*TRAIN, f"executor.launcher={launcher}")
+    arguments = (*TRAIN, "nproc=2", f"executor.launcher={launcher}")  # one rank meets nobody
     done = batchlab(*arguments, cwd=tmp_path, prefix=namespace("--net"))
     state = only_state(tmp_path / "runs")
     assert (done.returncode, state.state) == (1, State.FAILED)
@@ -199,7 +202,7 @@ def deaf(path, launcher):
     time.sleep(10_000)
 
 server.STOP_GRACE = 0.1
-server._child = deaf
+server.train = deaf
 server.Server(os.dup(0), os.dup(1)).serve()
 """
 
@@ -214,7 +217,7 @@ def test_a_run_that_hears_no_signal_is_killed(tmp_path: Path) -> None:
         process.stdin.write(json.dumps(command).encode() + b"\n")  # type: ignore[union-attr]
         process.stdin.flush()  # type: ignore[union-attr]
 
-    tell(start="runs/a", launcher="fork", env={})
+    tell(start=["runs/a"], launcher="fork", env={})
     heard = [json.loads(process.stdout.readline()) for _ in range(3)]
     assert {"deaf": 1} in heard
     tell(stop="runs/a")
@@ -229,3 +232,11 @@ def test_no_home(tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "HOME"}
     done = subprocess.run([*ENTRY, *TRAIN], cwd=tmp_path, env=environment, capture_output=True, timeout=HANGS)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_that_was_removed(tmp_path: Path) -> None:
+    script = 'cd "$1"; rmdir "$1"; shift; exec "$@"'
+    (tmp_path / "gone").mkdir()
+    done = batchlab(*TRAIN, cwd=tmp_path, prefix=("sh", "-c", script, "sh", str(tmp_path / "gone")))
+    assert done.returncode == 2
+    assert done.stderr.decode() == "batchlab: the current folder was removed: change to one that is there\n"

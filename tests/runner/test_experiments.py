@@ -39,7 +39,7 @@ REFUSED = {
     f"{HEAD}defaults: [override /optimizer: adm]\n": f"{MINE}: `override /optimizer: adm`: optimizer "
     "has no choice 'adm'; did you mean adam",
     f"{HEAD}defaults: [override /optimizer: ]\n": f"{MINE}: `override /optimizer:` names no choice; there are: ab2, ",
-    f"{HEAD}defaults: [override /optimzer: adam]\n": "experiment=mine: In 'experiment/mine': Could not override",
+    f"{HEAD}defaults: [override /optimzer: adam]\n": f"{MINE}: In 'experiment/mine': Could not override",
     f"{HEAD}defaults: [middle]\n": "conf/experiment/middle.yaml: `override /model: nope`: model has no choice",
     f"{HEAD}experiment: inner\n": f"{MINE}: experiment names a file",
     f"{HEAD}trian:\n  epochs: 1\n": f"{MINE}, trian: a new key trian would mean nothing to the run: did "
@@ -83,6 +83,12 @@ def test_other_files_of_the_users_too(place: str) -> None:
         place,
     )
     assert refused(*["optimizer=mine"] * ("mine" in place)).startswith(f"{place}, trian: a new key trian would")
+
+
+@pytest.mark.parametrize("head", ["#@package _global_\n", "\n  #  @package _global_\n", f"{HEAD}# of mine\n"])
+def test_what_hydra_takes_for_a_header_is_one(head: str) -> None:
+    put(f"{head}train: {{epochs: 3}}\n")
+    assert compose(["experiment=mine"])[0].tree["train"]["epochs"] == 3
 
 
 @pytest.mark.parametrize("text", ["note: first", "note: {by: me, of: [1, 2]}", "purpose: null", "fold: 3"])

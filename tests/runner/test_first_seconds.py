@@ -38,15 +38,18 @@ def in_child(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANGS, check=False)
 
 
+@pytest.mark.slow
 def test_checking_runs_imports_nothing_that_it_does_not_need() -> None:
-    """Of torch's optimizers, of ours below torch's class, and of one around another."""
+    """Of torch's optimizers, of ours below torch's class, and of one around another; groups need nothing more."""
     done = in_child(f"""
 import sys
 from batchlab.runner.plan.config import compose
+from batchlab.runner.plan.fuse import grouped
 from batchlab.runner.plan.validate import validate
-plans = compose({[*TINY, "optimizer=adam,nshb,vr_momentum,ab2", "train.groups=8"]!r})
-assert validate(plans) == [] and len(plans) == 4
+plans = compose({[*TINY, "optimizer=adam,nshb,vr_momentum,ab2", "train.groups=8", "seed=0,1"]!r})
+assert validate(plans) == [] and len(plans) == 8
 assert "torch" in sys.modules
+assert len(grouped(plans, None, 1).groups) < len(plans)
 print([name for name in {HEAVY!r} if name in sys.modules])
 import torch
 method = torch.optim.Optimizer.add_param_group.__wrapped__
@@ -95,11 +98,14 @@ def test_torch_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_checked_is_said_before_torch_is_there(tmp_path: Path) -> None:
     done = in_child(f"""
-import sys
+import os, sys
 from batchlab.runner import cli, training
 from batchlab.runner.launch.executors.local import LocalExecutor
 LocalExecutor.warm_up = lambda self: None
-training.check = lambda plans: sys.exit("late" if "torch" in sys.modules else "at once")
+def check(plans):
+    print("late" if "torch" in sys.modules else "at once", file=sys.stderr, flush=True)
+    os._exit(0)
+training.check = check
 sys.argv = ["batchlab", "sweep", *{TINY!r}, "seed=1,2", "--runs", {str(tmp_path)!r}]
 cli.main()
 """)
@@ -129,6 +135,7 @@ def test_elsewhere_it_is_a_line_of_progress_or_nothing(
     assert capsys.readouterr() == (said, "")
 
 
+@pytest.mark.slow
 def test_the_interpreter_ends_without_a_search_among_all_of_torch() -> None:
     """Only among what came after it: what others count at the end is counted."""
     done = in_child("""
@@ -140,3 +147,20 @@ import_torch()
 print("torch" in sys.modules, frozen > 100_000, gc.get_freeze_count() == frozen, len(gc.get_objects()) < frozen / 10)
 """)
     assert done.stdout == "True True True True\n"
+
+
+def test_a_run_alone_is_not_asked_what_it_could_train_with() -> None:
+    """That would import what tells it."""
+    done = in_child("""
+import sys
+from types import SimpleNamespace
+from batchlab.runner.before import Before
+from batchlab.runner.options import SweepOptions
+from batchlab.runner.plan.config import Planned
+from batchlab.runner.policies import Policies
+from batchlab.runner.waiting import Waiting
+waiting = Waiting(SimpleNamespace(together=None), Policies(SweepOptions()))
+waiting.add(Before([Planned("aa", {}, (), {})]))
+print(len(waiting), "torch" in sys.modules)
+""")
+    assert (done.stdout, done.stderr) == ("1 False\n", "")

@@ -7,6 +7,7 @@ import shlex
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from batchlab.runner.plan.grid.parsing import parse
 from batchlab.runner.plan.schema import ConfigError
@@ -23,7 +24,7 @@ def refused(text: str) -> str:
 
 def taken(advice: str) -> list[Any]:
     """The values of what a message says to type, as a shell splits it."""
-    shown = re.search(r"(?:in a shell as|write) (.*?)(?:, with.*)?$", advice, re.DOTALL)
+    shown = re.search(r"(?:in a shell as|write|part of one value, as) (.*?)(?:, (?:with|or if).*)?$", advice, re.DOTALL)
     assert shown, advice
     (word,) = shlex.split(shown[1])
     (sweep,) = parse([word])
@@ -104,3 +105,26 @@ def test_what_cannot_be_quoted_away(text: str, says: str) -> None:
 
 def test_brackets_with_partners_need_no_closing() -> None:
     assert not refused("note=[é]").startswith("close")
+
+
+def test_a_comma_that_belongs_to_a_value() -> None:
+    advice = refused("dataset.file=a,b=c.npz").split(", or if its commas are ")
+    assert [taken(part) for part in advice] == [["a", "b=c.npz"], ["a,b=c.npz"]]
+
+
+def test_an_interpolation_that_never_ends_is_quoted_as_text() -> None:
+    (advised,) = taken(refused("note=${optimizer"))
+    assert OmegaConf.create({"note": advised}).note == "${optimizer"
+
+
+def test_what_is_no_function_may_be_a_text() -> None:
+    with pytest.raises(ConfigError, match="Unknown function 'f'") as caught:
+        parse(["+note=f(x)"])
+    assert taken(str(caught.value)) == ["f(x)"]
+
+
+def test_a_run_has_one_name_in_every_encoding() -> None:
+    (sweep,) = parse(["+note='\udcc3\udca9'"])  # the bytes of an accented letter, where only ASCII is known
+    assert sweep.settings[0].value == "\xe9"
+    with pytest.raises(ConfigError, match=r"caf\\xe9.*not UTF-8"):
+        parse(["+note='caf\udce9'"])

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from pages import DOCS, bash, blocks
 
 from batchlab.runner.plan.config import compose
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "grids.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+PAGE = (DOCS / "grids.md").read_text()
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the page's experiment."""
-    (text,) = blocks("yaml")
+    (text,) = blocks(PAGE, "yaml")
     path = tmp_path / "conf" / "experiment" / "quick.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(text)
@@ -45,13 +39,8 @@ def test_the_ranges_of_the_table(here: Path) -> None:
 
 @pytest.mark.slow
 def test_the_commands_run(here: Path) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-ec", "\n".join(blocks("bash"))],
-        cwd=here, env=os.environ | {"PATH": path}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    totals = re.findall(r"^(\d+) of \d+ runs?  ·", done.stdout, re.MULTILINE)
-    assert totals[0] == "8", done.stdout
+    said = bash("\n".join(blocks(PAGE, "bash")), here)
+    totals = re.findall(r"^(\d+) of \d+ runs?  ·", said, re.MULTILINE)
+    assert totals[0] == "8", said
     assert (here / "plot.png").is_file()
-    assert "experiment" in done.stdout
+    assert "experiment" in said

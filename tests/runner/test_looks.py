@@ -31,7 +31,8 @@ from batchlab.runner.options import Deciding, SweepOptions
 from batchlab.runner.plan.config import Planned
 from batchlab.runner.plan.identity import run_id
 from batchlab.runner.plan.seeds import tunes
-from batchlab.runner.sweep import Report, freeze
+from batchlab.runner.scheduler import Report
+from batchlab.runner.sweep import freeze
 
 Bought = list[tuple[str, int]]
 NOISE = [0.0011, -0.0007, 0.0002, -0.0013, 0.0009, 0.0004, -0.0012, 0.0006]
@@ -70,9 +71,15 @@ class Trained:
         return [p for p in plans if self.store.run(p.run_id).read_state().state not in FINISHED]
 
     def train(
-        self, plans: Sequence[Planned], name: str, among: Sequence[Planned] = (), deadline: float = math.inf
+        self,
+        plans: Sequence[Planned],
+        name: str,
+        among: Sequence[Planned] = (),
+        deadline: float = math.inf,
+        *,
+        notes: Sequence[str] = (),
     ) -> Report:
-        freeze(self.store, name, plans, among)
+        freeze(self.store, name, plans, among, notes=notes)
         self.deadlines.append(deadline)
         self.batches.append([])
         report = Report()

@@ -14,7 +14,7 @@ from batchlab.runner.before import joined
 from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.config import Planned, compose
 from batchlab.runner.plan.schema import ConfigError
-from batchlab.runner.sweep import Report
+from batchlab.runner.scheduler import Report
 from batchlab.runner.training import Training
 
 

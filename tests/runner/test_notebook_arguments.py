@@ -93,3 +93,9 @@ def test_a_sweep_takes_what_the_command_takes(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(KeyboardInterrupt):
         batchlab.sweep("model=mlp dataset=digits", tmp_path, on_error="stop", jobs_per_device=2)
     assert (taken[0].on_error, taken[0].jobs_per_device) == (OnError.STOP, 2)
+    policies = {"timeout": "30m", "max_runs": 3, "retries": 2, "stop_after": "10%", "retry_oom": True}
+    with pytest.raises(KeyboardInterrupt):
+        batchlab.sweep("model=mlp dataset=digits", tmp_path, **policies)  # type: ignore[arg-type]
+    assert {key: getattr(taken[1], key) for key in policies} == policies
+    with pytest.raises(ValueError, match="--timeout soon: give a length of time"):
+        batchlab.sweep("model=mlp dataset=digits", tmp_path, timeout="soon")

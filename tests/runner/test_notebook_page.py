@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import blocks
 
 import batchlab
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "notebook.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.mark.slow
@@ -23,7 +19,7 @@ def test_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from matplotlib.figure import Figure
 
     monkeypatch.chdir(tmp_path)
-    (python,) = blocks("python")
+    (python,) = blocks(PAGE, "python")
     names: dict[str, Any] = {}
     exec(python, names)
     frame = names["frame"]
@@ -33,7 +29,7 @@ def test_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "<table" in names["table"]._repr_html_()
     assert isinstance(names["figure"], Figure)
     assert len(names["figure"].axes) == 2
-    first, second = (duckdb.sql(text).df() for text in blocks("sql"))
+    first, second = (duckdb.sql(text).df() for text in blocks(PAGE, "sql"))
     rows = batchlab.runs()
     best = rows.groupby(["optimizer", "seed"], observed=True)["test_accuracy"].max()
     assert dict(zip(zip(first["optimizer"], first["seed"], strict=True), first["best"], strict=True)) == best.to_dict()

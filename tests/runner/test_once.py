@@ -40,4 +40,4 @@ def test_twice_is_refused(
 def test_what_may_be_repeated() -> None:
     """Each of these is taken as often as it is given."""
     axes = {"--rows", "--cols", "--hue", "--baseline", "--metric"}
-    assert {*axes, "--where", "--or", "--tune", "--smallest", "--zip", "--skip"} == REPEATED
+    assert {*axes, "--where", "--or", "--from", "--tune", "--smallest", "--zip", "--skip"} == REPEATED

@@ -105,7 +105,7 @@ EXECUTORS = {
 SLURM = {
     "nodes": (1.5, "executor.nodes must be a whole number, got 1.5"),
     "timeout_min": ("long", "executor.timeout_min must be a whole number, got 'long'"),
-    "max_parallel": (True, "executor.max_parallel must be a whole number, got True"),
+    "workers": (True, "executor.workers must be a whole number, got True"),
     "threads": (0, "executor.threads=0 must be at least 1"),
     "mem_gb": ("64GB", "executor.mem_gb must be a number, got '64GB'"),
     "partition": (3, "executor.partition must be a word or null, got 3"),
@@ -147,7 +147,6 @@ def test_the_local_executor_takes_whole_floats() -> None:
 
 @pytest.mark.parametrize("key", SLURM)
 def test_the_slurm_executor(key: str) -> None:
-    pytest.importorskip("submitit")
     from batchlab.runner.launch.executors.slurm import SlurmExecutor
 
     value, said = SLURM[key]

@@ -26,6 +26,11 @@ def applied(*overrides: str) -> dict[str, Any]:
     return apply(TREE, [s.settings[0] for s in parse(overrides)])
 
 
+def test_a_value_that_is_wanted_is_offered_for_a_key_that_there_is_not() -> None:
+    with pytest.raises(ConfigError, match=r"did you mean optimizer\.file, which has no value yet\?"):
+        applied("optimizer.path=x.csv")
+
+
 def spread(text: str) -> list[Any]:
     """The values of one override."""
     (sweep,) = parse([text])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from runs import Fleet, Watcher, context, one, rows
+from runs import Fleet, Watcher, context, one, rows, solve
 from sklearn.metrics import f1_score
 
 from batchlab.results.compare.table import load_table
@@ -22,7 +22,6 @@ from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.plan.validate import validate
 from batchlab.runner.sweep import freeze, run_sweep
 from batchlab.runner.train.loop import train
-from batchlab.runner.train.solve import solve
 
 MINE = '''
 import subprocess, sys

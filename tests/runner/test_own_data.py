@@ -241,7 +241,7 @@ def begun(plan: Planned, root: Path) -> Run:
 def test_what_a_reader_returned_is_part_of_the_run(name: str, hidden: Path) -> None:
     plan = asked(name)
     run = begun(plan, hidden / "runs")
-    run.write_state(state="done")
+    run.write_state(state="done", sealed={})
 
     def why() -> str:
         return Staleness(RunStore(hidden / "runs"), SweepOptions()).why(plan, run.read_state())

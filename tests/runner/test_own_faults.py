@@ -223,7 +223,7 @@ def test_choices_are_listed_however_many_there_are() -> None:
 def test_what_the_users_own_code_makes_is_finite() -> None:
     assert refused("optimizer=runaway").startswith("optimizer=runaway: lr=inf must be finite")
     assert refused("lr_schedule=bursts").startswith("lr_schedule=bursts: Bursts.factor gives nan at step 11")
-    lost = ("lr_schedule=growth", "lr_schedule.gamma=1e200", "lr_schedule.maximum=null", "lr_schedule.every=0.1")
+    lost = ("lr_schedule=growth", "lr_schedule.gamma=1e38", "lr_schedule.maximum=null", "lr_schedule.every=0.02")
     assert "grows beyond all numbers" in refused(*lost)
 
 
@@ -231,11 +231,11 @@ def test_what_the_users_own_code_makes_is_finite() -> None:
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        ("lr_schedule=constant lr_schedule.peak=1e308", "lr_schedule.peak=1e+308 times the rate of optimizer=shb"),
-        ("lr_schedule=cosine lr_schedule.warmup=0.5 lr_schedule.peak=1e308", "lr_schedule.peak=1e+308 times"),
-        ("lr_schedule=growth lr_schedule.maximum=1e308 lr_schedule.every=0.1", "lr_schedule.maximum=1e+308 times"),
+        ("lr_schedule=constant lr_schedule.peak=1e38", "lr_schedule.peak=1e+38 times the rate of optimizer=shb"),
+        ("lr_schedule=cosine lr_schedule.warmup=0.5 lr_schedule.peak=1e38", "lr_schedule.peak=1e+38 times"),
+        ("lr_schedule=growth lr_schedule.maximum=1e38 lr_schedule.every=0.1", "lr_schedule.maximum=1e+38 times"),
         (
-            "lr_schedule=warmup_constant lr_schedule.warmup=0.5 lr_schedule.warmup_from=1e308",
+            "lr_schedule=warmup_constant lr_schedule.warmup=0.5 lr_schedule.warmup_from=1e38",
             "lr_schedule.warmup_from=1e",
         ),
     ],
@@ -248,14 +248,14 @@ def test_no_rate_is_beyond_all_numbers(overrides: str, says: str, at_hand: bool)
 
 def test_nor_is_what_it_grows_to() -> None:
     grown = ("lr_schedule=growth", "lr_schedule.gamma=1e30", "lr_schedule.maximum=null", "lr_schedule.every=0.1")
-    assert "times lr=1e+100 at step" in refused(*grown, "optimizer.lr=1e100")
+    assert "times lr=1e+20 at step" in refused(*grown, "optimizer.lr=1e20")
 
 
 @pytest.mark.parametrize(
     ("override", "says"),
     [
         ("seed=-1", "seed=-1 must be at least 0"),
-        (f"seed={2**63}", f"seed={2**63} must be at most {2**63 - 1}"),
+        (f"seed={2**63}", f"seed={2.0**63:.4g} must be at most {2**63 - 1}"),
         (f"seed={2**64}", "must be at most"),
         ("dataset.validation=0.1 dataset.split_seed=-1", "a whole number, 0 or more"),
         (f"dataset.validation=0.1 dataset.split_seed={2**64}", "below 2^64"),
@@ -263,7 +263,7 @@ def test_nor_is_what_it_grows_to() -> None:
         ("train.epochs=1e300", "train.epochs: a budget of 1.44e+303 samples is beyond all counting: lower it"),
         ("train.samples=1e300", "train.samples: a budget of 1e+300 samples is beyond all counting: lower it"),
         ("train.epochs=nan", "must be positive and finite"),
-        ("batch_schedule.size=1e300", "below 2^63"),
+        ("batch_schedule.size=1e30", "below 2^63"),
     ],
 )
 def test_seeds_and_budgets_that_cannot_be_kept(override: str, says: str) -> None:

@@ -299,6 +299,7 @@ def test_nothing_is_started_where_one_model_does_not_fit(
 def test_a_model_too_large_to_be_made_here_is_tried_all_the_same(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("batchlab.datasets.memory.at_hand", lambda: 10**15)
     code, said = batchlab("sweep", own("Vast"), "--dry-run", monkeypatch=monkeypatch, capfd=capfd)
     assert (code, "warning" in said) == (0, False), said
     code, said = batchlab("sweep", own("Vast", "asks: true"), "--dry-run", monkeypatch=monkeypatch, capfd=capfd)

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from pages import DOCS, bash, blocks, write_block
 
 from batchlab.runner.plan.config import compose
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "own.md").read_text()
+PAGE = (DOCS / "own.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
 MOST = 20
 """Lines of an example, its YAML included."""
-
-
-def blocks(section: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", SECTIONS[section], re.DOTALL)
 
 
 def written(section: str, folder: Path) -> list[str]:
     """The section's files, put where their first lines say; the first example's lines."""
     lines: list[str] = []
     for language in ("python", "yaml"):
-        for place, block in enumerate(blocks(section, language)):
-            path = folder / block.splitlines()[0].removeprefix("# ")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block)
+        for place, block in enumerate(blocks(SECTIONS[section], language)):
+            write_block(block, folder)
             if place == 0:
                 lines += [line for line in block.splitlines()[1:] if line.strip()]
     return lines
@@ -52,12 +44,8 @@ def test_other_names_for_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_commands_run(section: str, tmp_path: Path) -> None:
     written(section, tmp_path)
-    (script,) = blocks(section, "bash")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-ec", script], cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    means = [float(mean) for mean in re.findall(r"^ \S+\s+\*?([\d.]+) ±", done.stdout, re.MULTILINE)]
-    assert len(means) == 2, done.stdout
+    (script,) = blocks(SECTIONS[section], "bash")
+    said = bash(script, tmp_path)
+    means = [float(mean) for mean in re.findall(r"^ \S+\s+\*?([\d.]+) ±", said, re.MULTILINE)]
+    assert len(means) == 2, said
     assert all(50 < mean < 100 for mean in means)

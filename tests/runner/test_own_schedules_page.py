@@ -2,45 +2,37 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from pages import DOCS, bash, blocks, write_block
 from runs import one
 
 from batchlab.optimizers.clock import Clock
 from batchlab.runner.plan.schedules import make_rates
 from batchlab.runner.plan.validate import validate
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "own-schedules.md").read_text()
+PAGE = (DOCS / "own-schedules.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
 MOST = 20
 """Lines of an example, its first YAML included."""
-
-
-def blocks(section: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", SECTIONS[section], re.DOTALL)
 
 
 @pytest.fixture(autouse=True)
 def _written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page's files, put where their first lines say."""
     for section in SECTIONS:
-        for block in (*blocks(section, "python"), *blocks(section, "yaml")):
-            path = tmp_path / block.splitlines()[0].removeprefix("# ")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block)
+        for block in (*blocks(SECTIONS[section], "python"), *blocks(SECTIONS[section], "yaml")):
+            write_block(block, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_an_example_is_short(section: str) -> None:
-    code = [line for block in blocks(section, "python") for line in block.splitlines()[1:] if line.strip()]
-    assert len(code) + len(blocks(section, "yaml")[0].splitlines()[1:]) <= MOST
+    code = [line for block in blocks(SECTIONS[section], "python") for line in block.splitlines()[1:] if line.strip()]
+    assert len(code) + len(blocks(SECTIONS[section], "yaml")[0].splitlines()[1:]) <= MOST
 
 
 @pytest.mark.parametrize("path", re.findall(r"^# conf/(.*)\.yaml$", PAGE, re.MULTILINE))
@@ -65,12 +57,8 @@ def test_what_the_page_says_of_them() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_commands_run(section: str, tmp_path: Path) -> None:
-    (script,) = blocks(section, "bash")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-ec", script], cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    means = [float(mean) for mean in re.findall(r"^ \S+\s+\*?([\d.]+) ±", done.stdout, re.MULTILINE)]
-    assert len(means) == script.split()[2].count(",") + 1, done.stdout
+    (script,) = blocks(SECTIONS[section], "bash")
+    said = bash(script, tmp_path)
+    means = [float(mean) for mean in re.findall(r"^ \S+\s+\*?([\d.]+) ±", said, re.MULTILINE)]
+    assert len(means) == script.split()[2].count(",") + 1, said
     assert all(50 < mean < 100 for mean in means)

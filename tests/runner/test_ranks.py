@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 from pathlib import Path
 from typing import Any
@@ -96,3 +97,61 @@ def test_noise_is_measured_over_ranks(tmp_path: Path, monkeypatch: pytest.Monkey
     assert torch.isfinite(parameters).all()
     assert seen[0] == pytest.approx(losses[0], abs=1e-12)
     assert torch.linalg.vector_norm(parameters - expected) < 0.2 * torch.linalg.vector_norm(expected)
+
+
+def volumes(rank: int, folder: Path, tree: dict[str, Any]) -> None:
+    """What rank 0 of two hands to the others in a step, call by call, in bytes; left in `folder`."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    session = Session.build(RunConfig.of(tree), torch.device("cpu"), rank, 2)
+    session.forward.train()
+    sent: list[int] = []
+    real = dist.all_reduce
+
+    def counted(tensor: torch.Tensor, *args: Any, **options: Any) -> Any:
+        sent.append(tensor.nbytes)
+        return real(tensor, *args, **options)
+
+    dist.all_reduce = counted
+    for size in (64, 3):
+        step(session, Meters.on(torch.device("cpu")), session.batches.take(size, session.groups))
+    if rank == 0:
+        parameters = [p.numel() for p in session.model.parameters()]
+        (folder / "end.json").write_text(json.dumps([sent, sum(parameters), len(parameters)]))
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("setup", "copies", "padded", "more"),
+    [
+        (("optimizer=shb", "train.micro_batch=8"), 1, False, 0),
+        pytest.param(
+            *(("optimizer=shb", "batch_schedule=norm_test", "train.groups=4"), 1, True, 6 * 2), marks=pytest.mark.slow
+        ),
+        (("optimizer=vr_sgd", "train.groups=8"), 2, True, 6 * 2),
+    ],
+    ids=["gradient", "and its noise", "and squares"],
+)
+def test_a_gradient_is_handed_over_once_a_step(
+    setup: tuple[str, ...], copies: int, padded: bool, more: int, tmp_path: Path
+) -> None:
+    """In float32 4 bytes a parameter, and 4 for whether it has a gradient; noise adds what is kept by coordinate.
+
+    Args:
+        setup: overrides.
+        copies: vectors as long as the gradient.
+        padded: each to whole rows of 1,024.
+        more: numbers that the ranks tell each other of.
+        tmp_path: where the ranks meet.
+    """
+    tree = one(*NO_BATCHNORM[:-1], *setup, "nproc=2").tree
+    fork = multiprocessing.get_context("fork")
+    ranks = [fork.Process(target=volumes, args=(rank, tmp_path, tree)) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(120)
+        assert process.exitcode == 0
+    sent, parameters, tensors = json.loads((tmp_path / "end.json").read_text())
+    length = -(-parameters // 1024) * 1024 if padded else parameters
+    assert sent == [4 * (copies * length + tensors + more)] * 2

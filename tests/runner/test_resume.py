@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,13 @@ from runs import Fleet, Watcher, frozen, one, rows, trained, wait_until
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, State
 from batchlab.results.store.runs import RunStore
+from batchlab.runner.launch.launch import run_job
+from batchlab.runner.launch.process import INTERRUPTED
+from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.build import is_solver
 from batchlab.runner.plan.conf.files import axes
 from batchlab.runner.plan.schema import ConfigError
-from batchlab.runner.train import checkpoint
+from batchlab.runner.train import kept as kept_files
 from batchlab.runner.train.session import Session
 
 EXACT = ("+measure=[full_gradient_norm,full_gradient_norm_paper]", "log.evaluate_every=0.4")
@@ -126,7 +131,7 @@ def test_a_damaged_checkpoint_is_named(how: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         trained(run, config)
     assert str(caught.value).startswith(f"{run.checkpoint} is damaged")
-    assert "delete it to train this run from its beginning" in str(caught.value)
+    assert "delete checkpoint.pt in " in str(caught.value)
     run.checkpoint.unlink()
     assert trained(run, config) == "done"
 
@@ -176,7 +181,7 @@ def test_killed_between_sealing_and_saying_done(tmp_path: Path, monkeypatch: pyt
 
 # -- real processes ----------------------------------------------------------------------------------------
 
-LONG = (*EXACT[:1], "model=mlp", "train.epochs=12", "batch_schedule.size=32", "log.evaluate_every=1")
+LONG = (*EXACT[:1], "model=mlp", "train.epochs=40", "batch_schedule.size=32", "log.evaluate_every=1")
 
 
 def ranks_of(run: Run) -> list[int]:
@@ -209,7 +214,7 @@ def test_killed_in_earnest(kill: signal.Signals, nproc: int, tmp_path: Path, fle
     run = RunStore(tmp_path / "parts").run(planned.run_id)
 
     def interfere() -> None:
-        if len(read_stream(run, "metrics")) >= 2 and run.read_state().state is State.RUNNING and not killed:
+        if len(read_stream(run, "metrics")) >= 2 and run.checkpoint.exists() and not killed:
             killed.append(run.read_state().info["pid"])
             os.kill(killed[0], kill)
 
@@ -248,7 +253,7 @@ def test_a_killed_rank_takes_its_run_with_it(tmp_path: Path, fleet: Fleet) -> No
     assert "SIGKILL" in str(state.reason)
     assert not ranks_of(run)
     assert fleet.sweep(tmp_path, [planned], slots=4)[1].begun[run.run_id] == 0, "failed runs wait for --retry"
-    fleet.sweep(tmp_path, [planned], slots=4, retry=True)
+    fleet.sweep(tmp_path, [planned], slots=4, options=SweepOptions(retry=True))
     assert run.read_state().state is State.DONE
 
 
@@ -269,13 +274,14 @@ def test_a_killed_parent_leaves_no_orphan(tmp_path: Path) -> None:
     assert run.checkpoint.exists()
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoint.pt"
-    checkpoint.write(path, {"samples": 1})
+def test_a_checkpoint_that_cannot_be_written_leaves_the_ones_before_and_nothing_else(tmp_path: Path) -> None:
+    run = RunStore(tmp_path).run("abc").create()
+    for samples in (1, 2, 3):
+        kept_files.write(run, {"samples": samples})
     with pytest.raises(Exception, match="pickle"):
-        checkpoint.write(path, {"samples": 2, "bad": lambda: None})
-    assert torch.load(path) == {"samples": 1}
-    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
+        kept_files.write(run, {"samples": 4, "bad": lambda: None})
+    assert [torch.load(path) for path in run.checkpoints] == [{"samples": 3}, {"samples": 2}]
+    assert {file.name for file in run.folder.iterdir()} == {"checkpoint.pt", "checkpoint.before.pt", "log"}
 
 
 def test_a_checkpoint_of_0_1_goes_on(tmp_path: Path) -> None:
@@ -292,3 +298,27 @@ def test_a_checkpoint_of_0_1_goes_on(tmp_path: Path) -> None:
     torch.save(state, run.checkpoint)
     assert trained(run, config) == "done"
     assert rows(run) == rows(whole)
+
+
+def test_a_stop_at_the_first_moment_is_one_of_a_run_that_was_cut_off_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock is taken, and run.json still says of a try that was killed that it trains."""
+    run, _ = frozen(tmp_path)
+    run.write_state(state="running")
+    assert run.read_state().state is State.CRASHED
+    hold = Run.hold
+
+    @contextmanager
+    def told_meanwhile(self: Run) -> Iterator[Run]:
+        with hold(self) as held:
+            os.kill(os.getpid(), signal.SIGTERM)
+            yield held
+
+    monkeypatch.setattr(Run, "hold", told_meanwhile)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert run_job(run, lambda *_: pytest.fail("it was told to stop")) == INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert run.read_state().state is State.INTERRUPTED

@@ -12,10 +12,11 @@ from pytorch_optimizer import ScheduleFreeAdamW, ScheduleFreeSGD
 from runs import frozen, one, rows, same_in_parts, trained
 from torch import nn
 
+from batchlab.optimizers.needs import Modes
 from batchlab.runner.plan.optimizer import make_optimizer
 from batchlab.runner.plan.schema import ConfigError
 from batchlab.runner.plan.validate import validate
-from batchlab.runner.train.modes import evaluating, has_modes, to_train
+from batchlab.runner.train.modes import evaluating, to_train
 
 RIVALS = ("muon", "lion", "soap", "schedulefree_sgd", "schedulefree_adamw", "prodigy", "adafactor", "radam", "nadam")
 
@@ -110,7 +111,7 @@ def test_modes_are_asked_of_those_who_have_them() -> None:
             self.trains = False
 
     optimizer = Swaps([nn.Parameter(torch.ones(1))], lr=0.1)
-    assert has_modes(optimizer)
+    assert isinstance(optimizer, Modes)
     to_train(optimizer)
     assert optimizer.trains
 
@@ -166,4 +167,4 @@ def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.M
 
 
 def test_schedule_free_keeps_both_modes() -> None:
-    assert all(has_modes(kind([nn.Parameter(torch.ones(1))])) for kind in (ScheduleFreeSGD, ScheduleFreeAdamW))
+    assert all(isinstance(kind([nn.Parameter(torch.ones(1))]), Modes) for kind in (ScheduleFreeSGD, ScheduleFreeAdamW))

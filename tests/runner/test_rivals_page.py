@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from pages import DOCS, bash, blocks, write_block
 from runs import frozen, one, rows, trained
 
 import batchlab.conf
 from batchlab.runner.plan.validate import validate
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "rivals.md").read_text()
+PAGE = (DOCS / "rivals.md").read_text()
 CONF = Path(next(iter(batchlab.conf.__path__))) / "optimizer"
 ROWS = re.findall(r"^\| `(\w+)` \| (.+?) \| `([\w.]+)` \| ([\d.]+) \|$", PAGE, re.MULTILINE)
 
@@ -51,23 +49,17 @@ def test_every_rival_is_in_the_table() -> None:
 
 @pytest.mark.slow
 def test_the_commands_run(tmp_path: Path) -> None:
-    (script,) = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
+    (script,) = blocks(PAGE, "bash")
     script = "\n".join(line for line in script.splitlines() if not line.startswith("pip "))
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-ec", script], cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert len(re.findall(r"^ \S+\s+\*?([\d.]+) ±", done.stdout, re.MULTILINE)) == 6, done.stdout
+    said = bash(script, tmp_path)
+    assert len(re.findall(r"^ \S+\s+\*?([\d.]+) ±", said, re.MULTILINE)) == 6, said
 
 
 def test_the_example_is_judged_by_its_average(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
     for block in re.findall(r"```(?:python|yaml)\n(.*?)```", PAGE, re.DOTALL):
         lines += [line for line in block.splitlines()[1:] if line.strip()]
-        path = tmp_path / block.splitlines()[0].removeprefix("# ")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(block)
+        write_block(block, tmp_path)
     assert len(lines) <= 20
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

@@ -49,6 +49,7 @@ def test_a_link_to_a_folder(tmp_path: Path, fleet: Fleet) -> None:
     assert len(list(RunStore(tmp_path / "disk").runs())) == 1
 
 
+@pytest.mark.slow
 def test_the_home_folder_in_the_environment(tmp_path: Path, fleet: Fleet) -> None:
     """No shell has seen a file of variables: `~` means home there. In --runs the shell replaces it."""
     home = tmp_path / "home"

@@ -146,7 +146,7 @@ def test_who_waits_for_a_run_that_is_set_aside_holds_the_one_in_its_place(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lock is on a file, which goes with its folder: here between the opening of the file and its locking."""
-    run, acquire = store.run("a1"), run_module._acquire
+    run, acquire = store.run("a1"), run_module.acquire
     waiting = [True]
 
     def slowly(descriptor: int) -> bool:
@@ -154,7 +154,7 @@ def test_who_waits_for_a_run_that_is_set_aside_holds_the_one_in_its_place(
             set_aside(store, run, "because")
         return acquire(descriptor)
 
-    monkeypatch.setattr(run_module, "_acquire", slowly)
+    monkeypatch.setattr(run_module, "acquire", slowly)
     with run.hold():
         assert run.held()
     assert stale_store(store).run("a1-1").read_state().info["set_aside"]["why"] == "because"

@@ -1,97 +1,185 @@
-"""The slurm executor on submitit's local one, and two nodes played by two processes."""
+"""The slurm executor on a Slurm that only answers (`slurms.py`); `tests/slurm` has a real one."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import inspect
+import re
+import shlex
 from pathlib import Path
 
 import pytest
-from runs import TINY, Fleet, Watcher, frozen, one, rows
-from shell import TRAIN, batchlab
+from pages import DOCS, blocks
+from runs import TINY, Watcher, frozen, one
+from shell import in_one_line
+from slurms import ON_SLURM, Slurm, asked, only, submitted
 
+from batchlab.results.store.queue import LEFT
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
-from batchlab.runner.commands import sweep
-from batchlab.runner.launch.executors.base import executor_for
-from batchlab.runner.options import SweepOptions
-from batchlab.runner.plan.schema import ConfigError
+from batchlab.runner.launch.executors.base import Began, Ended, executor_for
+from batchlab.runner.launch.executors.slurm import ASK, SlurmExecutor
+from batchlab.runner.scheduler import settled
 from batchlab.runner.sweep import freeze, run_sweep
 
-LOCAL = ("executor=slurm", "executor.cluster=local")
+
+def test_five_hundred_runs_are_one_submission_and_one_question_in_ten_seconds(slurm: Slurm, tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    executor = asked(store, 500)
+    began = slurm.clock
+    ended: list[Ended] = []
+    while slurm.clock < began + 300:
+        ended += executor.wait(0.1)
+    assert slurm.count("sbatch") == 1
+    assert slurm.count("squeue") <= 1 + 300 / ASK
+    assert {call[0] for call in slurm.calls} == {"sbatch", "squeue"}, "no accounting, no call for a job alone"
+    assert not ended
+    assert "--array=0-3" in submitted(slurm)
+    for run_id in only(store).entries():
+        only(store).tell("1_0", "began", run_id)
+        only(store).tell("1_0", "ended", run_id, code=0)
+        only(store).remove(run_id)
+    while len(ended) < 500:
+        ended += executor.wait(0.5)
+    assert {end.code for end in ended} == {0}
+    assert sum(isinstance(item, Began) for item in executor.news()) == 500
 
 
-@pytest.mark.slow
-def test_trains_what_the_local_executor_trains(tmp_path: Path, fleet: Fleet) -> None:
-    planned = one(*LOCAL, "+measure=full_gradient_norm")
-    here = one("+measure=full_gradient_norm")
-    assert planned.run_id == here.run_id, "where a run is trained is no part of what it is"
-    store = RunStore(tmp_path / "slurm").prepare()
-    freeze(store, "s", [planned])
+def test_a_worker_with_room_for_four_is_worth_four(slurm: Slurm, tmp_path: Path) -> None:
+    asked(RunStore(tmp_path), 10, SlurmExecutor(cpus_per_task=4, workers=16)).wait(0)
+    assert "--array=0-2" in submitted(slurm)
+
+
+def test_two_drivers_ask_for_what_is_missing(slurm: Slurm, tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    asked(store, 2).wait(0)
+    asked(store, 2).wait(0)
+    assert slurm.count("sbatch") == 1
+    asked(store, 6, first=1).wait(0)
+    assert len(slurm.jobs) == 4, "workers=4, and two were there"
+    assert len(only(store).entries()) == 7
+    only(store).tell("1_0", LEFT)  # it takes no more, though its job may be seen
+    asked(store, 1, first=9).wait(0)
+    assert len(slurm.jobs) == 5
+
+
+def test_a_stop_takes_out_only_what_was_put_in(slurm: Slurm, tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    first, second = asked(store, 2), asked(store, 3)
+    first.wait(0)
+    second.stop()
+    assert only(store).entries() == {"run0000", "run0001"}
+    assert slurm.count("scancel") == 0, "there are runs that another driver wants"
+    over = second.wait(1)
+    assert {end.run.run_id for end in over} == {"run0000", "run0001", "run0002"}
+    left = [end for end in over if end.run.run_id != "run0002"]
+    found = [settled(end, stopped=True) for end in left]
+    assert {(state.state, str(state.reason)[:13]) for state in found} == {(State.PENDING, "left to Slurm")}
+    first.stop()
+    assert slurm.calls[-1] == ("scancel", "-Q", "1_0", "1_1", "1_2")
+    assert [end.code for end in first.wait(1)] == [130, 130]
+
+
+def test_runs_that_were_left_without_a_worker_are_whose_asks_again(slurm: Slurm, tmp_path: Path) -> None:
+    """Of a driver that was killed, or a detached sweep whose workers were cancelled."""
+    store = RunStore(tmp_path)
+    asked(store, 2).wait(0)
+    for job in slurm.jobs.values():
+        job[0] = "CANCELLED"
+    again = asked(store, 2)
+    again.wait(0)
+    assert slurm.count("sbatch") == 2
+    again.stop()
+    assert not only(store).entries()
+    assert slurm.calls[-1] == ("scancel", "-Q", "2_0", "2_1")
+    assert [end.code for end in again.wait(1)] == [130, 130]
+
+
+def test_a_driver_says_why_its_workers_wait(slurm: Slurm, tmp_path: Path) -> None:
+    def said(reason: str, state: str = "PENDING") -> list[Began | str]:
+        for job in slurm.jobs.values():
+            job[:2] = state, reason
+        executor.wait(ASK)
+        executor.wait(ASK)
+        return executor.news()
+
+    executor = asked(RunStore(tmp_path), 9)
+    executor.wait(0)
+    executor.news()
+    assert said("Priority") == ["4 workers waiting in Slurm: Priority"]
+    assert said("Priority") == []
+    assert said("Resources") == ["4 workers waiting in Slurm: Resources"]
+    assert said("None", "RUNNING") == []
+    never = "they cannot start as they are asked for: Ctrl-C, and see partition, time and size"
+    assert said("PartitionConfig") == [f"4 workers waiting in Slurm: PartitionConfig; {never}"]
+    assert said("QOSMaxCpuPerJobLimit") == [f"4 workers waiting in Slurm: QOSMaxCpuPerJobLimit; {never}"]
+
+
+def test_workers_that_were_cancelled_leave_cancelled_runs(slurm: Slurm, tmp_path: Path) -> None:
+    planned = [one(*ON_SLURM, f"seed={seed}") for seed in range(3)]
+    store = RunStore(tmp_path).prepare()
+    freeze(store, "s", planned)
+
+    def cancel() -> None:
+        for job in slurm.jobs.values():
+            job[0] = "CANCELLED"
+
+    slurm.on_sleep = cancel
     watcher = Watcher()
-    report = run_sweep([planned], store, executor_for([planned.tree]), watcher)
-    assert (report.exit_code, report.states[State.DONE]) == (0, 1), watcher.states
-    assert rows(store.run(planned.run_id)) == rows(fleet.train(tmp_path / "local", here))
+    report = run_sweep(planned, store, executor_for([p.tree for p in planned]), watcher)
+    assert report.exit_code == 1
+    assert +report.states == {State.CANCELLED: 3}
+    assert {state.reason for state in watcher.states.values()} == {"its Slurm job 1 was cancelled"}
+    assert slurm.count("sbatch") == 1
 
 
-NODE = """
-import sys
-from batchlab.runner.launch.executors.slurm import Job
-sys.exit(Job()(sys.argv[1]))
-"""
+def test_workers_that_vanish_are_asked_for_again_and_then_given_up(slurm: Slurm, tmp_path: Path) -> None:
+    planned = [one(*ON_SLURM, f"seed={seed}") for seed in range(2)]
+    store = RunStore(tmp_path).prepare()
+    freeze(store, "s", planned)
+    slurm.on_sleep = slurm.jobs.clear
+    watcher = Watcher()
+    report = run_sweep(planned, store, executor_for([p.tree for p in planned]), watcher)
+    assert +report.states == {State.CRASHED: 2}
+    assert slurm.count("sbatch") == 2
+    assert "no worker got to it" in str(next(iter(watcher.states.values())).reason)
 
 
-@pytest.mark.slow
-def test_two_nodes_train_one_run(tmp_path: Path, fleet: Fleet) -> None:
-    run, _ = frozen(tmp_path / "nodes", "nproc=2", "+measure=full_gradient_norm")
-    job = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_NODELIST": "localhost"}
-    job |= {"SLURM_NTASKS": "2", "SLURM_LOCALID": "0", "SUBMITIT_EXECUTOR": "slurm"}
-    nodes = [
-        subprocess.Popen(
-            [sys.executable, "-c", NODE, str(run.folder)],
-            env=os.environ | job | {"SLURM_NODEID": str(i), "SLURM_PROCID": str(i)},
-        )
-        for i in range(2)
-    ]
-    assert [node.wait(120) for node in nodes] == [0, 0]
-    assert run.read_state().state is State.DONE
-    assert rows(run) == rows(fleet.train(tmp_path / "one", one("nproc=2", "+measure=full_gradient_norm")))
+def test_a_sweep_is_left_to_the_queue(slurm: Slurm, tmp_path: Path) -> None:
+    planned = [one(*ON_SLURM, f"seed={seed}") for seed in range(3)]
+    store = RunStore(tmp_path).prepare()
+    freeze(store, "s", planned)
+    watcher = Watcher()
+    report = run_sweep(planned, store, executor_for([p.tree for p in planned]), watcher, detach=True)
+    assert (report.detached, report.exit_code) == (True, 0)
+    assert watcher.notes == ["3 runs left to Slurm: nothing here need wait for them"]
+    assert not watcher.log, "none has begun"
 
 
-def test_requests_that_cannot_be() -> None:
-    with pytest.raises(ConfigError, match=r"nproc=3 ranks do not divide over executor\.nodes=2"):
-        executor_for([one("executor=slurm", "executor.nodes=2", "nproc=3").tree])
-    with pytest.raises(ConfigError, match=r"executor\.cluster=moon"):
-        executor_for([one("executor=slurm", "executor.cluster=moon").tree])
-    with pytest.raises(ConfigError, match="one executor"):
-        executor_for([one().tree, one("executor=slurm").tree])
+def test_a_failed_run_that_is_asked_for_again_waits(slurm: Slurm, tmp_path: Path) -> None:
+    run, _ = frozen(tmp_path)
+    run.write_state(state="failed", reason="division by zero")
+    executor = SlurmExecutor(cpus_per_task=1)
+    executor.start(run, 1)
+    assert (run.read_state().state, run.read_state().reason) == (State.PENDING, None)
 
 
-UNREACHABLE = "#!/bin/sh\necho 'sbatch: error: Unable to contact slurm controller' >&2\nexit 1\n"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("tools", [(), ("sbatch", "srun")], ids=["no sbatch", "no cluster"])
-def test_no_cluster_is_one_line(tools: tuple[str, ...], tmp_path: Path) -> None:
-    """The run is left as it was, and the same command goes on where there is a cluster."""
-    (tmp_path / "bin").mkdir()
-    for tool in tools:
-        (tmp_path / "bin" / tool).write_text(UNREACHABLE)
-        (tmp_path / "bin" / tool).chmod(0o755)
-    path = f"{tmp_path / 'bin'}:/usr/bin:/bin" if tools else str(tmp_path / "bin")
-    done = batchlab(*TRAIN, "executor=slurm", cwd=tmp_path, PATH=path)
-    assert done.returncode == 2
-    assert done.stderr.startswith(b"batchlab: executor=slurm: ")
-    assert (b"Unable to contact slurm controller" if tools else b"no sbatch") in done.stderr
-    assert done.stderr.count(b"\n") == 1
-    assert {run.read_state().state for run in RunStore(tmp_path / "runs").runs()} <= {State.PENDING}
-
-
-def test_a_dry_run_refuses_what_the_sweep_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(
-        ConfigError, match=r"executor=slurm: there is no sbatch and no srun here; run it where jobs can"
-    ):
-        sweep([*TINY, "executor=slurm"], tmp_path / "runs", SweepOptions(dry_run=True), None)
-    assert sweep([*TINY, "executor=slurm", "executor.cluster=local"], tmp_path, SweepOptions(dry_run=True), None) == 0
+def test_the_page_s_example(
+    slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As it stands, with fewer seeds; nothing is trained here."""
+    page = (DOCS / "slurm.md").read_text()
+    (block,) = blocks(page, "bash")
+    first, *arguments = shlex.split(block.replace("\\\n", " ").replace("range(0,250)", "range(0,3)"))
+    assert first == "batchlab"
+    more = ("--dry-run", *TINY, "--runs", str(tmp_path / "runs"))
+    code, said = in_one_line(*arguments, *more, monkeypatch=monkeypatch, capfd=capfd)
+    assert code == 0, said
+    assert "6 runs, all valid" in said
+    keys = {
+        key
+        for line in page.splitlines()
+        if line.startswith("| `")
+        for key in re.findall(r"`(\w+)`", line[: line.find("|", 2)])
+    }
+    offered = set(inspect.signature(SlurmExecutor).parameters)
+    assert keys == offered, "the page has a line for each key"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runs import Fleet, context, frozen, rows
+from runs import Fleet, context, frozen, rows, solve
 
 from batchlab.optimizers.finite_sum import (
     DASVRDA,
@@ -28,6 +28,7 @@ from batchlab.optimizers.finite_sum import (
     minimum,
     tune,
 )
+from batchlab.results.show.spent import by_command, parts_of
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, State
 from batchlab.runner.plan.build import load_dataset
@@ -36,6 +37,7 @@ from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.plan.validate import validate
 from batchlab.runner.train import solve as solving
 from batchlab.runner.train import tuned
+from batchlab.runner.train.launched import COMMAND
 from batchlab.runner.train.rank import Context
 
 CANCER = ("dataset=breast_cancer", "model=logistic", "batch_schedule.size=21", "train.epochs=30")
@@ -76,7 +78,7 @@ def work(run: Run, config: RunConfig, stop_after: int | None = None) -> str:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(solving.Journal, "__call__", counted)
-        return solving.solve(config, here).state
+        return solve(config, here).state
 
 
 @pytest.mark.parametrize("name", SOLVERS)
@@ -175,6 +177,7 @@ def test_a_run_that_knows_the_optimum_ends_at_rounding(tmp_path: Path) -> None:
     assert rows(run)[-1]["epoch"] < 400
 
 
+@pytest.mark.slow
 def test_it_is_found_once_for_all_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     for name in ("tuned_step", "minimum"):
@@ -233,7 +236,7 @@ def test_told_to_stop_while_it_tunes(tmp_path: Path, monkeypatch: pytest.MonkeyP
         return make(*args)
 
     monkeypatch.setattr(solving, "make_solver", counted)
-    assert solving.solve(config, here).state == "interrupted"
+    assert solve(config, here).state == "interrupted"
     assert made == 5
     assert run.read_state().state is State.INTERRUPTED
     monkeypatch.undo()
@@ -241,6 +244,21 @@ def test_told_to_stop_while_it_tunes(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 # -- interrupted and resumed -------------------------------------------------------------------------------
+
+
+def test_which_command_spent_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, config = start(tmp_path, "optimizer=svrg")
+    monkeypatch.setenv(COMMAND, "a")
+    assert work(run, config, 9) == "interrupted"
+    before = parts_of(run.read_state().info)
+    monkeypatch.setenv(COMMAND, "b")
+    assert work(run, config) == "done"
+    info = run.read_state().info
+    assert [*info["commands"]] == ["a", "b"]
+    first, second = by_command(info).values()
+    assert all(abs(first[part] - before[part]) < 0.002 for part in ("train", "start", "data"))
+    assert first["train"] > 0
+    assert all(seconds >= 0 for seconds in (*first.values(), *second.values()))
 
 
 @pytest.mark.parametrize("name", SOLVERS)
@@ -306,9 +324,7 @@ def test_data_that_changed_meanwhile_is_named(tmp_path: Path) -> None:
     run, config = start(tmp_path, *setup)
     assert work(run, config, stop_after=3) == "interrupted"
     file.write_text(file.read_text().replace("2:-1", "2:-2"))
-    with pytest.raises(
-        ConfigError, match=r"another run \(data: saved .* put the data back, or delete the file to begin"
-    ):
+    with pytest.raises(ConfigError, match=r"another run \(data: saved .* put the data back, or delete checkpoint"):
         work(run, config)
 
 
@@ -485,6 +501,7 @@ def test_an_optimizer_has_no_squared_hinge() -> None:
         validate(compose([*CANCER, "optimizer=sgd", "train.loss=squared_hinge"]))
 
 
+@pytest.mark.slow
 def test_one_line_and_exit_code_2(tmp_path: Path) -> None:
     code = "from batchlab.runner.cli import main; main()"
     overrides = [text for text in CANCER if not text.startswith("batch")] + ["batch_schedule.size=1000"]

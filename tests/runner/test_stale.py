@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from runs import rows, wait_until
 
+from batchlab.results.show.status import read_status
 from batchlab.results.store.aside import stale_notes, stale_store
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, State
@@ -182,7 +183,7 @@ def test_what_changes_a_run_makes_it_stale(
     try:
         found = whys(trained, monkeypatch)
         trusted = whys(trained, monkeypatch, trust_code=True)
-        status = " ".join(stale_notes(trained.store))
+        status = " ".join(stale_notes(trained.store, read_status(trained.store).states))
     finally:
         path.write_bytes(before)
     name = file.removeprefix("data/")
@@ -198,7 +199,7 @@ def test_a_package_of_another_version_makes_its_runs_stale(mine: Project, monkey
     looked = Staleness(mine.store, SweepOptions())
     run = mine.store.run(planned.run_id)
     looked.begin(planned, run)
-    run.write_state(state="done")
+    run.write_state(state="done", sealed={})
     state = run.read_state()
     now = state.info["fingerprint"]["package: scikit-learn"]["is"]
     assert "package: torch" not in state.info["fingerprint"], "every run has it, whoever has the target"
@@ -307,12 +308,12 @@ def test_what_another_sweep_did_meanwhile_stands(what: str, tmp_path: Path) -> N
     """Between looking and beginning, another command may have trained the run anew, or be training it."""
     store = RunStore(tmp_path).prepare()
     run = store.run("abc")
-    run.write_state(state="done", fingerprint={"code: x.py": {"is": "old"}})
+    run.write_state(state="done", sealed={}, fingerprint={"code: x.py": {"is": "old"}})
     planned = Planned("abc", {"optimizer": {"name": "o", "_target_": "x.y"}})
     looked = Staleness(store, SweepOptions())
     assert looked.why(planned, run.read_state()) == "x.py is no longer part of it"
     if what == "finished":
-        run.write_state(state="done", fingerprint={"code: x.py": {"is": "newer"}})
+        run.write_state(state="done", sealed={}, fingerprint={"code: x.py": {"is": "newer"}})
     if what == "held":
         with run.hold():
             looked.begin(planned, run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from runs import TINY, Fleet, Watcher, one, rows
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
 from batchlab.runner.launch.executors.local import LocalExecutor
+from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.config import compose
-from batchlab.runner.sweep import Report, run_sweep
+from batchlab.runner.scheduler import Report
+from batchlab.runner.sweep import run_sweep
 
 FAILS = "model.hidden=[16]", "+model.no_such_argument=1"
 """A run that only fails once its rank builds the model: what validation would have refused."""
@@ -53,13 +56,13 @@ def test_a_failure_is_a_line_and_the_others_go_on(tmp_path: Path, fleet: Fleet) 
     assert not watcher.begun
     assert report.exit_code == 1
     assert "--retry" in watcher.notes[0]
-    _, watcher = fleet.sweep(tmp_path, [bad, good], retry=True)
+    _, watcher = fleet.sweep(tmp_path, [bad, good], options=SweepOptions(retry=True))
     assert list(watcher.begun) == [bad.run_id]
 
 
 def test_stop_at_the_first_failure(tmp_path: Path, fleet: Fleet) -> None:
     plans = [one("train.epochs=3000"), one(*FAILS), one("seed=1"), one("seed=2")]
-    report, watcher = fleet.sweep(tmp_path, plans, slots=2, stop_on_error=True)
+    report, watcher = fleet.sweep(tmp_path, plans, slots=2, options=SweepOptions(stop_after="1"))
     assert report.exit_code == 1
     assert set(watcher.begun) == {plans[0].run_id, plans[1].run_id}
     assert watcher.states[plans[0].run_id].state is State.INTERRUPTED, "stopped, perhaps before its first step"
@@ -96,9 +99,9 @@ def test_a_damaged_checkpoint_fails_one_run(tmp_path: Path, fleet: Fleet) -> Non
     assert (report.states[State.FAILED], report.states[State.DONE]) == (1, 1)
     reason = str(watcher.states[bad.run_id].reason)
     assert str(run.checkpoint) in reason
-    assert "delete it" in reason
+    assert f"delete checkpoint.pt in {run.folder} to train this run from its beginning" in reason
     run.checkpoint.unlink()
-    assert fleet.sweep(tmp_path, [bad], retry=True)[0].exit_code == 0
+    assert fleet.sweep(tmp_path, [bad], options=SweepOptions(retry=True))[0].exit_code == 0
 
 
 def test_a_damaged_configuration_fails_one_run(tmp_path: Path, fleet: Fleet) -> None:
@@ -110,13 +113,13 @@ def test_a_damaged_configuration_fails_one_run(tmp_path: Path, fleet: Fleet) -> 
     report = run_sweep([planned], RunStore(tmp_path), fleet.executor, watcher)
     assert (report.exit_code, report.states[State.FAILED]) == (1, 1)
     assert str(run.config) in str(run.read_state().reason)
-    assert fleet.sweep(tmp_path, [planned], retry=True)[0].exit_code == 0
+    assert fleet.sweep(tmp_path, [planned], options=SweepOptions(retry=True))[0].exit_code == 0
 
 
 @pytest.mark.slow
 def test_two_sweeps_at_once_train_every_run_once(tmp_path: Path, fleet: Fleet) -> None:
     plans = compose([*TINY[:3], "train.device=cpu", "seed=range(0,4)", "train.epochs=4"])
-    other = LocalExecutor(devices=1)
+    other = LocalExecutor(devices=1, fuse="off")
     watchers = [Watcher(), Watcher()]
     other.check([p.tree for p in plans])
     other.warm_up()
@@ -161,6 +164,26 @@ def test_a_killed_warm_process_is_replaced(tmp_path: Path) -> None:
     assert watcher.states[plans[0].run_id].state is State.INTERRUPTED
     assert run.checkpoint.exists()
     assert watcher.states[plans[1].run_id].state is State.DONE
+
+
+@pytest.mark.slow
+def test_a_warm_process_that_cannot_be_replaced_ends_the_sweep_with_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2 would say that nothing was started."""
+    plans = [one("train.epochs=3000"), one("seed=1")]
+    executor = LocalExecutor(devices=1)
+    run = RunStore(tmp_path).run(plans[0].run_id)
+
+    def interfere() -> None:
+        if run.progress.exists() and executor.server is not None and sys.executable != "/bin/false":
+            monkeypatch.setattr("sys.executable", "/bin/false")
+            os.kill(executor.server.pid, signal.SIGKILL)
+
+    report, watcher = Fleet(executor).sweep(tmp_path, plans, slots=1, watcher=Watcher(on_tick=interfere))
+    executor.close()
+    assert (report.exit_code, report.states[State.INTERRUPTED]) == (1, 1)
+    assert "ended with code 1 while it started; the same command goes on" in watcher.notes[-1]
 
 
 def test_no_warm_process_no_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from runs import Fleet, context, frozen, one, rows
+from runs import Fleet, context, frozen, one, rows, solve
 
 from batchlab.datasets import Dataset, with_validation
 from batchlab.runner.plan.build import load_dataset
@@ -17,7 +17,6 @@ from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.plan.validate import validate
 from batchlab.runner.train.loop import train
 from batchlab.runner.train.session import Session
-from batchlab.runner.train.solve import solve
 
 SOLVER = ("optimizer=svrg", "train.epochs=6")
 CANCER = (*SOLVER, "dataset=breast_cancer", "model=logistic", "batch_schedule.size=21")

@@ -6,12 +6,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNS ?= runs
 JOBS := $(shell nproc 2>/dev/null || echo 2)
+# Where torch comes from, if not from where pip takes everything: docs/performance.md, Installation.
+TORCH_INDEX ?=
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # One thread per process: two runs on two cores are faster than two threads for one run.
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: help setup lint format types test test-slow wheel reproduce reproduce-all bench clean
+.PHONY: help setup lint format types test test-slow slurm-test chaos wheel reproduce reproduce-all results bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,7 +24,13 @@ setup: $(VENV)/.installed  ## a virtual environment with batchlab and its pinned
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("batchlab needs Python 3.11 or later: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+ifneq ($(TORCH_INDEX),)
+	$(PIP) --no-deps --index-url '$(TORCH_INDEX)' torch torchvision
+else
+	@test "$$(uname -sm)" != 'Linux x86_64' || command -v nvidia-smi > /dev/null || \
+		echo 'no NVIDIA GPU is seen here: torch without 4 GB of CUDA libraries is in docs/performance.md, Installation'
+endif
+	$(PIP) --editable '.[dev,bench]'
 	mkdir -p $(VENV)/src && ln -sfn ../.. $(VENV)/src/batchlab
 	touch $@
 
@@ -42,6 +51,12 @@ test: setup  ## the tests that take seconds each
 test-slow: setup  ## the long ones
 	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m slow
 
+chaos: setup  ## kill sweeps at random moments, CHAOS_KILLS (100) times for each engine, and print what came of it
+	$(BIN)/pytest -q -m chaos tests/runner/test_chaos.py
+
+slurm-test: setup  ## sweeps on a Slurm of its own, where one can be installed and started
+	$(BIN)/pytest -q -m slurm -rs tests/slurm tests/runner/test_executors.py
+
 wheel: setup  ## build a wheel, install it elsewhere, run it from an empty folder
 	$(BIN)/pytest -q -m wheel
 
@@ -50,6 +65,9 @@ reproduce: setup  ## the main comparison: arXiv 2508.03105 on this machine
 
 reproduce-all: setup  ## every paper's comparison on this machine
 	$(BIN)/batchlab reproduce all --scale laptop --runs $(RUNS)
+
+results: setup  ## docs/results.md, its figures and the README's part, from the runs in results/reproduced
+	$(BIN)/python -m batchlab.results.page.write
 
 bench: setup  ## every figure beside its peer
 	for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

@@ -13,9 +13,12 @@ The rooms: `batchlab.optimizers`, `batchlab.datasets`, `batchlab.results`, `batc
 imports none of them.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+TYPE_CHECKING = False  # as type checkers read it; `typing` takes longer to import than all of this
 if TYPE_CHECKING:
+    from typing import Any
+
     from batchlab.runner.notebook import plot as plot
     from batchlab.runner.notebook import runs as runs
     from batchlab.runner.notebook import sweep as sweep

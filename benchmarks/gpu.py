@@ -39,7 +39,7 @@ TITLES = {
     "f": "sgdm_schedules and vrgd",
     "g": "runs that train together",
 }
-CAPS = {"a": 185.0, "e": 90.0, "d": 75.0, "b": 70.0, "c": 60.0, "g": 40.0, "f": 600.0}
+CAPS = {"a": 185.0, "e": 90.0, "d": 75.0, "b": 70.0, "c": 60.0, "g": 60.0, "f": 600.0}
 """Seconds that a part may take at most; the order is that of importance, and the last has what is left."""
 KEPT_FOR_F = 100.0
 """Seconds that the parts before it leave to (f)."""

@@ -298,9 +298,9 @@ def elastic_together(runs: Sequence[Run], nproc: int = 1) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise SignalException("told to stop", signal.SIGTERM)
 
-    signal.signal(signal.SIGTERM, told)
     before = oom_kills()
     try:
+        signal.signal(signal.SIGTERM, told)
         elastic_launch(launch, rank_main)(*(str(run.folder) for run in runs))
     except SignalException as error:
         raise Interrupted from error

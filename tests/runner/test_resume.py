@@ -18,6 +18,7 @@ from runs import Fleet, Watcher, frozen, one, rows, trained, wait_until
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, State
 from batchlab.results.store.runs import RunStore
+from batchlab.runner.launch import launch
 from batchlab.runner.launch.launch import run_job
 from batchlab.runner.launch.process import INTERRUPTED
 from batchlab.runner.options import SweepOptions
@@ -321,4 +322,25 @@ def test_a_stop_at_the_first_moment_is_one_of_a_run_that_was_cut_off_before(
         assert run_job(run, lambda *_: pytest.fail("it was told to stop")) == INTERRUPTED
     finally:
         signal.signal(signal.SIGTERM, before)
+    assert run.read_state().state is State.INTERRUPTED
+
+
+def test_a_stop_just_before_the_ranks_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the last moment before the agent starts: what it raises when it is told must be heard by then."""
+    run, _ = frozen(tmp_path)
+    asked: list[bool] = []
+
+    def told_meanwhile() -> int:
+        if not asked:
+            asked.append(True)
+            signal.raise_signal(signal.SIGTERM)
+        return 0
+
+    monkeypatch.setattr(launch, "oom_kills", told_meanwhile)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert run_job(run, launch.elastic) == INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert asked
     assert run.read_state().state is State.INTERRUPTED

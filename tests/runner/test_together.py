@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from torch.utils._python_dispatch import TorchDispatchMode
 from runs import context, one, rows, trained
 
 from batchlab.results.store.run import Run, RunLostError
@@ -18,6 +20,7 @@ from batchlab.runner.plan.config import compose
 from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.train.launched import TOGETHER
 from batchlab.runner.train.together import ApartError, group, pays, train_together
+from batchlab.runner.train.together.stack import Stack
 
 BASE = (
     *("dataset=digits", "model=mlp", "model.hidden=[16]", "train.device=cpu", "train.precision=float64"),
@@ -232,6 +235,38 @@ def test_each_has_the_numbers_that_it_has_alone(grid: str, tmp_path: Path) -> No
     alone, configs = prepared(tmp_path / "alone", *GRIDS[grid])
     assert {trained(run, config) for run, config in zip(alone, configs, strict=True)} == {"done"}
     check_same(runs, alone, 1e-9)
+
+
+class Normalized(TorchDispatchMode):
+    """Notes of every BatchNorm that trains the types of its inputs and of its running mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.types: set[tuple[torch.dtype, torch.dtype]] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        if func == torch.ops.aten.native_batch_norm.default and args[5]:
+            self.types.add((args[0].dtype, args[3].dtype))
+        return func(*args, **(kwargs or {}))
+
+
+def test_batchnorm_in_bfloat16_has_inputs_that_a_gpu_takes() -> None:
+    """vmap gives it the running statistics of all models, which a GPU refuses beside narrower inputs."""
+    stack = Stack([torch.nn.BatchNorm1d(4), torch.nn.BatchNorm1d(4)], [torch.Generator()] * 2)
+    x = torch.randn(2, 8, 4).bfloat16()
+    with Normalized() as seen:
+        out = stack.forward(x, training=True)
+    assert seen.types == {(torch.float32, torch.float32)}
+    assert out.dtype == torch.bfloat16
+    right = torch.stack([torch.nn.BatchNorm1d(4)(own.float()) for own in x])
+    torch.testing.assert_close(out, right.bfloat16())
+
+
+def test_bfloat16_on_a_cpu_is_apart(tmp_path: Path) -> None:
+    """vmap leaves its convolutions in float32 there: other numbers than alone."""
+    runs, configs = prepared(tmp_path, "train.precision=bfloat16", "seed=0,1")
+    with pytest.raises(ApartError, match="bfloat16"):
+        together(runs, configs)
 
 
 @pytest.mark.parametrize("grid", ["rates", "several methods", "heun", "batchnorm", "dropout", "noise"])

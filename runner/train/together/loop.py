@@ -104,6 +104,8 @@ def train_together(configs: Sequence[RunConfig], contexts: Sequence[Context]) ->
     """
     if any(context.run.read_state().info.get("micro_batch") is not None for context in contexts):
         raise ApartError("one of them goes on at a smaller micro-batch")
+    if contexts[0].device.type == "cpu" and configs[0].train.precision == "bfloat16":
+        raise ApartError("torch.vmap leaves convolutions in float32 where bfloat16 is asked for on a CPU")
     began = time.perf_counter()
     dataset = load_checked(configs[0].dataset, contexts[0].run.read_state().info)
     read = time.perf_counter() - began

@@ -54,6 +54,9 @@ class Stack:
         }
         shell = copy.deepcopy(models[0])
         drawing(shell, draws)
+        for module in shell.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.forward = _widening(module)  # type: ignore[method-assign]
         self.shell = shell.to("meta")
 
     def forward(self, x: Tensor, *, training: bool) -> Tensor:
@@ -77,6 +80,21 @@ class Stack:
         """Forget the gradients, of the models too."""
         for p in self.parameters.values():
             p.grad = None
+
+
+def _widening(layer: nn.Module) -> Callable[[Tensor], Tensor]:
+    """A BatchNorm layer's forward pass in the type of its running statistics, with outputs as narrow as the inputs.
+
+    Under autocast inputs are narrower. Of one model a GPU takes them; what vmap makes of several models' it refuses.
+    """
+    forward = layer.forward
+
+    def widened(x: Tensor) -> Tensor:
+        kept = layer.running_mean
+        out: Tensor = forward(x if kept is None else x.to(kept.dtype)).to(x.dtype)
+        return out
+
+    return widened
 
 
 def _check_alike(models: Sequence[nn.Module]) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from torch.utils._python_dispatch import TorchDispatchMode
 from runs import context, one, rows, trained
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from batchlab.results.store.run import Run, RunLostError
 from batchlab.results.store.runs import RunStore

@@ -7,7 +7,7 @@ from batchlab.optimizers.batch.adaptive import (
     InnerProductTest,
     NormTest,
 )
-from batchlab.optimizers.batch.base import BatchSchedule, largest_batch, total_steps
+from batchlab.optimizers.batch.base import BatchSchedule, largest_batch, steps_by_size, total_steps
 from batchlab.optimizers.batch.own import PlannedByFunction, Sizes, as_schedule
 from batchlab.optimizers.batch.schedules import Constant, Exponential, ExponentialCapped, LinearRamp, Stagewise
 
@@ -27,5 +27,6 @@ __all__ = [
     "Stagewise",
     "as_schedule",
     "largest_batch",
+    "steps_by_size",
     "total_steps",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from numbers import Integral
@@ -12,7 +13,7 @@ from typing import Any, Literal
 from batchlab.optimizers.clock import Clock, Unit
 from batchlab.optimizers.needs import Moments, Nothing, ignore
 
-__all__ = ["BatchSchedule", "check_batch", "largest_batch", "total_steps"]
+__all__ = ["BatchSchedule", "check_batch", "largest_batch", "steps_by_size", "total_steps"]
 
 
 class BatchSchedule(ABC):
@@ -114,7 +115,26 @@ def total_steps(schedule: BatchSchedule, epoch_size: int, total_samples: int) ->
     """
     if not schedule.deterministic:
         return None
-    return sum(steps for steps, _ in _stretches(schedule, epoch_size, total_samples))
+    return steps_by_size(schedule, epoch_size, total_samples).total()
+
+
+def steps_by_size(schedule: BatchSchedule, epoch_size: int, total_samples: int) -> Counter[int]:
+    """Samples of a batch -> the steps that are taken with it, an epoch's last smaller batch counted as the others.
+
+    Args:
+        schedule: gives the sizes, whatever the gradient is.
+        epoch_size: samples in the training set.
+        total_samples: the budget; the last batch is cut to it.
+
+    Example:
+        >>> from batchlab.optimizers.batch import Constant
+        >>> steps_by_size(Constant(size=128), 1_000, 1_500)
+        Counter({128: 12})
+    """
+    steps: Counter[int] = Counter()
+    for taken, size in _stretches(schedule, epoch_size, total_samples):
+        steps[size] += taken
+    return steps
 
 
 def largest_batch(schedule: BatchSchedule, epoch_size: int, total_samples: int) -> int:

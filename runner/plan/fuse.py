@@ -58,8 +58,8 @@ def grouped(
 
     Args:
         plans: The runs, in the order in which they would be started one by one.
-        most: Runs of a group at most; None: `LIMIT`, and so few that no place of the executor is idle: a
-            group takes one, however large it is.
+        most: Runs of a group at most; None: `LIMIT`, and so few that no place of the executor is idle, at first or
+            while another trains far more than its share.
         places: How many processes the executor trains at a time.
         why: Why a run trains alone, whatever its configuration says; empty where it says nothing of it.
         mates: Of runs that were trained in groups before, by which they know each other: they stay together, so that
@@ -119,13 +119,21 @@ def key(tree: Node) -> str:
 
 
 def _parts(kinds: Mapping[tuple[str, str], list[int]], most: int | None, places: int) -> list[list[int]]:
-    """Each kind of runs in parts of about one size; `places` are those that no other run takes."""
+    """Each kind of runs in parts of about one size; `places` are those that no other run takes.
+
+    Where nobody says how many, there are so many parts that each place has one, and none is more than a place's share.
+    """
     parts = {kind: -(-len(runs) // (most or LIMIT)) for kind, runs in kinds.items()}
-    while most is None and sum(parts.values()) < places:
+    total = sum(map(len, kinds.values()))
+
+    def size(kind: tuple[str, str]) -> float:
+        return len(kinds[kind]) / parts[kind]
+
+    while most is None and places > 0:
         larger = [kind for kind, runs in kinds.items() if not kind[1] and len(runs) > parts[kind]]
-        if not larger:
+        if not larger or (sum(parts.values()) >= places and max(map(size, larger)) * places <= total):
             break
-        parts[max(larger, key=lambda kind: len(kinds[kind]) / parts[kind])] += 1
+        parts[max(larger, key=size)] += 1
     return [part for kind, runs in kinds.items() for part in _cut(runs, parts[kind])]
 
 

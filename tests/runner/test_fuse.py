@@ -225,3 +225,9 @@ def test_what_cannot_be_meant_is_refused_in_one_line(
 
 def test_how_it_is_trained_is_no_part_of_a_runs_identity() -> None:
     assert one("executor.fuse=off").run_id == one("executor.fuse=4").run_id
+
+
+def test_no_place_trains_far_more_than_its_share() -> None:
+    """48 runs of one kind and 16 of another on two places: 48 beside 16 would leave one idle for most of the time."""
+    runs = [planned(seed, model="mlp" if seed < 48 else "logistic") for seed in range(64)]
+    assert sorted(len(group) for group in grouped(runs, None, 2).groups) == [16, 24, 24]

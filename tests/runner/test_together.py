@@ -19,7 +19,7 @@ from batchlab.runner.plan import fusable
 from batchlab.runner.plan.config import compose
 from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.train.launched import TOGETHER
-from batchlab.runner.train.together import ApartError, group, pays, train_together
+from batchlab.runner.train.together import ApartError, group, look, pays, train_together
 from batchlab.runner.train.together.stack import Stack
 
 BASE = (
@@ -326,9 +326,9 @@ def test_what_does_not_pay_is_apart_and_is_measured_once(tmp_path: Path, monkeyp
     monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "data"))
     asked: list[int] = []
 
-    def measured(sessions: Sequence[Any]) -> dict[str, float]:
+    def measured(sessions: Sequence[Any], size: int) -> dict[str, float]:
         asked.append(len(sessions))
-        return {"alone": 10.0, "together": together_seconds}
+        return {"alone": 10.0, "together": together_seconds, "evaluated_alone": 1.0, "evaluated_together": 1.0}
 
     monkeypatch.setattr(pays, "measured", measured)
     monkeypatch.delenv(TOGETHER)
@@ -350,6 +350,57 @@ def test_what_does_not_pay_is_apart_and_is_measured_once(tmp_path: Path, monkeyp
     together_seconds = 5.0
     assert set(together(runs, configs)) == {"done"}
     assert asked == [3, 3]
+
+
+GROWING = ["batch_schedule=exponential", "batch_schedule.initial=4", "batch_schedule.every=1", "train.samples=6000"]
+
+
+@pytest.mark.parametrize("large", [0.03, 3.0])
+def test_a_batch_that_grows_is_asked_at_the_sizes_it_comes_to(
+    large: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second a step alone at 512 samples, and `large` together: what is gained by small ones is lost by large ones."""
+    asked: list[int] = []
+
+    def measured(sessions: Sequence[Any], size: int) -> dict[str, float]:
+        asked.append(size)
+        gained = {"alone": 0.01, "together": 0.001} if size < 100 else {"alone": 1.0, "together": large}
+        return gained | {"evaluated_alone": 1.0, "evaluated_together": 2.0}
+
+    monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(pays, "measured", measured)
+    monkeypatch.delenv(TOGETHER)
+    runs, configs = prepared(tmp_path / "runs", "seed=0,1", *GROWING)
+    if large < 1:
+        assert set(together(runs, configs)) == {"done"}
+    else:
+        with pytest.raises(ApartError, match="take as long as alone"):
+            together(runs, configs)
+    assert asked == [4, 23, 128]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_evaluations_are_shared_where_they_are_quicker(
+    shared: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv(TOGETHER)
+    times = {"alone": 10.0, "together": 1.0, "evaluated_alone": 1.0, "evaluated_together": 0.5 if shared else 2.0}
+    monkeypatch.setattr(pays, "measured", lambda sessions, size: times)
+    looked: list[bool] = []
+    ahead = look.Look.ahead
+
+    def counted(self: look.Look, group: group.Group) -> None:
+        looked.append(True)
+        ahead(self, group)
+
+    monkeypatch.setattr(look.Look, "ahead", counted)
+    runs, configs = prepared(tmp_path / "together", "seed=0,1")
+    assert set(together(runs, configs)) == {"done"}
+    assert bool(looked) is shared
+    alone, configs = prepared(tmp_path / "alone", "seed=0,1")
+    assert {trained(run, config) for run, config in zip(alone, configs, strict=True)} == {"done"}
+    check_same(runs, alone, 1e-9)
 
 
 def test_the_trial_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,10 @@ from batchlab.runner.train.together.stack import losses_of
 
 
 class Look:
-    """Remembers what the measures asked for, and has it ready for them the next time."""
+    """Has ready for the measures what they say that they ask for, and what they asked for before."""
 
     def __init__(self) -> None:
-        self.asked: set[Known] = set()
+        self.noted: set[Known] = set()
 
     def ahead(self, group: Group) -> None:
         """Compute what will be asked of every replica.
@@ -25,18 +25,19 @@ class Look:
         Args:
             group: whose replicas are about to be evaluated.
         """
-        if not self.asked or any(modes_of(session.optimizer) for session in group.sessions):
+        asked = self.noted | _declared(group)
+        if not asked or any(modes_of(session.optimizer) for session in group.sessions):
             return  # a schedule-free optimizer is judged at other weights than those of the stack
-        norms = [split for what, split in self.asked if what == "norm"]
+        norms = [split for what, split in asked if what == "norm"]
         for split in norms:
             self._norms(group, split)
-        for what, split in sorted(self.asked):
+        for what, split in sorted(asked):
             if what == "outputs" and not (split in norms and group.lead.probe.plain):
                 self._outputs(group, split)
 
     def note(self, group: Group, place: int) -> None:
         """Learn from a replica that was evaluated what its measures ask for."""
-        self.asked |= {known for known in group.sessions[place].probe.known if known[0] in ("outputs", "norm")}
+        self.noted |= {known for known in group.sessions[place].probe.known if known[0] in ("outputs", "norm")}
 
     @torch.no_grad()
     def _outputs(self, group: Group, split: Split) -> None:
@@ -81,3 +82,16 @@ class Look:
         for session, own, mine in zip(group.sessions, outputs, sums, strict=True):
             session.probe.ahead["outputs", split] = (own, targets)
             session.probe.ahead["sums", split] = tuple(mine)
+
+
+def _declared(group: Group) -> set[Known]:
+    """What the measures that are due say that they ask for, as far as it can be shared.
+
+    So that the first evaluation after a kill is computed as it would have been without one.
+    """
+    asked: set[Known] = set()
+    for measure in group.lead.measures.values():
+        if measure.when == "evaluation" or (measure.when == "trained" and group.lead.clock.steps):
+            asked |= set(measure.asks(group.lead.probe))
+    named = {("outputs" if what == "sums" else what, split) for what, split in asked}
+    return {known for known in named if known[0] in ("outputs", "norm")}

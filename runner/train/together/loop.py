@@ -110,7 +110,7 @@ def train_together(configs: Sequence[RunConfig], contexts: Sequence[Context]) ->
     dataset = load_checked(configs[0].dataset, contexts[0].run.read_state().info)
     read = time.perf_counter() - began
     replicas = [Replica(config, context, dataset) for config, context in zip(configs, contexts, strict=True)]
-    check_pays([replica.session for replica in replicas])
+    shared = check_pays([replica.session for replica in replicas])
     check_same([replica.session for replica in replicas])
     for replica in replicas:
         replica.restore()
@@ -119,16 +119,16 @@ def train_together(configs: Sequence[RunConfig], contexts: Sequence[Context]) ->
         replica.meters.spend("data", read / len(replicas))
         replica.meters.spend("start", (time.monotonic() - replica.context.began - read) / len(replicas))
     for place in sorted({replica.session.clock.samples for replica in replicas}):
-        _Loop([replica for replica in replicas if replica.session.clock.samples == place]).work()
+        _Loop([replica for replica in replicas if replica.session.clock.samples == place], shared=shared).work()
     return [Outcome(State.INTERRUPTED) if r.lost or r.outcome is None else r.outcome for r in replicas]
 
 
 class _Loop:
-    """Replicas at one place of their budgets, until all are over."""
+    """Replicas at one place of their budgets, until all are over; their evaluations too are computed at once if `shared`."""
 
-    def __init__(self, replicas: Sequence[Replica]) -> None:
+    def __init__(self, replicas: Sequence[Replica], *, shared: bool) -> None:
         self._gather(replicas)
-        self.look = Look()
+        self.look = Look() if shared else None
         self.marks = self.first.writer.marks
         own = self.first.meters
         self.meters = Meters(torch.stack([replica.meters.loss for replica in self.replicas]))
@@ -228,14 +228,16 @@ class _Loop:
             self._share()
             self.group.lend()
             began = time.perf_counter()
-            self.look.ahead(self.group)
+            if self.look:
+                self.look.ahead(self.group)
             ahead = (time.perf_counter() - began) / len(places)
             for i in places:
                 replica = self.replicas[i]
                 replica.meters.paused_since(ahead)
                 with self._kept(replica), replica.drawing():
                     rows[i] = replica.writer.evaluate(rates[i], size)
-            self.look.note(self.group, places[0])
+            if self.look:
+                self.look.note(self.group, places[0])
         return rows
 
     def _share(self) -> None:

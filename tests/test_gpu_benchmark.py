@@ -19,7 +19,7 @@ WANTED = {
     "d": {"waits a step, shb"},
     "e": {"same bits: stopped and resumed", "two ranks: distance of parameters after 6 steps"},
     "f": {"sgdm_schedules-gpu: runs done, of 14", "vrgd-gpu: runs done, of 6", "archive of runs"},
-    "g": {"step alone, float32", "times as fast together, float32", "times as fast together, float32, searched"},
+    "g": {"step alone, float32", "times as fast together, float32", "times as fast together, bf16, batch 32"},
 }
 
 

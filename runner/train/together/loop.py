@@ -124,7 +124,12 @@ def train_together(configs: Sequence[RunConfig], contexts: Sequence[Context]) ->
 
 
 class _Loop:
-    """Replicas at one place of their budgets, until all are over; their evaluations too are computed at once if `shared`."""
+    """Replicas at one place of their budgets, until all are over.
+
+    Args:
+        replicas: which.
+        shared: their evaluations are computed at once, too.
+    """
 
     def __init__(self, replicas: Sequence[Replica], *, shared: bool) -> None:
         self._gather(replicas)

@@ -139,7 +139,7 @@ def measured(sessions: Sequence[Session], size: int) -> dict[str, float]:
 
 @torch.no_grad()
 def _evaluated(alone: Session, group: Group) -> dict[str, float]:
-    """Seconds of the outputs for as much of the test set as an evaluation takes at a time, where that is not too long."""
+    """Seconds of the outputs for what an evaluation takes of the test set at a time, or for less where that is long."""
     device, count = alone.probe.device, len(group.sessions)
     x, _ = next(iter(alone.probe.batches("test")))
 

@@ -76,8 +76,8 @@ def check_pays(sessions: Sequence[Session]) -> bool:
 
 def _tried(sizes: Sequence[int]) -> list[int]:
     """Sizes from the least to the largest of a run's, as far apart as each other in their logarithm."""
-    ends = [min(size, LARGEST) for size in (min(sizes), max(sizes))]
-    return sorted({round(size) for size in np.geomspace(*ends, TRIED)})
+    least, largest = (float(min(size, LARGEST)) for size in (min(sizes), max(sizes)))
+    return sorted({round(size) for size in np.geomspace(least, largest, TRIED).tolist()})
 
 
 def _whole(steps: Mapping[int, int], seconds: Mapping[int, float]) -> float:
@@ -172,7 +172,8 @@ def _seconds(act: Callable[[], int], device: torch.device, samples: int | None =
         return time.process_time()
 
     act()
-    spent, calls, times = 0.0, 0, []
+    spent, calls = 0.0, 0
+    times: list[float] = []
     while not times or (spent < SECONDS and calls < 50):
         began = now()
         taken = act()

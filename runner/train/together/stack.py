@@ -56,7 +56,7 @@ class Stack:
         drawing(shell, draws)
         for module in shell.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.forward = _widening(module)  # type: ignore[method-assign]
+                vars(module)["forward"] = _widening(module)
         self.shell = shell.to("meta")
 
     def forward(self, x: Tensor, *, training: bool) -> Tensor:
@@ -91,7 +91,7 @@ def _widening(layer: nn.Module) -> Callable[[Tensor], Tensor]:
 
     def widened(x: Tensor) -> Tensor:
         kept = layer.running_mean
-        out: Tensor = forward(x if kept is None else x.to(kept.dtype)).to(x.dtype)
+        out: Tensor = forward(x.to(kept.dtype) if isinstance(kept, Tensor) else x).to(x.dtype)
         return out
 
     return widened

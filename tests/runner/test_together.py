@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -377,6 +378,32 @@ def test_a_batch_that_grows_is_asked_at_the_sizes_it_comes_to(
         with pytest.raises(ApartError, match="take as long as alone"):
             together(runs, configs)
     assert asked == [4, 16, 64]
+
+
+@pytest.mark.parametrize(
+    ("steps", "groups", "tried"),
+    [
+        ({128: 100, 1: 1}, 1, [128]),
+        ({8: 1000, 64: 125, 512: 16, 4096: 2, 3: 1}, 1, [8, 64, 512]),
+        ({4: 10, 9: 10}, 8, [8, 9]),
+        ({3: 1}, 1, [3]),
+    ],
+)
+def test_what_an_epoch_leaves_is_no_size_to_try(steps: dict[int, int], groups: int, tried: list[int]) -> None:
+    assert pays._tried(steps, groups) == tried
+
+
+@pytest.mark.filterwarnings("ignore:own. x_test has no samples")
+def test_a_data_set_without_a_test_split_is_tried_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pays, "LEAST", 0.0)
+    monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv(TOGETHER)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((64, 5), dtype=np.float32), rng.integers(0, 2, 64)
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x[:0], y_test=y[:0])
+    grid = ["dataset=npz", f"dataset.file={tmp_path / 'own.npz'}", "model=logistic", "seed=0,1"]
+    runs, configs = prepared(tmp_path / "runs", *grid)
+    assert set(together(runs, configs)) == {"done"}
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -38,6 +38,8 @@ LONGEST = 1.5
 """Seconds that one step together may take in a trial: of long steps two show what there is to gain."""
 LARGEST = 512
 """Samples of a batch that is tried; from there on a step takes as much longer as it has more samples, in either way."""
+RARE = 0.01
+"""Of a run's samples: what fewer are taken with is no size to try."""
 TRIED = 3
 """Sizes that are tried of a batch that grows."""
 
@@ -64,7 +66,7 @@ def check_pays(sessions: Sequence[Session]) -> bool:
     shapes = dict.fromkeys(("alone", "together", "evaluated_alone", "evaluated_together"), finite)
     found = {
         size: remembered(folder, _key(sessions, size), shapes, partial(measured, sessions, size))
-        for size in _tried(list(steps))
+        for size in _tried(steps, first.groups)
     }
     alone, together = (
         _whole(steps, {size: times[way] for size, times in found.items()}) for way in ("alone", "together")
@@ -74,9 +76,18 @@ def check_pays(sessions: Sequence[Session]) -> bool:
     return all(times["evaluated_together"] < times["evaluated_alone"] for times in found.values())
 
 
-def _tried(sizes: Sequence[int]) -> list[int]:
-    """Sizes from the least to the largest of a run's, as far apart as each other in their logarithm."""
-    least, largest = (float(min(size, LARGEST)) for size in (min(sizes), max(sizes)))
+def _tried(steps: Mapping[int, int], groups: int) -> list[int]:
+    """Sizes from the least to the largest of a run's, as far apart as each other in their logarithm.
+
+    What an epoch or a budget leaves for its last step is not among them, unless it is a good part of the run.
+
+    Args:
+        steps: samples of a batch -> how many.
+        groups: parts that a batch must have at least.
+    """
+    samples = sum(size * n for size, n in steps.items())
+    sizes = [size for size, n in steps.items() if size * n > RARE * samples]
+    least, largest = (float(max(groups, min(size, LARGEST))) for size in (min(sizes), max(sizes)))
     return sorted({round(size) for size in np.geomspace(least, largest, TRIED).tolist()})
 
 
@@ -101,7 +112,7 @@ def measured(sessions: Sequence[Session], size: int) -> dict[str, float]:
         size: samples of a batch.
 
     Returns:
-        Seconds of a step, and, `evaluated_`, of the outputs for a part of the test set.
+        Seconds of a step, and, `evaluated_`, of the outputs for some samples.
 
     Raises:
         ApartError: they cannot be stacked.
@@ -139,9 +150,12 @@ def measured(sessions: Sequence[Session], size: int) -> dict[str, float]:
 
 @torch.no_grad()
 def _evaluated(alone: Session, group: Group) -> dict[str, float]:
-    """Seconds of the outputs for what an evaluation takes of the test set at a time, or for less where that is long."""
+    """Seconds of the outputs for what an evaluation takes at a time, or for less where that is long.
+
+    Of the training set, which every data set has.
+    """
     device, count = alone.probe.device, len(group.sessions)
-    x, _ = next(iter(alone.probe.batches("test")))
+    x, _ = next(iter(alone.probe.batches("train")))
 
     def one() -> int:
         return len(alone.probe.forward(alone.model.eval(), x))

@@ -30,7 +30,7 @@ else
 	@test "$$(uname -sm)" != 'Linux x86_64' || command -v nvidia-smi > /dev/null || \
 		echo 'no NVIDIA GPU is seen here: torch without 4 GB of CUDA libraries is in docs/performance.md, Installation'
 endif
-	$(PIP) --editable '.[dev,bench]'
+	$(PIP) --editable '.[dev,bench,docs]'
 	mkdir -p $(VENV)/src && ln -sfn ../.. $(VENV)/src/batchlab
 	touch $@
 

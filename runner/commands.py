@@ -362,6 +362,10 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, decidin
         check_there(name, scale)
     with busy(f"composing the runs of {listing(chosen)} at scale {scale}", logged=not options.dry_run):
         plans = [plan(name, scale) for name in chosen]
+    if not any(planned.plans for planned in plans):
+        lacking = list(dict.fromkeys(name for planned in plans for name in planned.lacking))
+        way_out = f"`batchlab data prepare {' '.join(lacking)}`, or BATCHLAB_DATA, the folder where they are"
+        raise ConfigError(f"nothing of {listing(chosen)} can be trained at scale {scale} without its data: {way_out}")
     codes = []
     for planned in plans:
         if len(plans) > 1:
@@ -369,6 +373,8 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, decidin
         if planned.lacking:
             said = f"left out at scale {scale}, as it is not in the data root: {listing(planned.lacking)}"
             OUT.print(Text(said), soft_wrap=True)
+        if not planned.plans:
+            continue
         asked = alone(options, planned.plans) if planned.apart else options
         if deciding or planned.max_seeds:
             looks = deciding or Deciding()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -461,6 +462,25 @@ def report(output: Path, sweep: str | None, runs: Path, archives: Sequence[Path]
 
         written = write_report(store, output, sweep=sweep)
     OUT.print(Text(str(written)), soft_wrap=True)
+    return 0
+
+
+def serve(port: int, sweep: str | None, runs: Path, archives: Sequence[Path] | None = None) -> int:
+    """Show the report to this machine until Ctrl-C, with what runs have done meanwhile.
+
+    Args:
+        port: 0: any that is free.
+        sweep: only the runs of this sweep.
+        runs: the folder that holds all runs.
+        archives: what is read instead, where something is given.
+    """
+    from batchlab.runner.serve import server
+
+    with reading(runs, archives, sweep) as store, server(store, sweep, port) as made:
+        address = "http://{}:{}/".format(*made.server_address[:2])
+        OUT.print(Text(f"{address}  (for this machine alone; Ctrl-C ends it)"), soft_wrap=True)
+        sys.stdout.flush()
+        made.serve_forever()
     return 0
 
 

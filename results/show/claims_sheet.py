@@ -25,6 +25,8 @@ TONES: dict[Verdict, Any] = {
 
 OPEN = 1e6
 """An interval of a factor that spans more says nothing: its ends are not worth their digits."""
+TOO_WIDE = "[too wide to tell]"
+"""What is said in its place."""
 
 
 def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
@@ -146,6 +148,14 @@ def _shown(item: Judged) -> list[Comparison]:
     return [deciding(item.claim, tested)[0]] if item.claim.distance and tested else item.comparisons
 
 
+def resting_on(item: Judged) -> Comparison | None:
+    """The comparison that the verdict rests on; the first where none was tested; None without any."""
+    tested = [comparison for comparison in item.comparisons if comparison.test]
+    if tested:
+        return deciding(item.claim, tested)[0]
+    return item.comparisons[0] if item.comparisons and item.comparisons[0].seeds else None
+
+
 def effect(item: Judged, comparison: Comparison) -> str:
     """The difference with its interval, of the level of the claim: a factor where the metric is logarithmic."""
     claim, test = item.claim, comparison.test
@@ -160,7 +170,7 @@ def effect(item: Judged, comparison: Comparison) -> str:
         return _alone(claim, sign * test.difference)
     if claim.metric.quantity.log:
         middle, low, high = (math.exp(min(x, 700)) for x in (sign * test.difference, *ends))
-        return f"× {middle:.3g} [{low:.3g}, {high:.3g}]" if high < OPEN * low else f"× {middle:.3g} [0, ∞]"
+        return f"× {middle:.3g} [{low:.3g}, {high:.3g}]" if high < OPEN * low else f"× {middle:.3g} {TOO_WIDE}"
     scale = claim.metric.quantity.scale
     middle, low, high = scale * sign * test.difference, scale * ends[0], scale * ends[1]
     places = decimals((high - low) / 4, middle)

@@ -91,8 +91,7 @@ def _across(widths: Sequence[int]) -> int:
 
 
 def _least(grid: _Grid, i: int, tier: int) -> int:
-    """How narrow a column may become: prose to some words a line, numbers and names not at all, what is said of numbers
-    to a line for each thing."""
+    """How narrow a column may become: prose to some words a line, numbers not at all, notes on them to a line each."""
     head = max((least(text, tier) for text in grid.columns[i].header), default=0)
     if grid.columns[i].align == "right":
         return max(1, head, *(cells(part) for text in grid.body(i) for part in text.split("  ")))
@@ -187,6 +186,8 @@ def _list(grid: _Grid, width: int) -> list[Line]:
     for row in grid.rows:
         if any(text for text, _ in row[0]):
             lines += [[], *([(line, style or "bold")] for text, style in row[0] for line in wrapped(text, width, "  "))]
+        elif lines:
+            lines.append([])
         for name, texts in _said(grid, names, row):
             label = [(line, "dim") for line in wrapped(name, max(1, indent - 4))]
             said = [(line, style) for text, style in texts for line in wrapped(text, width - indent)]
@@ -195,9 +196,7 @@ def _list(grid: _Grid, width: int) -> list[Line]:
     return [*lines, []]
 
 
-def _said(
-    grid: _Grid, names: Sequence[str], row: Sequence[Sequence[Piece]]
-) -> Iterator[tuple[str, Sequence[Piece]]]:
+def _said(grid: _Grid, names: Sequence[str], row: Sequence[Sequence[Piece]]) -> Iterator[tuple[str, Sequence[Piece]]]:
     """What a row says beneath its heading, in lines."""
     places = range(1, len(row))
     for right, group in groupby(places, key=lambda i: grid.columns[i].align == "right"):

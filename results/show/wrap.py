@@ -1,4 +1,4 @@
-"""Text to a width: broken at spaces, at the joints of a long name where it must be, within a word as the last resort."""
+"""Text to a width: broken at spaces, where it must be at the joints of a name, and within a word as the last resort."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 PROSE = 100
 """Columns of a note or a paragraph, on a wider terminal and in a pipe too: longer lines are hard to read."""
+WORD = r"\[[^\[\]\n]{0,40}\]\S*|\S+"
+"""What stays in a line: a word, or an interval."""
 JOINTS = r"(?<=[:,])", r"(?<=[_:,=/.])"
 """Where a word may be broken when nothing else helps: first where a reader pauses, then at every joint of a name."""
 
@@ -56,15 +58,15 @@ def least(text: str, tier: int = 0) -> int:
     >>> least("test accuracy"), least("steps_to:loss<=1", 1), least("steps_to:loss<=1", 2)
     (8, 9, 7)
     """
-    words = text.split()
+    words = re.findall(WORD, text)
     if tier:
         words = [part for word in words for part in re.split(JOINTS[tier - 1], word)]
     return max(map(cells, words), default=0)
 
 
 def _words(line: str) -> Iterator[tuple[str, str]]:
-    """Each word with the spaces before it."""
-    for found in re.finditer(r"(\s*)(\S+)", line):
+    """Each word, or interval, with the spaces before it."""
+    for found in re.finditer(rf"(\s*)({WORD})", line):
         yield found[1], found[2]
 
 

@@ -213,11 +213,12 @@ def to_html(sheet: Sheet) -> str:
 
 
 def _td(text: Text, column: Any) -> str:
-    short = all(len(line) <= 46 for line in [*text.text.split("\n"), text.detail])
+    short = all(len(line) <= 46 for line in [*text.text.split("\n"), *text.detail.split("\n")])
     classes = " ".join(filter(None, [column.align.replace("left", ""), text.tone, "short" if short else ""]))
     shown = html.escape(text.text).replace("\n", "<br>")
     shown = f"<strong>{shown}</strong>" if text.bold else shown
-    detail = f"<small>{html.escape(text.detail)}</small>" if text.detail else ""
+    detail = html.escape(text.detail).replace("\n", "<br>")
+    detail = f"<small>{detail}</small>" if detail else ""
     return f"<td{f' class={classes!r}' if classes else ''}>{shown}{detail}</td>"
 
 
@@ -264,7 +265,7 @@ _LATEX = {
     ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$",
     "∞": r"$\infty$", "−": r"$-$", "–": "--", "†": r"$\dagger$", "·": r"$\cdot$", "Δ": r"$\Delta$",
     "θ": r"$\theta$", "β": r"$\beta$", "γ": r"$\gamma$", "η": r"$\eta$", "→": r"$\to$", "\n": "; ",
-    "\r": " ", "\0": "{}", "`": r"\`{}", "√": r"$\surd$", "…": r"\ldots{}",
+    "\r": " ", "\0": "{}", "‡": r"$\ddagger$", "`": r"\`{}", "√": r"$\surd$", "…": r"\ldots{}",
 }  # fmt: skip
 
 

@@ -115,7 +115,7 @@ def _blocks(grid: _Grid, natural: Sequence[int], width: int) -> list[Line]:
     """As many columns as fit beside the first ones, which name the row, and the rest beneath; empty where none fits."""
     stub = next((i for i, column in enumerate(grid.columns) if column.align == "right"), len(grid.columns))
     rest = range(stub, len(grid.columns))
-    if any(grid.columns[i].align == "left" for i in rest):
+    if not rest or any(grid.columns[i].align == "left" for i in rest):
         return []
     for tier in (0, 1, 2):
         narrow = [min(own, _least(grid, i, tier)) for i, own in enumerate(natural)]

@@ -10,6 +10,7 @@ from typing import Any
 from batchlab.results.compare.cells import Cell, Losses
 from batchlab.results.compare.frame import MISSING, NO_RUNS
 from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.outcomes import tally
 from batchlab.results.compare.replicates import NAMED, Key
 from batchlab.results.compare.table import Table
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, effect_text, number, p_value, uncertain
@@ -48,7 +49,8 @@ def table_sheet(table: Table) -> Sheet:
         before = row
         for col in table.cols:
             for metric in table.metrics:
-                line.append(_text(cells.get((row, col, metric)), places[metric], max(sizes, default=0)))
+                cell, base = cells.get((row, col, metric)), cells.get((*table.rival(row, col), metric))
+                line.append(_text(cell, base, places[metric], max(sizes, default=0)))
         rows.append(line)
     return Sheet(
         table.title,
@@ -80,7 +82,7 @@ def _places(table: Table, metric: Metric) -> int | None:
     return decimals(median(spreads) if spreads else math.nan, min(means))
 
 
-def _text(cell: Cell | None, places: int | None, usual: int) -> Text:
+def _text(cell: Cell | None, base: Cell | None, places: int | None, usual: int) -> Text:
     if cell is None:
         return Text("")
     summary, scale = cell.summary, cell.metric.quantity.scale
@@ -94,8 +96,8 @@ def _text(cell: Cell | None, places: int | None, usual: int) -> Text:
     if summary.n != usual:
         parts.append(f"n {summary.n}")
     lines = []
-    if cell.test:
-        lines, parts = ["  ".join(parts), f"{_effect(cell)}  {p_value(cell.p_holm)}"], []
+    if cell.test and base:
+        lines, parts = ["  ".join(parts), f"{_effect(cell, base)}  {p_value(cell.p_holm)}"], []
     if lost := losses(cell.losses):
         parts.append(lost)
     if cell.lacking:
@@ -104,11 +106,13 @@ def _text(cell: Cell | None, places: int | None, usual: int) -> Text:
     return Text(shown, cell.best, "\n".join(filter(None, [*lines, "  ".join(parts)])))
 
 
-def _effect(cell: Cell) -> str:
-    """The difference from the baseline, or the ratio to it; of tests of ranks the estimate alone."""
-    found, scale = cell.effect, cell.metric.quantity.scale
-    if found is None or not math.isfinite(found.middle):
-        return ""
+def _effect(cell: Cell, base: Cell) -> str:
+    """The difference from the baseline, or the ratio to it; where some outcome has no number, how often it is better."""
+    found, quantity = cell.effect, cell.metric.quantity
+    if found is None or math.isnan(found.low):
+        better, worse, _ = tally(cell.outcomes, base.outcomes, up=quantity.better != "down", log=cell.log and base.log)
+        return f"better in {better}, worse in {worse} of {count(cell.test.n if cell.test else 0, 'seed')}"
+    scale = quantity.scale
     if found.ratio:
         return effect_text(found.middle, found.low, found.high, ratio=True)
     return f"Δ {effect_text(*(scale * end for end in (found.middle, found.low, found.high)), ratio=False)}"

@@ -107,7 +107,7 @@ def _text(cell: Cell | None, base: Cell | None, places: int | None, usual: int) 
 
 
 def _effect(cell: Cell, base: Cell) -> str:
-    """The difference from the baseline, or the ratio to it; where some outcome has no number, how often it is better."""
+    """The difference from the baseline, or the ratio to it; where an outcome has no number, how often it is better."""
     found, quantity = cell.effect, cell.metric.quantity
     if found is None or math.isnan(found.low):
         better, worse, _ = tally(cell.outcomes, base.outcomes, up=quantity.better != "down", log=cell.log and base.log)

@@ -106,6 +106,7 @@ def test_any_sheet_fits_and_keeps_its_letters(data, width):
             assert there.count(letter) >= cell.text.count(letter)
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(2, 40))
 def test_wrapped_lines_fit_and_say_the_same(text, width):
     lines = wrapped(text, width)

@@ -149,6 +149,8 @@ def test_wrong_requests_are_one_line(batchlab: Here, tmp_path: Path) -> None:
         (("report", "--from", tmp_path / "no.tar.xz", "-o", tmp_path / "a.html"), "there is no archive"),
         (("runs", "merge", x, "--runs", tmp_path / "runs"), "is no archive of runs"),
         (("runs", "pack", tmp_path / "y.tar.xz", "--runs", tmp_path / "runs"), "there is no folder"),
+        (("table", "--from", x, "--runs", tmp_path), "--from reads archives, --runs a folder: leave one of them out"),
+        (("report", "--runs", tmp_path, "--from", x), "--from reads archives, --runs a folder"),
         (("reproduce", "vrgd", "--recorded", "--from", x), "leave one of them out"),
         (("reproduce", "vrgd", "--recorded", "--until-decided"), "trains nothing: leave out --until-decided"),
         (("reproduce", "vrgd", "--from", x, "--max-runs", 3), "--from trains nothing: leave out --max-runs"),

@@ -215,10 +215,10 @@ class Display:
         if state.state is not State.DONE or self.follow:  # who follows has seen it
             return ""
         try:
-            rows = parquet.read(run.metrics).slice(-1).to_pylist() if run.metrics.exists() else []
+            table = parquet.read(run.metrics) if run.metrics.exists() else None
         except (OSError, ValueError):  # tables say what is wrong with it
             return ""
-        return result(rows[-1]) if rows else ""
+        return result(table.slice(table.num_rows - 1).to_pylist()[0]) if table is not None and table.num_rows else ""
 
     def _fold(self, bunch: Bunch | None, run: Run, took: str) -> None:
         """A run of a bunch has ended: with the last one, say how they all did."""

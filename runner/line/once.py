@@ -19,9 +19,9 @@ class Once(TyperCommand):
         """Parse a command line; click would silently keep the last of what is given twice.
 
         Raises:
-            ValueError: Two places to read from are given; an option is given twice, naming it and what was kept apart; or without a value, as an unset
-                variable of a shell's leaves it; or it is none of this command; an override where there are only
-                conditions.
+            ValueError: There are two places to read from; an option is given twice, naming it and what was kept apart,
+                or without a value, as an unset variable of a shell's leaves it, or it is none of this command; an
+                override where there are only conditions.
         """
         if ctx.resilient_parsing:  # to complete it
             return super().parse_args(ctx, args)

@@ -53,6 +53,8 @@ def headline_sheet(judged: Sequence[Judged], reference: str) -> Sheet:
     columns += [Column(("p",), "right"), Column(("n",), "right")]
     left = [item for own in [*lines.values()][LISTED:] for item in own]
     notes = [f"and {len(left)} more: {_each(Counter(item.verdict for item in left))}"] if left else []
+    if near and not lines and len(judged) > len(shown):
+        notes.append("shown: what the fewest seeds would decide")
     title = f"{reference}: {tally_text(judged)}"
     empty = "too few runs are done" if judged else "nothing is claimed of these runs"
     return Sheet(title, columns, [_line(own) for own in shown], notes, [], empty)

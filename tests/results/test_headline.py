@@ -54,7 +54,9 @@ def test_claims_of_one_text_share_a_line_with_the_p_of_the_least_certain():
 
 def test_where_nothing_is_decided_what_the_fewest_seeds_would_decide_is_named():
     claims = [judged(f"claim {i}", OPEN, needed=20 - i) for i in range(10)] + [judged("never", OPEN)]
-    rows = headline_sheet(claims, "Paper").rows
+    sheet = headline_sheet(claims, "Paper")
+    rows = sheet.rows
+    assert sheet.notes == ["shown: what the fewest seeds would decide"]
     assert [row[1].text for row in rows] == ["claim 9", "claim 8", "claim 7"]
     assert len(rows) == NEAREST
     assert rows[0][1].detail == "about 11 seeds would"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from batchlab.results.axes import CONTENDED
+from batchlab.results.axes import CONTENDED, NEUTRAL, within
 from batchlab.results.compare.choice import judged
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.papers.beside import setting
@@ -56,10 +57,10 @@ def _runs(frame: Frame) -> str:
 
 def _seeds(own: Frame) -> str:
     """How many seeds the judged runs have: ` with 3 seeds`, or by settings where these differ."""
-    found: dict[tuple[Any, ...], list[Any]] = {}
+    found: dict[str, list[Any]] = {}
     for run in own.runs:
-        asked = sorted((key, str(value)) for key, value in [*run.labels.items(), *run.overrides.items()])
-        found.setdefault(tuple(pair for pair in asked if pair[0] != "seed"), []).append(run.value("seed"))
+        asked = {key: value for key, value in run.config.items() if key != "seed" and not within(key, NEUTRAL)}
+        found.setdefault(json.dumps(asked, sort_keys=True, default=str), []).append(run.value("seed"))
     sizes = Counter[int]()
     for seeds in found.values():
         sizes[len(set(seeds))] += len(seeds)

@@ -206,8 +206,8 @@ def effect_of(test: Test, cell: Cell, base: Cell) -> Effect:
     ratio = cell.log and base.log
     sign = -1.0 if cell.metric.quantity.better == "down" else 1.0
     low, high = sorted((sign * test.low, sign * test.high))
-    ends = (sign * test.difference, low, high)
-    return Effect(*(math.exp(min(end, 700.0)) if ratio else end for end in ends), ratio)
+    middle, low, high = (math.exp(min(end, 700.0)) if ratio else end for end in (sign * test.difference, low, high))
+    return Effect(middle, low, high, ratio)
 
 
 def least_step(cells: Iterable[Cell]) -> float:

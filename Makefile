@@ -1,5 +1,5 @@
 # Two commands on a fresh machine with git, make and Python 3.11 or later:
-#     make reproduce      install, train the main comparison, print its table and claims
+#     make reproduce      install, train the main comparison, print its tables and claims
 #     make test           install, test
 PYTHON ?= python3
 VENV := .venv
@@ -61,7 +61,7 @@ wheel: setup  ## build a wheel, install it elsewhere, run it from an empty folde
 	$(BIN)/pytest -q -m wheel
 
 reproduce: setup  ## the main comparison: arXiv 2508.03105 on this machine
-	$(BIN)/batchlab reproduce sgdm_schedules --scale laptop --runs $(RUNS)
+	$(BIN)/batchlab reproduce sgdm_schedules --scale laptop --full --runs $(RUNS)
 
 reproduce-all: setup  ## every paper's comparison on this machine
 	$(BIN)/batchlab reproduce all --scale laptop --runs $(RUNS)

@@ -15,11 +15,12 @@ from rich.text import Text
 
 from batchlab.results.papers.recorded import archive_of, recorded
 from batchlab.results.papers.scale import Scale
+from batchlab.results.show.sheet import Sheet
 from batchlab.results.store.run import FINISHED, State
 from batchlab.results.store.runs import RunStore
 from batchlab.results.words import count, listing
 from batchlab.runner.console import OUT, busy
-from batchlab.runner.options import Deciding, SweepOptions, listed_store
+from batchlab.runner.options import Deciding, Printing, SweepOptions, listed_store
 
 NAMED = 3
 """So many runs are named in a line."""
@@ -126,14 +127,15 @@ def check_trains_nothing(
         raise ValueError(f"{'--recorded' if recorded else '--from'} trains nothing: leave out {named}")
 
 
-def conclude(paper: str, scale: str, archives: Sequence[Path] | None, runs: Path) -> int:
-    """Print tables and claims of papers from archives, and save their plots.
+def conclude(paper: str, scale: str, archives: Sequence[Path] | None, runs: Path, printing: Printing) -> int:
+    """Print the verdicts of papers from archives, and save their plots.
 
     Args:
         paper: Its name, or `all`: those that there are at this scale.
         scale: Of its sweep.
         archives: What is read; None: what is recorded with batchlab.
         runs: The folder that holds all runs; plots go there.
+        printing: How much is printed.
 
     Raises:
         ValueError: A paper that there is not, or that is not in the archives.
@@ -141,11 +143,11 @@ def conclude(paper: str, scale: str, archives: Sequence[Path] | None, runs: Path
     if archives is None:
         for name in _asked(paper, scale, recorded(), "recorded"):
             with reading(runs, [archive_of(f"{name}-{scale}")]) as store:
-                print_reproduction(store, name, f"{name}-{scale}", runs / "plots")
+                print_reproduction(store, name, f"{name}-{scale}", runs, printing)
         return 0
     with reading(runs, archives) as store:
         for name in _asked(paper, scale, store.sweeps(), f"in {store.name}"):
-            print_reproduction(store, name, f"{name}-{scale}", runs / "plots")
+            print_reproduction(store, name, f"{name}-{scale}", runs, printing)
     return 0
 
 
@@ -170,14 +172,17 @@ def _asked(paper: str, scale: str, sweeps: Sequence[str], where: str) -> list[st
     raise ValueError(f"{paper} --scale {scale} is not {where}; there is {listing(offered) or 'nothing yet'}")
 
 
-def print_reproduction(store: RunStore, paper: str, sweep: str, plots: Path, apart: str = "") -> None:
-    """Print a paper's tables and claims, save its plots.
+def print_reproduction(
+    store: RunStore, paper: str, sweep: str, runs: Path, printing: Printing, apart: str = ""
+) -> None:
+    """Print a paper's verdicts, and every table and claim where that is asked for; save its plots.
 
     Args:
         store: Where its runs are.
         paper: Its name.
         sweep: The name of its sweep.
-        plots: The folder for its plots.
+        runs: The folder that holds all runs; plots go there.
+        printing: How much is printed.
         apart: The command that trains each of its runs alone; empty where they came from elsewhere.
     """
     from batchlab.results.show.claims_sheet import undecided_by_shared_times
@@ -185,14 +190,22 @@ def print_reproduction(store: RunStore, paper: str, sweep: str, plots: Path, apa
 
     with busy("judging the claims", logged=False):
         from batchlab.results.papers.catalogue import reproduce
+        from batchlab.results.show.headline import headline_sheet
 
         made = reproduce(store, paper, sweep)
-        sheets = made.sheets()
-    print_sheets(sheets)
+        sheets = made.sheets() if printing.full else [headline_sheet(made.claims, made.reference)]
+        answer = "" if printing.full else made.first().answer
+    print_sheets(sheets, wide=printing.wide)
+    if answer:
+        print_sheets([Sheet(answer, [], [])], wide=printing.wide)
     if apart and (why := undecided_by_shared_times(made.claims)):
         _note(f"{why}: `{apart}` trains each alone")
+    if not printing.full:
+        tables = len(made.tables) + len(made.published)
+        claims = count(len(made.claims), "claim")
+        OUT.print(Text(f"--full prints {count(tables, 'table')} and {claims}, and how to read them"), soft_wrap=True)
     with busy("drawing its plots", logged=False):
-        paths = made.save_plots(plots)
+        paths = made.save_plots(runs / "plots")
     for path in paths:
         OUT.print(Text(f"plot: {path}"), soft_wrap=True)
 

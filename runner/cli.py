@@ -30,6 +30,7 @@ from batchlab.runner.line.flags import (
     ContestName,
     DataSets,
     From,
+    Full,
     Hue,
     Judged,
     Listed,
@@ -48,10 +49,11 @@ from batchlab.runner.line.flags import (
     Tune,
     Tuned,
     Where,
+    Wide,
 )
 from batchlab.runner.line.mistyped import wrong_line
 from batchlab.runner.line.once import App
-from batchlab.runner.options import Deciding, TableRequest, asked
+from batchlab.runner.options import Deciding, Printing, TableRequest, asked
 
 app = App(
     name="batchlab",
@@ -102,11 +104,12 @@ def status(
     name: Named = None,
     runs: Runs = RUNS,
     time: Annotated[bool, typer.Option("--time", help="Where the time went, by what it was spent on.")] = False,
+    wide: Wide = False,
 ) -> None:
     """What is done, running, failed (and why), left."""
     from batchlab.runner import commands
 
-    raise typer.Exit(commands.spent(name, runs) if time else commands.status(name, runs))
+    raise typer.Exit(commands.spent(name, runs, wide) if time else commands.status(name, runs, wide))
 
 
 @app.command()
@@ -120,6 +123,7 @@ def table(
     baseline: Baseline = None,
     tuned: Tuned = None,
     format: Annotated[Format, typer.Option("--format", help="How to write the table.")] = Format.RICH,
+    wide: Wide = False,
     archives: From = None,
     runs: Runs = RUNS,
 ) -> None:
@@ -127,7 +131,7 @@ def table(
     from batchlab.runner import commands
 
     request = TableRequest(
-        rows or [], cols or [], metric or [], where or [], others or [], sweep, baseline or [], tuned, format
+        rows or [], cols or [], metric or [], where or [], others or [], sweep, baseline or [], tuned, format, wide
     )
     raise typer.Exit(commands.table(request, runs, archives))
 
@@ -178,6 +182,8 @@ def reproduce(
     recorded: Annotated[
         bool, typer.Option("--recorded", help="Show the runs that come with batchlab; train nothing.")
     ] = False,
+    full: Full = False,
+    wide: Wide = False,
     archives: From = None,
     runs: Runs = RUNS,
     *,
@@ -187,14 +193,16 @@ def reproduce(
     """Run a paper's comparison and put its claims to the test."""
     from batchlab.runner import commands
 
+    printing = Printing(full, wide)
     if recorded or archives:
         from batchlab.runner.archives import check_trains_nothing, conclude
 
         check_trains_nothing(recorded, archives, until_decided, deciding, options)
-        raise typer.Exit(conclude(paper, scale, archives, runs))
+        raise typer.Exit(conclude(paper, scale, archives, runs, printing))
     if not until_decided and deciding != Deciding():
         raise ValueError("--max-seeds, --max-minutes and --smallest go with --until-decided")
-    raise typer.Exit(commands.reproduce(paper, scale, runs, options, deciding if until_decided else None))
+    looks = deciding if until_decided else None
+    raise typer.Exit(commands.reproduce(paper, scale, runs, options, looks, printing))
 
 
 @app.command()
@@ -262,12 +270,13 @@ def runs_list(
     sweep: Sweep = None,
     stale: Stale = False,
     format: Annotated[Format, typer.Option("--format", help="How to write the list.")] = Format.RICH,
+    wide: Wide = False,
     runs: Runs = RUNS,
 ) -> None:
     """Every run: its id, how it ended, what it is."""
     from batchlab.runner.runs import Chosen, show
 
-    raise typer.Exit(show(Chosen(runs, where or [], sweep, stale, others or []), metric, format))
+    raise typer.Exit(show(Chosen(runs, where or [], sweep, stale, others or []), metric, format, wide=wide))
 
 
 @runs_app.command("rm")

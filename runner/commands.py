@@ -20,7 +20,15 @@ from batchlab.results.words import count, listing
 from batchlab.runner import interrupts
 from batchlab.runner.archives import print_reproduction, reading, sweep_of
 from batchlab.runner.console import ERR, OUT, busy
-from batchlab.runner.options import Deciding, GridOptions, SweepOptions, TableRequest, listed_store, usual_runs
+from batchlab.runner.options import (
+    Deciding,
+    GridOptions,
+    Printing,
+    SweepOptions,
+    TableRequest,
+    listed_store,
+    usual_runs,
+)
 from batchlab.runner.plan.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
 
 COMPOSING = "composing the runs"
 READING = "reading the runs"
+BRIEF = Printing()
 TOGETHER = 500
 """Lines that are printed at a time: rich takes as long for one."""
 
@@ -235,7 +244,7 @@ def show(overrides: Sequence[str], axes: bool) -> int:
     return 0
 
 
-def status(name: str | None, runs: Path) -> int:
+def status(name: str | None, runs: Path, wide: bool = False) -> int:
     """Print the state of every run; neither torch nor pandas is imported."""
     from batchlab.results.show.render import print_sheets
     from batchlab.results.show.status import read_status
@@ -248,13 +257,13 @@ def status(name: str | None, runs: Path) -> int:
 
         waiting = queued(store, [run.run_id for run in found.runs])
         found = found.with_queue(waiting.runs, waiting.notes)
-    print_sheets(found.sheets(every=name is not None))
+    print_sheets(found.sheets(every=name is not None), wide=wide)
     for line in stale_notes(store, found.states):
         OUT.print(Text(line, style="yellow"), soft_wrap=True)
     return 1 if found.failed else 0
 
 
-def spent(name: str | None, runs: Path) -> int:
+def spent(name: str | None, runs: Path, wide: bool = False) -> int:
     """Print where the time of a sweep, or of all runs, went."""
     from batchlab.results.show.render import print_sheets
     from batchlab.results.show.spent import spent_sheets
@@ -263,7 +272,7 @@ def spent(name: str | None, runs: Path) -> int:
 
     store = listed_store(runs)
     found = read_status(store, name)
-    print_sheets(spent_sheets(found, *sessions(store, name)))
+    print_sheets(spent_sheets(found, *sessions(store, name)), wide=wide)
     return 1 if found.failed else 0
 
 
@@ -287,7 +296,7 @@ def table(request: TableRequest, runs: Path, archives: Sequence[Path] | None = N
             sweep=sweep_of(store, archives, request.sweep),
         )
         sheet = table_sheet(made)
-    print_sheets([sheet], request.format)
+    print_sheets([sheet], request.format, wide=request.wide)
     return 0
 
 
@@ -340,8 +349,15 @@ def compare(
     return engine.compare(compared, runs, options, deciding, name)
 
 
-def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, deciding: Deciding | None = None) -> int:
-    """Train a paper's comparison, print its tables and claims, save its plots.
+def reproduce(
+    paper: str,
+    scale: str,
+    runs: Path,
+    options: SweepOptions,
+    deciding: Deciding | None = None,
+    printing: Printing = BRIEF,
+) -> int:
+    """Train a paper's comparison, print its verdicts, save its plots and its report.
 
     Args:
         paper: its name, or `all`.
@@ -349,6 +365,7 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, decidin
         runs: the folder that holds all runs.
         options: how to go about it.
         deciding: add seeds until its claims are decided; None: train the recipe's own.
+        printing: how much is printed.
     """
     from batchlab.runner.chosen import alone
     from batchlab.runner.plan.reproduce import absent, check_there, plan, recipes
@@ -388,7 +405,7 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, decidin
             begun = code != 130 and not options.dry_run
         codes.append(code)
         if begun:  # with looks, what was decided until Ctrl-C is printed too
-            _conclude(planned, runs, " --until-decided" if deciding else "")
+            _conclude(planned, runs, printing, " --until-decided" if deciding else "")
         if code == 130:  # meant for all of them
             break
     return max(codes)
@@ -439,12 +456,13 @@ def _decide(planned: PaperPlan, runs: Path, options: SweepOptions, deciding: Dec
     return code, begun
 
 
-def _conclude(planned: PaperPlan, runs: Path, how: str = "") -> None:
-    """Print a paper's tables and claims, save its plots.
+def _conclude(planned: PaperPlan, runs: Path, printing: Printing, how: str = "") -> None:
+    """Print a paper's verdicts, save its plots and its report.
 
     Args:
         planned: the paper.
         runs: the folder that holds all runs.
+        printing: how much is printed.
         how: options with which it was asked for, each after a space.
     """
     store = RunStore(runs)
@@ -452,7 +470,12 @@ def _conclude(planned: PaperPlan, runs: Path, how: str = "") -> None:
         with busy("measuring what its tables show apart from runs", logged=False):
             store.write_measured(planned.paper, planned.measure())
     apart = f"batchlab reproduce {planned.paper} --scale {planned.scale}{how}{_there(runs)} --fuse off --rerun"
-    print_reproduction(store, planned.paper, planned.sweep, runs / "plots", apart)
+    print_reproduction(store, planned.paper, planned.sweep, runs, printing, apart)
+    with busy("writing the report", logged=False):
+        from batchlab.results.report import write_report
+
+        written = write_report(store, runs / "reports" / f"{planned.sweep}.html", sweep=planned.sweep)
+    OUT.print(Text(f"report: {written}"), soft_wrap=True)
 
 
 def report(output: Path, sweep: str | None, runs: Path, archives: Sequence[Path] | None = None) -> int:

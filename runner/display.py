@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from batchlab.results.axes import CHOICES
 from batchlab.results.store import parquet
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, RunState, State
@@ -23,6 +24,10 @@ from batchlab.runner.before import tally
 from batchlab.runner.bunch import FEW, Bunch, reason, shared
 from batchlab.runner.plan.config import Planned
 
+MAIN = ("test_accuracy", "test_loss", "gap", "objective", "validation_accuracy", "train_loss")
+"""What is said of a run that is done: the first of these that it has measured."""
+WIDE = 120
+"""From here on a terminal has room for whole names, and all figures of a row."""
 SHOWN = ("epoch", "train_loss", "test_loss", "test_accuracy", "objective", "gap")
 READ = 32
 """So many runs' files are read at a time, each when it is its turn: a thousand at once would be thousands of reads."""
@@ -43,6 +48,35 @@ def title(planned: Planned) -> str:
     """What sets a run apart in its sweep, for people; the whole choice where nothing was asked for."""
     axes = ("optimizer", "lr_schedule", "batch_schedule", "model", "dataset")
     return caption(planned.labels, planned.overrides) or " ".join(str(planned.tree[axis]["name"]) for axis in axes)
+
+
+def brief(planned: Planned, others: Sequence[Planned] = ()) -> str:
+    """The same for a narrow terminal: a choice by its name, a key by its last part, and nothing that all runs share.
+
+    >>> one, other = (Planned("", {}, ("optimizer=shb", "optimizer.lr=0.1", f"seed={i}")) for i in (0, 1))
+    >>> brief(one), brief(one, [one, other])
+    ('shb lr=0.1 seed=0', 'seed=0')
+
+    Args:
+        planned: The run.
+        others: Those that are being trained, it too.
+    """
+    shared = set(planned.overrides).intersection(*(one.overrides for one in others)) if len(others) > 1 else set()
+    apart = [text for text in planned.overrides if text not in shared] or planned.overrides
+    parts = []
+    for text in apart:
+        key, _, value = text.partition("=")
+        name = key.rpartition(".")[2]
+        parts.append(value if key in CHOICES else f"{name}={value}")
+    return caption(planned.labels, parts) or title(planned)
+
+
+def result(row: dict[str, Any]) -> str:
+    """What came of a run: `test_accuracy 94.1 %`; empty where its last row has none of `MAIN`."""
+    for key in MAIN:
+        if isinstance(value := row.get(key), (int, float)):
+            return f"{key} {100 * value:.1f} %" if key.endswith("accuracy") else f"{key} {value:.4g}"
+    return ""
 
 
 def duration(seconds: float) -> str:
@@ -163,32 +197,47 @@ class Display:
         took = duration(time.monotonic() - active.since) if active else elsewhere
         bunch = self.bunches.pop(run.run_id, None)
         if state.state is State.PENDING and not state.reason:  # it starts again at once
-            self._fold(bunch, run.run_id, took)
+            self._fold(bunch, run, took)
             return
         (self.paused.add if state.state is State.PENDING else self.paused.discard)(run.run_id)
         if state.state not in (State.PENDING, State.RUNNING):  # they end another time
             self.counts[state.state] += 1
         if bunch and self.live:
             bunch.ended.append((planned, state))
-            self._fold(bunch, run.run_id, took)
+            self._fold(bunch, run, took)
         else:
-            self._end(run.run_id, state, took, title(planned))
+            self._end(run.run_id, state, took, self._title(planned), self._result(run, state))
 
-    def _fold(self, bunch: Bunch | None, run_id: str, took: str) -> None:
+    def _title(self, planned: Planned) -> str:
+        return brief(planned) if self.live and self.console.width < WIDE else title(planned)
+
+    def _result(self, run: Run, state: RunState) -> str:
+        if state.state is not State.DONE or self.follow:  # who follows has seen it
+            return ""
+        try:
+            table = parquet.read(run.metrics) if run.metrics.exists() else None
+        except (OSError, ValueError):  # tables say what is wrong with it
+            return ""
+        return result(table.slice(table.num_rows - 1).to_pylist()[0]) if table is not None and table.num_rows else ""
+
+    def _fold(self, bunch: Bunch | None, run: Run, took: str) -> None:
         """A run of a bunch has ended: with the last one, say how they all did."""
         if bunch is None:
             return
-        bunch.left.discard(run_id)
+        bunch.left.discard(run.run_id)
         for state, ended in bunch.by_state().items() if not bunch.left else ():
             if len(ended) <= FEW:
                 for planned, one in ended:
-                    self._end(planned.run_id, one, took, title(planned))
+                    came = self._result(Run(run.folder.parent / planned.run_id), one)
+                    self._end(planned.run_id, one, took, self._title(planned), came)
             else:
                 plans, states = zip(*ended, strict=True)
                 self._end(count(len(ended), "run"), RunState(state, reason(states)), took, shared(plans))
 
-    def _end(self, who: str, state: RunState, took: str, what: str) -> None:
-        self.line(f"{who:<12}  {state.state:<11}  {took:>9}  {what}", state.state)
+    def _end(self, who: str, state: RunState, took: str, what: str, came: str = "") -> None:
+        narrow = self.live and self.console.width < WIDE
+        how = f"{state.state:<{4 if narrow else 11}}  {took:>{6 if narrow else 9}}"
+        self.line("  ".join(filter(None, [f"{who:<12}  {how}", came, what])), state.state)
         if state.reason and state.state is not State.DONE:
             self.line(f"              {state.reason}", state.state)
 
@@ -213,7 +262,7 @@ class Display:
             self.screen = None
 
     def __rich__(self) -> Group:
-        wide = self.console.width >= 120
+        wide = self.console.width >= WIDE
         table = Table.grid(padding=(0, 2), expand=True)  # a ratio holds only then
         table.add_column(no_wrap=True)
         table.add_column(width=20 if wide else 8)
@@ -233,6 +282,8 @@ class Display:
         """What is shown of the active runs: who, what it is, how much is done, what was measured; and of how many."""
         lines: list[tuple[str, str, float, str]] = []
         seen: list[Bunch] = []
+        among_all = [active.planned for active in self.active.values()]
+        narrow = self.console.width < WIDE
         shown = 0
         for active in list(self.active.values()):
             bunch = self.bunches.get(active.run.run_id)
@@ -242,7 +293,8 @@ class Display:
                 break
             if bunch is None:
                 shown += 1
-                lines.append((active.run.run_id, title(active.planned), active.done, active.last))
+                what = brief(active.planned, among_all) if narrow else title(active.planned)
+                lines.append((active.run.run_id, what, active.done, active.last))
                 continue
             seen.append(bunch)
             among = [one for run_id in list(bunch.left) if (one := self.active.get(run_id))]

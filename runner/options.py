@@ -240,6 +240,19 @@ class Deciding:
 
 
 @dataclass(frozen=True)
+class Printing:
+    """How much is printed.
+
+    Attributes:
+        full: Every table and claim of a reproduction, not its verdicts alone.
+        wide: Nothing is wrapped to a width.
+    """
+
+    full: bool = False
+    wide: bool = False
+
+
+@dataclass(frozen=True)
 class TableRequest:
     """What `batchlab table` was asked for."""
 
@@ -252,3 +265,4 @@ class TableRequest:
     baseline: list[str]
     tuned: str | None
     format: Format
+    wide: bool = False

@@ -69,10 +69,10 @@ class Chosen:
         return frame.select(lambda run: run.run_id.rpartition("-")[0] in entries)
 
 
-def show(chosen: Chosen, metric: str | None, format: str) -> int:
+def show(chosen: Chosen, metric: str | None, format: str, *, wide: bool = False) -> int:
     """List runs, best first where a metric says which that is."""
     asked = None if metric is None else Metric.parse(metric)
-    print_sheets([sheet(chosen.frame(asked), asked)], format)
+    print_sheets([sheet(chosen.frame(asked), asked)], format, wide=wide)
     return 0
 
 

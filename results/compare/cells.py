@@ -54,6 +54,23 @@ class Losses:
         return self.diverged + self.failed + self.unfinished + self.missed + self.unmeasured
 
 
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """By how much a cell differs from the baseline's.
+
+    Attributes:
+        middle: The difference, cell less baseline, in the unit in which the metric is stored; or the ratio.
+        low: Lower end of its interval, which holds for all cells of the metric at the same time; NaN without one.
+        high: Upper end.
+        ratio: Whether it is the ratio of geometric means, as of losses and times.
+    """
+
+    middle: float
+    low: float
+    high: float
+    ratio: bool
+
+
 @dataclass(frozen=True)
 class Cell:
     """One metric of the runs that agree on the table's axes.
@@ -68,9 +85,11 @@ class Cell:
             the combinations that they lack.
         shared: Whether it is a time, and some of its runs share theirs with others (`caveats.together`): then it has
             neither a spread nor a test.
+        mixed: Keys beside the seed in which its runs differ: then no test is made of it.
         best: Whether it is the best of its column, or not told apart from the best.
         test: Against the baseline; positive is better, or more where neither is.
         p_holm: The test's p-value, corrected over all cells of the metric.
+        effect: What the test is of, in the metric's own direction.
     """
 
     row: Key
@@ -80,9 +99,11 @@ class Cell:
     losses: Losses
     lacking: dict[Any, list[Setting]] = field(default_factory=dict)
     shared: bool = False
+    mixed: tuple[str, ...] = ()
     best: bool = False
     test: Test | None = None
     p_holm: float = math.nan
+    effect: Effect | None = None
 
     @property
     def values(self) -> dict[Any, float]:
@@ -155,7 +176,7 @@ def make_cell(
     begun = [(run, outcome) for run, outcome in found if run.config]  # the others do not say what they would be
     gaps = lacking([run for run, _ in begun], mixed)
     shared = timed(metric) and together(runs[i] for i in group) > 0
-    return Cell(row, col, metric, by_seed(begun, mixed, log=False), Losses(**lost), gaps, shared)
+    return Cell(row, col, metric, by_seed(begun, mixed, log=False), Losses(**lost), gaps, shared, tuple(mixed))
 
 
 def order(cell: Cell) -> tuple[bool, bool, float]:
@@ -174,10 +195,19 @@ def compare_cells(a: Cell, b: Cell, step: float = math.inf) -> Test | None:
         b: The other.
         step: The least step of the metric's scale, where other cells show it.
     """
-    if a.shared or b.shared:
+    if a.shared or b.shared or a.mixed or b.mixed:
         return None
     up = a.metric.quantity.better != "down"
     return compare_outcomes(a.outcomes, b.outcomes, up=up, log=a.log and b.log, step=step)
+
+
+def effect_of(test: Test, cell: Cell, base: Cell) -> Effect:
+    """What was tested, as the metric counts: of what is better down, less is negative, or a ratio below 1."""
+    ratio = cell.log and base.log
+    sign = -1.0 if cell.metric.quantity.better == "down" else 1.0
+    low, high = sorted((sign * test.low, sign * test.high))
+    middle, low, high = (math.exp(min(end, 700.0)) if ratio else end for end in (sign * test.difference, low, high))
+    return Effect(middle, low, high, ratio)
 
 
 def least_step(cells: Iterable[Cell]) -> float:

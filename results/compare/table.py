@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from batchlab.results.compare.caveats import batchnorm_note, batchnorm_parts, selection_note, timed, together_note
-from batchlab.results.compare.cells import Cell, compare_cells, least_step, make_cell, order
+from batchlab.results.compare.cells import Cell, compare_cells, effect_of, least_step, make_cell, order
 from batchlab.results.compare.choice import TUNING, choose, shown
 from batchlab.results.compare.examples import OverExamples, load_correct, over_examples, side_of
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
@@ -180,7 +180,7 @@ def build_table(
         _mark_best(made, metric)
         _test_baseline(made, metric)
     if named and any(metric == Metric("test_accuracy") for metric in metrics):
-        runs = {key: [placed[i] for i in group] for key, group in groups.items()}
+        runs = {key: [placed[i] for i in group] for key, group in groups.items() if not apart[key]}
         made.examples.update(_over_examples(made, inner, runs))
     return made
 
@@ -189,7 +189,8 @@ def _mark_best(table: Table, metric: Metric) -> None:
     """Within a column: the best, and every cell down to the last that a test at 5 % does not tell apart from it.
 
     Bold says tested: a cell of one seed is never bold, nor one of which no seed reached the target, nor is the best
-    where no other cell was tested against it, nor what lies below a cell that could not be tested. In order a cell that
+    where no other cell was tested against it, nor what lies below a cell that could not be tested: one that mixes
+    methods, say. In order a cell that
     lost runs comes last; in a column of times none is bold where runs trained together. The tests are not corrected for
     their number: with 3 seeds and a dozen rows nothing would be told apart. Bold guides the eye; `p_holm` is for
     claims.
@@ -233,7 +234,9 @@ def _test_baseline(table: Table, metric: Metric) -> None:
             tests[row, col, name] = test
     level = 1 - ALPHA / max(1, len(tests))  # all intervals at the same time
     for (key, test), p in zip(tests.items(), holm([t.p for t in tests.values()]), strict=True):
-        table.cells[key] = replace(table.cells[key], test=test.at_level(level), p_holm=p)
+        cell, base = table.cells[key], table.cells[(*table.rival(*key[:2]), metric)]
+        test = test.at_level(level)
+        table.cells[key] = replace(cell, test=test, p_holm=p, effect=effect_of(test, cell, base))
 
 
 def _over_examples(

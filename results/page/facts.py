@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from batchlab.results.axes import CONTENDED
+from batchlab.results.axes import CONTENDED, NEUTRAL, within
 from batchlab.results.compare.choice import judged
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.papers.beside import setting
@@ -44,15 +45,32 @@ def _runs(frame: Frame) -> str:
     left = sum(run.state is State.PENDING for run in frame.runs)
     frame = frame.select(lambda run: run.state is not State.PENDING)
     own = judged(frame)
-    seeds = Counter(run.value("seed") for run in own.runs)
     choosing = len(frame.runs) - len(own.runs)
-    said = f"{count(len(own.runs), 'judged run')} with {count(len(seeds), 'seed')}"
+    said = f"{count(len(own.runs), 'judged run')}{_seeds(own)}"
     if choosing:
         said += f", and {count(choosing, 'run')} on seeds of their own that chose settings and are judged in nothing"
     lost = Counter(run.state for run in frame.runs if run.state is not State.DONE)
     ended = listing([f"{n:,} {state}" for state, n in lost.most_common()])
     said += f". {f'Not done: {ended}; they are counted beside every mean' if ended else 'All are done'}"
     return f"{said}. {left:,} more were planned and not trained" if left else said
+
+
+def _seeds(own: Frame) -> str:
+    """How many seeds the judged runs have: ` with 3 seeds`, or by settings where these differ."""
+    found: dict[str, list[Any]] = {}
+    for run in own.runs:
+        asked = {key: value for key, value in run.config.items() if key != "seed" and not within(key, NEUTRAL)}
+        found.setdefault(json.dumps(asked, sort_keys=True, default=str), []).append(run.value("seed"))
+    sizes = Counter[int]()
+    for seeds in found.values():
+        sizes[len(set(seeds))] += len(seeds)
+    most = max(sizes, default=0)
+    if len(sizes) < 2:
+        return f" with {count(most, 'seed')}"
+    fewer = sorted(size for size in sizes if size < most)
+    rest = sum(sizes[size] for size in fewer)
+    ends = str(fewer[0]) if len(fewer) == 1 else f"{fewer[0]} to {fewer[-1]}"
+    return f": {sizes[most]:,} at settings with {count(most, 'seed')}, {rest:,} at others with {ends}"
 
 
 def _where(frame: Frame) -> str:

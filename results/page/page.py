@@ -57,7 +57,7 @@ def block(recorded: Sequence[Recorded]) -> str:
         *(render(bare(sheet), "markdown") for sheet in sheets(chosen)[:1]),
         f"In short: {in_markdown(in_short(made.claims))}. [Each claim, what was run and how it differs from what was "
         f"published](docs/results.md#{chosen.anchor}); `batchlab reproduce {made.paper} --scale {chosen.scale} "
-        "--recorded` prints all of it from runs that are in the repository, without training.",
+        "--recorded --full` prints all of it from runs that are in the repository, without training.",
         END,
     ]
     return "\n".join(lines)

@@ -82,8 +82,8 @@ def section(recorded: Recorded) -> str:
     parts.append(_listed("**How that differs from what was published**", deviations))
     parts.append(_folded("How to read it, and what it does not say", [*caveats, *made.problems]))
     parts.append(
-        f"All tables and figures: `batchlab reproduce {made.paper} --scale {scale} --recorded`; again from the start: "
-        "the same without `--recorded`.\n"
+        f"All tables and figures: `batchlab reproduce {made.paper} --scale {scale} --recorded --full`; again from the "
+        "start: the same without `--recorded`.\n"
     )
     return "\n".join(filter(None, parts))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from batchlab.results.compare.claims import Comparison, Judged, Verdict, deciding
-from batchlab.results.show.claims_sheet import READINGS, effect, outlook_text
+from batchlab.results.compare.claims import Judged, Verdict
+from batchlab.results.show.claims_sheet import READINGS, effect, outlook_text, resting_on
 from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.words import count, listing
 
@@ -53,8 +53,8 @@ def verdict_sheet(judged: Sequence[Judged]) -> Sheet:
         cells = [_cell(found[reading]) if reading in found else Text("") for reading in readings]
         rows.append([Text(text, detail=f"({said})"), *cells])
     notes = [
-        "effect: what is claimed to be better over its rival, with the 95 % interval after correction ([0, ∞]: one "
-        "of more than a factor of a million, so that the seeds there are cannot tell); × is a ratio "
+        "effect: what is claimed to be better over its rival, with the 95 % interval after correction (too "
+        "wide to tell: of more than a factor of a million); × is a ratio "
         "(below 1: less), signed numbers are points. Of several rivals the one that the verdict rests on. n: paired "
         "seeds"
     ]
@@ -69,7 +69,7 @@ def counts(judged: Iterable[Judged]) -> list[int]:
 
 def _cell(item: Judged) -> Text:
     """`holds (× 0.40 [0.23, 0.69], n 8)`."""
-    shown, decided = _shown(item), item.verdict is not Verdict.UNDECIDED
+    shown, decided = resting_on(item), item.verdict is not Verdict.UNDECIDED
     verdict = SHORT.get(item.verdict, str(item.verdict))
     if item.verdict is Verdict.NO_DIFFERENCE and item.ruling:
         verdict += f" beyond {item.ruling.smallest}"
@@ -82,14 +82,6 @@ def _cell(item: Judged) -> Text:
     if not decided:
         said.append(outlook_text(item).replace("seeds would", "seeds would decide"))
     return Text(verdict, decided, f"({', '.join(filter(None, said))})")
-
-
-def _shown(item: Judged) -> Comparison | None:
-    """The comparison that the verdict rests on; the first where none was tested; None without any."""
-    tested = [comparison for comparison in item.comparisons if comparison.test]
-    if tested:
-        return deciding(item.claim, tested)[0]
-    return item.comparisons[0] if item.comparisons and item.comparisons[0].seeds else None
 
 
 def _by_reading(judged: Iterable[Judged]) -> dict[str, list[Judged]]:

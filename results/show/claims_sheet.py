@@ -11,7 +11,7 @@ from batchlab.results.compare.claims import Claim, Comparison, Judged, Verdict, 
 from batchlab.results.compare.outcomes import Fate, Outcome, restricted_mean, tally
 from batchlab.results.compare.power import MOST, POWER, detectable
 from batchlab.results.compare.stats import ALPHA
-from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, p_value
+from batchlab.results.show.sheet import Column, Sheet, Text, decimals, effect_text, number, p_value
 from batchlab.results.words import count, listing
 
 READINGS = {None: "whole runs", "seconds": "equal time", "method": "the method itself"}
@@ -21,10 +21,6 @@ TONES: dict[Verdict, Any] = {
     Verdict.NO_DIFFERENCE: "",
     Verdict.UNDECIDED: "dim",
 }
-
-
-OPEN = 1e6
-"""An interval of a factor that spans more says nothing: its ends are not worth their digits."""
 
 
 def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
@@ -146,6 +142,14 @@ def _shown(item: Judged) -> list[Comparison]:
     return [deciding(item.claim, tested)[0]] if item.claim.distance and tested else item.comparisons
 
 
+def resting_on(item: Judged) -> Comparison | None:
+    """The comparison that the verdict rests on; the first where none was tested; None without any."""
+    tested = [comparison for comparison in item.comparisons if comparison.test]
+    if tested:
+        return deciding(item.claim, tested)[0]
+    return item.comparisons[0] if item.comparisons and item.comparisons[0].seeds else None
+
+
 def effect(item: Judged, comparison: Comparison) -> str:
     """The difference with its interval, of the level of the claim: a factor where the metric is logarithmic."""
     claim, test = item.claim, comparison.test
@@ -154,25 +158,12 @@ def effect(item: Judged, comparison: Comparison) -> str:
     test = test.at_level(1 - item.level)
     if test.ranks:  # means say little where some have no number: who was better how often does
         return standing(claim, comparison)
-    sign = 1.0 if claim.metric.quantity.better == "up" else -1.0
-    ends = sorted((sign * test.low, sign * test.high))
-    if math.isnan(ends[0]):
-        return _alone(claim, sign * test.difference)
-    if claim.metric.quantity.log:
-        middle, low, high = (math.exp(min(x, 700)) for x in (sign * test.difference, *ends))
-        return f"× {middle:.3g} [{low:.3g}, {high:.3g}]" if high < OPEN * low else f"× {middle:.3g} [0, ∞]"
-    scale = claim.metric.quantity.scale
-    middle, low, high = scale * sign * test.difference, scale * ends[0], scale * ends[1]
-    places = decimals((high - low) / 4, middle)
-    return f"{middle:+.{places}f} [{low:+.{places}f}, {high:+.{places}f}]"
-
-
-def _alone(claim: Claim, difference: float) -> str:
-    """A difference that has no interval."""
-    if claim.metric.quantity.log:
-        return f"× {math.exp(min(difference, 700)):.3g}"
-    middle = claim.metric.quantity.scale * difference
-    return f"{middle:+.{decimals(math.nan, middle)}f}"
+    quantity = claim.metric.quantity
+    sign = 1.0 if quantity.better == "up" else -1.0
+    ends = (sign * test.difference, *sorted((sign * test.low, sign * test.high)))
+    if quantity.log:
+        return effect_text(*(math.exp(min(end, 700)) for end in ends), ratio=True)
+    return effect_text(*(quantity.scale * end for end in ends), ratio=False)
 
 
 def _values(claim: Claim, comparison: Comparison) -> str:

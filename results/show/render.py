@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from batchlab.results.show.layout import laid_out
 from batchlab.results.show.piped import piped
 from batchlab.results.show.sheet import Format, Sheet, Text
 from batchlab.results.words import visible
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """How a formula begins in a spreadsheet, in letters of full width too."""
 FORMATS = tuple(map(str, Format))
+TOGETHER = 500
+"""Lines that rich prints at a time: it takes as long for one."""
 
 
 def render(sheet: Sheet, format: str = "rich", *, color: bool = False, width: int | None = None) -> str:
@@ -32,7 +35,7 @@ def render(sheet: Sheet, format: str = "rich", *, color: bool = False, width: in
         sheet: What to render.
         format: One of `FORMATS`.
         color: Whether to use a terminal's colours; of rich only.
-        width: In characters, of rich only; without one nothing is wrapped.
+        width: In characters, of rich only; without one tables stay whole.
 
     Raises:
         ValueError: For another format.
@@ -71,12 +74,13 @@ def _visible(sheet: Sheet) -> Sheet:
     )
 
 
-def print_sheets(sheets: Iterable[Sheet], format: str = "rich") -> None:
+def print_sheets(sheets: Iterable[Sheet], format: str = "rich", *, wide: bool = False) -> None:
     """Print sheets to the standard output.
 
     Args:
         sheets: In reading order.
         format: One of `FORMATS`; rich uses the terminal's colours and width, where there is one.
+        wide: Whether tables and notes of rich are printed without regard to a width.
 
     Raises:
         ValueError: For another format.
@@ -85,41 +89,23 @@ def print_sheets(sheets: Iterable[Sheet], format: str = "rich") -> None:
 
     for i, sheet in enumerate(sheets):
         if format == "rich" and (console := Terminal()).is_terminal:
-            print_rich(sheet, console)
+            print_rich(sheet, console, wide=wide)
+        elif format == "rich":
+            print(piped(_visible(sheet), wide=wide), end="")
         else:
-            print(("\n" if i and format != "rich" else "") + render(sheet, format), end="")
+            print(("\n" if i else "") + render(sheet, format), end="")
             if format == "csv" and not sheet.records:  # machines get nothing, people the reason
                 print(visible(sheet.empty), file=sys.stderr)
 
 
-def print_rich(sheet: Sheet, console: Console) -> None:
-    """Print a sheet to a rich console."""
-    from rich import box
-    from rich.table import Table
+def print_rich(sheet: Sheet, console: Console, *, wide: bool = False) -> None:
+    """Print a sheet to a rich console, in its width."""
     from rich.text import Text as RichText
 
-    plain = not console.is_terminal  # no bold there: a star instead
-    tones = {"": "", "good": "green", "bad": "red", "dim": "dim"}
-    console.print(RichText(sheet.title, "bold"))  # not the table's title: that would be wrapped to a narrow table
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in sheet.columns:
-        header = RichText("\n".join(column.header), "bold")
-        table.add_column(header, justify=column.align, vertical="top", overflow="fold")
-    for row in sheet.rows:
-        cells = []
-        for cell in row:
-            shown = f"*{cell.text}" if cell.bold and plain else cell.text
-            text = RichText(shown, f"{'bold ' if cell.bold else ''}{tones[cell.tone]}".strip())
-            cells.append(text.append(f"\n{cell.detail}", "dim") if cell.detail else text)
-        table.add_row(*cells)
-    if sheet.rows:
-        console.print(table)
-    else:
-        console.print(RichText(sheet.empty, "dim"))
-    for note in sheet.notes:
-        console.print(RichText(note.replace("bold:", "*:", 1) if plain else note, "dim"))
-    if sheet.notes:
-        console.print()
+    lines = laid_out(_visible(sheet), console.width, stars=not console.is_terminal, wide=wide)
+    for start in range(0, len(lines), TOGETHER):
+        some = RichText("\n").join(RichText.assemble(*line) for line in lines[start : start + TOGETHER])
+        console.print(some, soft_wrap=True)
 
 
 def markdown(sheet: Sheet) -> str:
@@ -227,11 +213,12 @@ def to_html(sheet: Sheet) -> str:
 
 
 def _td(text: Text, column: Any) -> str:
-    short = all(len(line) <= 46 for line in [*text.text.split("\n"), text.detail])
+    short = all(len(line) <= 46 for line in [*text.text.split("\n"), *text.detail.split("\n")])
     classes = " ".join(filter(None, [column.align.replace("left", ""), text.tone, "short" if short else ""]))
     shown = html.escape(text.text).replace("\n", "<br>")
     shown = f"<strong>{shown}</strong>" if text.bold else shown
-    detail = f"<small>{html.escape(text.detail)}</small>" if text.detail else ""
+    detail = html.escape(text.detail).replace("\n", "<br>")
+    detail = f"<small>{detail}</small>" if detail else ""
     return f"<td{f' class={classes!r}' if classes else ''}>{shown}{detail}</td>"
 
 
@@ -278,7 +265,7 @@ _LATEX = {
     ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$",
     "∞": r"$\infty$", "−": r"$-$", "–": "--", "†": r"$\dagger$", "·": r"$\cdot$", "Δ": r"$\Delta$",
     "θ": r"$\theta$", "β": r"$\beta$", "γ": r"$\gamma$", "η": r"$\eta$", "→": r"$\to$", "\n": "; ",
-    "\r": " ", "\0": "{}", "`": r"\`{}", "√": r"$\surd$", "…": r"\ldots{}",
+    "\r": " ", "\0": "{}", "‡": r"$\ddagger$", "`": r"\`{}", "√": r"$\surd$", "…": r"\ldots{}",
 }  # fmt: skip
 
 

@@ -116,6 +116,35 @@ def uncertain(value: float, spread: float, places: int | None = None) -> str:
     return text if math.isnan(spread) else f"{text} ± {number(spread, places)}"
 
 
+OPEN = 1e6
+"""An interval of a ratio that spans more says nothing: its ends are not worth their digits."""
+TOO_WIDE = "[too wide to tell]"
+"""What is said in its place."""
+
+
+def effect_text(middle: float, low: float, high: float, *, ratio: bool) -> str:
+    """A difference or a ratio with its interval, where it has one.
+
+    >>> effect_text(1.5, 0.25, 2.75, ratio=False), effect_text(0.4, 0.2, 0.8, ratio=True)
+    ('+1.50 [+0.25, +2.75]', '× 0.4 [0.2, 0.8]')
+    >>> effect_text(2.0, 0.0, 1e9, ratio=True), effect_text(-3.0, math.nan, math.nan, ratio=False)
+    ('× 2 [too wide to tell]', '-3.000')
+
+    Args:
+        middle: The estimate, as it is shown.
+        low: Lower end; NaN without an interval.
+        high: Upper end.
+        ratio: Whether it is a ratio.
+    """
+    if ratio:
+        ends = "" if math.isnan(low) else f" [{low:.3g}, {high:.3g}]" if high < OPEN * low else f" {TOO_WIDE}"
+        return f"× {middle:.3g}{ends}"
+    if math.isnan(low):
+        return f"{middle:+.{decimals(math.nan, middle)}f}"
+    places = decimals((high - low) / 4, middle)
+    return f"{middle:+.{places}f} [{low:+.{places}f}, {high:+.{places}f}]"
+
+
 def p_value(p: float) -> str:
     """`p 0.012`, `p <0.001`.
 

@@ -10,9 +10,10 @@ from typing import Any
 from batchlab.results.compare.cells import Cell, Losses
 from batchlab.results.compare.frame import MISSING, NO_RUNS
 from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.outcomes import tally
 from batchlab.results.compare.replicates import NAMED, Key
 from batchlab.results.compare.table import Table
-from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, p_value, uncertain
+from batchlab.results.show.sheet import Column, Sheet, Text, decimals, effect_text, number, p_value, uncertain
 from batchlab.results.words import count, listing
 
 WORDS = {
@@ -48,7 +49,8 @@ def table_sheet(table: Table) -> Sheet:
         before = row
         for col in table.cols:
             for metric in table.metrics:
-                line.append(_text(cells.get((row, col, metric)), places[metric], max(sizes, default=0)))
+                cell, base = cells.get((row, col, metric)), cells.get((*table.rival(row, col), metric))
+                line.append(_text(cell, base, places[metric], max(sizes, default=0)))
         rows.append(line)
     return Sheet(
         table.title,
@@ -80,7 +82,7 @@ def _places(table: Table, metric: Metric) -> int | None:
     return decimals(median(spreads) if spreads else math.nan, min(means))
 
 
-def _text(cell: Cell | None, places: int | None, usual: int) -> Text:
+def _text(cell: Cell | None, base: Cell | None, places: int | None, usual: int) -> Text:
     if cell is None:
         return Text("")
     summary, scale = cell.summary, cell.metric.quantity.scale
@@ -93,14 +95,27 @@ def _text(cell: Cell | None, places: int | None, usual: int) -> Text:
     parts = [] if math.isnan(low) or cell.censored else [f"[{number(low, here)}, {number(high, here)}]"]
     if summary.n != usual:
         parts.append(f"n {summary.n}")
-    if cell.test:
-        parts.append(p_value(cell.p_holm))
+    lines = []
+    if cell.test and base:
+        lines, parts = ["  ".join(parts), f"{_effect(cell, base)}  {p_value(cell.p_holm)}"], []
     if lost := losses(cell.losses):
         parts.append(lost)
     if cell.lacking:
         parts.append(left_out(cell))
     shown = f"≥ {number(mean, here)}" if cell.censored else uncertain(mean, std, here)
-    return Text(shown, cell.best, "  ".join(parts))
+    return Text(shown, cell.best, "\n".join(filter(None, [*lines, "  ".join(parts)])))
+
+
+def _effect(cell: Cell, base: Cell) -> str:
+    """The difference from the baseline, or the ratio to it; where an outcome has no number, how often it is better."""
+    found, quantity = cell.effect, cell.metric.quantity
+    if found is None or math.isnan(found.low):
+        better, worse, _ = tally(cell.outcomes, base.outcomes, up=quantity.better != "down", log=cell.log and base.log)
+        return f"better in {better}, worse in {worse} of {count(cell.test.n if cell.test else 0, 'seed')}"
+    scale = quantity.scale
+    if found.ratio:
+        return effect_text(found.middle, found.low, found.high, ratio=True)
+    return f"Δ {effect_text(*(scale * end for end in (found.middle, found.low, found.high)), ratio=False)}"
 
 
 def losses(lost: Losses) -> str:
@@ -147,7 +162,10 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
         )
     if table.baseline:
         name = listing([f"{axis}={_value(value)}" for axis, value in table.baseline.items()])
-        notes.append(f"p: against {name} in the same place, paired by seed, Holm over all cells of a metric")
+        notes.append(
+            f"Δ: difference from {name} in the same place, ×: ratio to it, paired by seed; p: Holm over all cells of a "
+            "metric, for all of which together the intervals hold at 95 %"
+        )
         if not any(cell.test for cell in table.cells.values()):
             notes[-1] = f"no p against {name}: {_untested(table)}"
         if any(cell.test and not cell.test.paired for cell in table.cells.values()):
@@ -162,7 +180,8 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
         goes = "goes" if len(table.tied) == 1 else "go"
         notes.append(f"{_named(table.tied)} {goes} with the seed: each seed has its own value")
     if table.mixed and any(cell.outcomes for cell in table.cells.values()):
-        notes.append(averaged(table.mixed))
+        untested = "; cells that mix runs are not tested and never bold"
+        notes.append(f"{averaged(table.mixed)}{untested}")
     first = {(cell.row, cell.col): cell for cell in reversed(_in_order(table)) if cell.lacking}
     notes.extend(lacking_note(cell) for cell in reversed(first.values()))
     if table.unplaced:
@@ -174,6 +193,8 @@ def _untested(table: Table) -> str:
     """Why no cell was tested against the baseline."""
     if "seed" in ",".join([*table.row_axes, *table.col_axes]).split(","):
         return "tests are paired by seed, and seed is an axis of the table: take it out of --rows and --cols"
+    if all(cell.mixed for cell in table.cells.values()):
+        return f"each cell mixes runs that differ in {_named(table.mixed)}"
     if any(cell.shared for cell in table.cells.values()):
         return "a time that runs share is not tested"
     return "no other cell shares 2 seeds with the baseline in the same place, nor has 2 seeds where it shares none"
@@ -213,8 +234,27 @@ def _named(keys: Sequence[str]) -> str:
     return listing([*keys[:NAMED], *([f"{len(keys) - NAMED} more"] if len(keys) > NAMED else [])])
 
 
+def cell_note(cell: Cell) -> str:
+    """What concerns this cell alone, for somebody who has no notes below it: CSV has none."""
+    said = []
+    if cell.mixed:
+        said.append(f"mean over runs that differ in {_named(cell.mixed)}: not tested")
+    if cell.shared:
+        said.append("a time that runs share: no spread, not tested")
+    if cell.test and not cell.test.paired:
+        said.append("no seeds shared with the baseline: Welch's test")
+    if cell.test and cell.test.ranks:
+        said.append("test of signed ranks: some outcome has no number")
+    if cell.censored:
+        said.append("a lower bound: runs that never reached the target count as their whole budget")
+    if lost := losses(cell.losses):
+        said.append(lost.removeprefix("† "))
+    return "; ".join([*said, *([lacking_note(cell)] if cell.lacking else [])])
+
+
 def _record(table: Table, cell: Cell) -> dict[str, Any]:
-    summary, lost = cell.summary, cell.losses
+    summary, lost, effect = cell.summary, cell.losses, cell.effect
+    against = ",".join(f"{axis}={_value(value)}" for axis, value in table.baseline.items())
     return {
         **dict(zip(table.row_axes, cell.row, strict=True)),
         **dict(zip(table.col_axes, cell.col, strict=True)),
@@ -227,13 +267,19 @@ def _record(table: Table, cell: Cell) -> dict[str, Any]:
         "best": cell.best,
         "log_scale": cell.metric.quantity.log,
         "advantage": cell.test.difference if cell.test else math.nan,
+        "effect": effect.middle if effect else math.nan,
+        "effect_low": effect.low if effect else math.nan,
+        "effect_high": effect.high if effect else math.nan,
+        "effect_is_ratio": effect.ratio if effect else None,
         "p_holm": cell.p_holm,
+        "baseline": against if cell.test else "",
         "diverged": lost.diverged,
         "failed": lost.failed,
         "unfinished": lost.unfinished,
         "missed": lost.missed,
         "unmeasured": lost.unmeasured,
         "seeds_left_out": len(cell.lacking),
+        "note": cell_note(cell),
     }
 
 

@@ -122,6 +122,8 @@ Archives = Annotated[list[Path], typer.Argument(metavar="ARCHIVE...", help="What
 Stale = Annotated[bool, typer.Option("--stale", help="Of the earlier runs that others took the place of.")]
 
 
+Full = Annotated[bool, typer.Option("--full", help="Print every table and claim, not the verdicts alone.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Wrap nothing to the terminal's width (for `less -S`).")]
 SweepName = Annotated[
     str | None,
     typer.Option(

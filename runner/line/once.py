@@ -19,9 +19,9 @@ class Once(TyperCommand):
         """Parse a command line; click would silently keep the last of what is given twice.
 
         Raises:
-            ValueError: An option is given twice, naming it and what was kept apart; or without a value, as an unset
-                variable of a shell's leaves it; or it is none of this command; an override where there are only
-                conditions.
+            ValueError: There are two places to read from; an option is given twice, naming it and what was kept apart,
+                or without a value, as an unset variable of a shell's leaves it, or it is none of this command; an
+                override where there are only conditions.
         """
         if ctx.resilient_parsing:  # to complete it
             return super().parse_args(ctx, args)
@@ -36,6 +36,12 @@ class Once(TyperCommand):
             if times > 1:
                 name = max(option.opts, key=len)
                 raise ValueError(f"{name} is given {'twice' if times == 2 else f'{times} times'}: give it once")
+        given = {max(option.opts, key=len) for option in order if option.param_type_name == "option"}
+        if {"--from", "--runs"} <= given and self.name != "reproduce":  # whose plots go into the folder of runs
+            raise ValueError(
+                "--from reads archives, --runs a folder: leave one of them out (`batchlab runs merge` puts the runs of "
+                "archives into a folder)"
+            )
         for option in order:  # a path that is empty would be the folder here
             if option.param_type_name == "option" and values.get(option.name) in ("", [""]):
                 name = max(option.opts, key=len)

@@ -50,7 +50,7 @@ def test_a_section_has_question_answer_figure_table_verdicts_facts_and_caveats(v
         "**How that differs from what was published**",
         "- 10,000 of 50,000 images",
         "VR-Adam and VR-LAMB are reconstructions",
-        "`batchlab reproduce vrgd --scale desk --recorded`",
+        "`batchlab reproduce vrgd --scale desk --recorded --full`",
     ]
     found = [text.find(place) for place in places]
     assert -1 not in found
@@ -113,6 +113,18 @@ def test_readings_of_a_claim_stand_side_by_side_and_a_property_of_the_method_nee
         ["order", "holds", ""],
     ]
     assert sheet.rows[1][1].detail == "(of the method itself: 2.0)"
+
+
+def test_seeds_are_counted_by_setting(lab, curve):
+    for lr, seeds in ((0.1, 3), (0.2, 3), (0.3, 1), (0.4, 2)):
+        for seed in range(seeds):
+            lab.run(f"r{lr}{seed}", curve([0.1]), seed=seed, lr=lr)
+    from batchlab.results.compare.load import load
+
+    said = "\n".join(facts(load(lab.store, columns=())))
+    assert "9 judged runs: 6 at settings with 3 seeds, 3 at others with 1 to 2. All are done" in said
+    said = "\n".join(facts(load(lab.store, columns=(), where=["optimizer.lr=0.1"])))
+    assert "3 judged runs with 3 seeds. All are done" in said
 
 
 def test_facts_name_hardware_versions_commit_time_and_what_is_not_done(lab, curve):

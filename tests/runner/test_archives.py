@@ -22,6 +22,7 @@ from batchlab.results.store.run import Run
 from batchlab.results.store.runs import RunStore, SweepEntry
 from batchlab.results.store.unpacked import unpacked
 from batchlab.runner.archives import print_reproduction
+from batchlab.runner.options import Printing
 from batchlab.runner.plan.identity import run_id
 
 PAGE = (DOCS / "archives.md").read_text()
@@ -148,6 +149,8 @@ def test_wrong_requests_are_one_line(batchlab: Here, tmp_path: Path) -> None:
         (("report", "--from", tmp_path / "no.tar.xz", "-o", tmp_path / "a.html"), "there is no archive"),
         (("runs", "merge", x, "--runs", tmp_path / "runs"), "is no archive of runs"),
         (("runs", "pack", tmp_path / "y.tar.xz", "--runs", tmp_path / "runs"), "there is no folder"),
+        (("table", "--from", x, "--runs", tmp_path), "--from reads archives, --runs a folder: leave one of them out"),
+        (("report", "--runs", tmp_path, "--from", x), "--from reads archives, --runs a folder"),
         (("reproduce", "vrgd", "--recorded", "--from", x), "leave one of them out"),
         (("reproduce", "vrgd", "--recorded", "--until-decided"), "trains nothing: leave out --until-decided"),
         (("reproduce", "vrgd", "--from", x, "--max-runs", 3), "--from trains nothing: leave out --max-runs"),
@@ -167,6 +170,11 @@ def test_a_recorded_reproduction_is_what_its_folder_says(
     monkeypatch.setattr(recorded, "FOLDER", tmp_path)
     monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "none"))
     ask = ("reproduce", "sgdm_schedules", "--scale", "desk")
+    short = batchlab.says(*ask, "--recorded", "--runs", tmp_path / "a")
+    assert "arXiv 2508.03105): " in short.splitlines()[0]
+    assert "--full prints " in short
+    assert len(short.partition("--full prints")[0].splitlines()) <= 16
+    ask = (*ask, "--full")
     here = batchlab.says(*ask, "--recorded", "--runs", tmp_path / "a")
     assert "at look" in here
     assert "full gradient norm" in here
@@ -175,9 +183,9 @@ def test_a_recorded_reproduction_is_what_its_folder_says(
     assert f"plot: {plots[0]}\n" in here
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["plots"]
     monkeypatch.setattr(Reproduction, "save_plots", lambda *_: plots)
-    print_reproduction(store, "sgdm_schedules", "sgdm_schedules-desk", tmp_path)
+    print_reproduction(store, "sgdm_schedules", "sgdm_schedules-desk", tmp_path, Printing(full=True))
     assert batchlab.with_these["capfd"].readouterr().out == here  # type: ignore[attr-defined]
-    for same in ((*ask, "--from", archive), ("reproduce", "all", "--scale", "desk", "--recorded")):
+    for same in ((*ask, "--from", archive), ("reproduce", "all", "--full", "--scale", "desk", "--recorded")):
         assert batchlab.says(*same, "--runs", tmp_path / "a") == here
     said = batchlab.refuses("reproduce", "sgdm_schedules", "--recorded")
     assert "sgdm_schedules --scale laptop is not recorded; there is sgdm_schedules --scale desk" in said

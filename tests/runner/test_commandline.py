@@ -27,10 +27,11 @@ DECIDING = {"--max-seeds", "--max-minutes", "--smallest"}
 AGAIN = {"--retry", "--retries", "--retry-oom", "--timeout", "--trust-code"}
 MANY = {"--dry-run", "--jobs-per-device", "--fuse", "--max-runs", "--stop-after"}
 GRID = {"--zip", "--skip", "--draws", "--search", "--search-seed", "--max-grid"}
+PRINTING = {"--full", "--wide", "--from"}
 COMMANDS = {
     "train": {"--runs", *AGAIN, "--rerun", "--profile"},
     "sweep": {"--runs", *AGAIN, *MANY, "--rerun", "--on-error", "--name", "--detach", *GRID},
-    "status": {"--runs", "--time"},
+    "status": {"--runs", "--time", "--wide"},
     "table": {
         "--runs",
         "--rows",
@@ -39,6 +40,7 @@ COMMANDS = {
         "--where",
         "--or",
         "--format",
+        "--wide",
         "--sweep",
         "--baseline",
         "--tuned",
@@ -46,7 +48,7 @@ COMMANDS = {
     },
     "plot": {"--runs", "--metric", "--x", "--hue", "--output", "--where", "--or", "--sweep", "--from"},
     "compare": {"--tune", "--metric", *DECIDING, "--name", "--runs", *AGAIN, *MANY, *GRID},
-    "reproduce": {"--runs", "--scale", "--until-decided", *DECIDING, *AGAIN, *MANY, "--recorded", "--from"},
+    "reproduce": {"--runs", "--scale", "--until-decided", *DECIDING, *AGAIN, *MANY, "--recorded", *PRINTING},
     "report": {"--runs", "--output", "--sweep", "--from", "--serve", "--port"},
     "data": set(),
     "runs": set(),

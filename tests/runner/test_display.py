@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -56,8 +58,43 @@ def test_a_running_run_fits_the_terminal(width: int, last: str, tmp_path: Path) 
     shown.console.print(shown)
     line = file.getvalue().splitlines()[0]
     assert line.startswith("0123456789ab  ")
-    assert "optimizer=shb" in line
+    assert ("shb exponential seed=0" if width < 120 else "optimizer=shb batch_schedule=exponential") in line
     assert line.rstrip().endswith(f"  {last}")
+
+
+def test_two_runs_show_what_differs_between_them(tmp_path: Path) -> None:
+    """Their names alone would be cut before it."""
+    shown, file = display(80)
+    for i, rate in enumerate((0.05, 0.1)):
+        overrides = ("optimizer=shb", f"optimizer.lr={rate}", "batch_schedule=exponential", "seed=0")
+        planned = Planned(f"{i:012x}", {}, overrides, {})
+        shown.active[planned.run_id] = Active(
+            planned, RunStore(tmp_path).run(planned.run_id), 0.0, "test loss 0.1", 0.5
+        )
+    shown.console.print(shown)
+    lines = file.getvalue().splitlines()
+    assert [line.split()[2] for line in lines[:2]] == ["lr=0.05", "lr=0.1"]
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(("width", "said"), [(80, "shb lr=0.1 seed=0"), (160, "optimizer=shb optimizer.lr=0.1 seed=0")])
+def test_the_line_of_a_run_that_is_done_says_what_came_of_it(width: int, said: str, tmp_path: Path) -> None:
+    shown, file = display(width)
+    shown.live = True
+    planned = Planned("0123456789ab", {}, ("optimizer=shb", "optimizer.lr=0.1", "seed=0"), {})
+    run = RunStore(tmp_path).run(planned.run_id)
+    run.folder.mkdir(parents=True)
+    pq.write_table(pa.table({"epoch": [1, 2], "test_accuracy": [0.5, 0.9412], "train_loss": [1.0, 0.1]}), run.metrics)
+    shown.started(planned, run, False)
+    shown.ended(planned, run, RunState(State.DONE))
+    (line,) = file.getvalue().splitlines()
+    assert "  test_accuracy 94.1 %  " in line
+    assert line.endswith(said)
+    assert len(line) <= width
+    run.metrics.write_bytes(b"lost")
+    shown.started(planned, run, False)
+    shown.ended(planned, run, RunState(State.DONE))
+    assert said in file.getvalue().splitlines()[1], "what cannot be read is left to tables"
 
 
 def test_more_runs_than_lines_are_counted(tmp_path: Path) -> None:

@@ -170,8 +170,8 @@ def test_runs_of_the_same_choices_are_told_apart(store: RunStore) -> None:
         run.write_config(yaml.safe_dump(tree))
         run.write_state(state="failed")
     for said in (batchlab(store, "list"), batchlab(store, "rm", "--where", "optimizer=c")):
-        assert "c constant constant m d 0 optimizer.lr=0.1 " in said
-        assert "c constant constant m d 0 optimizer.lr=0.001 " in said
+        assert "c constant constant m d 0 optimizer.lr=0.1\n" in said
+        assert "c constant constant m d 0 optimizer.lr=0.001\n" in said
         assert "beta" not in said
     assert "optimizer.lr" not in batchlab(store, "list", "--where", "optimizer=a,b")
 

@@ -314,7 +314,7 @@ def plot(request: PlotRequest, output: Path, runs: Path, archives: Sequence[Path
             hue=",".join(dict.fromkeys(request.hue)) or "optimizer",
             panel=request.panel,
             kind=request.kind,
-            problems=parted(request.problems or ""),
+            problems=parted(request.problems) if request.problems else (),
             extent=Extent.parse(request.scale or "", request.ylim or ""),
             where=Where.parse(request.where, request.others),
             sweep=sweep_of(store, archives, request.sweep),

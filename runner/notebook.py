@@ -270,7 +270,8 @@ def plot(
             that was swept (`optimizer.lr`), which the end of the runs is drawn against.
         hue: axes, labels or dotted configuration keys: a line for each of their values, or combinations.
         panel: another one: panels for each of its values.
-        kind: `curves`, or what is drawn of contenders (`hue`) over problems: `profile`, `iqm`, `improvement`, `ranking`.
+        kind: `curves`, or what is drawn of contenders (`hue`) over problems: `profile`, `iqm`, `improvement` or
+            `ranking`.
         problems: axes that make a problem; by default model and dataset, where they vary.
         scale: of the y-axis: `linear` or `log`; None: as the metric asks.
         ylim: ends of the y-axis, as it shows them; None: room for what is drawn.

@@ -183,13 +183,28 @@ class Field:
         return np.array([worse.get(o.fate, sign * o.value) for o in own.values()])
 
     @cached_property
-    def places(self) -> dict[str, float]:
+    def chances(self) -> dict[str, float]:
         """By contender the mean chance that a run of it is better than one of another contender."""
         ranked = {name: [self._ranked(own[p]) for p in self.shared] for name, own in self.outcomes.items()}
         return {
             a: float(np.mean([improvement(ranked[a], ranked[b], repetitions=0)[0] for b in ranked if b != a]))
             for a in ranked
         }
+
+    @cached_property
+    def heights(self) -> dict[str, float]:
+        """By contender the mean over seeds and problems, more is better; what has no number counts as the worst there.
+
+        On the logarithm for ratios.
+        """
+        found: dict[str, list[float]] = {name: [] for name in self.contenders}
+        for problem in self.shared:
+            scores = {name: self._scores(own[problem]) for name, own in self.outcomes.items()}
+            known = np.concatenate([*scores.values()])
+            worst = min(known[np.isfinite(known)], default=0.0)
+            for name, own in scores.items():
+                found[name].append(float(np.where(np.isfinite(own), own, worst).mean()))
+        return {name: float(np.mean(own)) for name, own in found.items()}
 
     @cached_property
     def instances(self) -> list[Instance]:
@@ -206,7 +221,8 @@ class Field:
         """
         known = self.metric.quantity
         if known.share and self.up:
-            return f"100 % less {self.metric.label}"
+            label = self.metric.label
+            return label.replace("accuracy", "error") if "accuracy" in label else f"100 % less {label}"
         if self.metric.reduce in CLOCKS or (not self.up and self.ratio):
             return self.metric.label
         raise ValueError(
@@ -248,7 +264,7 @@ class Field:
             )
             for a, b in combinations(self.contenders, 2)
         ]  # fmt: skip
-        return ProblemRanking(tuple(self.contenders), judge(frame, claims), self.places)
+        return ProblemRanking(tuple(self.contenders), judge(frame, claims), self.heights)
 
 
 @dataclass(frozen=True)
@@ -276,7 +292,7 @@ class ProblemRanking(Ranking):
         return self.judged
 
     def place(self, name: str) -> Any:
-        """The chance to be better than another one's run, the greatest first."""
+        """The mean, the best first."""
         return -self.scores[name]
 
 

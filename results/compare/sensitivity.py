@@ -111,7 +111,7 @@ def said(frame: Frame, metric: Metric) -> str:
         return ""
     if len(others.runs):
         seeds = seeds_text(choosing.values("seed"))
-        return f"chosen by {by.of(frame).label} on {seeds}, which judge nothing and which the lines are of"
+        return f"chosen by {by.of(frame).label} on the tuning runs of {seeds}, which the lines are of"
     return f"the best of those tried, by {by.of(frame).label}, on the seeds shown (no others judge it)"
 
 

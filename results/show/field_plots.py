@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.metrics import CLOCKS
 from batchlab.results.compare.problems import Field
 from batchlab.results.compare.stats import Array
 from batchlab.results.show.drawing import COLORS, GREY, INK, FrameDrawing
@@ -134,7 +135,8 @@ class FieldProfiles(FieldDrawing, ProfileDrawing):
     def entry(self, name: str) -> str:
         """With how often it arrived."""
         own = self.field.costs[name]
-        return f"{name} ({sum(map(math.isfinite, own))} of {len(own)} arrived)"
+        there = "arrived" if self.field.metric.reduce in CLOCKS else "have a number"
+        return f"{name} ({sum(map(math.isfinite, own))} of {len(own)} {there})"
 
     def head(self) -> str:
         """With how many problems and seeds it is over."""
@@ -200,8 +202,8 @@ class Improvement(FieldDrawing):
             ValueError: When there is nothing to draw, with what is missing.
         """
         self.check()
-        places = self.field.places
-        order = sorted(places, key=lambda name: -places[name])
+        chances = self.field.chances
+        order = sorted(chances, key=lambda name: -chances[name])
         pairs = list(combinations(order, 2))
         few = len(pairs) <= PAIRS
         shown = pairs if few else [(order[0], other) for other in order[1:]]

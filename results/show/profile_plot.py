@@ -85,12 +85,13 @@ class ProfileDrawing(Drawing):
             axes.set_xscale("log")
             axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
             axes.xaxis.set_minor_locator(NullLocator())
+            axes.set_xlim(1.0, self.farthest)
             axes.set_ylim(0, 1.02)
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
             axes.set_xlabel(plain(f"{words}: times the least", 50))
             dress(axes, plain(title, 60))
         panels[0].set_ylabel("within that")
-        said = [plain(line, int(22 * width), lines=9) for line in self.said()]
+        said = [plain(line, int(16 * width), lines=9) for line in self.said()]
         legend(figure, [(look, self.entry(name)) for name, look in looks.items()], said, 2 + len(counted) // 2 * 2)
         head(figure, self.head())
         return figure

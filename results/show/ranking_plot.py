@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from batchlab.results.compare.outcomes import Fate, restricted_mean
+from batchlab.results.compare.problems import PROBLEMS
 from batchlab.results.compare.stats import Array
-from batchlab.results.show.drawing import INK
+from batchlab.results.show.drawing import GREY, INK
 from batchlab.results.show.field_plots import FieldDrawing
 from batchlab.results.show.legend import foot, head
 from batchlab.results.show.lettering import plain
@@ -70,8 +71,9 @@ class RankingMap(FieldDrawing):
         where = f" [{known.unit}]" * bool(known.unit)
         foot(figure, [
             f"over {self.over}; {self.field.metric.label}{where}, mean over seeds; the darker, the nearer to the best "
-            "of the column. Rows in the order of the verdicts, and where they leave it open of the chance to be better. "
-            "Who shares a letter in a column is not told apart there: paired tests, 5 % over the pairs of a column (Holm)"
+            "of the column. Rows in the order of the verdicts, and where they leave it open of the mean, a lost run "
+            "counting as the worst. Who shares a letter in a column is not told apart there: paired tests, 5 % over "
+            "the pairs of a column (Holm)"
             + ("; all: the mean over problems, seed by seed" if "" in columns and self.field.axes else "")
             + ("; † runs that were lost, not in the mean" if self._lost() else "")
             + ("; ≥: a target never reached counts as its budget" if self._never() else ""),
@@ -97,6 +99,9 @@ class RankingMap(FieldDrawing):
         axes.set_xticks(range(len(columns)), heads, fontsize=8)
         axes.set_yticks(range(len(order)), [plain(name, 30, 1) for name in order], fontsize=8)
         axes.xaxis.tick_top()
+        if any(axis not in PROBLEMS for axis in self.field.axes):  # a number alone says nothing
+            axes.set_xlabel(plain(", ".join(self.field.axes), 50), fontsize=8, color=GREY)
+            axes.xaxis.set_label_position("top")
         axes.tick_params(length=0, colors=INK)
         axes.spines[:].set_visible(False)
 

@@ -219,7 +219,10 @@ def _entry(hue: Any, own: Sequence[Line]) -> str:
     diverged = sum(point.diverged for point in points)
     chosen = dict.fromkeys(f"{_short(line.chosen)}{'*' * line.edge}" for line in own if line.chosen is not None)
     lost = [f"{count(diverged, 'run')} diverged"] * bool(diverged)
-    return f"{hue} ({', '.join([n, *lost])}{'; ' if chosen else ''}{', '.join(chosen)})"
+    judged = sorted({line.judged.n for line in own if line.judged})
+    beside = f", judged n {judged[0]}{f' to {judged[-1]}' * (len(judged) > 1)}" if judged else ""
+    ring = f"; ring {', '.join(chosen)}{beside}" if chosen else ""
+    return f"{hue} ({', '.join([n, *lost])}{ring})"
 
 
 def _short(value: Any) -> str:

@@ -189,8 +189,9 @@ FigureKind = Annotated[
     Kind,
     typer.Option(
         "--kind",
-        help="Lines; or of contenders (--hue) over problems: performance profiles, interquartile means, chances to be "
-        "better, a ranking map.",
+        metavar="KIND",
+        help="curves; or of contenders (--hue) over problems: profile (performance profiles), iqm (interquartile "
+        "means), improvement (chances to be better), ranking (a map).",
     ),
 ]
 Problems = Annotated[

@@ -160,6 +160,8 @@ class Middles(FieldDrawing):
         Raises:
             ValueError: When there is nothing to draw, with what is missing.
         """
+        from matplotlib.ticker import LogFormatter
+
         self.check()
         found = self.field.middles
         order = sorted(found, key=lambda name: found[name][0])
@@ -168,6 +170,8 @@ class Middles(FieldDrawing):
         figure, axes = _rows(len(order))
         if self.field.ratio:
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(LogFormatter())
+            axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.7)))
         _dots(axes, [(plain(name, 40), *shown[name]) for name in order], 1.0 if self.field.ratio else 0.0)
         points = "points" if unit == "%" else unit
         axes.set_xlabel(
@@ -201,6 +205,8 @@ class Improvement(FieldDrawing):
         Raises:
             ValueError: When there is nothing to draw, with what is missing.
         """
+        from matplotlib.ticker import PercentFormatter
+
         self.check()
         chances = self.field.chances
         order = sorted(chances, key=lambda name: -chances[name])
@@ -210,8 +216,6 @@ class Improvement(FieldDrawing):
         found = {(a, b): self.field.improvement(a, b) for a, b in shown}
         rows = [(f"{plain(a, 30, 1)} > {plain(b, 30, 1)}", *chance) for (a, b), chance in found.items()]
         figure, axes = _rows(len(rows))
-        from matplotlib.ticker import PercentFormatter
-
         axes.set_xlim(-0.02, 1.02)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
         _dots(axes, rows, 0.5)
@@ -221,7 +225,8 @@ class Improvement(FieldDrawing):
         foot(figure, [
             f"over {self.over}. On each problem the share of all pairs of runs of which the first's is better, equals "
             "counting a half, then the mean over problems; line: 95 % interval, bootstrap within problems. 50 %: "
-            f"neither; it says how often, not by how much.{less}",
+            f"neither; it says how often, not by how much. No line: all pairs agree, and resampling cannot "
+            f"say how sure that is.{less}",
             *self.left_out(), *self.mixtures(),
         ])  # fmt: skip
         head(figure, self.title or f"{self.field.metric.label}: probability of improvement")

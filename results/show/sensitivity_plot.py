@@ -15,7 +15,7 @@ from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.sensitivity import Line, Point, lines, parts, said
 from batchlab.results.compare.stats import Array
 from batchlab.results.show.drawing import FrameDrawing
-from batchlab.results.show.extent import FREE, Extent, cut
+from batchlab.results.show.extent import CUT, FREE, Extent, cut
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, log_spaced, looks, numeric
@@ -134,6 +134,8 @@ class Sensitivity(FrameDrawing):
             look = known[line.hue] | {"marker": known[line.hue]["marker"] or "o"}
             x, mean, low, high = self._columns(line.points, at, own)
             axes.plot(x, scale * mean, **look | ({} if counts else {"ls": ""}), lw=1.6, ms=4.5, zorder=3)
+            open_ = np.array([bool(point.missed or point.diverged) for point in line.points])
+            axes.plot(x[open_], scale * mean[open_], look["marker"], color=look["color"], mfc="white", ms=4.5, zorder=4)
             shown = np.array([point.n > 2 for point in line.points]) & ~np.isnan(low)
             color = look["color"]
             axes.vlines(x[shown], scale * low[shown], scale * high[shown], color=color, lw=1.1, alpha=0.75)
@@ -164,6 +166,13 @@ class Sensitivity(FrameDrawing):
         x = np.array([at[point.value] for point in points])
         mean, low, high = (np.array([getattr(point, end) for point in points]) for end in ("mean", "low", "high"))
         return x, mean, *cut(self.metric, low, high, self._numbers(own))
+
+    def _leaves(self, own: Sequence[Line]) -> bool:
+        """Whether an interval that is drawn would go on beyond what the metric can be."""
+        points = [point for line in own for point in line.points if point.n > 2]
+        low, high = (np.array([getattr(point, end) for point in points]) for end in ("low", "high"))
+        inside = cut(self.metric, low, high, self._numbers(own))
+        return bool((inside[0] > low).any() or (inside[1] < high).any())
 
     @staticmethod
     def _numbers(own: Sequence[Line]) -> Array:
@@ -199,9 +208,11 @@ class Sensitivity(FrameDrawing):
         ringed = any(line.chosen is not None for line in every)
         found = [f"{mean}, 95 % t interval (from n = 3 on)"]
         if any(point.diverged for point in points):
-            found.append("×k: of so many seeds a run diverged or failed there; the mean is over the others")
+            found.append("×k, hollow: of so many seeds a run diverged or failed there; the mean is over the others")
         if any(point.missed for point in points):
-            found.append("a target never reached counts as the whole budget, without an interval")
+            found.append("hollow: a target never reached counts as the whole budget, and there is no interval")
+        if any(self._leaves(own) for own in drawn):
+            found.append(CUT)
         if by and ringed:
             diamond = "; diamond: the judged runs at it" if any(line.judged for line in every) else ""
             found.append(f"ring: {by}{diamond}")

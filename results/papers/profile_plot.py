@@ -55,6 +55,10 @@ class Profiles(ProfileDrawing):
         n = count(len(self.costs.instances), "problem and seed", "problems and seeds")
         return f"Cost of the target: performance profiles over {n}"
 
+    def columns(self) -> int:
+        """One for each batch schedule."""
+        return len({look["ls"] for look in self.looks().values()})
+
     def looks(self) -> Mapping[str, dict[str, Any]]:
         """Of six optimizers and three batch schedules, which have colours and dashes enough."""
         parts = {name: name.partition(" · ") for name in self.costs.contenders}

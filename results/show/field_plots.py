@@ -129,8 +129,8 @@ class FieldProfiles(FieldDrawing, ProfileDrawing):
 
     def looks(self) -> Mapping[str, dict[str, Any]]:
         """As lines look everywhere."""
-        known = {str(value): look for value, look in looks(self.frame, self.field.hue).items()}
-        return {name: known[name] for name in self.field.contenders if name in known}
+        known = {str(value): look for value, look in looks(self.frame, self.field.hue, rows=False).items()}
+        return {name: known[name] for name in self.field.contenders}
 
     def entry(self, name: str) -> str:
         """With how often it arrived."""

@@ -72,7 +72,7 @@ def load_figure(
     }
     whole = load(store, sweep, where=where, columns=columns)
     if kind is not Kind.CURVES:
-        _check_summary(kind, panel, extent)
+        _check_summary(kind, x, panel, extent)
         frame = shown(whole, asked)[0]
         return DRAWN[kind](Field(frame, parsed, hue, problem_axes(frame, hue, problems)), title)
     if problems:
@@ -88,14 +88,14 @@ def load_figure(
     return Plot(frame, parsed, tuple(x), hue, panel, title, extent)
 
 
-def _check_summary(kind: Kind, panel: str | None, extent: Extent) -> None:
+def _check_summary(kind: Kind, x: Sequence[str], panel: str | None, extent: Extent) -> None:
     """See that nothing was asked for that has no effect on a summary.
 
     Raises:
         ValueError: Something was.
     """
-    if panel or extent != FREE:
-        raise ValueError(f"--kind {kind} has one panel and its own axes: leave out --panel, --ylim and --scale")
+    if panel or extent != FREE or tuple(x) != ("samples",):
+        raise ValueError(f"--kind {kind} has one panel and its own axes: leave out --x, --panel, --ylim and --scale")
 
 
 def _check_key(frame: Frame, key: str) -> None:

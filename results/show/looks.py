@@ -33,17 +33,20 @@ NOMINAL = ("seed", "data_seed")
 """Numbers that are names: no order is meant."""
 
 
-def looks(frame: Frame, hue: str) -> Looks:
-    """Colour, dash and mark of each hue that has rows. Of two keys the first is the colour, the other dash or shade.
+def looks(frame: Frame, hue: str, *, rows: bool = True) -> Looks:
+    """Colour, dash and mark of each hue. Of two keys the first is the colour, the other dash or shade.
 
     Args:
         frame: The runs.
         hue: An axis, label or dotted configuration key, or several with commas between.
+        rows: Only of hues of which a run has rows: the others have no lines.
 
     Raises:
         ValueError: For more than the eye can tell apart, with the way out.
     """
-    lines = {value: runs[0] for value, runs in by_hue(frame, hue).items() if runs}
+    groups = by_hue(frame, hue)
+    drawn = [run for runs in groups.values() for run in runs] if rows else frame.runs
+    lines = {run.value(hue): run for run in drawn if run.value(hue) in groups}
     first, _, second = hue.partition(",")
     pairs = {value: (run.value(first), run.value(second) if second else None) for value, run in lines.items()}
     colors = [value for value in frame.values(first) if value in (one for one, _ in pairs.values())]

@@ -50,6 +50,10 @@ class ProfileDrawing(Drawing):
     def head(self) -> str:
         """What stands over the figure."""
 
+    def columns(self) -> int:
+        """The most of the legend's entries that stand side by side."""
+        return 2 + len(self.panels()) // 2 * 2
+
     def check(self) -> None:
         """See that there is something to draw.
 
@@ -92,6 +96,6 @@ class ProfileDrawing(Drawing):
             dress(axes, plain(title, 60))
         panels[0].set_ylabel("within that")
         said = [plain(line, int(16 * width), lines=9) for line in self.said()]
-        legend(figure, [(look, self.entry(name)) for name, look in looks.items()], said, 2 + len(counted) // 2 * 2)
+        legend(figure, [(look, self.entry(name)) for name, look in looks.items()], said, self.columns())
         head(figure, self.head())
         return figure

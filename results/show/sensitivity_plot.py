@@ -19,6 +19,7 @@ from batchlab.results.show.extent import CUT, FREE, Extent, cut
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, log_spaced, looks, numeric
+from batchlab.results.show.plot import ACROSS
 from batchlab.results.show.panels import dress
 from batchlab.results.words import count
 
@@ -106,16 +107,21 @@ class Sensitivity(FrameDrawing):
         drawn = [lines(frame, self.metric, self.key, self.hue) for frame in frames]
         if not any(drawn):
             raise ValueError(f"no run is over that has a number of {self.metric}: see `batchlab status`")
-        known = looks(self.frame, self.hue)
-        figure = Figure(figsize=(max(5.3, 4.1 * len(panels)), 4.2), layout="constrained")
-        for axes, value, own in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, drawn, strict=True):
+        known = looks(self.frame, self.hue, rows=False)
+        across = ACROSS[min(len(panels), len(ACROSS)) - 1] if len(panels) > 2 else len(panels)
+        down = -(-len(panels) // across)
+        figure = Figure(figsize=(max(5.3, 4.1 * across), 3.4 * down + 0.8), layout="constrained")
+        places = figure.subplots(down, across, squeeze=False).flat
+        for axes, value, own in zip(places, panels, drawn, strict=False):
             self._draw(axes, own, known)
             axes.set_xlabel(plain(self.key, 45))
             axes.set_ylabel(plain(self.metric.title, 45) if axes.get_subplotspec().is_first_col() else "")
             dress(axes, plain(f"{self.panel} {value}", 50) if self.panel else "")
+        for axes in places[len(panels) :]:
+            axes.remove()
         entries = [(known[hue], _entry(hue, [line for own in drawn for line in own if line.hue == hue]))
                    for hue in known]  # fmt: skip
-        legend(figure, entries, self._said(drawn), 2 + len(panels) // 2 * 2)
+        legend(figure, entries, self._said(drawn, 90 * across), 2 + across // 2 * 2)
         head(figure, self.title or f"{self.metric.title} by {self.key}")
         return figure
 
@@ -199,7 +205,7 @@ class Sensitivity(FrameDrawing):
                         transform=axes.get_xaxis_transform(), ha="center", va="center", fontsize=7.5, weight="bold",
                     )  # fmt: skip
 
-    def _said(self, drawn: Sequence[Sequence[Line]]) -> list[str]:
+    def _said(self, drawn: Sequence[Sequence[Line]], wide: int) -> list[str]:
         every = [line for own in drawn for line in own]
         points = [point for line in every for point in line.points]
         over = "runs" if mixed_keys(self.groups()) else "seeds"
@@ -218,7 +224,6 @@ class Sensitivity(FrameDrawing):
             found.append(f"ring: {by}{diamond}")
         if any(line.edge for line in every):
             found.append("*: the least or the greatest value tried, so a better one may lie beyond")
-        wide = 90 * max(1, len(drawn))
         return [plain(text, wide, lines=9) for text in (*found, *self.mixtures())]
 
 

@@ -224,8 +224,7 @@ def runs_of(lab, curve, optimizers=("shb", "adam"), datasets=("digits",), seeds=
 def test_a_page_has_the_summaries_that_its_runs_support(lab, curve, given, expected):
     drawn = summaries(runs_of(lab, curve, **given))
     assert [type(drawing).__name__ for drawing in drawn] == expected
-    for drawing in drawn:
-        assert drawing.svg().startswith("<svg")
+    assert all(drawing.figure().axes for drawing in drawn)
 
 
 def test_every_kind_is_drawn():

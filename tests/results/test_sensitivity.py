@@ -149,7 +149,7 @@ def test_swept_keys_have_three_numbers_within_a_method(lab, curve):
         ({"x": ["optimizer.lr"]}, "every run has optimizer.lr=0.1: a curve over it takes a sweep"),
         ({"x": ["samples", "optimizer.lr"]}, "one key alone"),
         ({"problems": ["dataset"]}, "--problems goes with --kind"),
-        ({"kind": Kind.IQM, "panel": "dataset"}, "leave out --panel"),
+        ({"kind": Kind.IQM, "panel": "dataset"}, "leave out --x, --panel"),
         ({"metric": "test_acc", "x": ["seed"], "hue": "optimizer"}, "no run has the metric test_acc"),
     ],
 )
@@ -158,3 +158,22 @@ def test_mistakes_name_the_way_out(lab, curve, arguments, message):
         lab.run(f"a{seed}", curve([0.1, 0.2]), seed=seed)
     with pytest.raises(ValueError, match=message):
         load_figure(lab.store, **{"metric": "test_accuracy"} | arguments).figure()
+
+
+def test_a_method_that_always_failed_without_a_row_is_counted_too(lab, curve):
+    grid(lab, curve)
+    for rate in (0.1, 1.0):
+        lab.run(f"f{rate}", [], "failed", optimizer="adam", lr=rate)
+    figure = load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"]).figure()
+    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert entries[0] == "adam (n 0, 2 runs diverged)"
+
+
+def test_many_panels_stand_side_by_side(lab, curve):
+    for dataset in ("a9a", "digits", "mnist", "w8a"):
+        for rate in (0.1, 1.0):
+            lab.run(f"{dataset}{rate}", curve([0.1, 0.5]), dataset=dataset, lr=rate)
+    figure = load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"], panel="dataset").figure()
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == [f"dataset {name}" for name in ("a9a", "digits", "mnist", "w8a")]
+    assert figure.axes[0].get_subplotspec().get_gridspec().get_geometry() == (2, 2)

@@ -19,8 +19,8 @@ from batchlab.results.show.extent import CUT, FREE, Extent, cut
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, log_spaced, looks, numeric
-from batchlab.results.show.plot import ACROSS
 from batchlab.results.show.panels import dress
+from batchlab.results.show.plot import ACROSS
 from batchlab.results.words import count
 
 if TYPE_CHECKING:

@@ -182,7 +182,7 @@ class Plot(FrameDrawing):
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter(LogFormatterSciNotation())
             axes.yaxis.set_minor_formatter(LogFormatterSciNotation())  # numbers only where there is no whole decade
-        if clock in ("samples", "steps", "gradients"):
+        if clock in ("samples", "steps", "gradients", "flops"):
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(INK)

@@ -115,8 +115,8 @@ class Metric:
         if match is None or to != bool(match["sign"]):
             raise ValueError(
                 f"cannot read the metric {text!r}: write NAME, min:NAME, max:NAME, mean:NAME or "
-                "samples_to:NAME>=NUMBER (steps_to, epochs_to, passes_to, gradients_to, seconds_to, flops_to; >= or <=), "
-                "each also up to a budget: NAME@steps<=NUMBER (samples, epochs, passes, gradients, seconds, flops)"
+                "samples_to:NAME>=NUMBER (steps_to, epochs_to, passes_to, gradients_to, seconds_to, flops_to; >= or "
+                "<=), each also up to a budget: NAME@steps<=NUMBER (samples, epochs, passes, gradients, seconds, flops)"
             )
         try:
             target = float(match["target"] or 0)

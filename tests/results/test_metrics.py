@@ -150,5 +150,5 @@ def test_flops_are_gradients_times_what_each_takes(lab, curve):
 
 def test_where_flops_were_not_counted_the_error_says_so(lab, curve):
     lab.run("a", curve([0.1, 0.5]))
-    with pytest.raises(ValueError, match="no run here has counted its FLOPs: .*finite-sum solvers"):
+    with pytest.raises(ValueError, match=r"no run here has counted its FLOPs: .*finite-sum solvers"):
         Metric.parse("flops_to:test_accuracy>=0.5").measure(load(lab.store, columns={"test_accuracy", "flops"}))

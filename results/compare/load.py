@@ -116,8 +116,8 @@ def with_flops(frame: Frame) -> Frame:
     Args:
         frame: With the column `gradients`, where there is one.
     """
-    each = {run.run_id: run.info.get("flops_per_sample") for run in frame.runs}
-    each = {name: float(n) for name, n in each.items() if isinstance(n, (int, float)) and n > 0}
+    said = {run.run_id: run.info.get("flops_per_sample") for run in frame.runs}
+    each = {name: float(n) for name, n in said.items() if isinstance(n, (int, float)) and n > 0}
     if not each or "gradients" not in frame.table.column_names or FLOPS in frame.table.column_names:
         return frame
     flops = np.full(frame.table.num_rows, np.nan)

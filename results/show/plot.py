@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,10 +17,13 @@ from batchlab.results.compare.caveats import timed, together_note
 from batchlab.results.compare.curves import Curve, Track, by_hue, curves
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
-from batchlab.results.compare.quantities import Quantity
 from batchlab.results.compare.replicates import mixed_keys
-from batchlab.results.show.drawing import COLORS, DASHES, GREY, INK, MARKS, FrameDrawing
-from batchlab.results.show.lettering import name, plain, room
+from batchlab.results.compare.stats import Array
+from batchlab.results.show.drawing import INK, FrameDrawing
+from batchlab.results.show.extent import CUT, FREE, Extent, cut
+from batchlab.results.show.legend import head, legend
+from batchlab.results.show.lettering import plain
+from batchlab.results.show.looks import Looks, looks
 from batchlab.results.store.run import State
 from batchlab.results.words import count
 
@@ -27,13 +31,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KEY = 7
-"""Letters that the line before a label and the space after it take up in a legend."""
-
-Looks = dict[Any, dict[str, Any]]
-"""By hue what matplotlib draws its line with."""
 MARKED = 8
 """Marks on a line, about."""
+ACROSS = (1, 1, 2, 2, 3)
+"""By how many panels there are, how many of them stand side by side, where there is one clock."""
 THIN = 50
 """So many runs that did not finish are drawn of a line: nobody could tell more apart."""
 
@@ -47,9 +48,10 @@ class Plot(FrameDrawing):
         metric: `NAME`, `min:NAME` or `max:NAME`, see `curves`.
         clocks: What is on the x-axes, of `CLOCKS`.
         hue: An axis, label or dotted configuration key: one line per value. Of two with a comma between the first
-            is the colour, the second the dash.
+            is the colour, the second the dash or, of numbers, the shade; see `looks`.
         panel: Another one; None: a single row of panels.
         title: Instead of one made from metric and hue.
+        extent: What the y-axis shows, and how.
     """
 
     together: ClassVar[str] = "lines"
@@ -60,6 +62,7 @@ class Plot(FrameDrawing):
     hue: str = "optimizer"
     panel: str | None = None
     title: str = ""
+    extent: Extent = FREE
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric", self.metric.of(self.frame))
@@ -72,7 +75,7 @@ class Plot(FrameDrawing):
     @property
     def wide(self) -> bool:
         """Unless it has a single panel per row."""
-        return len(self.clocks) > 1
+        return len(self.clocks) > 1 or bool(self.panel and len(self.frame.values(self.panel)) > 2)
 
     def groups(self) -> list[list[RunRow]]:
         """The runs of each line."""
@@ -82,7 +85,13 @@ class Plot(FrameDrawing):
         """Also of times that runs share: those lines have no interval."""
         asked = any(timed(self.metric, clock) for clock in self.clocks)
         shared = together_note(run for group in self.groups() for run in group) if asked else []
-        return [*super().mixtures(options), *(f"{note}; no interval there" for note in shared)]
+        return [*super().mixtures(options), *(f"{note}; no interval there" for note in shared), *self._uncounted()]
+
+    def _uncounted(self) -> list[str]:
+        """That runs have no place on an axis of FLOPs, where some do not."""
+        runs = [run for group in self.groups() for run in group]
+        without = sum("flops_per_sample" not in run.info for run in runs) if "flops" in self.clocks else 0
+        return [f"{count(without, 'run')} that counted no FLOPs left out there"] if 0 < without < len(runs) else []
 
     def names(self) -> list[Any]:
         """The values of hue and panel, and what is said above."""
@@ -102,52 +111,69 @@ class Plot(FrameDrawing):
         from matplotlib.figure import Figure
 
         values = self.frame.values(self.panel) if self.panel else [None]
-        log, hue = self._log(), self.hue
-        drawn = [[curves(part, self.metric, clock, hue, log=log) for clock in self.clocks] for part in self._frames()]
+        log, drawn = self._log, self._drawn
         if not any(lines for row in drawn for lines in row):
             raise ValueError(f"no run has a row of {self.metric.name} yet: see `batchlab status`")
-        width = 4.1 * len(self.clocks) + (1.2 if len(self.clocks) == 1 else 0)
-        figure = Figure(figsize=(width, 3.1 * len(values) + 0.9), layout="constrained")
-        panels = figure.subplots(len(values), len(self.clocks), sharey="row", squeeze=False)
-        looks = self._looks()
+        across = len(self.clocks) if len(self.clocks) > 1 else ACROSS[min(len(values), len(ACROSS)) - 1]
+        wrapped = across > len(self.clocks)
+        down = -(-len(values) // across) if wrapped else len(values)
+        width = 4.1 * across + (1.2 if across == 1 else 0)
+        figure = Figure(figsize=(width, 3.1 * down + 0.9), layout="constrained")
+        panels = figure.subplots(down, across, sharey=False if wrapped else "row", squeeze=False)
+        known = looks(self.frame, self.hue)
         for i, (value, row) in enumerate(zip(values, drawn, strict=True)):
-            for j, (clock, lines) in enumerate(zip(self.clocks, row, strict=True)):
-                axes = panels[i, j]
-                self._draw(axes, lines, looks)
-                self._dress(axes, clock, first=j == 0, last=i == len(values) - 1, log=log)
+            own = [panels[divmod(i, across)]] if wrapped else list(panels[i])
+            last = i + across >= len(values) if wrapped else i == len(values) - 1
+            for j, (axes, clock, lines) in enumerate(zip(own, self.clocks, row, strict=True)):
+                self._draw(axes, lines, known)
+                self._dress(axes, clock, first=j == 0 and (not wrapped or i % across == 0), last=last, log=log)
                 if self.panel and j == 0:
                     title = plain(f"{self.panel} {value}", 50)
                     axes.set_title(title, loc="left", fontsize=9.5, color=INK)
-        for row_axes, row in zip(panels, drawn, strict=True):
             everything = [line for lines in row for line in lines]
-            _limits(row_axes[0], everything, self.metric.quantity, log=log)
-        self._legend(figure, [line for row in drawn for line in row[0]], looks, log=log)
-        title = self.title or f"{self._title()} by {self.hue.replace(',', ', ')}"
-        title = plain(title, room(figure, 12))
-        _grow(figure, title.count("\n"))
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
+            means = [part for line in everything for part in (line.mean, *(track.y for track in line.lost))]
+            bands = [part for line in everything if line.n > 2 for part in self._band(line)]
+            self.extent.limit(own[0], self.metric, means, bands, log=log)
+        for axes in panels.flat[len(values) if wrapped else panels.size :]:
+            axes.remove()
+        self._legend(figure, [line for row in drawn for line in row[0]], known, across, log=log)
+        head(figure, self.title or f"{self._title()} by {self.hue.replace(',', ', ')}")
         return figure
 
-    def _log(self) -> bool:
+    @cached_property
+    def _values(self) -> Array:
+        """All values that were recorded of the metric, but for those that are no numbers."""
         values, valid = self.frame.column(self.metric.name)
         rows = [values[run.rows][valid[run.rows]] for run in self.frame.runs]
         known = np.concatenate(rows) if rows else np.empty(0)
-        known = known[np.isfinite(known)]
-        above = known[known > 0]  # a gap to the optimum may end in rounding, at and below 0
-        wide = 2 * len(above) > len(known) and above.max() > 5 * above.min()
-        return bool(self.metric.quantity.log and wide)
+        return np.asarray(known[np.isfinite(known)])
 
-    def _draw(self, axes: Axes, lines: Sequence[Curve], looks: Looks) -> None:
+    @cached_property
+    def _log(self) -> bool:
+        return self.extent.log(self.metric, self._values)
+
+    @cached_property
+    def _drawn(self) -> list[list[list[Curve]]]:
+        """By row of panels and clock the lines."""
+        parts, log = self._frames(), self._log
+        return [[curves(part, self.metric, clock, self.hue, log=log) for clock in self.clocks] for part in parts]
+
+    def _band(self, line: Curve) -> tuple[Array, Array]:
+        """The interval of a line, within what the metric can be."""
+        return cut(self.metric, line.low, line.high, self._values)
+
+    def _draw(self, axes: Axes, lines: Sequence[Curve], known: Looks) -> None:
         step = self.metric.reduce != "last"
         for line in lines:
-            look = looks[line.value]
+            look = known[line.value]
             color, dash = look["color"], look["ls"]
             scale = self.metric.quantity.scale
             drawstyle = "steps-post" if step else "default"
             every = max(1, len(line.x) // MARKED)
             axes.plot(line.x, scale * line.mean, **look, markevery=every, lw=1.7, ms=4, drawstyle=drawstyle, zorder=3)
             if line.n > 2:  # two seeds have an interval of 13 standard errors: it would hide the rest
-                band = axes.fill_between(line.x, scale * line.low, scale * line.high, step="post" if step else None)
+                low, high = self._band(line)
+                band = axes.fill_between(line.x, scale * low, scale * high, step="post" if step else None)
                 band.set(color=color, alpha=0.16 if len(lines) < 6 else 0.09, linewidth=0, zorder=2)
             shown = _some(line.lost)
             for track in shown:
@@ -163,7 +189,7 @@ class Plot(FrameDrawing):
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter(LogFormatterSciNotation())
             axes.yaxis.set_minor_formatter(LogFormatterSciNotation())  # numbers only where there is no whole decade
-        if clock in ("samples", "steps", "gradients"):
+        if clock in ("samples", "steps", "gradients", "flops"):
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(INK)
@@ -176,63 +202,23 @@ class Plot(FrameDrawing):
         if first:
             axes.set_ylabel(plain(self._title(), 45), fontsize=9, color=INK)
 
-    def _legend(self, figure: Figure, lines: Sequence[Curve], looks: Looks, *, log: bool) -> None:
-        from matplotlib.lines import Line2D
-
-        handles: list[Line2D] = []
-        marked = any(look["marker"] for look in looks.values())  # a longer line shows the dash beside the mark
-        key = KEY + 2 * marked
-        labels, wide = [], room(figure, 8.5)
-        for hue in looks:
-            own = [line for line in lines if line.value == hue]
-            if own:
-                handles.append(Line2D([], [], **looks[hue], lw=2, ms=4, label=str(len(handles))))
-                labels.append(plain(f"{hue} ({_counts(own)})", wide - key, lines=2))
-        longest = max((len(line) for label in labels for line in label.split("\n")), default=0)
-        columns = max(1, min(len(handles), 2 + len(self.clocks) // 2 * 2, wide // (longest + key)))
-        tall = sum(label.count("\n") + 1 for label in labels) / columns
-        _grow(figure, tall - 4)  # so much there is room for beside the panels
+    def _legend(self, figure: Figure, lines: Sequence[Curve], known: Looks, across: int, *, log: bool) -> None:
+        owns = {hue: [line for line in lines if line.value == hue] for hue in known}
+        entries = [(known[hue], f"{hue} ({_counts(own)})") for hue, own in owns.items() if own]
         mean = f"{'geometric mean' if log else 'mean'} over {'runs' if mixed_keys(self.groups()) else 'seeds'}"
         some = f" ({THIN} of a line's are drawn)" if any(len(line.lost) > THIN for line in lines) else ""
-        stop = ";\n" if len(self.clocks) == 1 else "; "  # one panel is too narrow for the whole line
-        legend = figure.legend(
-            handles=handles, loc="outside lower left", ncols=columns,
-            frameon=False, fontsize=8.5, labelcolor=INK, handlelength=4.4 if marked else 2.6,
-            columnspacing=1.4, alignment="left",
-            title="\n".join([
-                f"{mean}, 95 % t interval (from n = 3 on){stop}thin lines did not finish{some}, × diverged",
-                *(plain(note, 90 * len(self.clocks), lines=9) for note in self.mixtures()),
-            ]),
-            title_fontsize=7.5,
-        )  # fmt: skip
-        legend.get_title().set_color(GREY)
-        name(legend, labels)
+        stop = ";\n" if across == 1 else "; "  # one panel is too narrow for the whole line
+        said = [
+            f"{mean}, 95 % t interval (from n = 3 on){stop}thin lines did not finish{some}, × diverged",
+            *([CUT] if any(self._leaves(line) for line in lines) else []),
+            *(plain(note, 90 * across, lines=9) for note in self.mixtures()),
+        ]
+        legend(figure, entries, said, 2 + across // 2 * 2)
 
-    def _looks(self) -> Looks:
-        """Colour, dash and mark of each hue. Of two keys (`case,schedule`) the first is the colour, the other the dash.
-
-        Where there are more values than colours or dashes, marks tell apart what would look the same.
-        """
-        hues = self.frame.values(self.hue)
-        if "," not in self.hue:
-            return {hue: _look(i, i // len(COLORS), i // (len(COLORS) * len(DASHES))) for i, hue in enumerate(hues)}
-        first, _, second = self.hue.partition(",")
-        colors, dashes = self.frame.values(first), self.frame.values(second)
-        placed = [run for run in self.frame.runs if run.value(self.hue) in hues]
-        rounds = -(-len(dashes) // len(DASHES))
-        looks = {}
-        for run in sorted(placed, key=lambda run: hues.index(run.value(self.hue))):
-            i, j = colors.index(run.value(first)), dashes.index(run.value(second))
-            looks[run.value(self.hue)] = _look(i, j, i // len(COLORS) * rounds + j // len(DASHES))
-        return looks
-
-    @property
-    def notes(self) -> list[str]:
-        """Also how many lines look like another one."""
-        looks = [tuple(look.values()) for look in self._looks().values()] if self.drawable else []
-        alike = sum(looks.count(look) > 1 for look in looks)
-        said = f"{count(alike, 'line')} look like another one: draw fewer with --where, or put a key in panels"
-        return [*super().notes, *([said] if alike else [])]
+    def _leaves(self, line: Curve) -> bool:
+        """Whether a band that is drawn would go on beyond what the metric can be."""
+        low, high = self._band(line)
+        return line.n > 2 and bool((low > line.low).any() or (high < line.high).any())
 
     def _title(self) -> str:
         word = {"min": "running minimum of ", "max": "running maximum of ", "last": ""}[self.metric.reduce]
@@ -253,36 +239,3 @@ def _counts(lines: Sequence[Curve]) -> str:
     unfinished = sum(len(line.lost) for line in lines) - diverged
     lost = [f"{k} {word}" for k, word in ((diverged, "diverged"), (unfinished, "not done")) if k]
     return ", ".join([f"n {n[0]}" if len(n) == 1 else f"n {n[0]} to {n[-1]}", *lost])
-
-
-def _grow(figure: Figure, lines: float) -> None:
-    """Room for more lines of text, so that the panels keep theirs."""
-    figure.set_figheight(figure.get_figheight() + 0.18 * max(0.0, lines))
-
-
-def _look(color: int, dash: int, mark: int) -> dict[str, Any]:
-    return {"color": _cycle(COLORS, color), "ls": _cycle(DASHES, dash), "marker": _cycle(MARKS, mark)}
-
-
-def _cycle(options: Sequence[Any], i: int) -> Any:
-    return options[i % len(options)]
-
-
-def _limits(axes: Axes, lines: Sequence[Curve], known: Quantity, *, log: bool) -> None:
-    """Room for all the means and most of the bands: at n = 2 a band alone would take up the whole height."""
-    drawn = [part for line in lines for part in (line.mean, *(track.y for track in line.lost)) if len(part)]
-    if not drawn:
-        return
-    forward, back = (np.log, np.exp) if log else (np.asarray, np.asarray)
-    inner = forward(np.concatenate(drawn))
-    low, high = float(inner.min()), float(inner.max())
-    room = 0.25 * (high - low or abs(high) or 1.0)
-    ends = [part for line in lines if line.n > 2 for part in (line.low, line.high)]
-    bands = forward(np.concatenate(ends)) if ends else inner
-    bands = bands[np.isfinite(bands)]
-    if len(bands):
-        low, high = min(low, max(low - room, bands.min())), max(high, min(high + room, bands.max()))
-    if known.share:  # a t interval may leave [0, 1], the page need not
-        low, high = min(float(inner.min()), max(low, 0.0)), max(float(inner.max()), min(high, 1.0))
-    pad = 0.04 * (high - low or 1.0)
-    axes.set_ylim(*(known.scale * float(back(end)) for end in (low - pad, high + pad)))

@@ -12,7 +12,7 @@ from batchlab.results.compare.decide import Plan
 from batchlab.results.compare.sequential import Looks
 from batchlab.results.compare.smallest import Smallest
 from batchlab.results.papers.catalogue import known_papers, reproduce
-from batchlab.results.report import write_report
+from batchlab.results.report.write import write_report
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.store.pack import pack
 from batchlab.results.store.runs import SweepEntry

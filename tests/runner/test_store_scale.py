@@ -13,10 +13,10 @@ import pytest
 from runs import TINY
 from shell import in_process
 
-from batchlab.results import report
 from batchlab.results.compare import apart, frame
 from batchlab.results.compare import load as loading
-from batchlab.results.report import write_report
+from batchlab.results.report import write as report
+from batchlab.results.report.write import write_report
 from batchlab.results.store import index, parquet
 from batchlab.results.store.fingerprint import KEY, as_json
 from batchlab.results.store.record import Recorder

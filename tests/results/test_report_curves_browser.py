@@ -141,8 +141,8 @@ def test_every_view_is_what_python_draws(opened, frame):
         assert [line["name"] for line in made["lines"]] == [line.value for line in wanted]
         for found, line in zip(made["lines"], wanted, strict=True):
             assert (found["n"], found["diverged"], len(found["lost"])) == (line.n, line.diverged, len(line.lost))
-            if found["name"].startswith("long") and clock == "seconds":
-                continue  # thinned before a row at the same place is left out
+            if found["name"].startswith("long") and (clock == "seconds" or (log and column == "gap")):
+                continue  # thinned before rows are left out that are at one place, or not above 0
             for key in ("x", "mean", "low", "high"):
                 near(found[key], getattr(line, key))
             for track, lost in zip(found["lost"], line.lost, strict=True):

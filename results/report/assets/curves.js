@@ -25,6 +25,7 @@
     return element;
   }
 
+  const ranges = { mean: "95 % interval", median: "quartiles", seeds: "mean, least and greatest of the seeds" };
   const plural = (n, noun) => `${n.toLocaleString("en-US")} ${noun}${n === 1 ? "" : "s"}`;
 
   function save(name, blob) {
@@ -37,10 +38,13 @@
 
   // ---- words of a view ----
 
+  const lost = ([diverged, unfinished], where) =>
+    [[diverged, "diverged"], [unfinished, "not done"]].filter(([k]) => k).map(([k, word]) => `${k} ${word}${where}`);
+  const rowless = ({ rowless: { diverged, unfinished } }) => lost([diverged, unfinished], " without a row");
+
   function counted({ line }, how) {
     const n = how.base !== null && !line.n && line.name !== how.base ? "no seed in common" : `n ${line.n}`;
-    const lost = [[line.diverged, "diverged"], [line.unfinished, "not done"]].filter(([k]) => k);
-    return [n, ...lost.map(([k, word]) => `${k} ${word}`)].join(", ");
+    return [n, ...lost([line.diverged, line.unfinished], ""), ...rowless(line)].join(", ");
   }
 
   function explained(scene, payload) {
@@ -56,7 +60,8 @@
     if (scene.cut) said.push(payload.cut);
     if (scene.many) said.push(`${plural(scene.legend.filter(({ on }) => on).length, "line")} are too many to tell apart, and grey: keep at most ${payload.palette.length}, by the filter or a double click in the legend`);
     if (scene.empty) said.push(how.log ? "nothing above 0 to draw: choose a linear y" : "nothing to draw");
-    return [said.join("; "), ...payload.notes];
+    const bare = how.bare.map((line) => `${line.name} (${rowless(line).join(", ")})`);
+    return [said.join("; "), ...(bare.length ? [`no line: ${bare.join(", ")}`] : []), ...payload.notes];
   }
 
   function interval(row, scene) {
@@ -94,12 +99,14 @@
     rows[0].push(...(seeds ? ["seed", "state", "x", "value"] : ["x", how.stat, "low", "high", "n", "diverged", "unfinished"]));
     for (const { line } of scene.legend.filter(({ on }) => on)) {
       const tracks = seeds ? [...line.seeds.map((one) => ({ ...one, state: "done" })), ...line.lost] : [line];
+      const lostOf = [line.diverged + line.rowless.diverged, line.unfinished + line.rowless.unfinished];
+      if (!seeds && !line.x.length) rows.push([...first, line.name, how.clock.key, "", "", "", "", String(line.n), ...lostOf.map(String)]);
       for (const one of tracks) {
         one.x.forEach((x, i) => {
           if (x < from || x > to) return;
           const start = [...first, line.name, how.clock.key], at = String(Number(x.toPrecision(12)));
           if (seeds) rows.push([...start, one.seed, one.state, at, number(one.y[i])]);
-          else rows.push([...start, at, ...[one.mean[i], one.low[i], one.high[i]].map(number), one.n, one.diverged, one.unfinished].map(String));
+          else rows.push([...start, at, ...[one.mean[i], one.low[i], one.high[i]].map(number), one.n, ...lostOf].map(String));
         });
       }
     }
@@ -286,7 +293,7 @@
         return make("tr", {}, key, make("td", {}, row.name), make("td", {}, valued(row, scene)), make("td", {}, interval(row, scene)), make("td", {}, `n ${row.n}`));
       });
       const more = rows.length - near.length;
-      box.replaceChildren(make("b", {}, words.amount(x, scene.how.clock)), make("table", {}, ...table), more ? `and ${plural(more, "line")} more` : "");
+      box.replaceChildren(make("b", {}, words.amount(x, scene.how.clock)), " ", make("small", {}, ranges[scene.how.stat]), make("table", {}, ...table), more ? `and ${plural(more, "line")} more` : "");
       const [left] = plot.position(x);
       overlay.append(shape("path", { d: `M${left} 0V${plot.over.clientHeight}` }));
       if (scene.many && rows.length) highlight([...rows].sort((a, b) => far(a) - far(b))[0].name);

@@ -1,15 +1,21 @@
 """What is known of a measured column: which direction is better, its words, unit and scale.
 
 A run declares it for what it measured, in `run.json` under `quantities`; the registry here knows the names of the
-columns that batchlab writes itself, and those that usually mean one thing (`auc`, `..._loss`). Standard library only.
+columns that batchlab writes itself, and those that usually mean one thing (`auc`, `..._loss`). NumPy is imported
+for its types alone.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Direction = Literal["up", "down"]
 
@@ -67,10 +73,27 @@ QUANTITIES: tuple[tuple[str, Quantity], ...] = (
     (r"batch_size|average_batch", Quantity(log=True)),
 )
 
+POSITIVE = re.compile(r".*(loss|error|mse|norm|perplexity|seconds|batch_size).*")
+"""Columns that are at least 0."""
+
 
 def quantity(name: str) -> Quantity:
     """What the registry knows of a column; a `Quantity` without direction where it knows nothing."""
     return next((known for pattern, known in QUANTITIES if re.fullmatch(pattern, name)), Quantity())
+
+
+def bounds(name: str, known: Quantity, values: NDArray[np.float64]) -> tuple[float, float]:
+    """Between what the values of a column lie by what it is; infinite on a side where that is not known.
+
+    Args:
+        name: The column.
+        known: What is known of its values.
+        values: Some of them; a bound that one of them is beyond is none.
+    """
+    least, most = (0.0, 1.0) if known.share else (-math.inf, math.inf)
+    if known.log or POSITIVE.fullmatch(name):
+        least = 0.0
+    return (-math.inf if (values < least).any() else least), (math.inf if (values > most).any() else most)
 
 
 def declared(infos: Iterable[Mapping[str, Any]]) -> dict[str, Quantity]:

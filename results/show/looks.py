@@ -1,0 +1,159 @@
+"""How lines look, so that no two look the same: colour, dash and mark of each value of a hue.
+
+Names have colours that are told apart, numbers colours in an order, the greater the darker: one scale over a single
+key, and where a key of numbers stands behind another one a ramp of shades for each value of that. What the eye could
+not keep apart is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from batchlab.results.compare.curves import by_hue
+from batchlab.results.compare.frame import Frame
+from batchlab.results.show.drawing import COLORS, DASHES, MARKS
+from batchlab.results.words import count
+
+Looks = dict[Any, dict[str, Any]]
+"""By hue what matplotlib draws its line with."""
+MOST = 40
+"""Lines of a figure: nobody follows more."""
+STEPS = 9
+"""Colours of a scale that are told apart by themselves; of more, neighbours have another dash or mark too."""
+SHADES = 15
+"""Shades of a ramp that are told apart with a dash each: every fifth has the same one."""
+RAMPS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+"""Of `COLORS` those whose light and dark shades are no other's."""
+SCALE = (0.13, 0.84)
+"""The part of matplotlib's plasma that is dark enough for white paper and light enough for a dark page."""
+NOMINAL = ("seed", "data_seed")
+"""Numbers that are names: no order is meant."""
+
+
+def looks(frame: Frame, hue: str) -> Looks:
+    """Colour, dash and mark of each hue that has rows. Of two keys the first is the colour, the other dash or shade.
+
+    Args:
+        frame: The runs.
+        hue: An axis, label or dotted configuration key, or several with commas between.
+
+    Raises:
+        ValueError: For more than the eye can tell apart, with the way out.
+    """
+    lines = {value: runs[0] for value, runs in by_hue(frame, hue).items() if runs}
+    first, _, second = hue.partition(",")
+    colors = _values(frame, first, [run.value(first) for run in lines.values()])
+    dashes = _values(frame, second, [run.value(second) for run in lines.values()]) if second else []
+    found = {}
+    for value, run in lines.items():
+        i = colors.index(run.value(first))
+        j = dashes.index(run.value(second)) if second else None
+        found[value] = _two(colors, i, dashes, j, first, second) if j is not None else _one(colors, i, first)
+    same = len({tuple(look.items()) for look in found.values()}) < len(found)
+    if len(found) > MOST or same or any(look["marker"] is None for look in found.values()):
+        raise ValueError(f"{_too_many(len(found))}: {_way_out(first, second, colors)}")
+    return found
+
+
+def numeric(key: str, values: Sequence[Any]) -> bool:
+    """Whether the values of a key are numbers with an order."""
+    usable = (isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in values)
+    return key not in NOMINAL and all(usable)
+
+
+def log_spaced(values: Sequence[float]) -> bool:
+    """Whether numbers are spread by factors rather than by steps.
+
+    >>> log_spaced([0.01, 0.03, 0.1, 0.3]), log_spaced([1, 2, 3, 4, 5, 6]), log_spaced([0, 1, 10])
+    (True, False, False)
+    """
+    ordered = sorted(set(values))
+    if len(ordered) < 2 or ordered[0] <= 0 or ordered[-1] < 5 * ordered[0]:
+        return False
+    steps = _unevenness([b - a for a, b in pairwise(ordered)])
+    factors = _unevenness([math.log(b / a) for a, b in pairwise(ordered)])
+    return factors <= steps
+
+
+def places(values: Sequence[float]) -> list[float]:
+    """Where numbers stand on a scale from 0 to 1, by their logarithm where they are spread by factors.
+
+    Those that would stand too near to be told apart are set at even distances.
+
+    >>> places([0.1, 1, 10]), places([1, 1.01, 1.02, 9])[1]
+    ([0.0, 0.5, 1.0], 0.3333333333333333)
+
+    Args:
+        values: Ascending, each once.
+    """
+    n = len(values)
+    if n == 1:
+        return [0.5]
+    even = [i / (n - 1) for i in range(n)]
+    scaled = [math.log(value) for value in values] if log_spaced(values) else [float(value) for value in values]
+    at = [(value - scaled[0]) / (scaled[-1] - scaled[0]) for value in scaled]
+    near = min(b - a for a, b in pairwise(at))
+    return even if n > STEPS or near < 0.5 / (n - 1) else at
+
+
+def _one(values: Sequence[Any], i: int, key: str) -> dict[str, Any]:
+    """The look of one key's value."""
+    if len(values) > 1 and numeric(key, values):
+        return _look(_on_scale(values, i), i if len(values) > STEPS else 0, 0)
+    return _look(COLORS[i % len(COLORS)], i // len(COLORS), i // (len(COLORS) * len(DASHES)))
+
+
+def _two(colors: Sequence[Any], i: int, dashes: Sequence[Any], j: int, first: str, second: str) -> dict[str, Any]:
+    """The look of a pair of values: where marks are needed for both keys, each pair of rounds has its own."""
+    if len(dashes) > 1 and numeric(second, dashes):
+        rounds = -(-len(dashes) // SHADES)
+        return _look(_shade(RAMPS[i % len(RAMPS)], places(dashes)[j]), j, i // len(RAMPS) * rounds + j // SHADES)
+    rounds = -(-len(dashes) // len(DASHES))
+    if len(colors) > 1 and numeric(first, colors):
+        apart = i % 5 if len(colors) > STEPS else 0
+        return _look(_on_scale(colors, i), j, apart * rounds + j // len(DASHES))
+    return _look(COLORS[i % len(COLORS)], j, i // len(COLORS) * rounds + j // len(DASHES))
+
+
+def _look(color: str, dash: int, mark: int) -> dict[str, Any]:
+    return {"color": color, "ls": DASHES[dash % len(DASHES)], "marker": MARKS[mark] if mark < len(MARKS) else None}
+
+
+def _on_scale(values: Sequence[float], i: int) -> str:
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    low, high = SCALE
+    return to_hex(colormaps["plasma"](high - (high - low) * places(values)[i]))
+
+
+def _shade(base: str, at: float) -> str:
+    """A colour's shade, from light at 0 over itself at a half to dark at 1."""
+    parts = [int(base[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    end, amount = (1.0, 0.55 * (1 - 2 * at)) if at < 0.5 else (0.0, 0.42 * (2 * at - 1))
+    mixed = [part + amount * (end - part) for part in parts]
+    return "#" + "".join(f"{round(255 * part):02x}" for part in mixed)
+
+
+def _values(frame: Frame, key: str, drawn: Sequence[Any]) -> list[Any]:
+    """The values of a key that are drawn, in its order."""
+    return [value for value in frame.values(key) if value in drawn]
+
+
+def _unevenness(gaps: Sequence[float]) -> float:
+    """Standard deviation of some gaps over their mean."""
+    mean = sum(gaps) / len(gaps)
+    return math.sqrt(sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) / mean
+
+
+def _too_many(lines: int) -> str:
+    return f"{count(lines, 'line')} in one figure are more than the eye can tell apart"
+
+
+def _way_out(first: str, second: str, colors: Sequence[Any]) -> str:
+    said = ",".join(str(value) for value in colors[:2])
+    panels = f", or use panels (--panel {first} --hue {second})" if second else ""
+    return f"draw fewer (--where {first}={said}){panels}"

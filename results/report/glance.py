@@ -62,9 +62,7 @@ class Glance:
     more: int = 0
 
 
-def glance(
-    title: str, anchor: str, rows: str, sheet: Sheet, judged: Sequence[Judged], answer: str = ""
-) -> Glance:
+def glance(title: str, anchor: str, rows: str, sheet: Sheet, judged: Sequence[Judged], answer: str = "") -> Glance:
     """The claims of a sheet at a glance.
 
     Args:
@@ -84,7 +82,9 @@ def glance(
 
 
 def _line(sheet: Sheet, i: int, item: Judged, rows: str) -> Line:
-    cells = {column.header[-1].partition(" [")[0]: cell for column, cell in zip(sheet.columns, sheet.rows[i], strict=True)}
+    cells = {
+        column.header[-1].partition(" [")[0]: cell for column, cell in zip(sheet.columns, sheet.rows[i], strict=True)
+    }
 
     def text(*names: str) -> Text:
         return next((cells[name] for name in names if name in cells), Text(""))

@@ -97,9 +97,7 @@ def _axes(frame: Frame, swept: Sequence[str]) -> list[str]:
     return [*choices, *[key for key in mixed if differs(key)][: AXES - len(choices)]]
 
 
-def _table(
-    parts: Parts, frame: Frame, axes: Sequence[str], metrics: Sequence[Metric], notes: Sequence[str]
-) -> Markup:
+def _table(parts: Parts, frame: Frame, axes: Sequence[str], metrics: Sequence[Metric], notes: Sequence[str]) -> Markup:
     table = build_table(frame, rows=axes, metrics=metrics)
     if len(table.rows) > ROWS:
         rows = " ".join(f"--rows {axis}" for axis in axes)
@@ -116,8 +114,8 @@ def _tuned(parts: Parts, frame: Frame, axes: Sequence[str], metrics: Sequence[Me
     chooser = next((Metric(name) for name in CHOOSERS if frame.has(name)), None)
     if chooser is None:
         return said(
-            f"{rates[0]} was swept, and each of its values has a row of its own: no validation metric was recorded that "
-            "could choose one without judging by what it chose (dataset.validation=0.1)"
+            f"{rates[0]} was swept, and each of its values has a row of its own: no validation metric was recorded to "
+            "choose one by (dataset.validation=0.1)"
         )
     try:
         title = f"each at the {rates[0]} that validation chose"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from batchlab.results.words import visible
 
 STILL = 200
 """Rows that are there without a script."""
-PAGE = 50
+PAGE = 25
 """Rows at a time with one."""
 AXES = 12
 """Columns of axes and labels: more than that nobody takes in."""
@@ -103,7 +103,9 @@ class RunList:
         return fill("runs", list=self, data=Markup(encode(data)), rows=rows, total=total, still=STILL, page=PAGE)
 
 
-def run_list(status: Status, every: Frame, keys: Sequence[str], metrics: Iterable[str], sweeps: Sequence[Sweep]) -> RunList:
+def run_list(
+    status: Status, every: Frame, keys: Sequence[str], metrics: Iterable[str], sweeps: Sequence[Sweep]
+) -> RunList:
     """The list of a report's runs.
 
     Args:
@@ -111,8 +113,10 @@ def run_list(status: Status, every: Frame, keys: Sequence[str], metrics: Iterabl
         every: Those that began, with the columns of the metrics.
         keys: Dotted keys that sweeps gave values to.
         metrics: What may be shown of each, the most telling first.
-        sweeps: Those whose commands are offered.
+        sweeps: Those whose commands are offered, the latest last; their runs come first, in their order.
     """
+    order = {entry.run_id: i for i, entry in enumerate(entry for sweep in reversed(sweeps) for entry in sweep.entries)}
+    status = replace(status, runs=sorted(status.runs, key=lambda run: order.get(run.run_id, len(order))))
     rows = {run.run_id: run for run in every.runs}
     runs = [rows.get(run.run_id) for run in status.runs]
     columns = [
@@ -124,7 +128,9 @@ def run_list(status: Status, every: Frame, keys: Sequence[str], metrics: Iterabl
     columns += _numbers(every, status, metrics)
     words: dict[str, int] = {}
     commands = [
-        [words.setdefault(shlex.quote(text), len(words)) for text in run_overrides(run.config)] if run and run.config else None
+        [words.setdefault(shlex.quote(text), len(words)) for text in run_overrides(run.config)]
+        if run and run.config
+        else None
         for run in runs
     ]
     configs = {run.run_id: run.config for run in every.runs}
@@ -135,20 +141,22 @@ def run_list(status: Status, every: Frame, keys: Sequence[str], metrics: Iterabl
 def _labels(status: Status) -> list[Values]:
     """What sweeps call their runs, where that tells some apart."""
     names = dict.fromkeys(name for run in status.runs for name in run.labels)
-    found = [Values(name, visible(name), [_text(run.labels.get(name, MISSING)) for run in status.runs]) for name in names]
+    found = [
+        Values(name, visible(name), [_text(run.labels.get(name, MISSING)) for run in status.runs]) for name in names
+    ]
     return [_offered(column) for column in found if len({*column.texts}) > 1][: AXES // 2]
 
 
-def _axes(
-    status: Status, every: Frame, runs: Sequence[RunRow | None], keys: Sequence[str], most: int
-) -> list[Values]:
-    """The choices that differ, what sweeps gave values to, and where there is neither whatever differs; and the seed."""
+def _axes(status: Status, every: Frame, runs: Sequence[RunRow | None], keys: Sequence[str], most: int) -> list[Values]:
+    """The choices and swept keys that differ, where there are none whatever differs, and the seed."""
     asked = [*CHOICES, *(key for key in keys if key not in (*CHOICES, "seed", TUNING))]
     overrides = [dict(text.partition("=")[::2] for text in run.overrides) for run in status.runs]
 
     def column(key: str) -> Values:
         pairs = zip(runs, overrides, strict=True)
-        return Values(key, visible(key), [_text(run.value(key) if run else own.get(key, MISSING)) for run, own in pairs])
+        return Values(
+            key, visible(key), [_text(run.value(key) if run else own.get(key, MISSING)) for run, own in pairs]
+        )
 
     found = [made for key in asked if len({*(made := column(key)).texts} - {UNKNOWN}) > 1]
     if not found:
@@ -209,4 +217,3 @@ def _is_number(text: str) -> bool:
 
 def _order(text: str) -> tuple[bool, float, str]:
     return (False, float(text.replace(",", "")), "") if _is_number(text) else (True, 0.0, text)
-

@@ -195,6 +195,6 @@
   figures.forEach((figure) => near.observe(figure));
   window.addEventListener("beforeprint", () => figures.forEach((figure) => {
     near.unobserve(figure);
-    if (!figure.dataset.mounted) batchlab.curves(figure);
+    if (!figure.classList.contains("mounted")) batchlab.curves(figure);
   }));
 })();

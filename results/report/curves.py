@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,15 @@ from typing import Any
 import numpy as np
 
 from batchlab.results.compare.caveats import timed, together, together_note
-from batchlab.results.compare.curves import GRID, by_hue, logarithmic
+from batchlab.results.compare.curves import GRID, by_hue
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCK_LABELS, CLOCKS, Metric
+from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.replicates import Key, mixed_keys, mixed_note, repeats_note, replicate
 from batchlab.results.compare.stats import Array, t_quantile
-from batchlab.results.report.looks import PALETTE, looks
+from batchlab.results.show.drawing import COLORS, DASHES
+from batchlab.results.show.extent import CUT, FREE
+from batchlab.results.show.looks import MOST, looks
 from batchlab.results.words import count, visible
 
 ASSETS = Path(__file__).parent / "assets"
@@ -75,13 +78,13 @@ def payload(
     clocks = _clocks(frame, clock)
     rows = _Rows(frame, known, clocks, most=_most(frame, known))
     replicates: dict[Key, int] = {}
-    lines = []
-    for value, look in looks(frame, hue, list(members)).items():
-        runs = members[value]
+    known_looks = _looks(frame, hue, len(members))
+    lines: dict[str, Any] = {}
+    for value, runs in members.items():
         drawn = [_run(run, rows, replicates.setdefault(replicate(run, mixed), len(replicates))) for run in runs]
-        drawn = [run for run in drawn if run]
-        if drawn:
-            lines.append({"name": visible(str(value)), "look": look, "together": bool(together(runs)), "runs": drawn})
+        if any(drawn):
+            own = {"look": known_looks.get(value), "together": bool(together(runs)), "runs": list(filter(None, drawn))}
+            lines[_unused(visible(str(value)), lines)] = own
     return {
         "title": visible(title),
         "hue": visible(hue),
@@ -92,8 +95,9 @@ def payload(
         "replicates": [visible(" ".join(map(str, key))) for key in replicates],
         "over": "runs" if mixed else "seeds",
         "t": [float(f"{t_quantile(df):.9g}") for df in range(1, max(2, len(replicates)))],
-        "palette": PALETTE,
-        "lines": lines,
+        "palette": [_look(color, dash) for dash in DASHES for color in COLORS],
+        "cut": CUT,
+        "lines": [{"name": name, **line} for name, line in lines.items()],
         "rows": rows.pool,
         "notes": [*_notes(frame, list(members.values()), mixed), *rows.notes],
     }
@@ -111,6 +115,28 @@ def encode(payload: dict[str, Any]) -> str:
     return text
 
 
+def _unused(name: str, names: Container[str]) -> str:
+    """A name that no other line has: 1 and "1" are two values."""
+    return name if name not in names else _unused(f"{name} again", names)
+
+
+def _looks(frame: Frame, hue: str, lines: int) -> dict[Any, dict[str, Any]]:
+    """Colour, dash and mark of each line, as in `show.plot`; none where there are more than the eye can tell apart.
+
+    The browser draws those grey, until few enough are left for looks of the palette.
+    """
+    try:
+        found = looks(frame, hue) if lines <= MOST else {}
+    except ValueError:
+        return {}
+    return {value: _look(look["color"], look["ls"], look["marker"]) for value, look in found.items()}
+
+
+def _look(color: str, dash: Any, mark: str = "") -> dict[str, Any]:
+    """Lengths of lines and gaps are in widths of the line."""
+    return {"color": color, "dash": [] if dash == "-" else list(dash[1]), "mark": mark}
+
+
 def _clocks(frame: Frame, first: str) -> list[str]:
     """Those that the runs have, the one that is asked for first; passes and epochs are one column."""
     twin = {"passes": "epochs", "epochs": "passes"}
@@ -122,26 +148,29 @@ def _clocks(frame: Frame, first: str) -> list[str]:
 def _metric(metric: Metric, frame: Frame) -> dict[str, Any]:
     quantity = metric.column
     plain = Metric(metric.name, declared=quantity)
+    values = _values(frame, metric)
+    least, most = bounds(metric.name, quantity, values)
     return {
         "key": metric.name,
         "label": visible(plain.label),
         "unit": visible(quantity.unit),
         "scale": quantity.scale,
         "share": quantity.share,
-        "floor": 0 if quantity.share or (quantity.log and _positive(frame, metric)) else None,
-        "ceiling": 1 if quantity.share else None,
+        "floor": least if np.isfinite(least) else None,
+        "ceiling": most if np.isfinite(most) else None,
         "better": quantity.better,
-        "log": logarithmic(frame, metric),
+        "log": FREE.log(metric, values),
         "run": "plain" if metric.reduce == "last" else "best",
         "best": _best(metric),
         "timed": timed(plain),
     }
 
 
-def _positive(frame: Frame, metric: Metric) -> bool:
-    """Whether no value is below 0: a gap may end there, in rounding."""
+def _values(frame: Frame, metric: Metric) -> Array:
+    """All finite values of a metric."""
     values, _ = frame.column(metric.name)
-    return not any((values[run.rows] < 0).any() for run in frame.runs)
+    known = np.concatenate([values[run.rows] for run in frame.runs])
+    return np.asarray(known[np.isfinite(known)])
 
 
 def _best(metric: Metric) -> str | None:

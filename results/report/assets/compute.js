@@ -28,22 +28,20 @@
     const xs = rowsOf(payload, clocks[how.clockAt]);
     const ys = rowsOf(payload, how.best && extreme !== null ? extreme : plain);
     const pick = how.metric.best === "max" ? Math.max : Math.min;
-    const x = [], y = [];
-    let best = NaN;
+    const x = new Float64Array(xs.length), y = new Float64Array(xs.length);
+    let n = 0, best = NaN, last = NaN;
     for (let i = 0; i < xs.length; i++) {
       if (!Number.isFinite(xs[i])) continue;
       best = Number.isNaN(best) ? ys[i] : pick(best, ys[i]);
-      x.push(xs[i]);
-      y.push(how.best ? best : ys[i]);
+      const value = how.best ? best : ys[i];
+      if (xs[i] <= last && n && x[n - 1] === last) n--; // of rows at the same place the last one counts
+      last = xs[i];
+      if (how.log && !(value > 0)) continue;
+      x[n] = xs[i];
+      y[n++] = how.log ? Math.log(value) : value;
     }
-    const kept = x.map((_, i) => i).filter((i) => (i + 1 === x.length || x[i + 1] > x[i]) && (!how.log || y[i] > 0));
-    if (!kept.length) return null;
-    return {
-      x: Float64Array.from(kept, (i) => x[i]),
-      y: Float64Array.from(kept, (i) => (how.log ? Math.log(y[i]) : y[i])),
-      state: run.state,
-      replicate: run.replicate,
-    };
+    if (!n) return null;
+    return { x: x.subarray(0, n), y: y.subarray(0, n), state: run.state, replicate: run.replicate };
   }
 
   // ---- one grid ----
@@ -57,6 +55,12 @@
 
   // Where every track has rows: their own places, thinned evenly where there are too many.
   function grid(tracks, most) {
+    const [{ x: first }] = tracks;
+    const same = ({ x }) => x.length === first.length && x.every((value, i) => value === first[i]);
+    return thinned(tracks.every(same) ? first : union(tracks), most);
+  }
+
+  function union(tracks) {
     const start = Math.max(...tracks.map((one) => one.x[0]));
     const stop = Math.min(...tracks.map((one) => one.x[one.x.length - 1]));
     const all = new Float64Array(tracks.reduce((n, one) => n + one.x.length, 0));
@@ -65,7 +69,10 @@
       all.set(one.x, n);
       n += one.x.length;
     }
-    const x = all.sort().filter((value, i) => value >= start && value <= stop && (i === 0 || value !== all[i - 1]));
+    return all.sort().filter((value, i) => value >= start && value <= stop && (i === 0 || value !== all[i - 1]));
+  }
+
+  function thinned(x, most) {
     if (x.length <= most) return x;
     const step = (x.length - 1) / (most - 1);
     return Float64Array.from({ length: most }, (_, i) => x[i === most - 1 ? x.length - 1 : rint(i * step)]);
@@ -83,6 +90,7 @@
   }
 
   function interpolate(x, one, step) {
+    if (x === one.x) return one.y;
     const y = new Float64Array(x.length);
     for (let i = 0; i < x.length; i++) {
       const at = Math.max(0, before(one.x, x[i]));
@@ -100,7 +108,7 @@
       if (!groups.has(one.replicate)) groups.set(one.replicate, []);
       groups.get(one.replicate).push(interpolate(x, one, step));
     }
-    for (const [key, own] of groups) groups.set(key, x.length ? own[0].map((_, i) => mean(own.map((y) => y[i]))) : own[0]);
+    for (const [key, own] of groups) groups.set(key, own.length > 1 ? own[0].map((_, i) => mean(own.map((y) => y[i]))) : own[0]);
     return groups;
   }
 
@@ -127,7 +135,7 @@
   }
 
   function quartiles(values) {
-    const sorted = [...values].sort((a, b) => a - b);
+    const sorted = values.slice().sort();
     if (sorted.length < 2) return [sorted[0], NaN, NaN];
     return [quantile(sorted, 0.5), quantile(sorted, 0.25), quantile(sorted, 0.75)];
   }
@@ -175,12 +183,13 @@
     const done = tracks.filter(({ state }) => state === "done");
     const lost = tracks.filter(({ state }) => state !== "done");
     const { x, own } = stack(done, base, how, payload.grid);
-    const values = [...own.values()];
+    const values = [...own.values()], here = new Float64Array(values.length);
     const middle = new Float64Array(x.length), low = new Float64Array(x.length), high = new Float64Array(x.length);
     const over = how.stat === "median" ? quartiles : (all) => interval(all, payload.t);
     const bare = line.together && (how.metric.timed || how.clock.key === "seconds"); // seeds share one time
     for (let i = 0; i < x.length; i++) {
-      const [m, l, h] = over(values.map((y) => y[i]));
+      for (let k = 0; k < here.length; k++) here[k] = values[k][i];
+      const [m, l, h] = over(here);
       middle[i] = back(m);
       low[i] = bare ? NaN : back(l);
       high[i] = bare ? NaN : back(h);

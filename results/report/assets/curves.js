@@ -4,7 +4,7 @@
   const batchlab = (window.batchlab = window.batchlab || {});
   const { view, words } = batchlab;
   const KEYS = ["metric", "x", "y", "run", "stat", "base"];
-  const READ = 14; // so many lines are read at a time
+  const read = () => (window.innerWidth < 600 ? 6 : 14); // so many lines are read at a time
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const theme = () => (dark.matches ? "dark" : "light");
   const figures = new Set();
@@ -16,6 +16,12 @@
       else if (value !== null) element.setAttribute(key, value);
     }
     element.append(...children);
+    return element;
+  }
+
+  function shape(name, attributes) {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
     return element;
   }
 
@@ -47,7 +53,7 @@
     const relative = how.base !== null ? `; ${how.log ? "ratio" : "difference"} to ${how.base} within seeds, n counts those that both have` : "";
     const said = [`${kind}${relative}`];
     if (scene.thin.length) said.push("thin lines did not finish, × diverged");
-    if (scene.cut) said.push("intervals are cut where the quantity ends");
+    if (scene.cut) said.push(payload.cut);
     if (scene.many) said.push(`${plural(scene.legend.filter(({ on }) => on).length, "line")} are too many to tell apart, and grey: keep at most ${payload.palette.length}, by the filter or a double click in the legend`);
     if (scene.empty) said.push(how.log ? "nothing above 0 to draw: choose a linear y" : "nothing to draw");
     return [said.join("; "), ...payload.notes];
@@ -108,7 +114,7 @@
     let scene = null, zoom = null, cursor = null, stale = false;
 
     const bar = make("div", { class: "curves-bar", role: "group", "aria-label": `View of all plots, from ${payload.title}` });
-    const label = make("p", { class: "curves-y" });
+    const label = make("span"), head = make("div", { class: "curves-head" }, label);
     const area = make("div", { class: "curves-area" });
     const box = make("div", { class: "curves-box", hidden: "", "aria-hidden": "true" });
     const live = make("p", { class: "curves-live", "aria-live": "polite" });
@@ -117,15 +123,13 @@
     const notes = make("ul", { class: "curves-notes" });
     const print = make("div", { class: "curves-print" });
     const plot = batchlab.plot(area, {
-      move: (x, top) => read(x, top),
+      move: (x, top) => show(x, top),
       zoom: (range) => {
         zoom = range;
         draw();
       },
     });
-    const overlay = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    overlay.setAttribute("class", "curves-over");
-    overlay.setAttribute("aria-hidden", "true");
+    const overlay = shape("svg", { class: "curves-over", "aria-hidden": "true" });
 
     // -- controls --
 
@@ -138,11 +142,12 @@
       draw();
     });
     const file = payload.title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "curves";
-    const buttons = make("div", { class: "curves-buttons" }, reset,
-      button("CSV", "Download the numbers of this view", () => save(`${file}.csv`, new Blob([csv(scene, zoom)], { type: "text/csv" }))),
+    reset.className = "curves-reset";
+    plotted.append(reset);
+    head.append(button("CSV", "Download the numbers of this view", () => save(`${file}.csv`, new Blob([csv(scene, zoom)], { type: "text/csv" }))),
       button("PNG", "Download this view as a picture", async () => save(`${file}.png`, await batchlab.raster(picture("light")))),
       button("SVG", "Download this view as a drawing", () => save(`${file}.svg`, new Blob([picture("light")], { type: "image/svg+xml" }))));
-    bar.append(...Object.values(fields), buttons);
+    bar.append(...Object.values(fields));
 
     function fill(select, options, value) {
       const now = JSON.stringify(options);
@@ -165,7 +170,7 @@
       fields.x.hidden = payload.clocks.length < 2;
       fields.run.hidden = how.metric.best === null;
       fields.base.hidden = names.length < 2;
-      reset.disabled = zoom === null;
+      reset.hidden = zoom === null;
     }
 
     // -- legend --
@@ -218,10 +223,10 @@
         one.hidden = !entry;
         if (!entry) continue;
         one.setAttribute("aria-pressed", String(entry.on));
-        const look = `${entry.color} ${entry.dash}`;
+        const look = `${entry.color} ${entry.dash} ${entry.mark}`;
         if (key.dataset.look !== look) {
           key.dataset.look = look;
-          key.innerHTML = batchlab.svgKey(entry.color, entry.dash);
+          key.innerHTML = batchlab.svgKey(entry);
         }
         small.textContent = counted(entry, scene.how);
       }
@@ -267,33 +272,33 @@
       plot.cursor(x);
     }
 
-    function read(x, top) {
+    function show(x, top) {
       box.hidden = x === null;
       overlay.replaceChildren();
       if (x === null) return;
       cursor = x;
       const rows = batchlab.readings(scene, x), far = (row) => Math.abs(plot.position(x, row.y)[1] - top);
-      const near = rows.length <= READ ? rows : [...rows].sort((a, b) => far(a) - far(b)).slice(0, READ).sort((a, b) => b.y - a.y);
+      const near = rows.length <= read() ? rows : [...rows].sort((a, b) => far(a) - far(b)).slice(0, read()).sort((a, b) => b.y - a.y);
       const table = near.map((row) => {
         const key = make("td");
-        key.innerHTML = batchlab.svgKey(row.color, row.dash);
+        key.innerHTML = batchlab.svgKey(row);
         return make("tr", {}, key, make("td", {}, row.name), make("td", {}, valued(row, scene)), make("td", {}, interval(row, scene)), make("td", {}, `n ${row.n}`));
       });
       const more = rows.length - near.length;
       box.replaceChildren(make("b", {}, words.amount(x, scene.how.clock)), make("table", {}, ...table), more ? `and ${plural(more, "line")} more` : "");
+      const [left] = plot.position(x);
+      overlay.append(shape("path", { d: `M${left} 0V${plot.over.clientHeight}` }));
       if (scene.many && rows.length) highlight([...rows].sort((a, b) => far(a) - far(b))[0].name);
-      const [left] = plot.position(x), edge = plot.over.offsetLeft + left, wide = box.offsetWidth;
-      const room = plotted.clientWidth - wide - 4;
-      box.style.left = `${Math.max(4, Math.min(room, edge > plotted.clientWidth / 2 ? edge - wide - 14 : edge + 14))}px`;
+      else near.forEach((row) => overlay.append(shape("circle", { cx: left, cy: plot.position(x, row.y)[1], r: 3.5, fill: row.color })));
+      const edge = plot.over.offsetLeft + left, wide = box.offsetWidth, whole = plotted.clientWidth;
+      box.style.left = `${Math.max(4, Math.min(whole - wide - 4, edge > whole / 2 ? edge - wide - 14 : edge + 14))}px`;
     }
 
     // Of many grey lines the nearest one is seen.
     function highlight(name) {
       const line = scene.lines.find((one) => one.name === name);
       const { path } = batchlab.paths(line, (x) => plot.position(x)[0], (y) => plot.position(0, y)[1]);
-      const shape = document.createElementNS("http://www.w3.org/2000/svg", "path");
-      shape.setAttribute("d", path);
-      overlay.append(shape);
+      overlay.append(shape("path", { d: path, class: "nearest" }));
     }
 
     function key(event) {
@@ -308,8 +313,8 @@
       let x = now < 0 ? inside[0] : to[event.key] ?? (event.key === "ArrowRight" ? last : inside[0]);
       x = Math.min(last, Math.max(inside[0], x));
       point(x);
-      read(x, plot.over.clientHeight / 2);
-      const rows = batchlab.readings(scene, x).slice(0, READ);
+      show(x, plot.over.clientHeight / 2);
+      const rows = batchlab.readings(scene, x).slice(0, 14);
       live.textContent = `${words.amount(x, scene.how.clock)}: ${rows.map((row) => {
         const range = interval(row, scene);
         return `${row.name} ${valued(row, scene)}${range ? ` (${range})` : ""}, n ${row.n}`;
@@ -324,7 +329,7 @@
 
     figure.querySelectorAll(".static").forEach((element) => element.remove());
     figure.classList.add("mounted");
-    figure.append(make("figcaption", {}, payload.title), bar, label, plotted, live, legend, notes, print);
+    figure.append(make("figcaption", {}, payload.title), bar, head, plotted, live, legend, notes, print);
     draw();
     new ResizeObserver(() => plot.resize()).observe(area);
 

@@ -37,6 +37,7 @@
       ...made.filter(([, { band }]) => band).map(([line, { band }]) => tag("path", { d: band, fill: line.color, "fill-opacity": line.bandAlpha })),
       ...scene.thin.map((line) => one(line, batchlab.paths(line, px, py).path)),
       ...made.map(([line, { path }]) => one(line, path)),
+      ...scene.lines.filter(({ mark }) => mark).map((line) => tag("path", { d: batchlab.marks(line, px, py, 3.4), fill: line.color })),
       ...scene.crosses.map(({ x, y, color }) => tag("path", { d: batchlab.cross(px(x), py(y), 4), stroke: color, "stroke-width": 1.8 })),
     ].join("");
   }
@@ -46,10 +47,10 @@
     const longest = Math.max(1, ...entries.map(({ said }) => said.length));
     const wide = Math.min(width, 44 + longest * 11.5 * LETTER + 16), columns = Math.max(1, Math.floor(width / wide));
     const most = Math.floor((wide - 60) / (11.5 * LETTER));
-    const parts = entries.map(({ said, color, dash }, i) => {
+    const parts = entries.map(({ said, color, dash, mark }, i) => {
       const x = left + (i % columns) * (width / columns), y = top + Math.floor(i / columns) * 18;
       const key = tag("path", { d: `M${x} ${y - 4}h30`, ...stroked({ color, dash, width: 2, alpha: 1 }) });
-      return key + text(x + 38, y, said.length > most && columns === 1 ? `${said.slice(0, most)}…` : said, { fill: scene.colors.ink, "font-size": 11.5 });
+      return key + (mark ? tag("path", { d: batchlab.markAt(mark, x + 15, y - 4, 3.4), fill: color }) : "") + text(x + 38, y, said.length > most && columns === 1 ? `${said.slice(0, most)}…` : said, { fill: scene.colors.ink, "font-size": 11.5 });
     });
     return { svg: parts.join(""), height: Math.ceil(entries.length / columns) * 18 };
   }
@@ -101,6 +102,10 @@
       image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`;
     });
   };
-  batchlab.svgKey = (color, dash) =>
-    `<svg class="key" width="34" height="10" viewBox="0 0 34 10" aria-hidden="true">${tag("path", { d: "M1 5h32", ...stroked({ color, dash, width: 2.4, alpha: 1 }) })}</svg>`;
+  // A line of the legend, as it is drawn.
+  batchlab.svgKey = ({ color, dash, mark }) => {
+    const line = tag("path", { d: "M1 5h32", ...stroked({ color, dash, width: 2.2, alpha: 1 }) });
+    const dot = mark ? tag("path", { d: batchlab.markAt(mark, 17, 5, 4), fill: color }) : "";
+    return tag("svg", { class: "key", width: 34, height: 10, viewBox: "0 0 34 10", "aria-hidden": "true" }, line + dot);
+  };
 })();

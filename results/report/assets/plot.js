@@ -41,6 +41,10 @@
     for (const [line, { path }] of made) stroke(line, path);
     ctx.setLineDash([]);
     ctx.globalAlpha = 1;
+    for (const line of scene.lines.filter(({ mark }) => mark)) {
+      ctx.fillStyle = line.color;
+      ctx.fill(new Path2D(batchlab.marks(line, px, py, 3.4 * ratio)));
+    }
     ctx.lineWidth = 1.8 * ratio;
     for (const { x, y, color } of scene.crosses) {
       ctx.strokeStyle = color;
@@ -71,7 +75,7 @@
     }
 
     function xTicks(self, low, high) {
-      const n = Math.max(2, Math.floor((self.width - 60) / 80));
+      const n = Math.max(2, Math.floor((self.width - 60) / 66));
       return scene.how.clock.unit ? batchlab.ticks(low, high, n, false) : batchlab.countTicks(low, high, n);
     }
 
@@ -104,7 +108,7 @@
         }),
       ],
       cursor: {
-        y: false, points: { show: false },
+        x: false, y: false, points: { show: false },
         drag: { x: true, y: false, setScale: false, dist: 6 },
         bind: { dblclick: () => () => void on.zoom(null) },
       },

@@ -9,6 +9,23 @@
   };
   const THIN = 50; // so many unfinished runs of a line are drawn: nobody could tell more apart
 
+  // A shade that is lost on a dark page is lifted until it stands out: contrast 3.
+  function luminance(color) {
+    const [r, g, b] = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16) / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  }
+
+  function lifted(color, theme) {
+    if (theme === "light") return color;
+    const least = 3 * (luminance(THEMES.dark.paper) + 0.05) - 0.05;
+    let made = color;
+    for (let share = 0.05; luminance(made) < least; share += 0.05) {
+      const parts = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
+      made = `#${parts.map((c) => Math.round(c + (255 - c) * share).toString(16).padStart(2, "0")).join("")}`;
+    }
+    return made;
+  }
+
   // ---- numbers in words ----
 
   const SHORT = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
@@ -125,8 +142,8 @@
   batchlab.scene = function (payload, computed, hidden, theme) {
     const colors = THEMES[theme], forward = shown(computed);
     const visible = computed.lines.filter(({ name }) => !hidden.has(name));
-    const many = visible.length > payload.palette.length;
-    const free = computed.lines.some(({ look }) => look === null);
+    const free = payload.lines.some(({ look }) => look === null); // too many lines for looks of their own
+    const many = free && visible.length > payload.palette.length;
     const scene = {
       theme, colors, many, how: computed, title: payload.title,
       xLabel: computed.clock.label + (computed.clock.unit ? ` [${computed.clock.unit}]` : ""), yLabel: yLabel(computed),
@@ -134,8 +151,8 @@
     };
     const looks = new Map(visible.map((line, i) => [line.name, free ? payload.palette[i] : line.look]));
     for (const line of computed.lines) {
-      const look = (!many && looks.get(line.name)) || { light: colors.many, dark: colors.many, dash: [] };
-      const style = { name: line.name, color: look[theme], dash: look.dash, step: computed.step };
+      const look = (!many && looks.get(line.name)) || { color: colors.many, dash: [], mark: "" };
+      const style = { name: line.name, ...look, color: lifted(look.color, theme), step: computed.step };
       scene.legend.push({ ...style, line, on: looks.has(line.name) });
       if (!looks.has(line.name)) continue;
       const seeds = line.seeds.map(({ x, y }) => ({ ...style, x, y: y.map(forward), width: 1.1, alpha: 0.75 }));
@@ -181,7 +198,7 @@
     for (const line of scene.lines) {
       const y = at(line.x, line.y, x, line.step);
       if (Number.isNaN(y)) continue;
-      if (!found.has(line.name)) found.set(line.name, { name: line.name, color: line.color, dash: line.dash, ys: [] });
+      if (!found.has(line.name)) found.set(line.name, { name: line.name, color: line.color, dash: line.dash, mark: line.mark, ys: [] });
       found.get(line.name).ys.push(y);
       found.get(line.name).shape = line;
     }
@@ -226,4 +243,25 @@
   };
   // A single point has no length: it is seen as a dot.
   batchlab.dot = (line, px, py) => (line.x.length === 1 ? [px(line.x[0]), py(line.y[0])] : null);
+
+  // Marks on lines whose colour and dash are another's too, by their names in matplotlib; corners, of a size of 1.
+  const MARKS = {
+    "^": [[0, -1], [1, 0.8], [-1, 0.8]], v: [[0, 1], [1, -0.8], [-1, -0.8]],
+    s: [[-0.8, -0.8], [0.8, -0.8], [0.8, 0.8], [-0.8, 0.8]], D: [[0, -1.1], [1.1, 0], [0, 1.1], [-1.1, 0]],
+    P: [[-0.4, -1], [0.4, -1], [0.4, -0.4], [1, -0.4], [1, 0.4], [0.4, 0.4], [0.4, 1], [-0.4, 1], [-0.4, 0.4], [-1, 0.4], [-1, -0.4], [-0.4, -0.4]],
+    X: [[-1, -0.5], [-0.5, -1], [0, -0.5], [0.5, -1], [1, -0.5], [0.5, 0], [1, 0.5], [0.5, 1], [0, 0.5], [-0.5, 1], [-1, 0.5], [-0.5, 0]],
+  };
+  batchlab.markAt = function (mark, x, y, size) {
+    const at = ([dx, dy]) => `${Math.round((x + dx * size) * 10) / 10} ${Math.round((y + dy * size) * 10) / 10}`;
+    if (mark === "o") return `M${x - size} ${y}a${size} ${size} 0 1 0 ${2 * size} 0a${size} ${size} 0 1 0 ${-2 * size} 0Z`;
+    return `M${MARKS[mark].map(at).join("L")}Z`;
+  };
+  // About eight of them, evenly along the line.
+  batchlab.marks = function (line, px, py, size) {
+    if (!line.mark || !line.x.length) return "";
+    const every = Math.max(1, Math.floor(line.x.length / 8));
+    let text = "";
+    for (let i = 0; i < line.x.length; i += every) text += batchlab.markAt(line.mark, px(line.x[i]), py(line.y[i]), size);
+    return text;
+  };
 })();

@@ -21,6 +21,7 @@ from batchlab.results.compare.table import build_table
 from batchlab.results.report.parts import Parts, said
 from batchlab.results.show.layers_plot import Layers
 from batchlab.results.show.plot import Plot
+from batchlab.results.show.summaries import summaries
 from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.runs import Sweep
 
@@ -74,7 +75,12 @@ def overview(parts: Parts, frame: Frame, swept: Sequence[str] = ()) -> Markup:
     layers = frame.stream("layers").select(lambda run: run.rows.stop > run.rows.start)
     if layers.runs and len({run.value(hue) for run in layers.runs}) <= PANELS:
         made.append(parts.drawing(Layers(layers, tuple(map(Metric, ("mean", "clipped_low", "clipped_high"))), hue)))
-    return Markup("").join(made)
+    return Markup("").join([*made, summed_up(parts, everything)])
+
+
+def summed_up(parts: Parts, frame: Frame) -> Markup:
+    """What says more of runs than tables and curves do: sensitivity to what was tuned, profiles, rankings."""
+    return Markup("").join(parts.drawing(drawing, drawing.notes) for drawing in summaries(frame))
 
 
 def _axes(frame: Frame, swept: Sequence[str]) -> list[str]:

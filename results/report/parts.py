@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import zlib
+from collections.abc import Sequence
 from itertools import count as counting
 
 from markupsafe import Markup
@@ -46,12 +47,17 @@ class Parts:
         table = Markup(to_html(sheet, anchor))
         return fill("sheet", table=table, copies=copies, title=sheet.title, wide=len(sheet.columns) > WIDE)
 
-    def drawing(self, drawing: Drawing) -> Markup:
-        """A figure: one that answers where it is of curves, else a still one; why there is none where that is so."""
+    def drawing(self, drawing: Drawing, notes: Sequence[str] = ()) -> Markup:
+        """A figure: one that answers where it is of curves, else a still one; why there is none where that is so.
+
+        Args:
+            drawing: What it shows.
+            notes: Said below a still one.
+        """
         if isinstance(drawing, Plot) and drawing.panel is None:
             return self.curves(drawing)
         try:
-            return fill("still", svg=self._svg(drawing), wide=drawing.wide)
+            return fill("still", svg=self._svg(drawing), wide=drawing.wide, notes=notes)
         except ValueError as error:  # nothing to draw yet
             return said(str(error))
 
@@ -71,7 +77,7 @@ class Parts:
             data = payload(
                 first.frame, [str(plot.metric) for plot in plots], first.hue, title=title, clock=first.clocks[0]
             )
-            still = [fill("still", svg=self._svg(plot), wide=plot.wide) for plot in plots if lines <= LINES]
+            still = [fill("still", svg=self._svg(plot), wide=plot.wide, notes=()) for plot in plots if lines <= LINES]
         except ValueError as error:
             return said(str(error))
         return fill("curves", name=self.name("c"), data=Markup(encode(data)), still=still, title=title)

@@ -16,6 +16,7 @@ from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.report.glance import Glance, glance
+from batchlab.results.report.own import summed_up
 from batchlab.results.report.parts import Parts, lead, said
 from batchlab.results.show.answer import sentence
 from batchlab.results.show.contest_sheet import contest_sheets
@@ -67,6 +68,7 @@ def of_contest(parts: Parts, result: Result, sweep: str) -> Section:
     made = [lead(sentence(result)), parts.sheet(order), parts.sheet(pairs, f"{name}-pair")]
     if result.metric.name in frame.names:
         made.append(parts.curves(Plot(frame, Metric(result.metric.name), ("samples", "seconds"), LABEL)))
+    made.append(summed_up(parts, result.frame))
     found = [item for a, b in combinations(result.order, 2) if (item := result.between(a, b)) is not None]
     top = glance(title, name, f"{name}-pair", pairs, found, sentence(result))
     return Section(name, title, Markup("").join(made), top)

@@ -15,9 +15,7 @@ MOUNT = "document.querySelectorAll('figure.curves').forEach(batchlab.curves)"
 
 def write_page(path: Path, payloads: Sequence[dict[str, Any]], between: str = "") -> Path:
     """One figure a payload, with everything that it needs inline."""
-    from batchlab.results.show.css import CSS
-
-    styles = CSS + "".join((ASSETS / name).read_text() for name in STYLES)
+    styles = "".join((ASSETS / name).read_text() for name in (*STYLES, "page.css"))
     scripts = "".join(f"<script>{(ASSETS / name).read_text()}</script>" for name in SCRIPTS)
     figures = between.join(
         f"<figure class='curves' id='c{i}'><div class='static'>as drawn in Python</div>"

@@ -186,15 +186,12 @@
 
   const figures = document.querySelectorAll("figure.curves");
   const near = new IntersectionObserver((entries) => {
-    for (const entry of entries) {
-      if (!entry.isIntersecting) continue;
-      near.unobserve(entry.target);
-      batchlab.curves(entry.target);
-    }
+    for (const entry of entries) if (entry.isIntersecting) mount(entry.target);
   }, { rootMargin: "600px" });
-  figures.forEach((figure) => near.observe(figure));
-  window.addEventListener("beforeprint", () => figures.forEach((figure) => {
+  function mount(figure) {
     near.unobserve(figure);
     if (!figure.classList.contains("mounted")) batchlab.curves(figure);
-  }));
+  }
+  figures.forEach((figure) => near.observe(figure));
+  window.addEventListener("beforeprint", () => figures.forEach(mount));
 })();

@@ -1,4 +1,4 @@
-// What the page itself does: copies, the list of runs, and curves that are set up as they come near.
+// What the page itself does: copies, and the list of runs.
 (function () {
   "use strict";
   const batchlab = window.batchlab;
@@ -80,18 +80,17 @@
     return sorted(rows);
   }
 
-  // Runs without a number come last, whichever way; equals stay in the order of the sweep.
+  // Who has no value comes last, whichever way; equals stay in the order of the sweep.
   function sorted(rows) {
     const by = view.get("r.sort", "");
     const column = columns[places.get(by.replace(/^-/, ""))];
     if (!column) return rows;
     const way = by.startsWith("-") ? -1 : 1;
     const { numbers, texts } = column;
-    return rows.sort((a, b) => {
-      if (!numbers) return way * texts[a].localeCompare(texts[b]) || a - b;
-      const missing = Number.isNaN(numbers[a]) - Number.isNaN(numbers[b]);
-      return missing || way * (numbers[a] < numbers[b] ? -1 : numbers[a] > numbers[b] ? 1 : 0) || a - b;
-    });
+    const values = numbers || texts;
+    const missing = (i) => (numbers ? Number.isNaN(numbers[i]) : texts[i] === "–");
+    return rows.sort((a, b) =>
+      missing(a) - missing(b) || way * (values[a] < values[b] ? -1 : values[a] > values[b] ? 1 : 0) || a - b);
   }
 
   const command = (i) => ["batchlab train", ...data.commands[i].map((k) => data.words[k])].join(" ");
@@ -184,14 +183,5 @@
 
   // --- curves -------------------------------------------------------------------------------------------------------
 
-  const figures = document.querySelectorAll("figure.curves");
-  const near = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) mount(entry.target);
-  }, { rootMargin: "600px" });
-  function mount(figure) {
-    near.unobserve(figure);
-    if (!figure.classList.contains("mounted")) batchlab.curves(figure);
-  }
-  figures.forEach((figure) => near.observe(figure));
-  window.addEventListener("beforeprint", () => figures.forEach(mount));
+  document.querySelectorAll("figure.curves").forEach(batchlab.curves);
 })();

@@ -25,7 +25,8 @@ def write_page(path: Path, payloads: Sequence[dict[str, Any]], between: str = ""
     title = html.escape(str(payloads[0]["title"]))
     path.write_text(
         f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{title}</title>"
-        "<meta name=viewport content='width=device-width, initial-scale=1'><meta name='color-scheme' content='light dark'>"
+        "<meta name=viewport content='width=device-width, initial-scale=1'>"
+        "<meta name='color-scheme' content='light dark'>"
         f"<style>{styles}</style></head><body><main><h1>Curves</h1>{figures}</main>{scripts}"
         f"<script>{MOUNT}</script></body></html>",
         encoding="utf-8",

@@ -108,7 +108,7 @@
 
   // ---- the figure ----
 
-  function mount(figure) {
+  function mount(figure, number) {
     const payload = JSON.parse(figure.querySelector("script.curves-data").textContent);
     const names = payload.lines.map(({ name }) => name);
     let scene = null, zoom = null, cursor = null, stale = false;
@@ -133,9 +133,10 @@
 
     // -- controls --
 
-    const selects = Object.fromEntries(KEYS.map((name) => [name, make("select", { onchange: ({ target }) => view.set(name, target.value || null) })]));
+    const id = (name) => `curves-${number}-${name}`;
+    const selects = Object.fromEntries(KEYS.map((name) => [name, make("select", { id: id(name), onchange: ({ target }) => view.set(name, target.value || null) })]));
     const titles = { metric: "metric", x: "x", y: "y", run: "values", stat: "over seeds", base: "relative to" };
-    const fields = Object.fromEntries(KEYS.map((name) => [name, make("label", {}, make("span", {}, titles[name]), selects[name])]));
+    const fields = Object.fromEntries(KEYS.map((name) => [name, make("span", {}, make("label", { for: id(name) }, titles[name]), selects[name])]));
     const button = (text, title, onclick) => make("button", { type: "button", title, onclick }, text);
     const reset = button("Reset zoom", "All of x (or a double click in the plot)", () => {
       zoom = null;
@@ -195,11 +196,11 @@
       return hide(own);
     }
 
-    const filter = make("input", { type: "search", placeholder: "part of a name", onchange: ({ target }) => {
+    const filter = make("input", { id: id("filter"), type: "search", placeholder: "part of a name", onchange: ({ target }) => {
       const part = target.value.toLowerCase();
       hide(new Set(names.filter((name) => !name.toLowerCase().includes(part))));
     } });
-    const narrow = make("label", { class: "curves-filter" }, make("span", {}, "only lines with"), filter);
+    const narrow = make("p", { class: "curves-filter" }, make("label", { for: id("filter") }, "only lines with"), filter);
     const entries = new Map(names.map((name) => {
       const text = make("span"), key = make("span", { class: "curves-key" }), small = make("small");
       text.textContent = name;
@@ -351,8 +352,8 @@
 
   // Mounts a figure: now where it is near what is seen, else when the reader comes near.
   batchlab.curves = function (figure) {
-    const own = { figure, made: null };
-    own.mount = () => (own.made ??= mount(figure));
+    const own = { figure, made: null }, number = figures.size;
+    own.mount = () => (own.made ??= mount(figure, number));
     figures.add(own);
     if (near(figure)) own.mount();
     new IntersectionObserver((seen) => {

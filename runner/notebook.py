@@ -266,8 +266,8 @@ def plot(
     Args:
         runs: the folder that holds all runs; None: what BATCHLAB_RUNS names, else `runs`.
         metric: what to plot.
-        x: against what: samples, steps, epochs, passes, gradients or seconds; several are panels side by side. Or a key
-            that was swept (`optimizer.lr`), which the end of the runs is drawn against.
+        x: against what: samples, steps, epochs, passes, gradients, seconds or flops; several are panels side by side.
+            Or a key that was swept (`optimizer.lr`), which the end of the runs is drawn against.
         hue: axes, labels or dotted configuration keys: a line for each of their values, or combinations.
         panel: another one: panels for each of its values.
         kind: `curves`, or what is drawn of contenders (`hue`) over problems: `profile`, `iqm`, `improvement` or

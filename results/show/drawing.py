@@ -90,7 +90,12 @@ class Drawing(ABC):
             figure.savefig(file, format="svg", transparent=True)
         text = file.getvalue()
         text = text[text.index("<svg") :]
-        text = re.sub(r"<[^>]*>", lambda tag: tag[0].replace(INK, "currentColor"), text)  # not in what the figure says
+        soft = f"fill: {GREY}", "fill: currentColor; fill-opacity: 0.8"  # no grey is read on white and on black alike
+
+        def recolored(tag: re.Match[str]) -> str:
+            return tag[0].replace(INK, "currentColor").replace(*soft)
+
+        text = re.sub(r"<[^>]*>", recolored, text)  # not in what the figure says
         text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
         head, rest = text.split(">", 1)
         head = re.sub(r' (width|height)="[^"]*"', "", head)  # the page gives it its size

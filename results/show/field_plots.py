@@ -166,13 +166,14 @@ class Middles(FieldDrawing):
         found = self.field.middles
         order = sorted(found, key=lambda name: found[name][0])
         scale, unit = self.field.metric.quantity.scale, self.field.metric.quantity.unit
-        shown = {name: [_ratio(v) if self.field.ratio else scale * v for v in found[name]] for name in order}
+        shown = {name: tuple(_ratio(v) if self.field.ratio else scale * v for v in found[name]) for name in order}
         figure, axes = _rows(len(order))
         if self.field.ratio:
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(LogFormatter())
             axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.7)))
-        _dots(axes, [(plain(name, 40), *shown[name]) for name in order], 1.0 if self.field.ratio else 0.0)
+        rows = [(plain(name, 40), shown[name]) for name in order]
+        _dots(axes, rows, 1.0 if self.field.ratio else 0.0)
         points = "points" if unit == "%" else unit
         axes.set_xlabel(
             "times the best mean" if self.field.ratio else f"behind the best mean{f' [{points}]' * bool(points)}"
@@ -214,7 +215,7 @@ class Improvement(FieldDrawing):
         few = len(pairs) <= PAIRS
         shown = pairs if few else [(order[0], other) for other in order[1:]]
         found = {(a, b): self.field.improvement(a, b) for a, b in shown}
-        rows = [(f"{plain(a, 30, 1)} > {plain(b, 30, 1)}", *chance) for (a, b), chance in found.items()]
+        rows = [(f"{plain(a, 30, 1)} > {plain(b, 30, 1)}", chance) for (a, b), chance in found.items()]
         figure, axes = _rows(len(rows))
         axes.set_xlim(-0.02, 1.02)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
@@ -245,23 +246,23 @@ def _rows(n: int) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _dots(axes: Axes, rows: Sequence[tuple[str, float, float, float]], neutral: float) -> None:
+def _dots(axes: Axes, rows: Sequence[tuple[str, Sequence[float]]], neutral: float) -> None:
     """A dot and an interval in each row, from the top; a line where nothing is different.
 
     Args:
         axes: The panel, its scale set.
-        rows: A name, the estimate, the lower and the upper end.
+        rows: A name with the estimate, the lower and the upper end.
         neutral: Where that line is.
     """
-    known = [value for _, *own in rows for value in own if math.isfinite(value)]
+    known = [value for _, own in rows for value in own if math.isfinite(value)]
     farthest = max(known, default=neutral)
     axes.axvline(neutral, color=GREY, lw=0.9, ls=(0, (4, 3)), zorder=1)
-    for i, (_, middle, low, high) in enumerate(rows):
+    for i, (_, (middle, low, high)) in enumerate(rows):
         if math.isfinite(low):
             axes.hlines(i, low, min(high, farthest), color=COLORS[0], lw=2.2, alpha=0.55, zorder=2)
         if math.isfinite(middle):
             axes.plot([middle], [i], "o", color=COLORS[0], ms=6, zorder=3)
         if not math.isfinite(high):
             axes.plot([farthest], [i], ">", color=COLORS[0], ms=6, zorder=3)
-    axes.set_yticks(range(len(rows)), [name for name, *_ in rows], fontsize=8, color=INK)
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=8, color=INK)
     axes.set_ylim(len(rows) - 0.4, -0.6)

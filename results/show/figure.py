@@ -42,8 +42,8 @@ def load_figure(
         metric: `NAME`, or `min:NAME` and `max:NAME` for the running extreme. A metric of layers (`mean`,
             `clipped_low`, ...: runs with `+measure=gsnr` write them) is drawn layer by layer, in a panel for each
             value of `hue`.
-        x: Clocks (samples, steps, epochs, passes, gradients, seconds), one panel for each; or a key that was swept
-            (`optimizer.lr`), which the end of the runs is drawn against.
+        x: Clocks (samples, steps, epochs, passes, gradients, seconds, flops), one panel for each; or a key that was
+            swept (`optimizer.lr`), which the end of the runs is drawn against.
         hue: An axis, label or dotted configuration key: one line for each of its values.
         panel: Another one: one row of panels for each of its values.
         kind: Lines, or what of a summary over problems: there `hue` makes contenders.

@@ -153,7 +153,7 @@ def _on_scale(values: Sequence[float], i: int) -> str:
 def _shade(base: str, at: float) -> str:
     """A colour's shade, from light at 0 over itself at a half to dark at 1."""
     parts = [int(base[k : k + 2], 16) / 255 for k in (1, 3, 5)]
-    end, amount = (1.0, 0.55 * (1 - 2 * at)) if at < 0.5 else (0.0, 0.42 * (2 * at - 1))
+    end, amount = (1.0, 0.55 * (1 - 2 * at)) if at < 0.5 else (0.0, 0.32 * (2 * at - 1))
     mixed = [part + amount * (end - part) for part in parts]
     return "#" + "".join(f"{round(255 * part):02x}" for part in mixed)
 

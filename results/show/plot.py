@@ -25,6 +25,7 @@ from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, looks
 from batchlab.results.store.run import State
+from batchlab.results.words import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +85,13 @@ class Plot(FrameDrawing):
         """Also of times that runs share: those lines have no interval."""
         asked = any(timed(self.metric, clock) for clock in self.clocks)
         shared = together_note(run for group in self.groups() for run in group) if asked else []
-        return [*super().mixtures(options), *(f"{note}; no interval there" for note in shared)]
+        return [*super().mixtures(options), *(f"{note}; no interval there" for note in shared), *self._uncounted()]
+
+    def _uncounted(self) -> list[str]:
+        """That runs have no place on an axis of FLOPs, where some do not."""
+        runs = [run for group in self.groups() for run in group]
+        without = sum("flops_per_sample" not in run.info for run in runs) if "flops" in self.clocks else 0
+        return [f"{count(without, 'run')} that counted no FLOPs left out there"] if 0 < without < len(runs) else []
 
     def names(self) -> list[Any]:
         """The values of hue and panel, and what is said above."""
@@ -182,7 +189,7 @@ class Plot(FrameDrawing):
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter(LogFormatterSciNotation())
             axes.yaxis.set_minor_formatter(LogFormatterSciNotation())  # numbers only where there is no whole decade
-        if clock in ("samples", "steps", "gradients"):
+        if clock in ("samples", "steps", "gradients", "flops"):
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(INK)

@@ -157,7 +157,7 @@ class Sensitivity(FrameDrawing):
         scale = self.metric.quantity.scale
         for point in line.points:
             if point.value == line.chosen:
-                ring = {"ms": 11, "mfc": "none", "mec": color, "mew": 1.5, "zorder": 4}
+                ring: dict[str, Any] = {"ms": 11, "mfc": "none", "mec": color, "mew": 1.5, "zorder": 4}
                 axes.plot([at[point.value]], [scale * point.mean], "o", **ring)
         if line.judged is not None:
             (x,), (mean,), (low,), (high,) = self._columns([line.judged], at, own)

@@ -25,7 +25,7 @@ from batchlab.runner.line import offered
 
 LOOKED_AT = 40
 """Of so many runs configurations are read: a tenth of a second."""
-CLOCKS = ("samples", "steps", "epochs", "passes", "gradients", "seconds")
+CLOCKS = ("samples", "steps", "epochs", "passes", "gradients", "seconds", "flops")
 MARKS = "+~"
 """What an override may begin with."""
 

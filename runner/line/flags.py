@@ -177,7 +177,7 @@ Clock = Annotated[
     typer.Option(
         "--x",
         metavar="samples|steps|seconds|KEY",
-        help="Against what; also epochs, passes or gradients; a key that was swept: sensitivity curves.",
+        help="Against what; also epochs, passes, gradients or flops; a key that was swept: sensitivity curves.",
         autocompletion=completion.clocks,
     ),
 ]

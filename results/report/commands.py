@@ -144,7 +144,7 @@ def _differing(key: str, value: Any, packaged: Any) -> list[str]:
         packaged: What the file has; `OWN`: the file is somebody's own, or `MISSING`: it has no such key.
     """
     if isinstance(value, Mapping) and (packaged is OWN or isinstance(packaged, Mapping)):
-        known = {} if packaged is OWN else packaged
+        known: Mapping[str, Any] = packaged if isinstance(packaged, Mapping) else {}
         found = []
         for name, item in value.items():
             if name != "name" and not (packaged is OWN and name == "_target_"):

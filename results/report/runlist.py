@@ -186,7 +186,10 @@ def _numbers(every: Frame, status: Status, metrics: Iterable[str]) -> list[Value
     info = {run_id: state.info.get("train_seconds") for run_id, state in status.states.items()}
     seconds = [info.get(run.run_id) for run in status.runs]
     times = [UNKNOWN if not isinstance(value, (int, float)) else f"{value:,.1f}" for value in seconds]
-    return [*found, Values("train_seconds", "training time [s]", times, numeric=True)]
+    return [
+        *found,
+        *([Values("train_seconds", "training time [s]", times, numeric=True)] if {*times} != {UNKNOWN} else []),
+    ]
 
 
 def _number(value: float, places: int | None) -> str:

@@ -115,7 +115,8 @@ def _readable(store: RunStore, named: Sequence[str]) -> list[Sweep]:
 
 def _own(store: RunStore, every: Frame, known: Sequence[Sweep], shown: set[str], parts: Parts) -> list[Section]:
     """A user's own sweeps, the latest first, and the runs that belong to none."""
-    sections, told = [], {*shown}
+    sections: list[Section] = []
+    told = {*shown}
     for sweep in reversed(known):
         ids = {entry.run_id for entry in sweep.entries}
         if len(sections) == SECTIONS or ids <= told:

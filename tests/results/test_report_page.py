@@ -68,7 +68,9 @@ def own(shared_lab, curve):
                 ]
                 run_id = f"{optimizer}-{rate}-{seed}"
                 lost = (optimizer, rate, seed) == ("shb", 0.01, 3)
-                shared_lab.run(run_id, rows, "diverged" if lost else "done", optimizer=optimizer, seed=seed, lr=rate)
+                state = "diverged" if lost else "done"
+                run = shared_lab.run(run_id, rows, state, optimizer=optimizer, seed=seed, lr=rate)
+                run.write_state(train_seconds=1000.0 * (1 + seed))
                 overrides = [f"optimizer={optimizer}", f"optimizer.lr={rate}", f"seed={seed}"]
                 entries.append(SweepEntry(run_id, {}, overrides))
     shared_lab.store.write_sweep("mine", entries)
@@ -142,6 +144,7 @@ def test_the_list_of_runs_says_what_the_table_says(own, page):
         i = columns["run"].index(run.run_id)
         assert columns["state"][i] == run.state
         assert float(columns["test_accuracy"][i]) == pytest.approx(100 * values[run.rows][-1], abs=0.005)
+        assert columns["train_seconds"][i] == f"{1 + run.value('seed')},000.0"
         assert (columns["optimizer"][i], columns["seed"][i]) == (run.value("optimizer"), str(run.value("seed")))
         words = [data["words"][k] for k in data["commands"][i]]
         assert f"optimizer.lr={run.value('optimizer.lr')}" in words or run.value("optimizer") == "shb"

@@ -252,6 +252,8 @@ def test_a_phone_shows_claims_as_cards_and_keeps_the_first_column(opened):
     assert box["x"] + box["width"] <= PHONE["width"]
     scroll = page.locator("#runs .scroll")
     scroll.evaluate("element => { element.scrollLeft = 200; }")
+    for cell in page.locator(".kept tbody tr:first-child td:first-child").all():
+        assert cell.bounding_box()["width"] >= 90, "words are not broken into letters"
     first = page.locator("#runs tbody td").first.bounding_box()
     assert first["x"] == pytest.approx(scroll.bounding_box()["x"], abs=2)
 

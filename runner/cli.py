@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from batchlab.results.papers.scale import Scale
+from batchlab.results.show.kinds import Kind
 from batchlab.results.show.sheet import Format
 from batchlab.results.store import exhausted
 from batchlab.results.words import visible
@@ -29,6 +30,7 @@ from batchlab.runner.line.flags import (
     Cols,
     ContestName,
     DataSets,
+    FigureKind,
     From,
     Hue,
     Judged,
@@ -37,9 +39,11 @@ from batchlab.runner.line.flags import (
     Named,
     Or,
     Overrides,
+    Panel,
     Paper,
     Picture,
     Plotted,
+    Problems,
     Rows,
     Runs,
     Stale,
@@ -48,10 +52,12 @@ from batchlab.runner.line.flags import (
     Tune,
     Tuned,
     Where,
+    YLimits,
+    YScale,
 )
 from batchlab.runner.line.mistyped import wrong_line
 from batchlab.runner.line.once import App
-from batchlab.runner.options import Deciding, TableRequest, asked
+from batchlab.runner.options import Deciding, PlotRequest, TableRequest, asked
 
 app = App(
     name="batchlab",
@@ -137,6 +143,11 @@ def plot(
     metric: Plotted = "test_accuracy",
     x: Clock = "samples",
     hue: Hue = None,
+    panel: Panel = None,
+    kind: FigureKind = Kind.CURVES,
+    problems: Problems = None,
+    scale: YScale = None,
+    ylim: YLimits = None,
     where: Where = None,
     others: Or = None,
     sweep: Sweep = None,
@@ -147,7 +158,8 @@ def plot(
     """Draw a metric: the mean over seeds with its 95 % band."""
     from batchlab.runner import commands
 
-    raise typer.Exit(commands.plot(metric, x, hue or [], where or [], others or [], sweep, output, runs, archives))
+    request = PlotRequest(metric, x, hue or [], panel, kind, problems, scale, ylim, where or [], others or [], sweep)
+    raise typer.Exit(commands.plot(request, output, runs, archives))
 
 
 @app.command()

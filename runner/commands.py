@@ -15,11 +15,19 @@ from rich.text import Text
 from batchlab.results.store.queue import FOLDER as QUEUES
 from batchlab.results.store.run import FINISHED, Run
 from batchlab.results.store.runs import RunStore, check_name
-from batchlab.results.words import count, listing
+from batchlab.results.words import count, listing, parted
 from batchlab.runner import interrupts
 from batchlab.runner.archives import print_reproduction, reading, sweep_of
 from batchlab.runner.console import ERR, OUT, busy
-from batchlab.runner.options import Deciding, GridOptions, SweepOptions, TableRequest, listed_store, usual_runs
+from batchlab.runner.options import (
+    Deciding,
+    GridOptions,
+    PlotRequest,
+    SweepOptions,
+    TableRequest,
+    listed_store,
+    usual_runs,
+)
 from batchlab.runner.plan.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -290,28 +298,27 @@ def table(request: TableRequest, runs: Path, archives: Sequence[Path] | None = N
     return 0
 
 
-def plot(
-    metric: str,
-    x: str,
-    hue: Sequence[str],
-    where: Sequence[str],
-    others: Sequence[str],
-    sweep: str | None,
-    output: Path,
-    runs: Path,
-    archives: Sequence[Path] | None = None,
-) -> int:
+def plot(request: PlotRequest, output: Path, runs: Path, archives: Sequence[Path] | None = None) -> int:
     """Save a figure."""
     if not output.parent.is_dir():
         raise ConfigError(f"-o {output}: there is no folder {output.parent}: make it, or name another")
-    with busy("drawing the runs", logged=False), reading(runs, archives, sweep) as store:
+    with busy("drawing the runs", logged=False), reading(runs, archives, request.sweep) as store:
         from batchlab.results.compare.where import Where
+        from batchlab.results.show.extent import Extent
         from batchlab.results.show.figure import load_figure
 
-        sweep = sweep_of(store, archives, sweep)
-        chosen = Where.parse(where, others)
-        lines = ",".join(dict.fromkeys(hue)) or "optimizer"
-        drawn = load_figure(store, metric=metric, x=x.split(","), hue=lines, where=chosen, sweep=sweep)
+        drawn = load_figure(
+            store,
+            metric=request.metric,
+            x=request.x.split(","),
+            hue=",".join(dict.fromkeys(request.hue)) or "optimizer",
+            panel=request.panel,
+            kind=request.kind,
+            problems=parted(request.problems) if request.problems else (),
+            extent=Extent.parse(request.scale or "", request.ylim or ""),
+            where=Where.parse(request.where, request.others),
+            sweep=sweep_of(store, archives, request.sweep),
+        )
         saved = drawn.save(output)
     OUT.print(Text(str(saved)), soft_wrap=True)
     for note in drawn.notes:

@@ -253,6 +253,10 @@ def plot(
     x: Words = ("samples",),
     hue: Words = ("optimizer",),
     panel: str | None = None,
+    kind: str = "curves",
+    problems: Words = (),
+    scale: str | None = None,
+    ylim: tuple[float, float] | None = None,
     where: Words = (),
     others: Words = (),
     sweep: str | None = None,
@@ -262,9 +266,15 @@ def plot(
     Args:
         runs: the folder that holds all runs; None: what BATCHLAB_RUNS names, else `runs`.
         metric: what to plot.
-        x: against what: samples, steps, epochs, passes, gradients or seconds; several are panels side by side.
+        x: against what: samples, steps, epochs, passes, gradients, seconds or flops; several are panels side by side.
+            Or a key that was swept (`optimizer.lr`), which the end of the runs is drawn against.
         hue: axes, labels or dotted configuration keys: a line for each of their values, or combinations.
-        panel: another one: a row of panels for each of its values.
+        panel: another one: panels for each of its values.
+        kind: `curves`, or what is drawn of contenders (`hue`) over problems: `profile`, `iqm`, `improvement` or
+            `ranking`.
+        problems: axes that make a problem; by default model and dataset, where they vary.
+        scale: of the y-axis: `linear` or `log`; None: as the metric asks.
+        ylim: ends of the y-axis, as it shows them; None: room for what is drawn.
         where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE` that must all hold.
         others: each an alternative to all of these, `AXIS=VALUE,AXIS=VALUE`.
         sweep: only the runs of this sweep.
@@ -279,15 +289,24 @@ def plot(
         UserWarning: what to know before reading the figure, which `batchlab plot` prints as notes.
     """
     from batchlab.results.compare.where import Where
+    from batchlab.results.show.extent import Extent
     from batchlab.results.show.figure import load_figure
+    from batchlab.results.show.kinds import AxisScale, Kind
     from batchlab.results.store.runs import RunStore
+    from batchlab.runner.plan.checks import check_choice
 
+    check_choice("kind", kind, [*Kind])
+    if scale is not None:
+        check_choice("scale", scale, [*AxisScale])
     drawn = load_figure(
         RunStore(folder(runs)).begun(word_or_none("sweep", sweep)),
         metric=word("metric", metric),
         x=words("x", x),
         hue=",".join(words("hue", hue)),
         panel=word_or_none("panel", panel),
+        kind=Kind(kind),
+        problems=words("problems", problems),
+        extent=Extent.parse(scale or "", "" if ylim is None else ",".join(map(str, ylim))),
         where=Where.parse(words("where", where), words("others", others)),
         sweep=sweep,
     )

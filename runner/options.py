@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from batchlab.results.show.kinds import AxisScale, Kind
 from batchlab.results.show.sheet import Format
 from batchlab.results.store.runs import RunStore
 
@@ -237,6 +238,37 @@ class Deciding:
     max_seeds: int | None = None
     max_minutes: float | None = None
     smallest: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class PlotRequest:
+    """What `batchlab plot` was asked for.
+
+    Attributes:
+        metric: What to plot.
+        x: Clocks with commas between, or a key.
+        hue: Axes: a line for each combination.
+        panel: An axis; None: a single panel.
+        kind: Curves, or a summary over problems.
+        problems: Axes with commas between that make a problem; empty: the usual ones.
+        scale: Of the y-axis; None: as the quantity asks.
+        ylim: `LOW,HIGH`; None: room for what is drawn.
+        where: Conditions.
+        others: Alternatives to them.
+        sweep: Only the runs of this sweep; None: all.
+    """
+
+    metric: str
+    x: str
+    hue: list[str]
+    panel: str | None
+    kind: Kind
+    problems: str | None
+    scale: AxisScale | None
+    ylim: str | None
+    where: list[str]
+    others: list[str]
+    sweep: str | None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,12 @@ Made = TypeVar("Made")
 MISSING = "?"
 PROBLEMS = 3
 """So many damaged files are named where something is missing."""
+FLOPS = "flops"
+"""The column of training FLOPs, see `load.with_flops`."""
+UNCOUNTED = (
+    "no run here has counted its FLOPs: runs recorded before batchlab counted them, finite-sum solvers and models "
+    "without matrix products or convolutions have none (--rerun trains runs anew); gradients is a clock that all have"
+)
 NO_RUNS = "no runs match: see `batchlab status` for what is there, or loosen --where"
 
 
@@ -191,6 +197,8 @@ class Frame:
         if name not in self.table.column_names:
             if not self.runs:
                 raise ValueError(NO_RUNS)
+            if name == FLOPS and name not in self.names:
+                raise ValueError(UNCOUNTED)
             if name not in self.names:
                 raise ValueError(self._unknown("metric", name, self.names))
             rows = self.table.num_rows

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from batchlab.results.axes import COLUMNS
-from batchlab.results.compare.frame import MISSING, Frame, RunRow
+from batchlab.results.compare.frame import FLOPS, MISSING, Frame, RunRow
 from batchlab.results.compare.metrics import CLOCKS
 from batchlab.results.compare.nothing import nothing_meets
 from batchlab.results.compare.where import Where
@@ -71,6 +72,9 @@ def load(
     """
     asked = Where.of(where)
     chosen = None if columns is None else frozenset(columns)
+    counted = chosen is None or FLOPS in chosen
+    if chosen is not None and counted:
+        chosen |= {"gradients"}
     manifest = [] if sweep is None else store.sweep(sweep).entries
     overrides = {entry.run_id: dict(_split(text) for text in entry.overrides) for entry in manifest}
 
@@ -102,7 +106,26 @@ def load(
     for other in asked.alternatives if len(asked.alternatives) > 1 else ():
         if not any(run.matches(other) for run in every.runs):
             raise ValueError(nothing_meets(every, [other]))
-    return _together(store, results, ordered=sweep is not None)
+    frame = _together(store, results, ordered=sweep is not None)
+    return with_flops(frame) if counted and stream == "metrics" else frame
+
+
+def with_flops(frame: Frame) -> Frame:
+    """The same with the column of training FLOPs: component gradients times what each takes, where runs counted that.
+
+    Args:
+        frame: With the column `gradients`, where there is one.
+    """
+    said = {run.run_id: run.info.get("flops_per_sample") for run in frame.runs}
+    each = {name: float(n) for name, n in said.items() if isinstance(n, (int, float)) and n > 0}
+    if not each or "gradients" not in frame.table.column_names or FLOPS in frame.table.column_names:
+        return frame
+    flops = np.full(frame.table.num_rows, np.nan)
+    gradients, valid = frame.column("gradients")
+    for run in frame.runs:
+        flops[run.rows] = gradients[run.rows] * each.get(run.run_id, np.nan)
+    column = pa.array(flops, mask=~valid | np.isnan(flops))
+    return replace(frame, table=frame.table.append_column(FLOPS, column), names=frame.names | {FLOPS})
 
 
 def _again(store: RunStore, stream: str, runs: Sequence[RunRow]) -> Frame:

@@ -4,7 +4,7 @@ test_accuracy                   the last row
 min:full_gradient_norm          least over the run; also max: and mean:
 samples_to:test_accuracy>=0.9   how much until a row first meets the target; also steps_to, epochs_to,
                                 passes_to (of a finite-sum solver, the same column), gradients_to (component
-                                gradients) and seconds_to (training time)
+                                gradients), seconds_to (training time) and flops_to (training FLOPs)
 min:train_loss@steps<=1000      the same up to a budget; between two rows it is interpolated, on a logarithmic scale
                                 where the quantity has one
 """
@@ -31,8 +31,9 @@ CLOCKS = {
     "passes": "epoch",
     "gradients": "gradients",
     "seconds": "train_seconds",
+    "flops": "flops",
 }
-"""What can be counted, and the column that counts it."""
+"""What can be counted, and the column that counts it; that of `flops` is computed, see `load.with_flops`."""
 ROUNDED_UP = 1 + 1e-9
 """Epochs and seconds are sums of floats: a row this little beyond a budget lies within it."""
 
@@ -43,6 +44,7 @@ CLOCK_LABELS = {
     "passes": "passes",
     "gradients": "component gradients",
     "seconds": "training time",
+    "flops": "training FLOPs",
 }
 
 
@@ -67,11 +69,12 @@ def nothing(frame: Frame) -> Measured:
     return Measured(np.full(n, np.nan), np.zeros(n, dtype=bool), np.full(n, np.nan))
 
 
+_CLOCK = "|".join(CLOCKS)
 _GRAMMAR = re.compile(
-    r"(?:(?P<reduce>last|min|max|mean|(?P<clock>samples|steps|epochs|passes|gradients|seconds)_to):)?"
+    rf"(?:(?P<reduce>last|min|max|mean|(?P<clock>{_CLOCK})_to):)?"
     rf"(?P<name>{COLUMN})"
     r"(?:(?P<sign>>=|<=)(?P<target>[^@]+))?"
-    r"(?:@(?P<budget>samples|steps|epochs|passes|gradients|seconds)<=(?P<limit>.+))?"
+    rf"(?:@(?P<budget>{_CLOCK})<=(?P<limit>.+))?"
 )
 
 
@@ -112,8 +115,8 @@ class Metric:
         if match is None or to != bool(match["sign"]):
             raise ValueError(
                 f"cannot read the metric {text!r}: write NAME, min:NAME, max:NAME, mean:NAME or "
-                "samples_to:NAME>=NUMBER (steps_to, epochs_to, passes_to, gradients_to, seconds_to; >= or <=), each "
-                "also up to a budget: NAME@steps<=NUMBER (samples, epochs, passes, gradients, seconds)"
+                "samples_to:NAME>=NUMBER (steps_to, epochs_to, passes_to, gradients_to, seconds_to, flops_to; >= or "
+                "<=), each also up to a budget: NAME@steps<=NUMBER (samples, epochs, passes, gradients, seconds, flops)"
             )
         try:
             target = float(match["target"] or 0)

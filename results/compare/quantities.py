@@ -69,7 +69,7 @@ QUANTITIES: tuple[tuple[str, Quantity], ...] = (
     (r".*gradient_norm.*", Quantity("down", log=True)),
     (r".*(auc|f1|r2).*", Quantity("up")),
     (r".*seconds", Quantity("down", "", "s", log=True)),
-    (r"samples|steps|epochs?|gradients", Quantity("down", log=True)),
+    (r"samples|steps|epochs?|gradients|flops", Quantity("down", log=True)),
     (r"batch_size|average_batch", Quantity(log=True)),
 )
 

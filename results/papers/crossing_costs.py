@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.metrics import CLOCKS, Metric
 from batchlab.results.compare.outcomes import LOST_STATES, Fate, Outcome, of_run, restricted_mean
-from batchlab.results.compare.stats import Array, bootstrap_interval, interquartile_mean, performance_profile
+from batchlab.results.compare.problems import Instance, middles
+from batchlab.results.compare.stats import Array, performance_profile
 from batchlab.results.papers.crossing_readings import ACCURACY, untimely
 from batchlab.results.store.run import State
 
@@ -21,8 +21,6 @@ CLOCKED = {"samples": "samples", "steps": "steps", "gradients": "component gradi
 OVER = (State.DONE, *LOST_STATES)
 FARTHEST = 4.0
 """The ratio up to which a profile is integrated, as AlgoPerf's is."""
-Instance = tuple[str, Any]
-"""A problem at a seed: what a profile is over."""
 
 
 @dataclass(frozen=True)
@@ -143,5 +141,4 @@ class Costs:
             problem: max((float(np.mean(own[problem])) for own in found.values() if problem in own), default=math.nan)
             for problem in self.targets
         }
-        behind = {name: [tops[p] - np.array(values) for p, values in own.items()] for name, own in found.items() if own}
-        return {name: (interquartile_mean(own), *bootstrap_interval(own)) for name, own in behind.items()}
+        return middles({name: [tops[p] - np.array(own) for p, own in owns.items()] for name, owns in found.items()})

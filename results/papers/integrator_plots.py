@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from batchlab.results.papers.panels import LEGEND, dress, head
 from batchlab.results.show.drawing import COLORS, DASHES, GREY, INK, Drawing
+from batchlab.results.show.panels import LEGEND, dress, head
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchlab.results.papers.panels import GRID, LEGEND, dress, head
 from batchlab.results.show.drawing import COLORS, GREY, Drawing
+from batchlab.results.show.panels import GRID, LEGEND, dress, head
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

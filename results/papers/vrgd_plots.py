@@ -12,8 +12,8 @@ from batchlab.results.compare.curves import curves
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.papers.beside import ours_of
-from batchlab.results.papers.panels import LEGEND, dress, head
 from batchlab.results.show.drawing import COLORS, GREY, Drawing
+from batchlab.results.show.panels import LEGEND, dress, head
 from batchlab.results.store.run import State
 
 if TYPE_CHECKING:

@@ -1,16 +1,23 @@
-"""Which figure a metric asks for: lines over a clock, or the layers of a network over it."""
+"""Which figure is asked for: lines over a clock or a hyper-parameter, layers of a network, or a summary of problems."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from batchlab.results.compare.choice import shown
+from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CLOCKS, Metric
+from batchlab.results.compare.problems import Field, problem_axes
+from batchlab.results.compare.sensitivity import CHOOSERS
 from batchlab.results.compare.where import Where
 from batchlab.results.show.drawing import Drawing
+from batchlab.results.show.extent import FREE, Extent
+from batchlab.results.show.kinds import Kind
 from batchlab.results.show.layers_plot import Layers
 from batchlab.results.show.plot import Plot
+from batchlab.results.show.sensitivity_plot import Sensitivity
+from batchlab.results.show.summaries import DRAWN
 from batchlab.results.store.runs import RunStore
 
 
@@ -21,6 +28,9 @@ def load_figure(
     x: Sequence[str] = ("samples",),
     hue: str = "optimizer",
     panel: str | None = None,
+    kind: Kind = Kind.CURVES,
+    problems: Sequence[str] = (),
+    extent: Extent = FREE,
     where: Where | Iterable[str] = (),
     sweep: str | None = None,
     title: str = "",
@@ -32,9 +42,13 @@ def load_figure(
         metric: `NAME`, or `min:NAME` and `max:NAME` for the running extreme. A metric of layers (`mean`,
             `clipped_low`, ...: runs with `+measure=gsnr` write them) is drawn layer by layer, in a panel for each
             value of `hue`.
-        x: Clocks (samples, steps, epochs, passes, gradients, seconds), one panel for each.
+        x: Clocks (samples, steps, epochs, passes, gradients, seconds, flops), one panel for each; or a key that was
+            swept (`optimizer.lr`), which the end of the runs is drawn against.
         hue: An axis, label or dotted configuration key: one line for each of its values.
         panel: Another one: one row of panels for each of its values.
+        kind: Lines, or what of a summary over problems: there `hue` makes contenders.
+        problems: What makes a problem of such a summary; empty: model and data set, where they vary.
+        extent: What the y-axis shows, and how.
         where: Conditions `AXIS=VALUE`, as for `load`.
         sweep: Only the runs of this sweep.
         title: Instead of one made from the metric.
@@ -45,16 +59,52 @@ def load_figure(
     Raises:
         ValueError: With the way out, for a clock, metric or axis that is not there.
     """
-    unknown = [clock for clock in x if clock not in CLOCKS]
-    if unknown:
-        raise ValueError(f"no x-axis {unknown[0]}: choose {', '.join(CLOCKS)}")
+    keys = [name for name in x if name not in CLOCKS]
+    if keys and len(x) > 1:
+        raise ValueError(f"no x-axis {keys[0]} beside others: choose {', '.join(CLOCKS)}, or one key alone")
     parsed = Metric.parse(metric)
-    columns = {*parsed.columns, *(CLOCKS[clock] for clock in x)}
     where = Where.of(where)
-    asked = [hue, panel or "", *where.keys]
-    frame = shown(load(store, sweep, where=where, columns=columns), ",".join(asked).split(","))[0]
+    asked = ",".join([hue, panel or "", *x, *problems, *where.keys]).split(",")
+    columns = {
+        *parsed.columns,
+        *(CLOCKS[clock] for clock in x if clock in CLOCKS),
+        *(by.name for by in CHOOSERS if keys),
+    }
+    whole = load(store, sweep, where=where, columns=columns)
+    if kind is not Kind.CURVES:
+        _check_summary(kind, x, panel, extent)
+        frame = shown(whole, asked)[0]
+        return DRAWN[kind](Field(frame, parsed, hue, problem_axes(frame, hue, problems)), title)
+    if problems:
+        raise ValueError("--problems goes with --kind profile, iqm, improvement or ranking")
+    if keys:
+        _check_key(whole, keys[0])
+        return Sensitivity(whole, parsed, keys[0], hue, panel, title, extent)
+    frame = shown(whole, asked)[0]
     if parsed.name not in frame.names:
         layers = frame.stream("layers")
         if parsed.name in layers.names:
             return Layers(layers, (parsed,), hue, x[0], title)
-    return Plot(frame, parsed, tuple(x), hue, panel, title)
+    return Plot(frame, parsed, tuple(x), hue, panel, title, extent)
+
+
+def _check_summary(kind: Kind, x: Sequence[str], panel: str | None, extent: Extent) -> None:
+    """See that nothing was asked for that has no effect on a summary.
+
+    Raises:
+        ValueError: Something was.
+    """
+    if panel or extent != FREE or tuple(x) != ("samples",):
+        raise ValueError(f"--kind {kind} has one panel and its own axes: leave out --x, --panel, --ylim and --scale")
+
+
+def _check_key(frame: Frame, key: str) -> None:
+    """See that some run has a key.
+
+    Raises:
+        ValueError: None has, with the clocks that there are too.
+    """
+    try:
+        frame.values(key)
+    except ValueError as error:
+        raise ValueError(f"no x-axis {key}: choose {', '.join(CLOCKS)}, or a key of the runs ({error})") from None

@@ -24,7 +24,7 @@ MOST = 40
 STEPS = 9
 """Colours of a scale that are told apart by themselves; of more, neighbours have another dash or mark too."""
 SHADES = 15
-"""Shades of a ramp that are told apart with a dash each: every fifth has the same one."""
+"""Shades of a ramp that are told apart with a dash each, as every fifth has the same one; there are no more."""
 RAMPS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 """Of `COLORS` those whose light and dark shades are no other's."""
 SCALE = (0.13, 0.84)
@@ -33,25 +33,32 @@ NOMINAL = ("seed", "data_seed")
 """Numbers that are names: no order is meant."""
 
 
-def looks(frame: Frame, hue: str) -> Looks:
-    """Colour, dash and mark of each hue that has rows. Of two keys the first is the colour, the other dash or shade.
+def looks(frame: Frame, hue: str, *, rows: bool = True) -> Looks:
+    """Colour, dash and mark of each hue. Of two keys the first is the colour, the other dash or shade.
 
     Args:
         frame: The runs.
         hue: An axis, label or dotted configuration key, or several with commas between.
+        rows: Only of hues of which a run has rows: the others have no lines.
 
     Raises:
         ValueError: For more than the eye can tell apart, with the way out.
     """
-    lines = {value: runs[0] for value, runs in by_hue(frame, hue).items() if runs}
+    groups = by_hue(frame, hue)
+    drawn = [run for runs in groups.values() for run in runs] if rows else frame.runs
+    lines = {run.value(hue): run for run in drawn if run.value(hue) in groups}
     first, _, second = hue.partition(",")
-    colors = _values(frame, first, [run.value(first) for run in lines.values()])
-    dashes = _values(frame, second, [run.value(second) for run in lines.values()]) if second else []
+    pairs = {value: (run.value(first), run.value(second) if second else None) for value, run in lines.items()}
+    colors = [value for value in frame.values(first) if value in (one for one, _ in pairs.values())]
+    dashes = [
+        value for value in (frame.values(second) if second else ()) if value in (two for _, two in pairs.values())
+    ]
+    shaded = len(dashes) > 1 and numeric(second, dashes)
     found = {}
-    for value, run in lines.items():
-        i = colors.index(run.value(first))
-        j = dashes.index(run.value(second)) if second else None
-        found[value] = _two(colors, i, dashes, j, first, second) if j is not None else _one(colors, i, first)
+    for value, (one, two) in sorted(pairs.items(), key=lambda item: _place(item[1], colors, dashes)):
+        i = colors.index(one)
+        own = [other for other in dashes if (one, other) in pairs.values()] if shaded else dashes
+        found[value] = _two(colors, i, own, own.index(two), first, shaded=shaded) if second else _one(colors, i, first)
     same = len({tuple(look.items()) for look in found.values()}) < len(found)
     if len(found) > MOST or same or any(look["marker"] is None for look in found.values()):
         raise ValueError(f"{_too_many(len(found))}: {_way_out(first, second, colors)}")
@@ -106,16 +113,29 @@ def _one(values: Sequence[Any], i: int, key: str) -> dict[str, Any]:
     return _look(COLORS[i % len(COLORS)], i // len(COLORS), i // (len(COLORS) * len(DASHES)))
 
 
-def _two(colors: Sequence[Any], i: int, dashes: Sequence[Any], j: int, first: str, second: str) -> dict[str, Any]:
-    """The look of a pair of values: where marks are needed for both keys, each pair of rounds has its own."""
-    if len(dashes) > 1 and numeric(second, dashes):
-        rounds = -(-len(dashes) // SHADES)
-        return _look(_shade(RAMPS[i % len(RAMPS)], places(dashes)[j]), j, i // len(RAMPS) * rounds + j // SHADES)
+def _two(colors: Sequence[Any], i: int, dashes: Sequence[Any], j: int, first: str, *, shaded: bool) -> dict[str, Any]:
+    """The look of a pair of values: where marks are needed for both keys, each pair of rounds has its own.
+
+    Args:
+        colors: Those of the first key.
+        i: The place in them.
+        dashes: Those of the second; of numbers only those beside this value of the first.
+        j: The place in them.
+        first: The first key.
+        shaded: Whether the second key's are numbers.
+    """
+    if shaded:
+        return _look(_shade(RAMPS[i % len(RAMPS)], places(dashes)[j]), j, i // len(RAMPS) + (j // SHADES) * len(MARKS))
     rounds = -(-len(dashes) // len(DASHES))
     if len(colors) > 1 and numeric(first, colors):
         apart = i % 5 if len(colors) > STEPS else 0
         return _look(_on_scale(colors, i), j, apart * rounds + j // len(DASHES))
     return _look(COLORS[i % len(COLORS)], j, i // len(COLORS) * rounds + j // len(DASHES))
+
+
+def _place(pair: tuple[Any, Any], colors: Sequence[Any], dashes: Sequence[Any]) -> tuple[int, int]:
+    """Where a line stands in the legend."""
+    return colors.index(pair[0]), dashes.index(pair[1]) if dashes else 0
 
 
 def _look(color: str, dash: int, mark: int) -> dict[str, Any]:
@@ -133,14 +153,9 @@ def _on_scale(values: Sequence[float], i: int) -> str:
 def _shade(base: str, at: float) -> str:
     """A colour's shade, from light at 0 over itself at a half to dark at 1."""
     parts = [int(base[k : k + 2], 16) / 255 for k in (1, 3, 5)]
-    end, amount = (1.0, 0.55 * (1 - 2 * at)) if at < 0.5 else (0.0, 0.42 * (2 * at - 1))
+    end, amount = (1.0, 0.55 * (1 - 2 * at)) if at < 0.5 else (0.0, 0.32 * (2 * at - 1))
     mixed = [part + amount * (end - part) for part in parts]
     return "#" + "".join(f"{round(255 * part):02x}" for part in mixed)
-
-
-def _values(frame: Frame, key: str, drawn: Sequence[Any]) -> list[Any]:
-    """The values of a key that are drawn, in its order."""
-    return [value for value in frame.values(key) if value in drawn]
 
 
 def _unevenness(gaps: Sequence[float]) -> float:

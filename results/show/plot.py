@@ -19,21 +19,22 @@ from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.stats import Array
-from batchlab.results.show.drawing import GREY, INK, FrameDrawing
+from batchlab.results.show.drawing import INK, FrameDrawing
 from batchlab.results.show.extent import CUT, FREE, Extent, cut
-from batchlab.results.show.lettering import name, plain, room
+from batchlab.results.show.legend import head, legend
+from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, looks
 from batchlab.results.store.run import State
+from batchlab.results.words import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KEY = 7
-"""Letters that the line before a label and the space after it take up in a legend."""
-
 MARKED = 8
 """Marks on a line, about."""
+ACROSS = (1, 1, 2, 2, 3)
+"""By how many panels there are, how many of them stand side by side, where there is one clock."""
 THIN = 50
 """So many runs that did not finish are drawn of a line: nobody could tell more apart."""
 
@@ -74,7 +75,7 @@ class Plot(FrameDrawing):
     @property
     def wide(self) -> bool:
         """Unless it has a single panel per row."""
-        return len(self.clocks) > 1
+        return len(self.clocks) > 1 or bool(self.panel and len(self.frame.values(self.panel)) > 2)
 
     def groups(self) -> list[list[RunRow]]:
         """The runs of each line."""
@@ -84,7 +85,13 @@ class Plot(FrameDrawing):
         """Also of times that runs share: those lines have no interval."""
         asked = any(timed(self.metric, clock) for clock in self.clocks)
         shared = together_note(run for group in self.groups() for run in group) if asked else []
-        return [*super().mixtures(options), *(f"{note}; no interval there" for note in shared)]
+        return [*super().mixtures(options), *(f"{note}; no interval there" for note in shared), *self._uncounted()]
+
+    def _uncounted(self) -> list[str]:
+        """That runs have no place on an axis of FLOPs, where some do not."""
+        runs = [run for group in self.groups() for run in group]
+        without = sum("flops_per_sample" not in run.info for run in runs) if "flops" in self.clocks else 0
+        return [f"{count(without, 'run')} that counted no FLOPs left out there"] if 0 < without < len(runs) else []
 
     def names(self) -> list[Any]:
         """The values of hue and panel, and what is said above."""
@@ -107,28 +114,30 @@ class Plot(FrameDrawing):
         log, drawn = self._log, self._drawn
         if not any(lines for row in drawn for lines in row):
             raise ValueError(f"no run has a row of {self.metric.name} yet: see `batchlab status`")
-        width = 4.1 * len(self.clocks) + (1.2 if len(self.clocks) == 1 else 0)
-        figure = Figure(figsize=(width, 3.1 * len(values) + 0.9), layout="constrained")
-        panels = figure.subplots(len(values), len(self.clocks), sharey="row", squeeze=False)
+        across = len(self.clocks) if len(self.clocks) > 1 else ACROSS[min(len(values), len(ACROSS)) - 1]
+        wrapped = across > len(self.clocks)
+        down = -(-len(values) // across) if wrapped else len(values)
+        width = 4.1 * across + (1.2 if across == 1 else 0)
+        figure = Figure(figsize=(width, 3.1 * down + 0.9), layout="constrained")
+        panels = figure.subplots(down, across, sharey=False if wrapped else "row", squeeze=False)
         known = looks(self.frame, self.hue)
         for i, (value, row) in enumerate(zip(values, drawn, strict=True)):
-            for j, (clock, lines) in enumerate(zip(self.clocks, row, strict=True)):
-                axes = panels[i, j]
+            own = [panels[divmod(i, across)]] if wrapped else list(panels[i])
+            last = i + across >= len(values) if wrapped else i == len(values) - 1
+            for j, (axes, clock, lines) in enumerate(zip(own, self.clocks, row, strict=True)):
                 self._draw(axes, lines, known)
-                self._dress(axes, clock, first=j == 0, last=i == len(values) - 1, log=log)
+                self._dress(axes, clock, first=j == 0 and (not wrapped or i % across == 0), last=last, log=log)
                 if self.panel and j == 0:
                     title = plain(f"{self.panel} {value}", 50)
                     axes.set_title(title, loc="left", fontsize=9.5, color=INK)
-        for row_axes, row in zip(panels, drawn, strict=True):
             everything = [line for lines in row for line in lines]
             means = [part for line in everything for part in (line.mean, *(track.y for track in line.lost))]
             bands = [part for line in everything if line.n > 2 for part in self._band(line)]
-            self.extent.limit(row_axes[0], self.metric, means, bands, log=log)
-        self._legend(figure, [line for row in drawn for line in row[0]], known, log=log)
-        title = self.title or f"{self._title()} by {self.hue.replace(',', ', ')}"
-        title = plain(title, room(figure, 12))
-        _grow(figure, title.count("\n"))
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold", color=INK)
+            self.extent.limit(own[0], self.metric, means, bands, log=log)
+        for axes in panels.flat[len(values) if wrapped else panels.size :]:
+            axes.remove()
+        self._legend(figure, [line for row in drawn for line in row[0]], known, across, log=log)
+        head(figure, self.title or f"{self._title()} by {self.hue.replace(',', ', ')}")
         return figure
 
     @cached_property
@@ -180,7 +189,7 @@ class Plot(FrameDrawing):
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter(LogFormatterSciNotation())
             axes.yaxis.set_minor_formatter(LogFormatterSciNotation())  # numbers only where there is no whole decade
-        if clock in ("samples", "steps", "gradients"):
+        if clock in ("samples", "steps", "gradients", "flops"):
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(INK)
@@ -193,40 +202,23 @@ class Plot(FrameDrawing):
         if first:
             axes.set_ylabel(plain(self._title(), 45), fontsize=9, color=INK)
 
-    def _legend(self, figure: Figure, lines: Sequence[Curve], known: Looks, *, log: bool) -> None:
-        from matplotlib.lines import Line2D
-
-        handles: list[Line2D] = []
-        marked = any(look["marker"] for look in known.values())  # a longer line shows the dash beside the mark
-        key = KEY + 2 * marked
-        labels, wide = [], room(figure, 8.5)
-        for hue in known:
-            own = [line for line in lines if line.value == hue]
-            if own:
-                handles.append(Line2D([], [], **known[hue], lw=2, ms=4, label=str(len(handles))))
-                labels.append(plain(f"{hue} ({_counts(own)})", wide - key, lines=2))
-        longest = max((len(line) for label in labels for line in label.split("\n")), default=0)
-        columns = max(1, min(len(handles), 2 + len(self.clocks) // 2 * 2, wide // (longest + key)))
-        tall = sum(label.count("\n") + 1 for label in labels) / columns
-        _grow(figure, tall - 4)  # so much there is room for beside the panels
+    def _legend(self, figure: Figure, lines: Sequence[Curve], known: Looks, across: int, *, log: bool) -> None:
+        owns = {hue: [line for line in lines if line.value == hue] for hue in known}
+        entries = [(known[hue], f"{hue} ({_counts(own)})") for hue, own in owns.items() if own]
         mean = f"{'geometric mean' if log else 'mean'} over {'runs' if mixed_keys(self.groups()) else 'seeds'}"
         some = f" ({THIN} of a line's are drawn)" if any(len(line.lost) > THIN for line in lines) else ""
-        ends = [(line.low, self._band(line)[0], line.high, self._band(line)[1]) for line in lines if line.n > 2]
-        outside = any((np.nan_to_num(a) != np.nan_to_num(b)).any() for end in ends for a, b in (end[:2], end[2:]))
-        stop = ";\n" if len(self.clocks) == 1 else "; "  # one panel is too narrow for the whole line
-        legend = figure.legend(
-            handles=handles, loc="outside lower left", ncols=columns,
-            frameon=False, fontsize=8.5, labelcolor=INK, handlelength=4.4 if marked else 2.6,
-            columnspacing=1.4, alignment="left",
-            title="\n".join([
-                f"{mean}, 95 % t interval (from n = 3 on){stop}thin lines did not finish{some}, × diverged",
-                *([CUT] if outside else []),
-                *(plain(note, 90 * len(self.clocks), lines=9) for note in self.mixtures()),
-            ]),
-            title_fontsize=7.5,
-        )  # fmt: skip
-        legend.get_title().set_color(GREY)
-        name(legend, labels)
+        stop = ";\n" if across == 1 else "; "  # one panel is too narrow for the whole line
+        said = [
+            f"{mean}, 95 % t interval (from n = 3 on){stop}thin lines did not finish{some}, × diverged",
+            *([CUT] if any(self._leaves(line) for line in lines) else []),
+            *(plain(note, 90 * across, lines=9) for note in self.mixtures()),
+        ]
+        legend(figure, entries, said, 2 + across // 2 * 2)
+
+    def _leaves(self, line: Curve) -> bool:
+        """Whether a band that is drawn would go on beyond what the metric can be."""
+        low, high = self._band(line)
+        return line.n > 2 and bool((low > line.low).any() or (high < line.high).any())
 
     def _title(self) -> str:
         word = {"min": "running minimum of ", "max": "running maximum of ", "last": ""}[self.metric.reduce]
@@ -247,8 +239,3 @@ def _counts(lines: Sequence[Curve]) -> str:
     unfinished = sum(len(line.lost) for line in lines) - diverged
     lost = [f"{k} {word}" for k, word in ((diverged, "diverged"), (unfinished, "not done")) if k]
     return ", ".join([f"n {n[0]}" if len(n) == 1 else f"n {n[0]} to {n[-1]}", *lost])
-
-
-def _grow(figure: Figure, lines: float) -> None:
-    """Room for more lines of text, so that the panels keep theirs."""
-    figure.set_figheight(figure.get_figheight() + 0.18 * max(0.0, lines))

@@ -25,7 +25,7 @@ from batchlab.runner.line import offered
 
 LOOKED_AT = 40
 """Of so many runs configurations are read: a tenth of a second."""
-CLOCKS = ("samples", "steps", "epochs", "passes", "gradients", "seconds")
+CLOCKS = ("samples", "steps", "epochs", "passes", "gradients", "seconds", "flops")
 MARKS = "+~"
 """What an override may begin with."""
 
@@ -108,9 +108,10 @@ def metrics(context: typer.Context, incomplete: str) -> list[str]:
     return [text for text in (*names, *ways) if text.startswith(incomplete)]
 
 
-def clocks(incomplete: str) -> list[str]:
-    """What a figure can be drawn against; several with commas between."""
-    return _listed(incomplete, CLOCKS)
+def clocks(context: typer.Context, incomplete: str) -> list[str]:
+    """What a figure can be drawn against: clocks, several with commas between, or a key that varies."""
+    varying = [name for name, values in _axes(context).items() if len(values) > 1 and name != "seed"]
+    return _listed(incomplete, [*CLOCKS, *varying])
 
 
 def papers(incomplete: str) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from batchlab.results.show.kinds import AxisScale, Kind
 from batchlab.runner.line import completion
 from batchlab.runner.options import OnError, Search, usual_runs
 
@@ -175,10 +176,36 @@ Clock = Annotated[
     str,
     typer.Option(
         "--x",
-        metavar="samples|steps|seconds",
-        help="Against what; also epochs, passes or gradients.",
+        metavar="samples|steps|seconds|KEY",
+        help="Against what; also epochs, passes, gradients or flops; a key that was swept: sensitivity curves.",
         autocompletion=completion.clocks,
     ),
+]
+Panel = Annotated[
+    str | None,
+    typer.Option("--panel", metavar="AXIS", help="A panel for each value.", autocompletion=completion.axes),
+]
+FigureKind = Annotated[
+    Kind,
+    typer.Option(
+        "--kind",
+        metavar="KIND",
+        help="curves; or of contenders (--hue) over problems: profile (performance profiles), iqm (interquartile "
+        "means), improvement (chances to be better), ranking (a map).",
+    ),
+]
+Problems = Annotated[
+    str | None,
+    typer.Option(
+        "--problems",
+        metavar="AXIS,AXIS",
+        help="What makes a problem (model and dataset, where they vary).",
+        autocompletion=completion.axes,
+    ),
+]
+YScale = Annotated[AxisScale | None, typer.Option("--scale", help="Of the y-axis (as the metric asks).")]
+YLimits = Annotated[
+    str | None, typer.Option("--ylim", metavar="LOW,HIGH", help="Ends of the y-axis, as it shows them.")
 ]
 Hue = Annotated[
     list[str] | None,

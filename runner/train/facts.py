@@ -19,12 +19,20 @@ from batchlab.runner.train.rank import Context, Meters, rounded
 PACKAGES = ("batchlab", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "numba")
 
 
-def facts(clock: Clock, meters: Meters, context: Context) -> dict[str, Any]:
-    """Entries of run.json at the end of a run."""
+def facts(clock: Clock, meters: Meters, context: Context, flops: float | None = None) -> dict[str, Any]:
+    """Entries of run.json at the end of a run.
+
+    Args:
+        clock: of the run.
+        meters: of this rank.
+        context: of this rank.
+        flops: that training takes for a sample; None: not counted.
+    """
     return {
         "samples": clock.samples,
         "steps": clock.steps,
         "gradients": meters.gradients,
+        "flops_per_sample": flops,
         "largest_batch": meters.largest_batch or None,
         "batchnorm_part": meters.batchnorm_part or None,
         "train_seconds": round(meters.train_seconds, 3),

@@ -24,6 +24,7 @@ from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.train.checkpoint import Saver
 from batchlab.runner.train.facts import facts
 from batchlab.runner.train.fitting import fitted
+from batchlab.runner.train.flops import flops_per_sample
 from batchlab.runner.train.memory import Memory, elsewhere, halved
 from batchlab.runner.train.modes import evaluating, to_train
 from batchlab.runner.train.outcome import Outcome, settle
@@ -86,7 +87,8 @@ def train(config: RunConfig, context: Context) -> Outcome:
         raise
     if recorder is not None:
         meters.batches(session.batches.seconds)
-        settle(context.run, outcome, recorder, facts(session.clock, meters, context))
+        flops = flops_per_sample(session)
+        settle(context.run, outcome, recorder, facts(session.clock, meters, context, flops))
     return outcome
 
 

@@ -131,3 +131,24 @@ def test_labels_are_words():
 def test_a_budget_that_cannot_be_is_refused_and_its_form_is_shown(text, says):
     with pytest.raises(ValueError, match=says):
         Metric.parse(text)
+
+
+def test_flops_are_gradients_times_what_each_takes(lab, curve):
+    counted = lab.run("a", curve([0.1, 0.5, 0.9]), seed=0)
+    counted.write_state(flops_per_sample=100.0)
+    lab.run("b", curve([0.1, 0.5, 0.9]), seed=1)  # of before they were counted
+    frame = load(lab.store, columns={"test_accuracy", "flops"})
+    values, valid = frame.column("flops")
+    first, second = frame.runs
+    assert values[first.rows].tolist() == [0, 6400, 12800]
+    assert not valid[second.rows].any()
+    found = Metric.parse("flops_to:test_accuracy>=0.5").measure(frame)
+    assert found.values[0] == 6400
+    assert math.isnan(found.values[1])
+    assert Metric.parse("test_accuracy@flops<=9600").measure(frame).values[0] == pytest.approx(0.7)
+
+
+def test_where_flops_were_not_counted_the_error_says_so(lab, curve):
+    lab.run("a", curve([0.1, 0.5]))
+    with pytest.raises(ValueError, match=r"no run here has counted its FLOPs: .*finite-sum solvers"):
+        Metric.parse("flops_to:test_accuracy>=0.5").measure(load(lab.store, columns={"test_accuracy", "flops"}))

@@ -10,6 +10,7 @@ from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.stats import summarize
 from batchlab.results.show import plot
+from batchlab.results.show.extent import Extent
 from batchlab.results.show.figure import load_figure
 
 
@@ -190,7 +191,7 @@ def test_two_keys_are_colour_and_dash(lab, curve):
     assert len(looks) == 4
 
 
-@pytest.mark.parametrize(("colors", "dashes"), [(2, 12), (9, 7), (1, 40)])
+@pytest.mark.parametrize(("colors", "dashes"), [(2, 12), (8, 5), (1, 15)])
 def test_no_two_lines_look_the_same(lab, curve, colors, dashes):
     """More values than there are colours or dashes."""
     for i in range(colors):
@@ -201,14 +202,94 @@ def test_no_two_lines_look_the_same(lab, curve, colors, dashes):
         lines = made.figure().axes[0].lines
         looks = {(line.get_color(), str(line._dash_pattern), line.get_marker()) for line in lines}
         assert len(looks) == len(lines) == colors * dashes
-        assert not any("look like" in note for note in made.notes)
 
 
-def test_lines_that_cannot_be_told_apart_are_counted(lab, curve):
+def test_lines_that_cannot_be_told_apart_are_refused(lab, curve):
     for j in range(41):
-        lab.run(f"r{j}", curve([0.1, 0.2]), optimizer="shb", lr=j)
-    notes = load_figure(lab.store, metric="test_accuracy", hue="optimizer,optimizer.lr").notes
-    assert any(note.startswith("2 lines look like another one") for note in notes)
+        lab.run(f"r{j}", curve([0.1, 0.2]), optimizer="shb" if j % 2 else "adam", lr=j)
+    with pytest.raises(ValueError, match=r"41 lines .*--where optimizer=adam.*--panel optimizer --hue optimizer.lr"):
+        load_figure(lab.store, metric="test_accuracy", hue="optimizer,optimizer.lr").figure()
+    panels = load_figure(lab.store, metric="test_accuracy", hue="optimizer.lr", panel="optimizer", where=["seed=0"])
+    with pytest.raises(ValueError, match=r"41 lines .*--where optimizer.lr=0,1"):
+        panels.figure()
+
+
+@pytest.mark.parametrize(("panels", "grid"), [(2, (2, 1)), (4, (2, 2)), (5, (2, 3))])
+def test_many_panels_of_one_clock_stand_side_by_side(lab, curve, panels, grid):
+    for i in range(panels):
+        lab.run(f"r{i}", curve([0.1, 0.2 + 0.1 * i]), optimizer=f"o{i}")
+    figure = load_figure(lab.store, metric="test_accuracy", panel="optimizer").figure()
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [f"optimizer o{i}" for i in range(panels)]
+    assert figure.axes[0].get_subplotspec().get_gridspec().get_geometry() == grid
+    labelled = [bool(axes.get_xlabel()) for axes in figure.axes]
+    assert labelled == [i + grid[1] >= panels for i in range(panels)]
+    assert figure.axes[-1].get_ylim()[1] > 100 * (0.2 + 0.1 * (panels - 1))
+
+
+def test_a_band_ends_where_the_quantity_does(lab, curve):
+    """Three seeds whose t interval leaves 0 to 1, by scipy's own quantile."""
+    values = [0.90, 0.99, 1.0]
+    for seed, value in enumerate(values):
+        lab.run(f"a{seed}", curve([0.5, value]), seed=seed)
+    half = 4.302652729911275 * np.std(values, ddof=1) / np.sqrt(3)
+    assert np.mean(values) + half > 1
+    figure = load_figure(lab.store, metric="test_accuracy").figure()
+    corners = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1]
+    assert corners.max() == 100.0
+    assert corners.min() == pytest.approx(100 * (np.mean(values) - half), abs=1e-6) or corners.min() < 50.01
+    assert "intervals end where the quantity does" in figure.legends[0].get_title().get_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "least"),
+    [
+        ("test_loss", [0.01, 0.02, 0.9], 0.0),
+        ("advantage", [0.01, 0.02, 0.9], None),
+        ("test_loss", [-0.1, 0.0, 0.9], None),
+    ],
+)
+def test_a_loss_has_no_band_below_zero_unless_it_is_below_itself(lab, curve, name, values, least):
+    for seed, value in enumerate(values):
+        lab.run(f"a{seed}", curve([1.0, value], name), seed=seed)
+    figure = load_figure(lab.store, metric=name).figure()
+    lowest = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1].min()
+    assert (lowest == least) if least is not None else lowest < -0.1
+    assert ("intervals end" in figure.legends[0].get_title().get_text()) == (least is not None)
+
+
+def test_scale_and_range_are_as_asked(lab, curve):
+    for seed, level in enumerate([1.0, 100.0]):
+        lab.run(f"a{seed}", curve([level, level / 10], "train_loss"), seed=seed)
+    axes = load_figure(lab.store, metric="train_loss", extent=Extent.parse("linear", "0,60")).figure().axes[0]
+    assert (axes.get_yscale(), axes.get_ylim()) == ("linear", (0, 60))
+    assert list(axes.lines[0].get_ydata()) == pytest.approx([50.5, 5.05]), "the mean is that of the scale"
+    axes = load_figure(lab.store, metric="train_loss", extent=Extent.parse("", "0,60")).figure().axes[0]
+    assert axes.get_yscale() == "linear", "a range from 0 has no logarithm"
+    lab.run("b", curve([0.1, 0.9]), optimizer="adam")
+    axes = load_figure(lab.store, metric="test_accuracy", extent=Extent.parse("log", "")).figure().axes[0]
+    assert axes.get_yscale() == "log"
+
+
+@pytest.mark.parametrize(
+    ("scale", "ylim", "message"),
+    [
+        ("cubic", "", "no scale cubic: choose linear or log"),
+        ("", "1", "write LOW,HIGH"),
+        ("", "a,b", "write LOW,HIGH"),
+        ("", "2,1", "less than the second"),
+        ("", "1,inf", "less than the second"),
+        ("log", "0,1", "begins above 0"),
+    ],
+)
+def test_an_extent_that_is_none(scale, ylim, message):
+    with pytest.raises(ValueError, match=message):
+        Extent.parse(scale, ylim)
+
+
+def test_a_logarithmic_axis_of_nothing_above_zero(lab, curve):
+    lab.run("a", curve([0.0, -1.0], "gap"))
+    with pytest.raises(ValueError, match="leave out --scale"):
+        load_figure(lab.store, metric="gap", extent=Extent.parse("log", "")).figure()
 
 
 @pytest.mark.parametrize("hue", ["optimizer", "optimizer,lr_schedule"])

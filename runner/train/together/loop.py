@@ -21,6 +21,7 @@ from batchlab.runner.plan.reading import load_checked
 from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.train.checkpoint import Saver
 from batchlab.runner.train.facts import facts
+from batchlab.runner.train.flops import flops_per_sample
 from batchlab.runner.train.loop import CONSENT_EVERY, LOSSES, quantities
 from batchlab.runner.train.modes import to_train
 from batchlab.runner.train.outcome import Outcome, settle
@@ -305,10 +306,11 @@ class _Loop:
         def write(place: int) -> None:
             replica = self.replicas[place]
             replica.outcome = ends[place]
-            own = facts(replica.session.clock, replica.meters, replica.context)
+            own = facts(replica.session.clock, replica.meters, replica.context, flops)
             with self._kept(replica):
                 settle(replica.context.run, ends[place], replica.recorder, own)
 
         if ends:
+            flops = flops_per_sample(self.first.session)  # they are of one model
             with ThreadPoolExecutor(WRITERS) as pool:
                 list(pool.map(write, ends))

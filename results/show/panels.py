@@ -1,4 +1,4 @@
-"""How the panels of the papers' own figures look."""
+"""How the panels of figures look that are not lines over a clock."""
 
 from __future__ import annotations
 

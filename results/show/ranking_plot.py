@@ -1,0 +1,152 @@
+"""The ranking heat map: contenders by problem, coloured by how far each is behind the best there."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from batchlab.results.compare.outcomes import Fate, restricted_mean
+from batchlab.results.compare.problems import PROBLEMS
+from batchlab.results.compare.stats import Array
+from batchlab.results.show.drawing import GREY, INK
+from batchlab.results.show.field_plots import FieldDrawing
+from batchlab.results.show.legend import foot, head
+from batchlab.results.show.lettering import plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST = 20
+"""Contenders of a map: each pair of them is tested on each problem."""
+DARK, LIGHT = "#1b1f24", "#fdfdfd"
+"""Letters on a cell, whatever the page's colour is."""
+
+
+@dataclass(frozen=True)
+class RankingMap(FieldDrawing):
+    """A row for each contender, a column for each problem and for all of them; groups that are not told apart."""
+
+    @property
+    def wide(self) -> bool:
+        """With many problems."""
+        return len(self.field.shared) > 4
+
+    def check(self) -> None:
+        """Also that there are not too many.
+
+        Raises:
+            ValueError: With what is missing, or how to narrow.
+        """
+        super().check()
+        if len(self.field.contenders) > MOST:
+            raise ValueError(
+                f"{len(self.field.contenders)} contenders by {self.field.hue}: a map shows {MOST}; use --where, or "
+                "another --hue"
+            )
+
+    def figure(self) -> Figure:
+        """Draw it (matplotlib, no display needed).
+
+        Raises:
+            ValueError: When there is nothing to draw, with what is missing.
+        """
+        from matplotlib.figure import Figure
+
+        self.check()
+        rankings = self.field.rankings
+        first = rankings.get("", next(iter(rankings.values())))
+        order = first.order
+        columns = [*rankings]
+        longest = min(30, max(map(len, order)))
+        size = (1.6 + 0.085 * longest + 1.12 * len(columns), 0.42 * len(order) + 1.9)
+        figure = Figure(figsize=(max(5.0, size[0]), size[1]), layout="constrained")
+        axes = figure.subplots()
+        distances = np.array([[self._behind(name, column) for column in columns] for name in order])
+        self._draw(axes, order, columns, _shades(distances))
+        known = self.field.metric.quantity
+        where = f" [{known.unit}]" * bool(known.unit)
+        foot(figure, [
+            f"over {self.over}; {self.field.metric.label}{where}, mean over seeds; the darker, the nearer to the best "
+            "of the column. Rows in the order of the verdicts, and where they leave it open of the mean, a lost run "
+            "counting as the worst. Who shares a letter in a column is not told apart there: paired tests, 5 % over "
+            "the pairs of a column (Holm)"
+            + ("; all: the mean over problems, seed by seed" if "" in columns and self.field.axes else "")
+            + ("; † runs that were lost, not in the mean" if self._lost() else "")
+            + ("; ≥: a target never reached counts as its budget" if self._never() else ""),
+            *self.left_out(), *self.mixtures(),
+        ])  # fmt: skip
+        head(figure, self.title or f"{self.field.metric.label}: ranking of {self.field.hue.replace(',', ', ')}")
+        return figure
+
+    def _draw(self, axes: Axes, order: list[str], columns: list[str], shades: Array) -> None:
+        from matplotlib import colormaps
+
+        rankings, blues = self.field.rankings, colormaps["Blues"]
+        axes.imshow(shades, cmap=blues, vmin=0, vmax=1.25, aspect="auto")
+        for i, name in enumerate(order):
+            for j, column in enumerate(columns):
+                red, green, blue, _ = blues(shades[i, j] / 1.25)
+                color = DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else LIGHT
+                letters = rankings[column].groups[name] if any(item.tested for item in rankings[column].pairs) else ""
+                axes.text(j, i - 0.13 * bool(letters), self._text(name, column), color=color, ha="center", va="center",
+                          fontsize=8.5)  # fmt: skip
+                axes.text(j, i + 0.27, letters, color=color, ha="center", va="center", fontsize=7, style="italic")
+        heads = [plain(column or ("all" if self.field.axes else "all runs"), 14, 2) for column in columns]
+        axes.set_xticks(range(len(columns)), heads, fontsize=8)
+        axes.set_yticks(range(len(order)), [plain(name, 30, 1) for name in order], fontsize=8)
+        axes.xaxis.tick_top()
+        if any(axis not in PROBLEMS for axis in self.field.axes):  # a number alone says nothing
+            axes.set_xlabel(plain(", ".join(self.field.axes), 50), fontsize=8, color=GREY)
+            axes.xaxis.set_label_position("top")
+        axes.tick_params(length=0, colors=INK)
+        axes.spines[:].set_visible(False)
+
+    def _means(self, name: str, column: str) -> float:
+        """Over seeds; over all problems the mean of their means."""
+        problems = [column] if column in self.field.shared else self.field.shared
+        own = self.field.outcomes[name]
+        log = self.field.metric.quantity.log
+        means = np.array([restricted_mean(own[p].values(), log=log) for p in problems])
+        return float(np.exp(np.log(means).mean()) if log else means.mean())
+
+    def _behind(self, name: str, column: str) -> float:
+        sign = 1.0 if self.field.up else -1.0
+        mean = self._means(name, column)
+        return sign * math.log(mean) if self.field.ratio and mean > 0 else sign * mean
+
+    def _text(self, name: str, column: str) -> str:
+        problems = [column] if column in self.field.shared else self.field.shared
+        fates = [o.fate for p in problems for o in self.field.outcomes[name][p].values()]
+        value = self._means(name, column) * self.field.metric.quantity.scale
+        shown = "–" if math.isnan(value) else f"{value:.2f}" if self.field.metric.quantity.share else f"{value:.4g}"
+        lost = f" †{fates.count(Fate.LOST)}" if Fate.LOST in fates else ""
+        return f"{'≥ ' if Fate.NEVER in fates else ''}{shown}{lost}"
+
+    def _lost(self) -> bool:
+        return any(
+            o.fate is Fate.LOST for own in self.field.outcomes.values() for p in own.values() for o in p.values()
+        )
+
+    def _never(self) -> bool:
+        return any(
+            o.fate is Fate.NEVER for own in self.field.outcomes.values() for p in own.values() for o in p.values()
+        )
+
+
+def _shades(values: Array) -> Array:
+    """By column from 0 for the worst to 1 for the best; nothing measured is 0.
+
+    Args:
+        values: More is better, of shape (contenders, columns).
+    """
+    shades = np.zeros_like(values)
+    for j, column in enumerate(values.T):
+        known = column[np.isfinite(column)]
+        if len(known):
+            width = float(known.max() - known.min())
+            shades[:, j] = np.where(np.isfinite(column), 1 - (known.max() - column) / width if width else 1.0, 0.0)
+    return np.nan_to_num(shades)

@@ -1,0 +1,245 @@
+"""Sensitivity curves: a metric at the end of runs against a hyper-parameter, one line per method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from batchlab.results.compare.frame import MISSING, Frame, RunRow
+from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.replicates import mixed_keys
+from batchlab.results.compare.sensitivity import Line, Point, lines, parts, said
+from batchlab.results.compare.stats import Array
+from batchlab.results.show.drawing import FrameDrawing
+from batchlab.results.show.extent import CUT, FREE, Extent, cut
+from batchlab.results.show.legend import head, legend
+from batchlab.results.show.lettering import plain
+from batchlab.results.show.looks import Looks, log_spaced, looks, numeric
+from batchlab.results.show.panels import dress
+from batchlab.results.show.plot import ACROSS
+from batchlab.results.words import count
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FEWEST = 2
+"""Values of a key that a curve is drawn over."""
+STRIP = 0.075
+"""The part of a panel's height that a line of counts takes up below what is drawn."""
+
+
+@dataclass(frozen=True)
+class Sensitivity(FrameDrawing):
+    """A metric against a key: the mean over seeds at each value, what diverged there, and the value chosen.
+
+    Attributes:
+        frame: The runs, those with the label `tuning` too.
+        metric: One number of a run.
+        key: A configuration key or label that was swept.
+        hue: One line per value, as of `Plot`.
+        panel: Another key: a panel for each of its values; None: one panel.
+        title: Instead of one made from metric and key.
+        extent: What the y-axis shows, and how.
+    """
+
+    together: ClassVar[str] = "points"
+
+    frame: Frame
+    metric: Metric
+    key: str
+    hue: str = "optimizer"
+    panel: str | None = None
+    title: str = ""
+    extent: Extent = FREE
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metric", self.metric.of(self.frame))
+
+    @property
+    def drawable(self) -> bool:
+        """Whether some run has measured the metric, at several values."""
+        return self.frame.has(*self.metric.columns) and len(self._values) >= FEWEST
+
+    @property
+    def wide(self) -> bool:
+        """Where it has several panels."""
+        return self.panel is not None and len(self.frame.values(self.panel)) > 1
+
+    def groups(self) -> list[list[RunRow]]:
+        """The runs of each point."""
+        found: dict[Any, list[RunRow]] = {}
+        for run in parts(self.frame)[0].runs:
+            place = tuple(run.value(key) for key in (self.hue, self.key, self.panel) if key)
+            if MISSING not in place:
+                found.setdefault(place, []).append(run)
+        return list(found.values())
+
+    def names(self) -> list[Any]:
+        """The values of hue and panel, and what is said above."""
+        return [*self.frame.values(self.hue), *(self.frame.values(self.panel) if self.panel else ()), self.title]
+
+    @cached_property
+    def _values(self) -> list[Any]:
+        """The values of the key that a run has."""
+        return [value for value in parts(self.frame)[0].values(self.key) if value != MISSING]
+
+    def figure(self) -> Figure:
+        """Draw it (matplotlib, no display needed).
+
+        Raises:
+            ValueError: When there is nothing to draw, with the way out.
+        """
+        from matplotlib.figure import Figure
+
+        if len(self._values) < FEWEST:
+            raise ValueError(
+                f"every run has {self.key}={self._values[0]}: a curve over it takes a sweep of several values"
+                if self._values
+                else f"no run has a value of {self.key}"
+            )
+        panels = self.frame.values(self.panel) if self.panel else [None]
+        frames = [self.frame.where(**{self.panel: value}) if self.panel else self.frame for value in panels]
+        drawn = [lines(frame, self.metric, self.key, self.hue) for frame in frames]
+        if not any(drawn):
+            raise ValueError(f"no run is over that has a number of {self.metric}: see `batchlab status`")
+        known = looks(self.frame, self.hue, rows=False)
+        across = ACROSS[min(len(panels), len(ACROSS)) - 1] if len(panels) > 2 else len(panels)
+        down = -(-len(panels) // across)
+        figure = Figure(figsize=(max(5.3, 4.1 * across), 3.4 * down + 0.8), layout="constrained")
+        places = figure.subplots(down, across, squeeze=False).flat
+        for axes, value, own in zip(places, panels, drawn, strict=False):
+            self._draw(axes, own, known)
+            axes.set_xlabel(plain(self.key, 45))
+            axes.set_ylabel(plain(self.metric.title, 45) if axes.get_subplotspec().is_first_col() else "")
+            dress(axes, plain(f"{self.panel} {value}", 50) if self.panel else "")
+        for axes in places[len(panels) :]:
+            axes.remove()
+        entries = [(known[hue], _entry(hue, [line for own in drawn for line in own if line.hue == hue]))
+                   for hue in known]  # fmt: skip
+        legend(figure, entries, self._said(drawn, 90 * across), 2 + across // 2 * 2)
+        head(figure, self.title or f"{self.metric.title} by {self.key}")
+        return figure
+
+    def _draw(self, axes: Axes, own: Sequence[Line], known: Looks) -> None:
+        counts = numeric(self.key, self._values)
+        at = {value: float(value) if counts else float(i) for i, value in enumerate(self._values)}
+        if counts and log_spaced(self._values):
+            axes.set_xscale("log")
+        elif not counts:
+            axes.set_xticks([*at.values()], [plain(value, 18) for value in at])
+        log = self.extent.log(self.metric, self._numbers(own))
+        if log:
+            axes.set_yscale("log")
+        scale, ends = self.metric.quantity.scale, []
+        for line in own:
+            look = known[line.hue] | {"marker": known[line.hue]["marker"] or "o"}
+            x, mean, low, high = self._columns(line.points, at, own)
+            axes.plot(x, scale * mean, **look | ({} if counts else {"ls": ""}), lw=1.6, ms=4.5, zorder=3)
+            open_ = np.array([bool(point.missed or point.diverged) for point in line.points])
+            axes.plot(x[open_], scale * mean[open_], look["marker"], color=look["color"], mfc="white", ms=4.5, zorder=4)
+            shown = np.array([point.n > 2 for point in line.points]) & ~np.isnan(low)
+            color = look["color"]
+            axes.vlines(x[shown], scale * low[shown], scale * high[shown], color=color, lw=1.1, alpha=0.75)
+            if counts:
+                band = axes.fill_between(x, scale * low, scale * high, where=shown.tolist())
+                band.set(color=color, alpha=0.13 if len(own) < 6 else 0.08, linewidth=0)
+            ends += [mean, low[shown], high[shown]]
+            self._mark(axes, line, at, own, color)
+        self._room(axes, own, at, known, log=log)
+
+    def _mark(self, axes: Axes, line: Line, at: dict[Any, float], own: Sequence[Line], color: str) -> None:
+        """Ring the value chosen, and set the judged runs beside it."""
+        scale = self.metric.quantity.scale
+        for point in line.points:
+            if point.value == line.chosen:
+                ring: dict[str, Any] = {"ms": 11, "mfc": "none", "mec": color, "mew": 1.5, "zorder": 4}
+                axes.plot([at[point.value]], [scale * point.mean], "o", **ring)
+        if line.judged is not None:
+            (x,), (mean,), (low,), (high,) = self._columns([line.judged], at, own)
+            axes.plot([x], [scale * mean], "D", color=color, ms=6, zorder=5)
+            if line.judged.n > 2 and not np.isnan(low):
+                axes.vlines([x], [scale * low], [scale * high], color=color, lw=2.4, zorder=4)
+
+    def _columns(
+        self, points: Sequence[Point], at: dict[Any, float], own: Sequence[Line]
+    ) -> tuple[Array, Array, Array, Array]:
+        """Place, mean, and the interval within what the metric can be, each of shape (points,)."""
+        x = np.array([at[point.value] for point in points])
+        mean, low, high = (np.array([getattr(point, end) for point in points]) for end in ("mean", "low", "high"))
+        return x, mean, *cut(self.metric, low, high, self._numbers(own))
+
+    def _leaves(self, own: Sequence[Line]) -> bool:
+        """Whether an interval that is drawn would go on beyond what the metric can be."""
+        points = [point for line in own for point in line.points if point.n > 2]
+        low, high = (np.array([getattr(point, end) for point in points]) for end in ("low", "high"))
+        inside = cut(self.metric, low, high, self._numbers(own))
+        return bool((inside[0] > low).any() or (inside[1] < high).any())
+
+    @staticmethod
+    def _numbers(own: Sequence[Line]) -> Array:
+        means = np.array([point.mean for line in own for point in line.points])
+        return np.asarray(means[np.isfinite(means)])
+
+    def _room(self, axes: Axes, own: Sequence[Line], at: dict[Any, float], known: Looks, *, log: bool) -> None:
+        """Set the range, with a line of counts below for each hue of which runs diverged."""
+        every = [point for line in own for point in [*line.points, *([line.judged] if line.judged else [])]]
+        shown = [point for point in every if point.n > 2]
+        ends = [self._columns(shown, at, own)[k] for k in (2, 3)] if shown else []
+        means = np.array([point.mean for point in every])
+        self.extent.limit(axes, self.metric, [means[np.isfinite(means)]], ends, log=log)
+        fallen = [line for line in own if any(point.diverged for point in line.points)]
+        if fallen and self.extent.range is None:
+            low, high = (np.log(axes.get_ylim()) if log else np.array(axes.get_ylim())).tolist()
+            low -= (high - low) * STRIP * (len(fallen) + 0.5) / (1 - STRIP * (len(fallen) + 0.5))
+            axes.set_ylim(*(np.exp([low, high]) if log else [low, high]))
+        for row, line in enumerate(reversed(fallen)):
+            for point in line.points:
+                if point.diverged:
+                    axes.text(
+                        at[point.value], STRIP * (row + 0.6), f"×{point.diverged}", color=known[line.hue]["color"],
+                        transform=axes.get_xaxis_transform(), ha="center", va="center", fontsize=7.5, weight="bold",
+                    )  # fmt: skip
+
+    def _said(self, drawn: Sequence[Sequence[Line]], wide: int) -> list[str]:
+        every = [line for own in drawn for line in own]
+        points = [point for line in every for point in line.points]
+        over = "runs" if mixed_keys(self.groups()) else "seeds"
+        mean = f"{'geometric mean' if self.metric.quantity.log else 'mean'} over {over}"
+        by = said(self.frame, self.metric)
+        ringed = any(line.chosen is not None for line in every)
+        found = [f"{mean}, 95 % t interval (from n = 3 on)"]
+        if any(point.diverged for point in points):
+            found.append("×k, hollow: of so many seeds a run diverged or failed there; the mean is over the others")
+        if any(point.missed for point in points):
+            found.append("hollow: a target never reached counts as the whole budget, and there is no interval")
+        if any(self._leaves(own) for own in drawn):
+            found.append(CUT)
+        if by and ringed:
+            diamond = "; diamond: the judged runs at it" if any(line.judged for line in every) else ""
+            found.append(f"ring: {by}{diamond}")
+        if any(line.edge for line in every):
+            found.append("*: the least or the greatest value tried, so a better one may lie beyond")
+        return [plain(text, wide, lines=9) for text in (*found, *self.mixtures())]
+
+
+def _entry(hue: Any, own: Sequence[Line]) -> str:
+    """`adam (n 3, 2 diverged; 0.01)`."""
+    points = [point for line in own for point in line.points]
+    sizes = sorted({point.n for point in points}) or [0]
+    n = f"n {sizes[0]}" if len(sizes) == 1 else f"n {sizes[0]} to {sizes[-1]}"
+    diverged = sum(point.diverged for point in points)
+    chosen = dict.fromkeys(f"{_short(line.chosen)}{'*' * line.edge}" for line in own if line.chosen is not None)
+    lost = [f"{count(diverged, 'run')} diverged"] * bool(diverged)
+    judged = sorted({line.judged.n for line in own if line.judged})
+    beside = f", judged n {judged[0]}{f' to {judged[-1]}' * (len(judged) > 1)}" if judged else ""
+    ring = f"; ring {', '.join(chosen)}{beside}" if chosen else ""
+    return f"{hue} ({', '.join([n, *lost])}{ring})"
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -280,3 +280,19 @@ def test_more_lines_than_can_be_told_apart_are_grey_until_few_are_left(chromium,
     assert len(looks) == keys.count() == 23
     assert "too many" not in place.locator(".curves-notes").inner_text()
     page.close()
+
+
+def test_runs_that_ended_before_a_row_are_said(chromium, lab, curve, tmp_path):
+    for seed in range(2):
+        lab.run(f"a{seed}", curve([0.1, 0.2]), optimizer="=1+1", seed=seed)
+        lab.run(f"b{seed}", [], "diverged", optimizer="adam", seed=seed)
+    lab.run("c", [], "failed", optimizer="=1+1", seed=2)
+    path = write_page(tmp_path / "lost.html", [payload(load(lab.store), ["test_accuracy"], "optimizer", title="Lost")])
+    page = chromium.new_page()
+    page.goto(path.as_uri())
+    place = figure(page)
+    assert "no line: adam (2 diverged without a row)" in place.locator(".curves-notes").inner_text()
+    assert entry(place, "=1+1").locator("small").inner_text() == "n 2, 1 not done without a row"
+    rows = table(place)
+    assert {(row["line"], row["n"], row["unfinished"]) for row in rows} == {("'=1+1", "2", "1")}  # for spreadsheets
+    page.close()

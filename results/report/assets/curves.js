@@ -253,7 +253,8 @@
     area.addEventListener("pointermove", (event) => {
       if (event.pointerType !== "touch" || !scene) return; // a finger reads as a mouse does
       const rect = plot.over.getBoundingClientRect();
-      point(plot.nearest(((event.clientX - rect.left) / rect.width) * (scene.xRange[1] - scene.xRange[0]) + scene.xRange[0]));
+      const [from, to] = zoom || scene.xRange;
+      point(plot.nearest(from + ((event.clientX - rect.left) / rect.width) * (to - from)));
     });
 
     figure.querySelectorAll(".static").forEach((element) => element.remove());

@@ -481,7 +481,7 @@ def _conclude(planned: PaperPlan, runs: Path, printing: Printing, how: str = "")
 def report(output: Path, sweep: str | None, runs: Path, archives: Sequence[Path] | None = None) -> int:
     """Write the HTML report."""
     with busy("writing the report", logged=False), reading(runs, archives, sweep) as store:
-        from batchlab.results.report import write_report
+        from batchlab.results.report.write import write_report
 
         written = write_report(store, output, sweep=sweep)
     OUT.print(Text(str(written)), soft_wrap=True)

@@ -44,7 +44,14 @@ def test_one_name_and_all_data(wheel: Path) -> None:
     assert {n.split("/", 1)[0] for n in names if ".dist-info/" not in n} == {"batchlab"}
     shipped = {n.removeprefix("batchlab/") for n in names}
     data = run(
-        "git", "ls-files", "conf", "results/published", "results/reproduced", "datasets/sets/text.gz", cwd=ROOT
+        "git",
+        "ls-files",
+        "conf",
+        "results/published",
+        "results/reproduced",
+        "results/report/assets",
+        "datasets/sets/text.gz",
+        cwd=ROOT,
     ).split()
     wanted = [path for path in data if (ROOT / path).exists()]
     assert "datasets/sets/text.gz" in wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from abc import ABC, abstractmethod
@@ -13,6 +14,7 @@ from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.replicates import mixed_keys, mixed_note, repeats_note
 from batchlab.results.show.lettering import lettered, unknown_letters
 from batchlab.results.store.atomic import writing
+from batchlab.results.words import visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,7 +86,8 @@ class Drawing(ABC):
         """
         file = io.StringIO()
         with lettered():
-            self.figure().savefig(file, format="svg", transparent=True)
+            figure = self.figure()
+            figure.savefig(file, format="svg", transparent=True)
         text = file.getvalue()
         text = text[text.index("<svg") :]
         soft = f"fill: {GREY}", "fill: currentColor; fill-opacity: 0.8"  # no grey is read on white and on black alike
@@ -96,7 +99,14 @@ class Drawing(ABC):
         text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
         head, rest = text.split(">", 1)
         head = re.sub(r' (width|height)="[^"]*"', "", head)  # the page gives it its size
-        return f"{head} role='img'>{rest}"
+        return f'{head} role="img" aria-label="{html.escape(_spoken(figure))}">{rest}'
+
+
+def _spoken(figure: Figure) -> str:
+    """What a figure shows, in the words above it, or above and beside its panels."""
+    titles = [axes.get_title(loc="left") or axes.get_title() or axes.get_ylabel() for axes in figure.axes]
+    said = figure.get_suptitle() or ", ".join(dict.fromkeys(filter(None, titles)))
+    return visible(" ".join(said.replace(r"\$", "$").split())) or "figure"
 
 
 class FrameDrawing(Drawing):

@@ -187,12 +187,18 @@ def to_csv(sheet: Sheet) -> str:
     return file.getvalue()
 
 
-def to_html(sheet: Sheet) -> str:
-    """A `<figure>` with a `<table>`; classes only, no style (`report` brings one)."""
+def to_html(sheet: Sheet, anchor: str = "") -> str:
+    """A `<figure>` with a `<table>`; classes only, no style (`report` brings one).
+
+    Args:
+        sheet: What to render.
+        anchor: Its rows are `ANCHOR-1` and so on for who links to them; empty: they have no names.
+    """
     escape = html.escape
     lines = ["<figure class='sheet'>", f"<figcaption>{escape(sheet.title)}</figcaption>"]
     if sheet.rows:
-        lines += ["<div class='scroll'><table>", "<thead>"]
+        label = escape(sheet.title)  # what scrolls can be reached by keys, and then has to say what it is
+        lines += [f'<div class="scroll" tabindex="0" role="group" aria-label="{label}"><table>', "<thead>"]
         *groups, names = _header(sheet)
         for cells in groups:
             spans = [f"<th colspan={span} scope='colgroup'>{escape(text)}</th>" for text, span in cells]
@@ -201,8 +207,9 @@ def to_html(sheet: Sheet) -> str:
         heads = [f"<th{a} scope='col'>{escape(text)}</th>" for (text, _), a in zip(names, aligns, strict=True)]
         lines.append(f"<tr>{''.join(heads)}</tr>")
         lines += ["</thead>", "<tbody>"]
-        for row in sheet.rows:
-            lines.append(f"<tr>{''.join(_td(*pair) for pair in zip(row, sheet.columns, strict=True))}</tr>")
+        for i, row in enumerate(sheet.rows, 1):
+            name = f" id='{anchor}-{i}'" if anchor else ""
+            lines.append(f"<tr{name}>{''.join(_td(*pair) for pair in zip(row, sheet.columns, strict=True))}</tr>")
         lines += ["</tbody>", "</table></div>"]
     else:
         lines.append(f"<p class='empty'>{escape(sheet.empty)}</p>")

@@ -80,7 +80,7 @@ def shared_lab(tmp_path_factory):
     return Lab(tmp_path_factory.mktemp("shared") / "runs")
 
 
-@pytest.fixture(name="curve")
+@pytest.fixture(scope="session", name="curve")
 def make_curve():
     return curve
 

@@ -17,7 +17,7 @@ from batchlab.results.axes import CHOICES
 from batchlab.results.compare.load import load, swept_keys
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.table import build_table, load_table
-from batchlab.results.report import write_report
+from batchlab.results.report.write import write_report
 from batchlab.results.show.render import render
 from batchlab.results.show.status import read_status
 from batchlab.results.show.table_sheet import table_sheet

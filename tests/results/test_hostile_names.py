@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchlab.results.compare.table import load_table
-from batchlab.results.report import write_report
+from batchlab.results.report.write import write_report
 from batchlab.results.show.figure import load_figure
 from batchlab.results.show.render import FORMATS, FORMULA, render
 from batchlab.results.show.sheet import Column, Sheet, Text

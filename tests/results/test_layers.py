@@ -5,7 +5,7 @@ import pytest
 
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
-from batchlab.results.report import write_report
+from batchlab.results.report.write import write_report
 from batchlab.results.show.figure import load_figure
 from batchlab.results.show.layers_plot import Layers
 from batchlab.results.store.record import Recorder

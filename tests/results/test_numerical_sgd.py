@@ -9,7 +9,7 @@ from batchlab.results.compare.claims import Verdict
 from batchlab.results.papers.catalogue import reproduce
 from batchlab.results.papers.literature import published
 from batchlab.results.papers.numerical_sgd import EULER, MULTISTEP, SCHEMES, TAYLOR
-from batchlab.results.report import write_report
+from batchlab.results.report.write import write_report
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.store.runs import SweepEntry
 

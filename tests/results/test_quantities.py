@@ -11,7 +11,7 @@ from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.quantities import Quantity, declared, quantity
 from batchlab.results.compare.table import load_table
-from batchlab.results.report import write_report
+from batchlab.results.report.write import write_report
 from batchlab.results.show.claims_sheet import claims_sheet
 from batchlab.results.show.figure import load_figure
 from batchlab.results.show.layers_plot import Layers

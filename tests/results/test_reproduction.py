@@ -12,7 +12,7 @@ from batchlab.results.compare.decide import Plan
 from batchlab.results.compare.sequential import Looks
 from batchlab.results.compare.smallest import Smallest
 from batchlab.results.papers.catalogue import known_papers, reproduce
-from batchlab.results.report import write_report
+from batchlab.results.report.write import write_report
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.store.pack import pack
 from batchlab.results.store.runs import SweepEntry
@@ -258,7 +258,8 @@ def test_the_report_is_one_file_without_the_network(paper, curve, tmp_path):
     page.feed(text)
     assert all(address.startswith("#") for address in page.addresses)
     assert not re.search(r"url\(\s*['\"]?http", text)
-    assert "script" not in page.tags
+    assert "<script>alert" not in text
+    assert "does not hold" in text[: text.index('<section id="runs">')], "verdicts stand on top"
     assert page.tags.count("svg") >= 3
     for wanted in ("does not hold", "Other runs", "torch 2.11", "RuntimeError", "prefers-color-scheme"):
         assert wanted in text
@@ -274,7 +275,7 @@ def test_reports_of_little(lab, curve, tmp_path):
 def test_a_sweep_that_only_sounds_like_a_paper_is_other_runs(lab, curve, tmp_path):
     lab.run("a", curve([0.1, 0.9]))
     lab.store.write_sweep("sgdm_schedules-mine", [SweepEntry("a")])
-    assert "<h2>Runs</h2>" in write_report(lab.store, tmp_path / "a.html").read_text()
+    assert "<h2>Sweep sgdm_schedules-mine</h2>" in write_report(lab.store, tmp_path / "a.html").read_text()
 
 
 def test_a_reproduction_that_cannot_be_shown_says_why_and_the_rest_stands(lab, curve, tmp_path):
@@ -283,7 +284,7 @@ def test_a_reproduction_that_cannot_be_shown_says_why_and_the_rest_stands(lab, c
     lab.store.write_sweep("vrgd-laptop", [])
     (lab.store.root / ".sweeps" / "vrgd-laptop.json").write_text("{")
     text = write_report(lab.store, tmp_path / "a.html").read_text()
-    for wanted in ("no run has the axis case", "vrgd-laptop.json is damaged", "<h2>Other runs</h2>"):
+    for wanted in ("no run has the axis case", "vrgd-laptop.json is damaged", "<h2>Sweep sgdm_schedules-laptop</h2>"):
         assert wanted in text
 
 

@@ -13,10 +13,10 @@ import pytest
 from runs import TINY
 from shell import in_process
 
-from batchlab.results import report
 from batchlab.results.compare import apart, frame
 from batchlab.results.compare import load as loading
-from batchlab.results.report import write_report
+from batchlab.results.report import sections
+from batchlab.results.report.write import write_report
 from batchlab.results.store import index, parquet
 from batchlab.results.store.fingerprint import KEY, as_json
 from batchlab.results.store.record import Recorder
@@ -148,7 +148,7 @@ def test_a_report_sums_up_what_did_not_end_well_where_that_is_many(
         run.write_state(state=state, reason=reason)
     page = write_report(store, tmp_path / "report.html").read_text()
     assert page.count("is nan at") == RUNS * 2 // 3, "a line each"
-    monkeypatch.setattr(report, "LISTED", 20)
+    monkeypatch.setattr(sections, "LISTED", 20)
     page = write_report(store, tmp_path / "report.html").read_text()
     assert f"{RUNS} runs that are not done, by how they ended" in page
     assert "train_loss is nan at N samples" in page

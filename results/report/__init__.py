@@ -1,0 +1,1 @@
+"""`batchlab report`: everything a store knows in one HTML file that needs no network."""

@@ -1,0 +1,187 @@
+// What the page itself does: copies, and the list of runs.
+(function () {
+  "use strict";
+  const batchlab = window.batchlab;
+  const say = (text) => { document.getElementById("said").textContent = text; };
+
+  // --- copies -------------------------------------------------------------------------------------------------------
+
+  async function unpacked(text) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+  }
+
+  async function copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const area = document.createElement("textarea"); // no clipboard for a page like this: as it was done before
+      area.value = text;
+      area.className = "unseen";
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+  }
+
+  function told(button, text) {
+    const before = button.dataset.label || button.textContent;
+    button.dataset.label = before;
+    button.textContent = "Copied";
+    say("Copied: " + text.split("\n")[0].slice(0, 120));
+    clearTimeout(button.timer);
+    button.timer = setTimeout(() => { button.textContent = before; }, 1500);
+  }
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button[data-packed], button[data-copy]");
+    if (!button) return;
+    const focused = document.activeElement;
+    const text = button.dataset.packed ? await unpacked(button.dataset.packed) : button.dataset.copy;
+    await copy(text);
+    if (focused) focused.focus({ preventScroll: true });
+    told(button, text);
+  });
+
+  // --- the list of runs ---------------------------------------------------------------------------------------------
+
+  const section = document.getElementById("runs");
+  const data = JSON.parse(document.getElementById("runs-data").textContent);
+  const view = batchlab.view;
+  const table = section.querySelector("table");
+  const form = section.querySelector("form");
+  const columns = data.columns.map((column) => {
+    const texts = column.texts || column.of.map((i) => column.known[i]);
+    return { ...column, texts, numbers: column.numeric ? texts.map(asNumber) : null };
+  });
+  const places = new Map(columns.map((column, i) => [column.key, i]));
+  const total = columns[0].texts.length;
+  const searched = Array.from({ length: total }, (_, i) => columns.map((c) => c.texts[i]).join("\n").toLowerCase());
+
+  function asNumber(text) {
+    const plain = text.replace(/,/g, "").replace("−", "-");
+    return plain === "∞" ? Infinity : plain === "-∞" ? -Infinity : parseFloat(plain);
+  }
+
+  // What the address says of the list: r.text, r.sort (a key, with `-` before it the other way), r.page, r.is.KEY.
+  const filters = () => [...form.elements].filter((element) => element.name && element.name !== "text");
+
+  function chosen() {
+    const words = view.get("r.text", "").toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = filters()
+      .map((element) => [places.get(element.name), view.get("r.is." + element.name, "")])
+      .filter(([, value]) => value);
+    const rows = [];
+    for (let i = 0; i < total; i++) {
+      if (wanted.every(([place, value]) => "=" + columns[place].texts[i] === value) &&
+          words.every((word) => searched[i].includes(word))) rows.push(i);
+    }
+    return sorted(rows);
+  }
+
+  // Who has no value comes last, whichever way; equals stay in the order of the sweep.
+  function sorted(rows) {
+    const by = view.get("r.sort", "");
+    const column = columns[places.get(by.replace(/^-/, ""))];
+    if (!column) return rows;
+    const way = by.startsWith("-") ? -1 : 1;
+    const { numbers, texts } = column;
+    const values = numbers || texts;
+    const missing = (i) => (numbers ? Number.isNaN(numbers[i]) : texts[i] === "–");
+    return rows.sort((a, b) =>
+      missing(a) - missing(b) || way * (values[a] < values[b] ? -1 : values[a] > values[b] ? 1 : 0) || a - b);
+  }
+
+  const command = (i) => ["batchlab train", ...data.commands[i].map((k) => data.words[k])].join(" ");
+
+  function row(i) {
+    const line = document.createElement("tr");
+    for (const column of columns) {
+      const cell = document.createElement("td");
+      if (column.numeric) cell.className = "right";
+      cell.textContent = column.texts[i];
+      line.append(cell);
+    }
+    const last = document.createElement("td");
+    if (data.commands[i]) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "tool";
+      button.dataset.copy = command(i);
+      button.title = button.dataset.copy;
+      button.textContent = "Copy";
+      button.setAttribute("aria-label", "Copy the command of run " + columns[0].texts[i]);
+      last.append(button);
+    }
+    line.append(last);
+    return line;
+  }
+
+  function draw() {
+    const rows = chosen();
+    const pages = Math.max(1, Math.ceil(rows.length / data.page));
+    const page = Math.min(pages, Math.max(1, parseInt(view.get("r.page", "1"), 10) || 1));
+    const from = (page - 1) * data.page;
+    const here = rows.slice(from, from + data.page);
+    table.tBodies[0].replaceChildren(...here.map(row));
+    const all = total.toLocaleString("en");
+    const found = rows.length.toLocaleString("en");
+    const span = rows.length ? `${(from + 1).toLocaleString("en")} to ${(from + here.length).toLocaleString("en")} of ` : "";
+    section.querySelector(".shown").textContent =
+      span + found + (rows.length === 1 ? " run" : " runs") + (rows.length < total ? ` (of ${all} in all)` : "");
+    const [back, on] = section.querySelectorAll(".pages button");
+    back.disabled = page === 1;
+    on.disabled = page === pages;
+    back.dataset.page = page - 1;
+    on.dataset.page = page + 1;
+    const by = view.get("r.sort", "");
+    for (const head of table.tHead.querySelectorAll("th[data-key]")) {
+      const here = by.replace(/^-/, "") === head.dataset.key;
+      if (here) head.setAttribute("aria-sort", by.startsWith("-") ? "descending" : "ascending");
+      else head.removeAttribute("aria-sort");
+    }
+    if (document.activeElement !== form.elements.text) form.elements.text.value = view.get("r.text", "");
+    for (const element of filters()) element.value = view.get("r.is." + element.name, "");
+  }
+
+  // Any change but of the page begins at the first one.
+  function set(key, value) {
+    quiet = true;
+    if (key !== "r.page") view.set("r.page", null);
+    view.set(key, value || null);
+    quiet = false;
+    draw();
+  }
+  let quiet = false;
+
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("input", (event) => {
+    const { name, value } = event.target;
+    set(name === "text" ? "r.text" : "r.is." + name, value);
+  });
+  form.addEventListener("reset", () => {
+    quiet = true;
+    for (const element of filters()) view.set("r.is." + element.name, null);
+    view.set("r.text", null);
+    quiet = false;
+    setTimeout(() => set("r.page", null)); // when the browser has emptied the form
+  });
+  section.querySelector(".pages").addEventListener("click", (event) => {
+    const page = event.target.dataset.page;
+    if (page) set("r.page", page === "1" ? null : page);
+  });
+  table.tHead.addEventListener("click", (event) => {
+    const head = event.target.closest("th[data-key]");
+    if (!head) return;
+    const key = head.dataset.key;
+    const by = view.get("r.sort", "");
+    set("r.sort", by === key ? "-" + key : by === "-" + key ? null : key);
+  });
+  view.on((key) => { if (!quiet && (key === null || key === undefined || key.startsWith("r."))) draw(); });
+  draw();
+
+  // --- curves -------------------------------------------------------------------------------------------------------
+
+  document.querySelectorAll("figure.curves").forEach(batchlab.curves);
+})();

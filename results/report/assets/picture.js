@@ -1,0 +1,111 @@
+// A scene to keep: a small SVG of its own, for download, for print, and for the PNG that is made of it.
+(function () {
+  "use strict";
+  const batchlab = (window.batchlab = window.batchlab || {});
+  const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif';
+  const LETTER = 0.56; // how wide a letter is, about, of its height
+
+  const escaped = (text) => String(text).replace(/[&<>"']/g, (letter) => `&#${letter.charCodeAt(0)};`);
+  const tag = (name, attributes, inner = "") =>
+    `<${name}${Object.entries(attributes).map(([key, value]) => ` ${key}="${escaped(value)}"`).join("")}>${inner}</${name}>`;
+  const text = (x, y, said, more = {}) => tag("text", { x: Math.round(x * 10) / 10, y: Math.round(y * 10) / 10, ...more }, escaped(said));
+
+  // Words on lines of so many letters.
+  function wrapped(said, letters) {
+    const lines = [""];
+    for (const word of said.split(" ")) {
+      const last = lines[lines.length - 1];
+      if (last && last.length + 1 + word.length > letters) lines.push(word);
+      else lines[lines.length - 1] = last ? `${last} ${word}` : word;
+    }
+    return lines;
+  }
+
+  const stroked = ({ color, width, alpha, dash }) => ({
+    fill: "none", stroke: color, "stroke-width": width, "stroke-linejoin": "round",
+    ...(alpha < 1 ? { "stroke-opacity": alpha } : {}),
+    ...(dash.length ? { "stroke-dasharray": dash.map((length) => Math.round(length * width * 10) / 10).join(" ") } : {}),
+  });
+
+  function shapes(scene, px, py) {
+    const made = scene.lines.map((line) => [line, batchlab.paths(line, px, py)]);
+    const one = (line, path) => {
+      const dot = batchlab.dot(line, px, py);
+      return dot ? tag("circle", { cx: dot[0], cy: dot[1], r: 3, fill: line.color }) : tag("path", { d: path, ...stroked(line) });
+    };
+    return [
+      ...made.filter(([, { band }]) => band).map(([line, { band }]) => tag("path", { d: band, fill: line.color, "fill-opacity": line.bandAlpha })),
+      ...scene.thin.map((line) => one(line, batchlab.paths(line, px, py).path)),
+      ...made.map(([line, { path }]) => one(line, path)),
+      ...scene.lines.filter(({ mark }) => mark).map((line) => tag("path", { d: batchlab.marks(line, px, py, 3.4), fill: line.color })),
+      ...scene.crosses.map(({ x, y, color }) => tag("path", { d: batchlab.cross(px(x), py(y), 4), stroke: color, "stroke-width": 1.8 })),
+    ].join("");
+  }
+
+  // Entries of the legend in as many columns as fit, and how high they are.
+  function legend(scene, entries, left, top, width) {
+    const longest = Math.max(1, ...entries.map(({ said }) => said.length));
+    const wide = Math.min(width, 44 + longest * 11.5 * LETTER + 16), columns = Math.max(1, Math.floor(width / wide));
+    const most = Math.floor((wide - 60) / (11.5 * LETTER));
+    const parts = entries.map(({ said, color, dash, mark }, i) => {
+      const x = left + (i % columns) * (width / columns), y = top + Math.floor(i / columns) * 18;
+      const key = tag("path", { d: `M${x} ${y - 4}h30`, ...stroked({ color, dash, width: 2, alpha: 1 }) });
+      return key + (mark ? tag("path", { d: batchlab.markAt(mark, x + 15, y - 4, 3.4), fill: color }) : "") + text(x + 38, y, said.length > most && columns === 1 ? `${said.slice(0, most)}…` : said, { fill: scene.colors.ink, "font-size": 11.5 });
+    });
+    return { svg: parts.join(""), height: Math.ceil(entries.length / columns) * 18 };
+  }
+
+  let drawn = 0; // several pictures may stand in one page
+
+  // `entries` are those of the legend, `notes` what stands below; the range is that of the x-axis.
+  batchlab.picture = function (scene, { width = 720, entries, notes, range }) {
+    const { colors } = scene, height = Math.round(Math.min(360, width * 0.55));
+    const title = wrapped(scene.title, Math.floor(width / (14 * LETTER))), top = 20 + 18 * title.length + 16;
+    const [from, to] = range || scene.xRange, [low, high] = scene.yRange(range);
+    const yTicks = batchlab.ticks(low, high, Math.floor(height / 50), scene.log);
+    const left = 16 + 6.8 * Math.max(2, ...yTicks.map(({ text: said }) => said.length)), right = width - 16, bottom = top + height;
+    const px = (x) => left + ((x - from) / (to - from)) * (right - left);
+    const py = (y) => bottom - ((y - low) / (high - low)) * (bottom - top);
+    const xTicks = scene.how.clock.unit ? batchlab.ticks(from, to, width / 100, false) : batchlab.countTicks(from, to, width / 100);
+    const line = (d) => tag("path", { d, stroke: colors.grid, "stroke-width": 1 });
+    const small = { fill: colors.ink, "font-size": 11.5 };
+    const parts = [
+      ...title.map((said, i) => text(12, 22 + 18 * i, said, { fill: colors.ink, "font-size": 14, "font-weight": 600 })),
+      text(12, top - 10, scene.yLabel, small),
+      ...yTicks.map(({ at, text: said }) => line(`M${left} ${py(at)}H${right}`) + text(left - 6, py(at) + 4, said, { ...small, "text-anchor": "end" })),
+      ...xTicks.map(({ at, text: said }) => line(`M${px(at)} ${top}V${bottom}`) + text(px(at), bottom + 16, said, { ...small, "text-anchor": "middle" })),
+      tag("clipPath", { id: `curves-area-${++drawn}` }, tag("rect", { x: left, y: top - 3, width: right - left + 4, height: height + 6 })),
+      tag("g", { "clip-path": `url(#curves-area-${drawn})` }, shapes(scene, px, py)),
+      text((left + right) / 2, bottom + 34, scene.xLabel, { ...small, "text-anchor": "middle" }),
+    ];
+    const keys = legend(scene, entries, 12, bottom + 60, width - 24);
+    const below = notes.flatMap((note) => wrapped(note, Math.floor((width - 24) / (10.5 * LETTER))));
+    const last = bottom + 56 + keys.height;
+    parts.push(keys.svg, ...below.map((said, i) => text(12, last + 10 + 15 * i, said, { fill: colors.soft, "font-size": 10.5 })));
+    const tall = last + 10 + 15 * below.length;
+    const head = { xmlns: "http://www.w3.org/2000/svg", width, height: tall, viewBox: `0 0 ${width} ${tall}`, "font-family": FONT, role: "img" };
+    return tag("svg", head, tag("title", {}, escaped(scene.title)) + tag("rect", { width, height: tall, fill: colors.paper }) + parts.join(""));
+  };
+
+  // An SVG as a PNG of twice its size.
+  batchlab.raster = function (svg) {
+    return new Promise((resolve, reject) => {
+      const image = new Image();
+      image.onerror = () => reject(new Error("the picture could not be drawn"));
+      image.onload = () => {
+        const canvas = document.createElement("canvas");
+        canvas.width = 2 * image.width;
+        canvas.height = 2 * image.height;
+        canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+        canvas.toBlob(resolve, "image/png");
+      };
+      image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`;
+    });
+  };
+  // A line of the legend, as it is drawn.
+  batchlab.svgKey = ({ color, dash, mark }) => {
+    const line = tag("path", { d: "M1 5h32", ...stroked({ color, dash, width: 2.2, alpha: 1 }) });
+    const dot = mark ? tag("path", { d: batchlab.markAt(mark, 17, 5, 4), fill: color }) : "";
+    return tag("svg", { class: "key", width: 34, height: 10, viewBox: "0 0 34 10", "aria-hidden": "true" }, line + dot);
+  };
+})();

@@ -1,0 +1,144 @@
+// A scene on the page: uPlot keeps axes, cursor and zoom; the lines are drawn here, for each has an x of its own.
+(function () {
+  "use strict";
+  const batchlab = (window.batchlab = window.batchlab || {});
+  const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
+  const LETTER = 6.8; // how wide a digit of it is, about
+
+  batchlab.cross = (x, y, size) =>
+    `M${x - size} ${y - size}L${x + size} ${y + size}M${x - size} ${y + size}L${x + size} ${y - size}`;
+
+  function paint(u, scene) {
+    const { ctx } = u, ratio = window.devicePixelRatio || 1;
+    const px = (x) => u.valToPos(x, "x", true), py = (y) => u.valToPos(y, "y", true);
+    const { left, top, width, height } = u.bbox;
+
+    function stroke(line, path) {
+      ctx.globalAlpha = line.alpha;
+      ctx.strokeStyle = ctx.fillStyle = line.color;
+      ctx.lineWidth = line.width * ratio;
+      ctx.setLineDash(line.dash.map((length) => length * line.width * ratio));
+      const dot = batchlab.dot(line, px, py);
+      if (!dot) return ctx.stroke(new Path2D(path));
+      ctx.beginPath();
+      ctx.arc(...dot, 3 * ratio, 0, 7);
+      return ctx.fill();
+    }
+
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left - ratio, top - 4 * ratio, width + 6 * ratio, height + 8 * ratio); // a line at the edge is whole
+    ctx.clip();
+    ctx.lineJoin = "round";
+    const made = scene.lines.map((line) => [line, batchlab.paths(line, px, py)]);
+    for (const [line, { band }] of made) {
+      if (!band) continue;
+      ctx.globalAlpha = line.bandAlpha;
+      ctx.fillStyle = line.color;
+      ctx.fill(new Path2D(band));
+    }
+    for (const line of scene.thin) stroke(line, batchlab.paths(line, px, py).path);
+    for (const [line, { path }] of made) stroke(line, path);
+    ctx.setLineDash([]);
+    ctx.globalAlpha = 1;
+    for (const line of scene.lines.filter(({ mark }) => mark)) {
+      ctx.fillStyle = line.color;
+      ctx.fill(new Path2D(batchlab.marks(line, px, py, 3.4 * ratio)));
+    }
+    ctx.lineWidth = 1.8 * ratio;
+    for (const { x, y, color } of scene.crosses) {
+      ctx.strokeStyle = color;
+      ctx.stroke(new Path2D(batchlab.cross(px(x), py(y), 4 * ratio)));
+    }
+    ctx.restore();
+  }
+
+  // `on.move(x, top)` is told where the cursor stands (x null: nowhere), `on.zoom(range)` what was dragged (null: all).
+  batchlab.plot = function (element, on) {
+    let u = null, scene = null, zoom = null;
+    const texts = {};
+
+    function axis(side, ticks, more) {
+      return {
+        scale: side, font: FONT, labelFont: FONT,
+        stroke: () => scene.colors.ink,
+        grid: { stroke: () => scene.colors.grid, width: 1 },
+        ticks: { stroke: () => scene.colors.grid, width: 1, size: 4 },
+        splits: (self, _, low, high) => {
+          const found = ticks(self, low, high);
+          texts[side] = found.map(({ text }) => text);
+          return found.map(({ at }) => at);
+        },
+        values: () => texts[side],
+        ...more,
+      };
+    }
+
+    function xTicks(self, low, high) {
+      const n = Math.max(2, Math.floor((self.width - 60) / 66));
+      return scene.how.clock.unit ? batchlab.ticks(low, high, n, false) : batchlab.countTicks(low, high, n);
+    }
+
+    function nearest(x) {
+      const { places } = scene, i = batchlab.before(places, x);
+      if (i < 0) return places[0];
+      return i + 1 < places.length && places[i + 1] - x < x - places[i] ? places[i + 1] : places[i];
+    }
+
+    const at = (self) => (self.cursor.left < 0 || !scene.places.length ? null : nearest(self.posToVal(self.cursor.left, "x")));
+
+    function selected(self) {
+      const { left, width } = self.select;
+      if (width < 6) return;
+      const range = [self.posToVal(left, "x"), self.posToVal(left + width, "x")];
+      self.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+      on.zoom(range);
+    }
+
+    const options = () => ({
+      width: element.clientWidth, height: element.clientHeight,
+      legend: { show: false },
+      padding: [12, 16, 0, 0],
+      scales: { x: { time: false, range: () => zoom || scene.xRange }, y: { range: () => scene.yRange(zoom) } },
+      series: [{}, { stroke: "transparent", points: { show: false } }],
+      axes: [
+        axis("x", xTicks, { size: 30, labelSize: 20, labelGap: 0, label: () => scene.xLabel }),
+        axis("y", (self, low, high) => batchlab.ticks(low, high, Math.max(3, Math.floor(self.height / 50)), scene.log), {
+          size: () => 14 + LETTER * Math.max(2, ...(texts.y || []).map(({ length }) => length)),
+        }),
+      ],
+      cursor: {
+        x: false, y: false, points: { show: false },
+        drag: { x: true, y: false, setScale: false, dist: 6 },
+        bind: { dblclick: () => () => void on.zoom(null) },
+      },
+      hooks: {
+        draw: [(self) => paint(self, scene)],
+        setCursor: [(self) => on.move(at(self), self.cursor.top)],
+        setSelect: [selected],
+      },
+    });
+
+    return {
+      nearest,
+      get over() {
+        return u.over;
+      },
+      // Where a reading stands, in CSS pixels of the area inside the axes.
+      position: (x, y) => [u.valToPos(x, "x"), y === undefined ? 0 : u.valToPos(y, "y")],
+      draw(next, range) {
+        scene = next;
+        zoom = range;
+        const data = [scene.xRange, [null, null]];
+        if (u) u.setData(data, true);
+        else u = new uPlot(options(), data, element);
+      },
+      resize() {
+        const width = element.clientWidth, height = element.clientHeight;
+        if (width && (width !== u.width || height !== u.height)) u.setSize({ width, height });
+      },
+      cursor: (x) => u.setCursor(x === null ? { left: -10, top: -10 } : { left: u.valToPos(x, "x"), top: u.over.clientHeight / 2 }),
+      canvas: () => u.root.querySelector("canvas"),
+    };
+  };
+})();

@@ -1,0 +1,267 @@
+// From numbers to what is seen: colours, shapes in the coordinates of the axes, ranges, ticks and words.
+// The plot on the page (plot.js) and the picture to keep (picture.js) draw the same scene.
+(function () {
+  "use strict";
+  const batchlab = (window.batchlab = window.batchlab || {});
+  const THEMES = {
+    light: { paper: "#ffffff", ink: "#24292f", soft: "#59636e", grid: "#e4e8ec", many: "#8c959f" },
+    dark: { paper: "#0d1117", ink: "#e6edf3", soft: "#9198a1", grid: "#262c34", many: "#6e7681" },
+  };
+  const THIN = 50; // so many unfinished runs of a line are drawn: nobody could tell more apart
+
+  // A shade that is lost on a dark page is lifted until it stands out: contrast 3.
+  function luminance(color) {
+    const [r, g, b] = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16) / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  }
+
+  function lifted(color, theme) {
+    if (theme === "light") return color;
+    const least = 3 * (luminance(THEMES.dark.paper) + 0.05) - 0.05;
+    let made = color;
+    for (let share = 0.05; luminance(made) < least; share += 0.05) {
+      const parts = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
+      made = `#${parts.map((c) => Math.round(c + (255 - c) * share).toString(16).padStart(2, "0")).join("")}`;
+    }
+    return made;
+  }
+
+  // ---- numbers in words ----
+
+  const SHORT = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+
+  function number(value, digits = 4) {
+    if (!Number.isFinite(value)) return "–";
+    const size = Math.abs(value);
+    if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(Math.max(0, digits - 2)).replace(/\.?0*e\+?/, "e");
+    return Number(value.toPrecision(digits)).toLocaleString("en-US", { maximumFractionDigits: 8 });
+  }
+
+  function amount(value, clock) {
+    if (clock.unit === "s") return `${number(value)} s`;
+    const whole = Number.isInteger(value) ? value.toLocaleString("en-US") : number(value, 5);
+    return `${whole} ${clock.label}`;
+  }
+
+  function short(value) {
+    const [unit, letter] = SHORT.find(([least]) => Math.abs(value) >= least) || [1, ""];
+    return `${Number((value / unit).toPrecision(6))}${letter}`;
+  }
+
+  // ---- ticks ----
+
+  // About n round numbers from low to high.
+  function round(low, high, n) {
+    const raw = (high - low) / Math.max(1, n);
+    if (!(raw > 0)) return [low];
+    const size = 10 ** Math.floor(Math.log10(raw));
+    const step = size * [1, 2, 5, 10].find((factor) => factor * size >= raw * 0.999);
+    const found = [];
+    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) {
+      found.push(Number((i * step).toPrecision(12)));
+    }
+    return found;
+  }
+
+  // Where numbers stand on a logarithmic axis; low, high and the result are exponents of 10.
+  function decades(low, high, n) {
+    const first = Math.ceil(low - 1e-9), last = Math.floor(high + 1e-9);
+    const every = Math.max(1, Math.ceil((last - first + 1) / Math.max(2, n)));
+    for (const factors of [[1], [1, 3], [1, 2, 5], [1, 2, 3, 4, 5, 6, 7, 8, 9]]) {
+      const found = [];
+      for (let decade = Math.floor(low); decade <= last; decade++) {
+        for (const factor of factors) {
+          const at = decade + Math.log10(factor);
+          if (at >= low - 1e-9 && at <= high + 1e-9 && (factor > 1 || (decade - first) % every === 0)) found.push(at);
+        }
+      }
+      if (found.length > 2) return found;
+    }
+    return round(10 ** low, 10 ** high, n).filter((value) => value > 0).map(Math.log10);
+  }
+
+  // The ticks of an axis: where, and what they say.
+  batchlab.ticks = function (low, high, n, log) {
+    if (!log) return round(low, high, n).map((at) => ({ at, text: number(at, 6) }));
+    return decades(low, high, n).map((at) => ({ at, text: number(10 ** at, 3) }));
+  };
+  batchlab.countTicks = (low, high, n) => round(low, high, n).map((at) => ({ at, text: short(at) }));
+
+  // ---- ranges ----
+
+  function extent(parts) {
+    let low = Infinity, high = -Infinity;
+    for (const part of parts) {
+      for (const value of part) {
+        if (value < low) low = value;
+        if (value > high) high = value;
+      }
+    }
+    return [low, high];
+  }
+
+  // Room for all the means and most of the bands, of what lies between the x of a window.
+  function limits(scene, [from, to]) {
+    const inside = ({ x }, y) => y.filter((value, i) => Number.isFinite(value) && x[i] >= from && x[i] <= to);
+    const lines = [...scene.lines, ...scene.thin];
+    let [low, high] = extent(lines.map((line) => inside(line, line.y)));
+    if (low > high) [low, high] = extent(lines.map(({ y }) => y.filter(Number.isFinite)));
+    if (low > high) return [0, 1];
+    const room = 0.25 * (high - low || Math.abs(high) || 1);
+    const bands = scene.lines.filter(({ low }) => low);
+    const [under, over] = extent(bands.flatMap((line) => [inside(line, line.low), inside(line, line.high)]));
+    if (under <= over) [low, high] = [Math.min(low, Math.max(low - room, under)), Math.max(high, Math.min(high + room, over))];
+    const pad = 0.04 * (high - low || Math.abs(high) || 1);
+    return [low - pad, high + pad];
+  }
+
+  // ---- the scene ----
+
+  function shown(how) {
+    const scale = how.base !== null && how.log ? 1 : how.metric.scale;
+    return how.log ? (value) => Math.log10(scale * value) : (value) => scale * value;
+  }
+
+  // What an interval may not leave: a share lies from 0 to 1, and what spans orders of magnitude above 0.
+  function within(values, { floor, ceiling }, how) {
+    if (how.base !== null || (floor === null && ceiling === null)) return values;
+    return values.map((value) => Math.min(ceiling ?? Infinity, Math.max(floor ?? -Infinity, value)));
+  }
+
+  function yLabel(how) {
+    const { metric } = how;
+    const word = how.best ? `running ${metric.best === "min" ? "minimum" : "maximum"} of ` : "";
+    const name = `${word}${metric.label}`;
+    if (how.base === null) return metric.unit ? `${name} [${metric.unit}]` : name;
+    if (how.log) return `${name}: ratio to ${how.base}`;
+    const unit = metric.share ? " [percentage points]" : metric.unit ? ` [${metric.unit}]` : "";
+    return `${name}: difference to ${how.base}${unit}`;
+  }
+
+  // `hidden` are names, `theme` is light or dark.
+  batchlab.scene = function (payload, computed, hidden, theme) {
+    const colors = THEMES[theme], forward = shown(computed);
+    const visible = computed.lines.filter(({ name }) => !hidden.has(name));
+    const free = payload.many; // too many lines for looks of their own
+    const many = free && visible.length > payload.palette.length;
+    const scene = {
+      theme, colors, many, how: computed, title: payload.title,
+      xLabel: computed.clock.label + (computed.clock.unit ? ` [${computed.clock.unit}]` : ""), yLabel: yLabel(computed),
+      log: computed.log, lines: [], thin: [], crosses: [], legend: [], cut: false,
+    };
+    const looks = new Map(visible.map((line, i) => [line.name, free ? payload.palette[i] : line.look]));
+    for (const line of computed.lines) {
+      const look = (!many && looks.get(line.name)) || { color: colors.many, dash: [], mark: "" };
+      const style = { name: line.name, ...look, color: lifted(look.color, theme), step: computed.step };
+      scene.legend.push({ ...style, line, on: looks.has(line.name) });
+      if (!looks.has(line.name)) continue;
+      const seeds = line.seeds.map(({ x, y }) => ({ ...style, x, y: y.map(forward), width: 1.1, alpha: 0.75 }));
+      if (computed.stat === "seeds") scene.lines.push(...seeds);
+      else scene.lines.push({ ...style, x: line.x, y: line.mean.map(forward), width: many ? 1 : 1.8, alpha: 1, ...bandOf(line) });
+      const kept = line.lost.filter((_, i, all) => all.length <= THIN || (i * THIN) % all.length < THIN);
+      const thin = kept.map(({ x, y, state }) => ({ ...style, x, y: y.map(forward), width: 0.8, alpha: 0.7, state }));
+      scene.thin.push(...thin);
+      for (const { x, y, color } of thin.filter(({ state }) => state === "diverged")) {
+        scene.crosses.push({ x: x[x.length - 1], y: y[y.length - 1], color });
+      }
+    }
+
+    function bandOf(line) {
+      if (!line.band || many) return {};
+      const low = within(line.low, computed.metric, computed), high = within(line.high, computed.metric, computed);
+      scene.cut ||= low.some((v, i) => v !== line.low[i]) || high.some((v, i) => v !== line.high[i]);
+      return { low: low.map(forward), high: high.map(forward), bandAlpha: visible.length < 6 ? 0.16 : 0.09 };
+    }
+
+    const everything = [...scene.lines, ...scene.thin].map(({ x }) => x).filter((x) => x.length);
+    const [from, to] = extent(everything.map((x) => [x[0], x[x.length - 1]]));
+    scene.xRange = from <= to ? [from, to === from ? from + 1 : to] : [0, 1];
+    scene.yRange = (window) => limits(scene, window || scene.xRange);
+    scene.empty = !everything.length;
+    scene.places = Float64Array.from(new Set(scene.lines.flatMap(({ x }) => Array.from(x)))).sort();
+    return scene;
+  };
+
+  // ---- reading values ----
+
+  function at(x, y, value, step) {
+    if (!x.length || value < x[0] || value > x[x.length - 1]) return NaN;
+    const i = batchlab.before(x, value);
+    if (step || x[i] === value) return y[i];
+    return y[i] + ((y[i + 1] - y[i]) * (value - x[i])) / (x[i + 1] - x[i]);
+  }
+
+  // What every line that is shown says at an x, from above to below.
+  batchlab.readings = function (scene, x) {
+    const back = scene.log ? (value) => 10 ** value : (value) => value;
+    const found = new Map();
+    for (const line of scene.lines) {
+      const y = at(line.x, line.y, x, line.step);
+      if (Number.isNaN(y)) continue;
+      if (!found.has(line.name)) found.set(line.name, { name: line.name, color: line.color, dash: line.dash, mark: line.mark, ys: [] });
+      found.get(line.name).ys.push(y);
+      found.get(line.name).shape = line;
+    }
+    const counts = new Map(scene.legend.map(({ name, line }) => [name, line.n]));
+    const seeds = scene.how.stat === "seeds";
+    const rows = [...found.values()].map(({ ys, shape, ...row }) => {
+      const ends = seeds ? extent([ys]) : shape.low ? [at(shape.x, shape.low, x, shape.step), at(shape.x, shape.high, x, shape.step)] : [];
+      const [low, high] = ends.map(back);
+      const y = ys.reduce((sum, one) => sum + one, 0) / ys.length;
+      return { ...row, y, value: back(y), low, high, n: seeds ? ys.length : counts.get(row.name) };
+    });
+    return rows.sort((a, b) => b.y - a.y);
+  };
+
+  batchlab.words = { number, amount };
+  batchlab.THEMES = THEMES;
+
+  // A line through points as an SVG path; steps hold their value until the next point.
+  batchlab.outline = function (points, start = "M") {
+    let text = "";
+    for (const [x, y] of points) {
+      if (Number.isNaN(y)) continue;
+      text += `${text ? "L" : start}${Math.round(x * 10) / 10} ${Math.round(Math.min(1e5, Math.max(-1e5, y)) * 10) / 10}`;
+    }
+    return text;
+  };
+  batchlab.points = function (x, y, px, py, step) {
+    const found = [];
+    for (let i = 0; i < x.length; i++) {
+      if (step && i) found.push([px(x[i]), py(y[i - 1])]);
+      found.push([px(x[i]), py(y[i])]);
+    }
+    return found;
+  };
+  // The paths of a line: itself, and its band where it has one.
+  batchlab.paths = function (line, px, py) {
+    const path = batchlab.outline(batchlab.points(line.x, line.y, px, py, line.step));
+    if (!line.low) return { path, band: "" };
+    const top = batchlab.points(line.x, line.high, px, py, line.step);
+    const bottom = batchlab.points(line.x, line.low, px, py, line.step).reverse();
+    return { path, band: batchlab.outline(top) + batchlab.outline(bottom, "L") + "Z" };
+  };
+  // A single point has no length: it is seen as a dot.
+  batchlab.dot = (line, px, py) => (line.x.length === 1 ? [px(line.x[0]), py(line.y[0])] : null);
+
+  // Marks on lines whose colour and dash are another's too, by their names in matplotlib; corners, of a size of 1.
+  const MARKS = {
+    "^": [[0, -1], [1, 0.8], [-1, 0.8]], v: [[0, 1], [1, -0.8], [-1, -0.8]],
+    s: [[-0.8, -0.8], [0.8, -0.8], [0.8, 0.8], [-0.8, 0.8]], D: [[0, -1.1], [1.1, 0], [0, 1.1], [-1.1, 0]],
+    P: [[-0.4, -1], [0.4, -1], [0.4, -0.4], [1, -0.4], [1, 0.4], [0.4, 0.4], [0.4, 1], [-0.4, 1], [-0.4, 0.4], [-1, 0.4], [-1, -0.4], [-0.4, -0.4]],
+    X: [[-1, -0.5], [-0.5, -1], [0, -0.5], [0.5, -1], [1, -0.5], [0.5, 0], [1, 0.5], [0.5, 1], [0, 0.5], [-0.5, 1], [-1, 0.5], [-0.5, 0]],
+  };
+  batchlab.markAt = function (mark, x, y, size) {
+    const at = ([dx, dy]) => `${Math.round((x + dx * size) * 10) / 10} ${Math.round((y + dy * size) * 10) / 10}`;
+    if (mark === "o") return `M${x - size} ${y}a${size} ${size} 0 1 0 ${2 * size} 0a${size} ${size} 0 1 0 ${-2 * size} 0Z`;
+    return `M${MARKS[mark].map(at).join("L")}Z`;
+  };
+  // About eight of them, evenly along the line.
+  batchlab.marks = function (line, px, py, size) {
+    if (!line.mark || !line.x.length) return "";
+    const every = Math.max(1, Math.floor(line.x.length / 8));
+    let text = "";
+    for (let i = 0; i < line.x.length; i += every) text += batchlab.markAt(line.mark, px(line.x[i]), py(line.y[i]), size);
+    return text;
+  };
+})();

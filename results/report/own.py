@@ -1,0 +1,131 @@
+"""Runs that belong to no paper and no comparison: a user's own sweeps, as carefully shown as those are.
+
+The rows of a table are what the sweep gave values to, so that no cell mixes two methods. Learning rates that were tried
+are rows too, never averaged over; where a validation metric was recorded, a second table has each contender at the rate
+that it chose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from markupsafe import Markup
+
+from batchlab.results.axes import CHOICES
+from batchlab.results.compare.choice import TUNING, shown
+from batchlab.results.compare.frame import MISSING, Frame
+from batchlab.results.compare.metrics import CLOCKS, Metric
+from batchlab.results.compare.replicates import mixed_keys
+from batchlab.results.compare.table import build_table
+from batchlab.results.report.parts import Parts, said
+from batchlab.results.show.layers_plot import Layers
+from batchlab.results.show.plot import Plot
+from batchlab.results.show.summaries import summaries
+from batchlab.results.show.table_sheet import table_sheet
+from batchlab.results.store.runs import Sweep
+
+CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "gap")
+"""What is shown of runs that belong to no paper: the first three that were recorded."""
+CHOOSERS = ("validation_accuracy", "validation_loss")
+"""What may choose a rate: nothing is judged by it."""
+SHOWN = (*CANDIDATES, *CHOOSERS, *dict.fromkeys(CLOCKS.values()))
+OWN = 3
+"""So many of the columns that runs declare are shown beside them."""
+ROWS = 300
+"""Rows of a table: of more the command that prints them all is named."""
+PANELS = 6
+"""Panels of a plot of layers."""
+AXES = 6
+"""Axes of a table of runs that no sweep says anything of."""
+
+
+def of_sweep(every: Frame, sweep: Sweep) -> Frame:
+    """The runs of a sweep among those that were read, in its order and with its labels."""
+    rows = {run.run_id: run for run in every.runs}
+    there = [(entry, rows[entry.run_id]) for entry in sweep.entries if entry.run_id in rows]
+    return replace(every, runs=[replace(run, labels=entry.labels) for entry, run in there], ordered=True)
+
+
+def own_columns(frame: Frame) -> list[str]:
+    """The columns that runs declare themselves, of which something can be said."""
+    own = [name for name, known in frame.quantities.items() if known.better and name in frame.names]
+    return [name for name in own if name not in SHOWN][:OWN]
+
+
+def overview(parts: Parts, frame: Frame, swept: Sequence[str] = ()) -> Markup:
+    """Tables by what differs between the runs, and curves.
+
+    Args:
+        parts: Makes them.
+        frame: The runs, with the columns of `SHOWN` and `own_columns`.
+        swept: The keys that their sweep gave values to; none: of runs that no sweep says anything of.
+    """
+    own = own_columns(frame)
+    metrics = [Metric(name) for name in [*[name for name in CANDIDATES if frame.has(name)][:3], *own]]
+    if not metrics:
+        return said("no run has recorded a row yet")
+    everything = frame
+    frame, notes = shown(frame, [])
+    axes = _axes(frame, swept)
+    hue = ",".join(axes) or "optimizer"
+    made = [_table(parts, frame, axes or ["optimizer"], metrics, notes), _tuned(parts, everything, axes, metrics)]
+    drawn = [metric for i, metric in enumerate(metrics) if i < 2 or metric.name in own]
+    made.append(parts.curves(*(Plot(frame, metric, ("samples", "seconds"), hue) for metric in drawn)))
+    layers = frame.stream("layers").select(lambda run: run.rows.stop > run.rows.start)
+    if layers.runs and len({run.value(hue) for run in layers.runs}) <= PANELS:
+        made.append(parts.drawing(Layers(layers, tuple(map(Metric, ("mean", "clipped_low", "clipped_high"))), hue)))
+    return Markup("").join([*made, summed_up(parts, everything)])
+
+
+def summed_up(parts: Parts, frame: Frame) -> Markup:
+    """What says more of runs than tables and curves do: sensitivity to what was tuned, profiles, rankings."""
+    return Markup("").join(parts.drawing(drawing, drawing.notes) for drawing in summaries(frame))
+
+
+def _axes(frame: Frame, swept: Sequence[str]) -> list[str]:
+    """What tells the runs' methods apart: what was swept, else the choices and keys that differ; never the seed."""
+
+    def differs(key: str) -> bool:
+        return len({run.value(key) for run in frame.runs} - {MISSING}) > 1
+
+    asked = [key for key in swept if key != "seed" and differs(key)]
+    labels = [name for name in dict.fromkeys(name for run in frame.runs for name in run.labels) if name != TUNING]
+    labels = [name for name in labels if differs(name)]
+    if asked or labels:
+        chosen = [key for key in CHOICES if key in asked]
+        return [*labels, *chosen, *(key for key in asked if key not in chosen)]
+    choices = [key for key in CHOICES if differs(key)]
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for i, run in enumerate(frame.runs):
+        groups.setdefault(tuple(map(run.value, choices)), []).append(i)
+    mixed = mixed_keys([frame.runs[i] for i in group] for group in groups.values())
+    return [*choices, *[key for key in mixed if differs(key)][: AXES - len(choices)]]
+
+
+def _table(parts: Parts, frame: Frame, axes: Sequence[str], metrics: Sequence[Metric], notes: Sequence[str]) -> Markup:
+    table = build_table(frame, rows=axes, metrics=metrics)
+    if len(table.rows) > ROWS:
+        rows = " ".join(f"--rows {axis}" for axis in axes)
+        return said(f"the table has {len(table.rows):,} rows: `batchlab table {rows}` prints it")
+    return parts.sheet(table_sheet(replace(table, notes=[*table.notes, *notes])))
+
+
+def _tuned(parts: Parts, frame: Frame, axes: Sequence[str], metrics: Sequence[Metric]) -> Markup:
+    """Each contender at the rate that validation chose; why there is no such table where rates were tried."""
+    rates = [axis for axis in axes if axis == "lr" or axis.endswith(".lr")]
+    others = [axis for axis in axes if axis not in rates]
+    if len(rates) != 1 or not others:
+        return Markup("")
+    chooser = next((Metric(name) for name in CHOOSERS if frame.has(name)), None)
+    if chooser is None:
+        return said(
+            f"{rates[0]} was swept, and each of its values has a row of its own: no validation metric was recorded to "
+            "choose one by (dataset.validation=0.1)"
+        )
+    try:
+        title = f"each at the {rates[0]} that validation chose"
+        table = build_table(frame, rows=others, metrics=[chooser, *metrics], tuned=rates[0], title=title)
+    except ValueError as error:
+        return said(f"no table of tuned rates: {error}")
+    return parts.sheet(table_sheet(table))

@@ -1,0 +1,107 @@
+"""The parts of a section: tables with their buttons, figures, lines of text."""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+from collections.abc import Sequence
+from itertools import count as counting
+
+from markupsafe import Markup
+
+from batchlab.results.report.assets import fill
+from batchlab.results.report.curves import encode, payload
+from batchlab.results.show.drawing import Drawing
+from batchlab.results.show.plot import Plot
+from batchlab.results.show.render import render, to_html
+from batchlab.results.show.sheet import Sheet
+
+LINES = 14
+"""With more lines a still picture is left out: nobody could tell them apart."""
+CURVES = 600
+"""The same for curves that a reader can hide, isolate and point at."""
+WIDE = 6
+"""A table of more columns is printed on a page that lies on its side."""
+
+
+class Parts:
+    """Makes the parts of one page, each with a name that no other one has."""
+
+    def __init__(self) -> None:
+        self._numbers = counting(1)
+
+    def name(self, kind: str) -> str:
+        """A name for an element: `c3`."""
+        return f"{kind}{next(self._numbers)}"
+
+    def sheet(self, sheet: Sheet, anchor: str = "") -> Markup:
+        """A table, with buttons that copy it.
+
+        Args:
+            sheet: What it shows.
+            anchor: What its rows are named after, for who links to them.
+        """
+        texts = {name: render(sheet, name.lower()) for name in ("LaTeX", "CSV")} if sheet.rows else {}
+        copies = {name: packed(text) for name, text in texts.items() if text}
+        table = Markup(to_html(sheet, anchor))
+        return fill("sheet", table=table, copies=copies, title=sheet.title, wide=len(sheet.columns) > WIDE)
+
+    def drawing(self, drawing: Drawing, notes: Sequence[str] = ()) -> Markup:
+        """A figure: one that answers where it is of curves, else a still one; why there is none where that is so.
+
+        Args:
+            drawing: What it shows.
+            notes: Said below a still one.
+        """
+        if isinstance(drawing, Plot) and drawing.panel is None:
+            return self.curves(drawing)
+        try:
+            return fill("still", svg=self._svg(drawing), wide=drawing.wide, notes=notes)
+        except ValueError as error:  # nothing to draw yet
+            return said(str(error))
+
+    def curves(self, *plots: Plot) -> Markup:
+        """Curves that answer, with still pictures of them until they are there.
+
+        Args:
+            *plots: Of the same runs by the same hue: the first is what is shown at first, the metrics of the others
+                are a choice.
+        """
+        first = plots[0]
+        lines = len({run.value(first.hue) for run in first.frame.runs})
+        if lines > CURVES:
+            return said(f"{lines:,} lines are too many to draw: `batchlab plot --where` draws some")
+        title = first.title or f"{first.metric.title} by {first.hue.replace(',', ', ')}"
+        try:
+            data = payload(
+                first.frame, [str(plot.metric) for plot in plots], first.hue, title=title, clock=first.clocks[0]
+            )
+            still = [fill("still", svg=self._svg(plot), wide=plot.wide, notes=()) for plot in plots if lines <= LINES]
+        except ValueError as error:
+            return said(str(error))
+        return fill("curves", name=self.name("c"), data=Markup(encode(data)), still=still, title=title)
+
+    def _svg(self, drawing: Drawing) -> Markup:
+        return Markup(apart(drawing.svg(), self.name("f")))
+
+
+def said(text: str) -> Markup:
+    """A line in the place of what is not there."""
+    return Markup("<p class='empty'>{}</p>").format(text)
+
+
+def lead(text: str) -> Markup:
+    """The line below a section's title."""
+    return Markup("<p class='lead'>{}</p>").format(text)
+
+
+def packed(text: str) -> str:
+    """A text for a button to copy, a tenth of its size: zlib, in base64."""
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def apart(svg: str, name: str) -> str:
+    """An SVG whose elements have names of its own: those of two figures are the same, and a page is one document."""
+    marks = re.compile(r"""((?:\s(?:xlink:)?href="#|\sid="|url\(#))""")
+    return re.sub(r"<[^>]*>", lambda tag: marks.sub(rf"\g<1>{name}-", tag[0]), svg)

@@ -1,0 +1,118 @@
+"""What the sections of the report hold: papers, comparisons, where runs ran and what went wrong."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from markupsafe import Markup
+
+from batchlab.results.compare.choice import judged
+from batchlab.results.compare.contest import LABEL, Result
+from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.metrics import Metric
+from batchlab.results.papers.reproduction import Reproduction
+from batchlab.results.report.glance import Glance, glance
+from batchlab.results.report.own import summed_up
+from batchlab.results.report.parts import Parts, lead, said
+from batchlab.results.show.answer import sentence
+from batchlab.results.show.contest_sheet import contest_sheets
+from batchlab.results.show.plot import Plot
+from batchlab.results.show.sheet import Column, Sheet, Text
+from batchlab.results.show.status import Status
+from batchlab.results.store.run import State
+from batchlab.results.words import count
+
+LISTED = 200
+"""So many runs that are not done have a line each; of more it is said how they ended."""
+NUMBER = re.compile(r"\b\d[\d,.]*(?:e[+-]?\d+)?")
+"""In a reason, what differs between runs that ended in the same way."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with a title.
+
+    Attributes:
+        name: What it is called in an address.
+        title: Above it.
+        content: What it holds.
+        glance: Its claims, for the top of the page; None: it has none.
+    """
+
+    name: str
+    title: str
+    content: Markup
+    glance: Glance | None = None
+
+
+def of_paper(parts: Parts, made: Reproduction, sweep: str) -> Section:
+    """A paper's claims, figures and tables."""
+    name = parts.name("s")
+    *tables, claims = made.sheets()
+    top = [lead(f"{made.reference} · sweep {sweep}"), parts.sheet(claims, f"{name}-claim")]
+    drawn = [parts.drawing(plot) for plot in made.plots if plot.drawable]
+    content = Markup("").join([*top, *drawn, *map(parts.sheet, tables)])
+    found = glance(made.title, name, f"{name}-claim", claims, made.claims)
+    return Section(name, made.title, content, found)
+
+
+def of_contest(parts: Parts, result: Result, sweep: str) -> Section:
+    """The answer in a sentence, the contenders in order, every pair, and the metric over time."""
+    name, title = parts.name("s"), f"Comparison {sweep}"
+    frame = judged(result.best)
+    order, pairs = contest_sheets(result)
+    made = [lead(sentence(result)), parts.sheet(order), parts.sheet(pairs, f"{name}-pair")]
+    if result.metric.name in frame.names:
+        made.append(parts.curves(Plot(frame, Metric(result.metric.name), ("samples", "seconds"), LABEL)))
+    made.append(summed_up(parts, result.frame))
+    found = [item for a, b in combinations(result.order, 2) if (item := result.between(a, b)) is not None]
+    top = glance(title, name, f"{name}-pair", pairs, found, sentence(result))
+    return Section(name, title, Markup("").join(made), top)
+
+
+def environment(parts: Parts, frame: Frame) -> Markup:
+    """The combinations of hardware and versions that occur, each with its number of runs."""
+    places = Counter(
+        tuple(_words(run.info.get(key)) for key in ("hardware", "versions", "git")) for run in frame.runs if run.info
+    )
+    columns = [Column(("runs",), "right"), Column(("hardware",)), Column(("versions",)), Column(("git",))]
+    rows = [[Text(f"{n:,}"), *(Text(word) for word in place)] for place, n in places.most_common()]
+    notes = ["times compare only between runs of the same hardware"] if len(places) > 1 else []
+    return parts.sheet(Sheet("hardware and versions", columns, rows, notes, [], "no run has started yet"))
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_words(item)}" for key, item in value.items() if item not in (None, "", [], {}))
+    if isinstance(value, list):
+        return ", ".join(map(_words, value))
+    return "" if value is None else str(value)
+
+
+def failures(parts: Parts, runs: Status) -> Markup:
+    """The runs that are not done, with their reasons."""
+    _, *rest = runs.sheets()
+    if rest and len(rest[-1].rows) > LISTED:
+        rest = [_summed(runs, rest[-1].notes)]
+    return Markup("").join(map(parts.sheet, rest)) or said("nothing: every run is done")
+
+
+def _summed(runs: Status, notes: list[str]) -> Sheet:
+    """The runs that are not done by how they ended: of thousands nobody reads a line each."""
+    ways: dict[tuple[str, str], list[str]] = {}
+    for run in runs.runs:
+        if run.state not in (State.DONE, State.PENDING):
+            ways.setdefault((run.state, NUMBER.sub("N", run.reason or "")), []).append(run.run_id)
+    order = sorted(ways.items(), key=lambda way: -len(way[1]))
+    columns = [Column(("runs",), "right"), Column(("state",)), Column(("why",)), Column(("one of them",))]
+    rows = [[Text(f"{len(ids):,}"), *map(Text, way), Text(ids[0])] for way, ids in order[:LISTED]]
+    more = sum(len(ids) for _, ids in order[LISTED:])
+    other = f"; {count(more, 'run')} ended in other ways" if more else ""
+    notes = [f"`batchlab status` has a line for each{other}", *notes]
+    return Sheet(
+        f"{count(sum(map(len, ways.values())), 'run')} that are not done, by how they ended", columns, rows, notes
+    )

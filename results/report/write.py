@@ -1,0 +1,134 @@
+"""`batchlab report`: everything a store knows in one HTML file that needs no network.
+
+On top the verdict on every claim, then the list of all runs, then papers, comparisons and a user's own sweeps with
+their tables and curves, where the runs ran, and every failure with its reason. Without a script it can be read all the
+same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from markupsafe import Markup
+
+from batchlab.results.compare.contest import result_of
+from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.load import load, swept_keys
+from batchlab.results.papers.catalogue import known_papers, reproduce
+from batchlab.results.papers.scale import Scale
+from batchlab.results.report.assets import fill, scripts, styles
+from batchlab.results.report.own import SHOWN, of_sweep, overview, own_columns
+from batchlab.results.report.parts import Parts, said
+from batchlab.results.report.runlist import run_list
+from batchlab.results.report.sections import Section, environment, failures, of_contest, of_paper
+from batchlab.results.show.drawing import OTHER_FILE
+from batchlab.results.show.status import TONES, read_status
+from batchlab.results.store.atomic import replace_text, writing
+from batchlab.results.store.run import now
+from batchlab.results.store.runs import RunStore, Sweep
+from batchlab.results.words import count, visible
+
+SECTIONS = 12
+"""So many of a user's own sweeps have a section each, the latest; the runs of others are shown together."""
+
+
+def write_report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
+    """Write the report of a store, or of one sweep, atomically.
+
+    A sweep named `PAPER-SCALE` (sgdm_schedules-laptop) is shown as that paper's reproduction; where that cannot be, its
+    section says why, and its runs are shown with the others.
+
+    Args:
+        store: Where the runs are.
+        path: The HTML file to write; its folders are made.
+        sweep: Only the runs of this sweep.
+
+    Returns:
+        The same path.
+
+    Raises:
+        ValueError: When the file cannot be written.
+    """
+    status, parts = read_status(store, sweep), Parts()
+    named = [sweep] if sweep else store.sweeps()
+    judged, shown = _judged(store, named, parts)
+    every = load(store, sweep, columns=SHOWN)
+    if own := own_columns(every):
+        every = load(store, sweep, columns=(*SHOWN, *own))
+    known = _readable(store, named)
+    sections = [*judged, *_own(store, every, known, shown, parts)]
+    sections.append(Section(parts.name("s"), "Where they ran", environment(parts, every)))
+    sections.append(Section(parts.name("s"), "What went wrong", failures(parts, status)))
+    runs = run_list(status, every, swept_keys(store, every, sweep), (*SHOWN[:5], *own), known)
+    what = f"sweep {status.sweep}" if status.sweep else "all runs"
+    body = fill(
+        "body",
+        what=what,
+        lead=f"{what} · {count(status.total, 'run')} · {now()[:16].replace('T', ' ')} UTC",
+        cards=[(n, str(state), TONES.get(state, "")) for state, n in status.counts.items()],
+        total=status.total,
+        glances=[section.glance for section in sections if section.glance],
+        runs=runs.html(),
+        sections=sections,
+    )
+    page = fill("page", title=f"batchlab: {visible(what)}", style=styles(), body=_seen(body), script=scripts())
+    with writing(path, OTHER_FILE):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(path, page)
+    return path
+
+
+def _seen(body: str) -> Markup:
+    """A page without control characters: what a run is called comes from anywhere."""
+    return Markup(visible(str(body)))
+
+
+def _judged(store: RunStore, named: Sequence[str], parts: Parts) -> tuple[list[Section], set[str]]:
+    """The papers and comparisons among some sweeps, and the runs that they show."""
+    papers = {f"{paper}-{scale}": paper for paper in known_papers() for scale in Scale}
+    sections: list[Section] = []
+    shown: set[str] = set()
+
+    def add(name: str, made: Section) -> None:
+        sections.append(made)
+        shown.update(entry.run_id for entry in store.sweep(name).entries)
+
+    for name in filter(papers.__contains__, named):
+        try:
+            add(name, of_paper(parts, reproduce(store, papers[name], name), name))
+        except ValueError as error:
+            sections.append(Section(parts.name("s"), name, said(str(error))))
+    for name in named:
+        try:
+            if (compared := result_of(store, name)) is not None:
+                add(name, of_contest(parts, compared, name))
+        except ValueError as error:
+            sections.append(Section(parts.name("s"), name, said(str(error))))
+    return sections, shown
+
+
+def _readable(store: RunStore, named: Sequence[str]) -> list[Sweep]:
+    """Those of some sweeps whose manifests can be read."""
+    return [sweep for sweep in store.manifests()[0] if sweep.name in named]
+
+
+def _own(store: RunStore, every: Frame, known: Sequence[Sweep], shown: set[str], parts: Parts) -> list[Section]:
+    """A user's own sweeps, the latest first, and the runs that belong to none."""
+    sections: list[Section] = []
+    told = {*shown}
+    for sweep in reversed(known):
+        ids = {entry.run_id for entry in sweep.entries}
+        if len(sections) == SECTIONS or ids <= told:
+            continue
+        frame = of_sweep(every, sweep)
+        if not frame.runs:
+            continue
+        swept = swept_keys(store, frame, sweep.name)
+        sections.append(Section(parts.name("s"), f"Sweep {sweep.name}", overview(parts, frame, swept)))
+        told |= ids
+    rest = every.select(lambda run: run.run_id not in told)
+    if rest.runs:
+        title = "Other runs" if sections or shown else "Runs"
+        sections.append(Section(parts.name("s"), title, overview(parts, rest)))
+    return sections

@@ -1,0 +1,50 @@
+"""A page of interactive curves, so that they are tested without the report around them."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from batchlab.results.report.curves import ASSETS, SCRIPTS, STYLES, encode
+
+CSS = """
+:root { --paper: #ffffff; --card: #f6f8fa; --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; --accent: #0072b2; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #0d1117; --card: #161b22; --ink: #e6edf3; --soft: #9198a1; --line: #30363d; --accent: #58a6ff; }
+}
+body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.55 system-ui, sans-serif; }
+main { max-width: 1180px; margin: 0 auto; padding: 0 28px; }
+"""
+"""The colours of the report."""
+MOUNT = "document.querySelectorAll('figure.curves').forEach(batchlab.curves)"
+
+
+def write_page(path: Path, payloads: Sequence[dict[str, Any]], between: str = "") -> Path:
+    """One figure a payload, with everything that it needs inline."""
+    styles = CSS + "".join((ASSETS / name).read_text() for name in STYLES)
+    scripts = "".join(f"<script>{(ASSETS / name).read_text()}</script>" for name in SCRIPTS)
+    figures = between.join(
+        f"<figure class='curves' id='c{i}'><div class='static'>as drawn in Python</div>"
+        f"<script type='application/json' class='curves-data'>{encode(one)}</script></figure>"
+        for i, one in enumerate(payloads)
+    )
+    title = html.escape(str(payloads[0]["title"]))
+    path.write_text(
+        f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{title}</title>"
+        "<meta name=viewport content='width=device-width, initial-scale=1'>"
+        "<meta name='color-scheme' content='light dark'>"
+        f"<style>{styles}</style></head><body><main><h1>Curves</h1>{figures}</main>{scripts}"
+        f"<script>{MOUNT}</script></body></html>",
+        encoding="utf-8",
+    )
+    return path
+
+
+def near(found, wanted):
+    """Whether numbers are equal, to what 32 bits hold of those that they were made of."""
+    size = np.nanmax(np.abs(wanted), initial=0)  # the end of an interval may lie at 0
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6 * size, equal_nan=True)

@@ -1,0 +1,298 @@
+"""The report in a browser: every control is used, and what it shows is what `batchlab table` says."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from test_reproduction import paper  # noqa: F401  # a fixture
+
+from batchlab.results.compare.table import load_table
+from batchlab.results.report.runlist import PAGE
+from batchlab.results.report.write import write_report
+from batchlab.results.show.render import render
+from batchlab.results.show.table_sheet import table_sheet
+from batchlab.results.store.runs import SweepEntry
+
+pytestmark = pytest.mark.slow
+CHROMIUM = Path("/usr/bin/chromium")
+DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+RATES = (0.001, 0.01, 0.1)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no {CHROMIUM}")
+    with api.sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def store(paper, curve):  # noqa: F811
+    """A paper's sweep with its claims, and a sweep of a user's own: two optimizers, three rates, eight seeds."""
+    entries = []
+    for optimizer in ("adam", "lion"):
+        for rate in RATES:
+            for seed in range(8):
+                good = 0.9 - 0.2 * abs(RATES.index(rate) - 1) - 0.01 * seed + 0.02 * (optimizer == "lion")
+                run_id = f"{optimizer}-{rate}-{seed}"
+                run = paper.run(run_id, curve([0.1, 0.6 * good, good]), optimizer=optimizer, seed=seed, lr=rate)
+                run.write_state(train_seconds=500.0 * (1 + (7 * seed) % 5))
+                overrides = [f"optimizer={optimizer}", f"optimizer.lr={rate}", f"seed={seed}"]
+                entries.append(SweepEntry(run_id, {}, overrides))
+    paper.store.write_sweep("mine", entries)
+    return paper.store
+
+
+@pytest.fixture(scope="module")
+def report(store, tmp_path_factory):
+    return write_report(store, tmp_path_factory.mktemp("report") / "report.html")
+
+
+@pytest.fixture
+def opened(browser, report):
+    """Opens the report; says if the page had an error or asked the network."""
+    contexts, faults = [], []
+
+    def at(size=DESK, scheme="light", hash="", **more):
+        context = browser.new_context(viewport=size, color_scheme=scheme, **more)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(120_000)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        page.on(
+            "request",
+            lambda asked: None if asked.url.startswith(("file:", "blob:", "data:")) else faults.append(asked.url),
+        )
+        page.goto(report.as_uri() + hash)
+        return page
+
+    yield at
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def told(store, sweep=None, **asked):
+    """What `batchlab table --format csv` prints, as records."""
+    return [*csv.DictReader(io.StringIO(render(table_sheet(load_table(store, sweep=sweep, **asked)), "csv")))]
+
+
+def column(page, key):
+    """What the list of runs shows in a column."""
+    place = page.locator("#runs thead th").evaluate_all(
+        "(all, key) => all.findIndex((th) => th.dataset.key === key)", key
+    )
+    return page.locator(f"#runs tbody tr td:nth-child({place + 1})").all_inner_texts()
+
+
+def number(text):
+    return float(text.replace(",", ""))
+
+
+def test_the_runs_say_what_the_table_says(opened, store):
+    page = opened()
+    known = {record["run_id"]: 100 * float(record["mean"]) for record in told(store, rows=["run_id"])}
+    shown = {}
+    for _ in range(9):
+        shown |= dict(zip(column(page, "run"), map(number, column(page, "test_accuracy")), strict=True))
+        if page.locator("#runs .pages button").nth(1).is_disabled():
+            break
+        page.get_by_role("button", name="Later runs").click()
+    assert shown == pytest.approx(known, abs=0.0051)
+    page.get_by_role("button", name="Earlier runs").click()
+    assert page.locator("#runs .shown").inner_text().startswith("1 to") or "r.page" in page.url
+
+
+def test_each_column_sorts_both_ways_and_the_address_keeps_it(opened):
+    page = opened()
+    for head in page.locator("#runs thead th[data-key]").all():
+        key = head.get_attribute("data-key")
+        numeric = "right" in (head.get_attribute("class") or "")
+        for way, state in ((1, "ascending"), (-1, "descending")):
+            head.get_by_role("button").click()
+            assert head.get_attribute("aria-sort") == state
+            found = [text for text in column(page, key) if text != "–"]
+            values = [number(text) for text in found] if numeric else found
+            assert values[0] == (min(values) if way == 1 else max(values))
+            assert not numeric or values == sorted(values, reverse=way < 0)
+        head.get_by_role("button").click()
+        assert head.get_attribute("aria-sort") is None
+    page.locator("#runs th[data-key='test_accuracy'] button").click(click_count=2)
+    best = column(page, "run")[0]
+    again = opened(hash="#" + page.url.partition("#")[2])
+    assert column(again, "run")[0] == best
+    assert again.locator("#runs th[data-key='test_accuracy']").get_attribute("aria-sort") == "descending"
+
+
+def test_filters_leave_the_runs_that_they_name(opened, store):
+    page = opened()
+    page.get_by_label("optimizer", exact=True).select_option("lion")
+    page.get_by_label("optimizer.lr", exact=True).select_option("0.1")
+    known = {record["run_id"] for record in told(store, rows=["run_id"], where=["optimizer=lion", "optimizer.lr=0.1"])}
+    assert {*column(page, "run")} == known
+    total = len(told(store, rows=["run_id"]))
+    assert page.locator("#runs .shown").inner_text() == f"1 to 8 of 8 runs (of {total} in all)"
+    page.get_by_label("search").fill("0.1-7 lion")
+    assert column(page, "run") == ["lion-0.1-7"]
+    assert "r.text=0.1-7%20lion" in page.url
+    assert column(opened(hash="#" + page.url.partition("#")[2]), "run") == ["lion-0.1-7"]
+    page.get_by_role("button", name="show all").click()
+    page.wait_for_function(f"document.querySelectorAll('#runs tbody tr').length === {PAGE}")
+    assert page.get_by_label("search").input_value() == ""
+    assert "r." not in page.url.partition("#")[2]
+
+
+def test_every_menu_can_be_chosen_from(opened):
+    page = opened()
+    for menu in page.locator("#runs select").all():
+        value = menu.locator("option").nth(1).get_attribute("value")
+        menu.select_option(value)
+        assert {*column(page, menu.get_attribute("name"))} == {value.removeprefix("=")}
+        menu.select_option("")
+
+
+def test_an_anchor_leads_to_its_claim_and_keeps_the_view(opened):
+    page = opened(hash="#r.text=lion")
+    link = page.locator("table.claims a").first
+    name = link.get_attribute("href").removeprefix("#")
+    link.click()
+    assert page.evaluate("document.querySelector(':target').id") == name
+    assert page.get_by_label("search").input_value() == "lion"
+
+
+def test_verdicts_on_top_are_those_of_the_details(opened):
+    page = opened()
+    lines = page.locator("table.claims tbody tr").all()
+    assert lines
+    for line in lines:
+        row = page.locator(line.locator("a").get_attribute("href")).inner_text()
+        for text in (line.locator(".verdict").inner_text(), line.locator(".effect").inner_text()):
+            assert all(part in row for part in text.split("\n") if part != "–")
+
+
+def copied(page, button):
+    button.scroll_into_view_if_needed()
+    button.click()
+    page.wait_for_function("button => button.textContent === 'Copied'", arg=button.element_handle())
+    return page.evaluate("navigator.clipboard.readText()")
+
+
+def test_buttons_copy_commands_and_tables(opened, store):
+    page = opened(permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_label("search").fill("lion-0.001-3")
+    words = shlex.split(copied(page, page.get_by_role("button", name="Copy the command of run lion-0.001-3")))
+    assert words[:2] == ["batchlab", "train"]
+    assert {"optimizer=lion", "optimizer.lr=0.001", "seed=3"} <= {*words}
+    section = page.locator("section", has=page.locator("h2", has_text="Sweep mine"))
+    table = load_table(store, rows=["optimizer", "optimizer.lr"], metrics=["test_accuracy"], sweep="mine")
+    for name in ("LaTeX", "CSV"):
+        button = section.get_by_role("button", name=f"Copy as {name}").first
+        assert copied(page, button) == render(table_sheet(table), name.lower())
+    paper_command = page.locator("#runs .sweeps li", has_text="reproduce").get_by_role("button")
+    assert copied(page, paper_command).startswith("batchlab reproduce sgdm_schedules --scale")
+
+
+def test_curves_are_mounted_as_they_come_near_and_nothing_moves(opened):
+    page = opened()
+    figure = page.locator("section", has=page.locator("h2", has_text="Sweep mine")).locator("figure.curves").first
+    figure.scroll_into_view_if_needed()
+    page.wait_for_function("figure => figure.classList.contains('mounted')", arg=figure.element_handle())
+    assert figure.locator("canvas").count() >= 1
+
+
+def test_nothing_moves_while_it_opens(opened):
+    page = opened()
+    moved = page.evaluate(
+        """() => new Promise((done) => {
+            let sum = 0;
+            new PerformanceObserver((list) => list.getEntries().forEach((entry) => { sum += entry.value; }))
+                .observe({ type: "layout-shift", buffered: true });
+            setTimeout(() => done(sum), 500);
+        })"""
+    )
+    assert moved < 0.02
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_anybody_can_read_it(opened, size, scheme):
+    """Nothing serious for axe-core, with every figure mounted, and nothing wider than the screen."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page = opened(size, scheme)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.locator("figure.curves:not(.mounted)").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    found = axe.Axe().run(page).response["violations"]
+    grave = [
+        (one["id"], [node["html"][:200] for node in one["nodes"][:3]])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert grave == []
+
+
+def test_a_phone_shows_claims_as_cards_and_keeps_the_first_column(opened):
+    page = opened(PHONE)
+    card = page.locator("table.claims tbody tr").first
+    assert card.evaluate("row => getComputedStyle(row).display") == "grid"
+    box = card.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= PHONE["width"]
+    scroll = page.locator("#runs .scroll")
+    scroll.evaluate("element => { element.scrollLeft = 200; }")
+    for cell in page.locator(".kept tbody tr:first-child td:first-child").all():
+        assert cell.bounding_box()["width"] >= 90, "words are not broken into letters"
+    first = page.locator("#runs tbody td").first.bounding_box()
+    assert first["x"] == pytest.approx(scroll.bounding_box()["x"], abs=2)
+
+
+def test_paper_holds_verdict_p_and_n_and_no_controls(opened):
+    """As it is printed on A4: no column of the claims lies beyond the page."""
+    page = opened({"width": 700, "height": 1000})
+    page.emulate_media(media="print")
+    table = page.locator("table.claims").first
+    edge = table.bounding_box()
+    assert edge["x"] + edge["width"] <= 701
+    heads = [text.strip() for text in table.locator("thead th").all_inner_texts()]
+    assert heads == ["claim", "verdict", "effect [95 %]", "p", "n"]
+    for cell in table.locator("th, td").all():
+        box = cell.bounding_box()
+        assert box["x"] + box["width"] <= 701
+    assert not page.locator(".filters").is_visible()
+    assert page.locator("button:visible", has_text=re.compile("Copy")).count() == 0
+    for scroll in page.locator(".scroll").all():
+        assert scroll.evaluate("element => getComputedStyle(element).overflowX") == "visible"
+    text = page.pdf(prefer_css_page_size=True)
+    assert text.startswith(b"%PDF")
+
+
+def test_a_key_reaches_what_a_mouse_does(opened):
+    page = opened()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "results"
+    page.locator("#runs thead button").nth(1).focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#runs th[data-key='state']").get_attribute("aria-sort") == "ascending"
+
+
+def test_without_a_script_runs_verdicts_and_figures_are_there(opened):
+    page = opened(java_script_enabled=False)
+    assert page.locator("table.claims tbody tr").count() > 0
+    assert page.locator("#runs tbody tr:visible").count() > PAGE
+    assert page.locator("figure.curves svg").first.is_visible()
+    assert not page.locator("#runs form").is_visible()
+    assert json.loads(page.locator("#runs-data").text_content())["columns"]

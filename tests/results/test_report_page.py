@@ -1,0 +1,220 @@
+"""The report's page as it is written: what it says, that it says what tables say, and that it can be read."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from html.parser import HTMLParser
+
+import pytest
+
+from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.load import load
+from batchlab.results.compare.table import load_table
+from batchlab.results.report.assets import HERE, scripts, styles
+from batchlab.results.report.parts import Parts, apart, packed
+from batchlab.results.report.runlist import PAGE, STILL, run_list
+from batchlab.results.report.write import write_report
+from batchlab.results.show.render import render
+from batchlab.results.show.sheet import Column, Sheet, Text
+from batchlab.results.show.status import RunStatus, Status, read_status
+from batchlab.results.show.table_sheet import table_sheet
+from batchlab.results.store.run import RunState, State
+from batchlab.results.store.runs import SweepEntry
+
+RATES = (0.01, 0.1)
+SEEDS = range(4)
+
+
+class Page(HTMLParser):
+    """Names, links, texts of elements and their attributes."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.names, self.links, self.tags, self.texts = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        own = dict(attributes)
+        self.tags.append((tag, own))
+        if "id" in own:
+            self.names.append(own["id"])
+        if tag == "a":
+            self.links.append(own["href"])
+
+    def handle_data(self, data):
+        self.texts.append(data.strip())
+
+    def of(self, tag, **wanted):
+        return [own for name, own in self.tags if name == tag and wanted.items() <= own.items()]
+
+
+def unpack(text):
+    return zlib.decompress(base64.b64decode(text)).decode()
+
+
+@pytest.fixture(scope="module")
+def own(shared_lab, curve):
+    """A sweep of a user's own: two optimizers, two rates, four seeds, with a validation metric; one run diverged."""
+    entries = []
+    for optimizer, best in (("adam", 0.01), ("shb", 0.1)):
+        for rate in RATES:
+            for seed in SEEDS:
+                good = 0.9 - 0.3 * (rate != best) + 0.01 * seed + 0.02 * (optimizer == "shb")
+                rows = [
+                    row | {"validation_accuracy": row["test_accuracy"] - 0.05} for row in curve([0.1, 0.5 * good, good])
+                ]
+                run_id = f"{optimizer}-{rate}-{seed}"
+                lost = (optimizer, rate, seed) == ("shb", 0.01, 3)
+                state = "diverged" if lost else "done"
+                run = shared_lab.run(run_id, rows, state, optimizer=optimizer, seed=seed, lr=rate)
+                run.write_state(train_seconds=1000.0 * (1 + seed))
+                overrides = [f"optimizer={optimizer}", f"optimizer.lr={rate}", f"seed={seed}"]
+                entries.append(SweepEntry(run_id, {}, overrides))
+    shared_lab.store.write_sweep("mine", entries)
+    return shared_lab
+
+
+@pytest.fixture(scope="module")
+def page(own, tmp_path_factory):
+    return write_report(own.store, tmp_path_factory.mktemp("page") / "report.html").read_text()
+
+
+def test_no_file_of_the_page_ends_its_block_or_asks_the_network():
+    assert "</script" not in scripts()
+    assert "</style" not in styles()
+    for path in (HERE / "assets").glob("page.*"):
+        assert "http" not in path.read_text()
+
+
+def test_names_are_unique_and_links_lead_somewhere(page):
+    made = Page(page)
+    assert len(made.names) == len({*made.names})
+    assert {link.removeprefix("#") for link in made.links} <= {*made.names}
+    assert made.links[0] == "#results", "the first thing a key reaches skips what is above"
+
+
+def test_everything_drawn_or_pressed_says_what_it_is(page):
+    made = Page(page)
+    assert made.of("svg")
+    for svg in made.of("svg"):
+        assert svg["role"] == "img"
+        assert svg["aria-label"] not in ("", "figure")
+    for own in made.of("div", tabindex="0"):
+        assert own["aria-label"]
+    labels = [own.get("aria-label") for own in made.of("button") if "data-packed" in own]
+    assert all(labels)
+    assert {own.get("scope") for own in made.of("th")} <= {"col", "colgroup"}
+
+
+def test_the_rows_of_an_own_sweep_are_what_was_swept_and_rates_are_not_pooled(own, page):
+    rows = ["optimizer", "optimizer.lr"]
+    metrics = ["test_accuracy"]
+    asked = render(table_sheet(load_table(own.store, rows=rows, metrics=metrics, sweep="mine")), "csv")
+    buttons = Page(page).of("button")
+    copied = [unpack(own["data-packed"]) for own in buttons if "Copy as CSV" in own.get("aria-label", "")]
+    assert asked in copied, "the table copies what the command prints"
+    assert "were averaged" not in re.sub("<script.*?</script>", "", page, flags=re.DOTALL)
+
+
+def test_an_own_sweep_has_each_contender_at_the_rate_that_validation_chose(own, page):
+    metrics = ["validation_accuracy", "test_accuracy"]
+    tuned = load_table(own.store, rows=["optimizer"], metrics=metrics, tuned="optimizer.lr", sweep="mine")
+    asked = render(table_sheet(tuned), "csv")
+    copied = [unpack(own["data-packed"]) for own in Page(page).of("button") if "CSV" in own.get("aria-label", "")]
+    assert asked in copied
+    assert any("adam 0.01, shb 0.1" in text for text in Page(page).texts)
+
+
+def test_nothing_is_tested_in_a_table_that_nobody_asked_to_test(page):
+    text = page[page.index("<h2>Sweep mine</h2>") :]
+    assert not re.search(r"\bp (<|0)\.?\d", re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
+
+
+def test_the_list_of_runs_says_what_the_table_says(own, page):
+    data = json.loads(re.search(r'id="runs-data">(.*?)</script>', page, re.DOTALL)[1])
+    columns = {c["key"]: c.get("texts") or [c["known"][i] for i in c["of"]] for c in data["columns"]}
+    assert [*columns][:2] == ["run", "state"]
+    assert {"optimizer", "optimizer.lr", "seed", "test_accuracy", "train_seconds"} <= {*columns}
+    frame = load(own.store, columns=["test_accuracy"])
+    values, _ = frame.column("test_accuracy")
+    for run in frame.runs:
+        i = columns["run"].index(run.run_id)
+        assert columns["state"][i] == run.state
+        assert float(columns["test_accuracy"][i]) == pytest.approx(100 * values[run.rows][-1], abs=0.005)
+        assert columns["train_seconds"][i] == f"{1 + run.value('seed')},000.0"
+        assert (columns["optimizer"][i], columns["seed"][i]) == (run.value("optimizer"), str(run.value("seed")))
+        words = [data["words"][k] for k in data["commands"][i]]
+        assert f"optimizer.lr={run.value('optimizer.lr')}" in words or run.value("optimizer") == "shb"
+
+
+def many(n):
+    """So many runs of a sweep, in memory."""
+    config = {"model": {"name": "mlp", "hidden": [16]}, "dataset": {"name": "digits"}, "train": {"epochs": 3.0}}
+    rows, states = [], {}
+    for i in range(n):
+        own = {"optimizer": {"name": "adamw", "lr": 1e-4 * (1 + i % 50)}, "seed": i // 50} | config
+        info = {"train_seconds": 1.5 * i}
+        rows.append(RunRow(f"{i:012x}", State.DONE, None, info, own, {}, {}))
+        states[f"{i:012x}"] = RunState(State.DONE, None, info)
+    known = [RunStatus(run.run_id, run.state, None, {}, [f"seed={run.value('seed')}"], {}) for run in rows]
+    import pyarrow as pa
+
+    return Status(known, None, "runs", states=states), Frame(rows, pa.table({}), frozenset(), [])
+
+
+def test_thousands_of_runs_stay_small_and_the_first_are_there_without_a_script():
+    status, frame = many(5000)
+    text = run_list(status, frame, ["optimizer.lr", "seed"], ["test_accuracy"], []).html()
+    assert len(text.encode()) < 1 << 20
+    rows = text[text.index("<tbody>") : text.index("</tbody>")]
+    assert rows.count("<tr") == STILL
+    assert rows.count('<tr class="later"') == STILL - PAGE
+    assert f"The first {STILL} of 5,000 runs" in text
+
+
+def test_who_never_began_is_in_the_list_and_has_no_command(lab, curve):
+    lab.run("a", curve([0.1, 0.9]))
+    lab.store.write_sweep("mine", [SweepEntry("a", {}, ["seed=0"]), SweepEntry("b", {}, ["seed=1"])])
+    status = read_status(lab.store)
+    made = run_list(status, load(lab.store), ["seed"], ["test_accuracy"], [])
+    columns = {column.key: column.texts for column in made.columns}
+    assert columns["state"] == ["done", "pending"]
+    assert columns["seed"] == ["0", "1"]
+    assert columns["test_accuracy"] == ["90.00", "–"]
+    assert made.commands[1] is None
+
+
+def test_a_name_is_escaped_wherever_it_stands(lab, curve, tmp_path):
+    name = "</script><b>x</b>&\"'"
+    for seed in (0, 1):
+        for optimizer in (name, "other"):
+            lab.run(f"{optimizer == name}{seed}", curve([0.1, 0.9]), optimizer=optimizer, seed=seed)
+    entries = [SweepEntry(f"{odd}{seed}", {name: str(odd)}, []) for odd in (True, False) for seed in (0, 1)]
+    lab.store.write_sweep("mine", entries)
+    text = write_report(lab.store, tmp_path / "a.html").read_text()
+    assert "</script><b>" not in text
+    assert "<b>x</b>" not in text
+    assert not Page(text).of("script", src="x")
+    data = json.loads(re.search(r'id="runs-data">(.*?)</script>', text, re.DOTALL)[1])
+    assert name in [column["title"] for column in data["columns"]]
+
+
+def test_buttons_copy_what_is_printed():
+    sheet = Sheet("a", [Column(("x",))], [[Text("1 %")]], records=[{"x": 1}])
+    buttons = Page(str(Parts().sheet(sheet))).of("button")
+    copied = [unpack(own["data-packed"]) for own in buttons]
+    assert copied == [render(sheet, "latex"), render(sheet, "csv")]
+    assert unpack(packed("é" * 10)) == "é" * 10
+    assert not Page(str(Parts().sheet(Sheet("none", [], [])))).of("button"), "there is nothing to copy"
+
+
+def test_two_figures_share_no_name():
+    svg = '<svg><defs><clipPath id="p1"/></defs><g clip-path="url(#p1)"/><use xlink:href="#p1"/>id="x"</svg>'
+    made = apart(svg, "f3")
+    assert 'id="f3-p1"' in made
+    assert "url(#f3-p1)" in made
+    assert 'xlink:href="#f3-p1"' in made
+    assert made.endswith('id="x"</svg>'), "what it says stays"

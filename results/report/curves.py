@@ -7,6 +7,11 @@ into the payload, so that they are decided in one place.
 
 Rows travel as base64 of 32-bit floats: of 500 runs of 200 rows that is half of what numbers of 6 digits take as JSON,
 holds 7 digits, and is read faster. What 32 bits cannot hold (whole numbers above 2^24, a gap below 1e-37) takes 64.
+
+Why uPlot: it is made for many points on a canvas, has the MIT licence, and its script and style take 53 kB in the page
+(51,081 and 1,857 bytes). The scripts of plotly.js, Vega and Bokeh are told to be from one to nearly five megabytes
+(not measured here), which each report would carry. What it lacks is added in `assets/`: lines with an x of their own,
+a legend of buttons with dashes, words and keys for who does not see a canvas, and SVG for print and for papers.
 """
 
 from __future__ import annotations
@@ -23,17 +28,18 @@ import numpy as np
 from batchlab.results.compare.caveats import timed, together, together_note
 from batchlab.results.compare.curves import GRID, by_hue
 from batchlab.results.compare.frame import Frame, RunRow
-from batchlab.results.compare.metrics import CLOCK_LABELS, CLOCKS, Metric
+from batchlab.results.compare.metrics import CLOCK_LABELS, CLOCKS, Metric, has_rows
 from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.replicates import Key, mixed_keys, mixed_note, repeats_note, replicate
 from batchlab.results.compare.stats import Array, t_quantile
 from batchlab.results.show.drawing import COLORS, DASHES
 from batchlab.results.show.extent import CUT, FREE
 from batchlab.results.show.looks import MOST, looks
+from batchlab.results.store.run import State
 from batchlab.results.words import count, visible
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("uPlot.iife.min.js", "view.js", "compute.js", "scene.js", "picture.js", "plot.js", "curves.js")
+SCRIPTS = ("uPlot.iife.min.js", "view.js", "compute.js", "scene.js", "words.js", "picture.js", "plot.js", "curves.js")
 """In the order in which a page holds them."""
 STYLES = ("uPlot.min.css", "curves.css")
 ROWS = 150_000
@@ -42,6 +48,7 @@ FEWEST = 25
 """Rows that a run keeps however many runs there are."""
 DECIMALS = 2**24
 """Up to here 32 bits hold every whole number."""
+NONE_LOST = {"diverged": 0, "unfinished": 0}
 
 
 def payload(
@@ -73,18 +80,19 @@ def payload(
     known = list({metric.name: metric for metric in reversed(asked) if frame.has(metric.name)}.values())[::-1]
     if not known:
         raise ValueError(f"no run has a row of {' or '.join(metrics) or 'a metric'} yet: see `batchlab status`")
-    members = {value: runs for value, runs in by_hue(frame, hue).items() if runs}
+    members = by_hue(frame, hue)
+    lost = _without_rows(frame, hue)
     mixed = mixed_keys(members.values())
     clocks = _clocks(frame, clock)
     rows = _Rows(frame, known, clocks, most=_most(frame, known))
     replicates: dict[Key, int] = {}
-    known_looks = _looks(frame, hue, len(members))
+    known_looks = _looks(frame, hue, sum(map(bool, members.values())))
     lines: dict[str, Any] = {}
     for value, runs in members.items():
         drawn = [_run(run, rows, replicates.setdefault(replicate(run, mixed), len(replicates))) for run in runs]
-        if any(drawn):
+        if any(drawn) or value in lost:
             own = {"look": known_looks.get(value), "together": bool(together(runs)), "runs": list(filter(None, drawn))}
-            lines[_unused(visible(str(value)), lines)] = own
+            lines[_unused(visible(str(value)), lines)] = {**own, "rowless": lost.get(value, NONE_LOST)}
     return {
         "title": visible(title),
         "hue": visible(hue),
@@ -95,6 +103,7 @@ def payload(
         "replicates": [visible(" ".join(map(str, key))) for key in replicates],
         "over": "runs" if mixed else "seeds",
         "t": [float(f"{t_quantile(df):.9g}") for df in range(1, max(2, len(replicates)))],
+        "many": not known_looks,
         "palette": [_look(color, dash) for dash in DASHES for color in COLORS],
         "cut": CUT,
         "lines": [{"name": name, **line} for name, line in lines.items()],
@@ -113,6 +122,16 @@ def encode(payload: dict[str, Any]) -> str:
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return text
+
+
+def _without_rows(frame: Frame, hue: str) -> dict[Any, dict[str, int]]:
+    """By hue how many runs ended before they recorded a row: a line does not show them, so that words must."""
+    found: dict[Any, dict[str, int]] = {}
+    for run in frame.runs:
+        if not has_rows(run) and run.state not in (State.DONE, State.PENDING):
+            own = found.setdefault(run.value(hue), dict(NONE_LOST))
+            own["diverged" if run.state is State.DIVERGED else "unfinished"] += 1
+    return found
 
 
 def _unused(name: str, names: Container[str]) -> str:

@@ -7,15 +7,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from batchlab.results.report.curves import ASSETS, SCRIPTS, STYLES, encode
 
-CHROMIUM = Path("/usr/bin/chromium")
+CSS = """
+:root { --paper: #ffffff; --card: #f6f8fa; --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; --accent: #0072b2; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #0d1117; --card: #161b22; --ink: #e6edf3; --soft: #9198a1; --line: #30363d; --accent: #58a6ff; }
+}
+body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.55 system-ui, sans-serif; }
+main { max-width: 1180px; margin: 0 auto; padding: 0 28px; }
+"""
+"""The colours of the report."""
 MOUNT = "document.querySelectorAll('figure.curves').forEach(batchlab.curves)"
 
 
 def write_page(path: Path, payloads: Sequence[dict[str, Any]], between: str = "") -> Path:
     """One figure a payload, with everything that it needs inline."""
-    styles = "".join((ASSETS / name).read_text() for name in (*STYLES, "page.css"))
+    styles = CSS + "".join((ASSETS / name).read_text() for name in STYLES)
     scripts = "".join(f"<script>{(ASSETS / name).read_text()}</script>" for name in SCRIPTS)
     figures = between.join(
         f"<figure class='curves' id='c{i}'><div class='static'>as drawn in Python</div>"
@@ -32,3 +42,9 @@ def write_page(path: Path, payloads: Sequence[dict[str, Any]], between: str = ""
         encoding="utf-8",
     )
     return path
+
+
+def near(found, wanted):
+    """Whether numbers are equal, to what 32 bits hold of those that they were made of."""
+    size = np.nanmax(np.abs(wanted), initial=0)  # the end of an interval may lie at 0
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6 * size, equal_nan=True)

@@ -164,3 +164,14 @@ def test_assets_are_there_and_fetch_nothing():
         for word in ("fetch(", "XMLHttpRequest", "import(", "url(http", "eval("):
             assert word not in text, name
     assert "MIT" in (ASSETS / "uPlot.LICENSE").read_text()
+
+
+def test_runs_that_ended_before_a_row_are_counted(lab, curve):
+    lab.run("a", curve([0.1]), optimizer="sgd", seed=0)
+    lab.run("b", [], "diverged", optimizer="sgd", seed=1)
+    lab.run("c", [], "diverged", optimizer="adam", seed=0)
+    lab.run("d", [], "failed", optimizer="adam", seed=1)
+    lines = {line["name"]: line for line in sent(lab)["lines"]}
+    assert lines["sgd"]["rowless"] == {"diverged": 1, "unfinished": 0}
+    assert lines["adam"]["rowless"] == {"diverged": 1, "unfinished": 1}
+    assert lines["adam"]["runs"] == []

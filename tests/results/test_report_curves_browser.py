@@ -1,226 +1,22 @@
-"""Interactive curves in a browser: its numbers are Python's, and every control does what it says."""
+"""Interactive curves in a browser: every control does what it says, for eyes, keys, paper and a phone."""
 
 from __future__ import annotations
 
 import csv
 import io
-import itertools
-import json
-import math
 import re
-from collections import defaultdict
+import xml.etree.ElementTree as ET
 
-import numpy as np
 import pytest
-from curves_page import CHROMIUM, write_page
+from curves_page import near, write_page
 
 from batchlab.results.compare.curves import curves
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
-from batchlab.results.compare.stats import t_quantile
 from batchlab.results.report.curves import payload
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"the browser tests need {CHROMIUM}"),
-]
-
-METRICS = ("test_accuracy", "min:train_loss", "gap")
-CLOCKS = ("samples", "steps", "epochs", "gradients", "seconds")
-COMPUTE = """([i, view]) => {
-  const data = document.querySelectorAll("script.curves-data")[i].textContent;
-  const flat = (_, v) => ArrayBuffer.isView(v) ? Array.from(v, (n) => (Number.isFinite(n) ? n : String(n))) : v;
-  return JSON.stringify(batchlab.curves.compute(JSON.parse(data), view), flat);
-}"""
-
-
-def rows_of(rng, n, *, pace=1.0, step=64):
-    """Rows of three metrics: a share, a loss with a trend, and a gap that ends in rounding."""
-    losses = 2 * np.exp(-np.arange(n) / 5) * np.exp(0.2 * rng.normal(size=n)) + 0.01
-    seconds = np.cumsum(rng.uniform(0.3, 0.7, n)) * pace
-    rows = [
-        {"samples": step * i, "steps": 2 * i, "epoch": float(i), "gradients": 2 * step * i}
-        | {"train_seconds": float(seconds[i]), "train_loss": float(loss), "gap": float(loss - 0.06)}
-        | {"test_accuracy": float(np.clip(1 - loss / 3, 0, 1))}
-        for i, loss in enumerate(losses)
-    ]
-    if n > 4:
-        rows[3]["train_seconds"] = rows[2]["train_seconds"]  # a clock that stood still
-    return rows
-
-
-@pytest.fixture(scope="module")
-def frame(shared_lab):
-    """Lines with other lengths, paces and seeds, repeats, runs that were lost, and times that seeds share."""
-    rng, lab = np.random.default_rng(0), shared_lab
-    for seed in range(4):
-        lab.run(f"a{seed}", rows_of(rng, 12), optimizer="adam", seed=seed)
-        lab.run(f"b{seed}", rows_of(rng, 15 + seed, pace=0.5, step=48), optimizer="shb", seed=seed)
-        run = lab.run(f"t{seed}", rows_of(rng, 10), optimizer="together", seed=seed)
-        run.write_state(state="done", fused=4)
-    for again in (False, True):
-        lab.run(f"c{again}", rows_of(rng, 9), optimizer="repeated", seed=1, train_accuracy=again)
-    lab.run("c2", rows_of(rng, 11), optimizer="repeated", seed=2)
-    lab.run("d1", rows_of(rng, 6), "diverged", optimizer="shb", seed=7)
-    lab.run("d2", rows_of(rng, 3), "interrupted", optimizer="adam", seed=8)
-    lab.run("d3", rows_of(rng, 4), "diverged", optimizer="lost", seed=1)
-    lab.run("e", rows_of(rng, 420, step=8), optimizer="long & <wide>", seed=3)
-    return load(lab.store)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def file(frame, tmp_path_factory):
-    """A page of two figures, far apart."""
-    made = [
-        payload(frame, METRICS, "optimizer", title="By optimizer"),
-        payload(frame, ("gap", "test_accuracy"), "optimizer,seed", title="By optimizer and seed", baseline="adam 1"),
-    ]
-    path = tmp_path_factory.mktemp("page") / "curves.html"
-    return write_page(path, made, between="<div style='height: 4000px'></div>")
-
-
-@pytest.fixture
-def opened(chromium, file):
-    """Opens the page, and sees that no script failed."""
-    contexts, errors = [], []
-
-    def at(view="", width=1200, **options):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, accept_downloads=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-        page.on(
-            "request",
-            lambda asked: errors.append(asked.url) if not asked.url.startswith(("file:", "data:", "blob:")) else None,
-        )
-        page.goto(f"{file.as_uri()}{view}")
-        return page
-
-    yield at
-    for context in contexts:
-        context.close()
-    assert errors == []
-
-
-def computed(page, figure=0, **view):
-    """What the browser computes for a view, with arrays as they are here."""
-    made = json.loads(page.evaluate(COMPUTE, [figure, view]))
-    for line in made["lines"]:
-        for track in (line, *line["lost"], *line["seeds"]):
-            track |= {
-                key: np.array(track[key], dtype=float) for key in ("x", "y", "mean", "low", "high") if key in track
-            }
-    return made
-
-
-def near(found, wanted):
-    """Whether numbers are equal, to what 32 bits hold of those that they were made of."""
-    size = np.nanmax(np.abs(wanted), initial=0)  # the end of an interval may lie at 0
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6 * size, equal_nan=True)
-
-
-def test_every_view_is_what_python_draws(opened, frame):
-    page = opened()
-    for name, clock, log, best in itertools.product(METRICS, CLOCKS, (False, True), (False, True)):
-        column = name.removeprefix("min:")
-        known = Metric.parse(column).of(frame)
-        metric = Metric.parse(f"{'max' if column == 'test_accuracy' else 'min'}:{column}" if best else column).of(frame)
-        assert known.name == column
-        wanted = curves(frame, metric, clock, "optimizer", log=log)
-        made = computed(page, metric=column, x=clock, y="log" if log else "linear", run="best" if best else "plain")
-        assert [line["name"] for line in made["lines"]] == [line.value for line in wanted]
-        for found, line in zip(made["lines"], wanted, strict=True):
-            assert (found["n"], found["diverged"], len(found["lost"])) == (line.n, line.diverged, len(line.lost))
-            if found["name"].startswith("long") and (clock == "seconds" or (log and column == "gap")):
-                continue  # thinned before rows are left out that are at one place, or not above 0
-            for key in ("x", "mean", "low", "high"):
-                near(found[key], getattr(line, key))
-            for track, lost in zip(found["lost"], line.lost, strict=True):
-                near(track["x"], lost.x)
-                near(track["y"], lost.y)
-        bands = {line["name"] for line in made["lines"] if line["band"]}
-        assert bands == {"adam", "shb"} | ({"together"} if clock != "seconds" else set())
-
-
-def tracks(frame, optimizer, column, clock_column):
-    """The runs of an optimizer that are done, by seed: pairs of x and y, as recorded."""
-    found = defaultdict(list)
-    values, ticks = frame.column(column)[0], frame.column(clock_column)[0]
-    for run in frame.where(optimizer=optimizer).runs:
-        if run.state == "done":
-            x, y = ticks[run.rows], values[run.rows]
-            last = np.append(np.diff(x) > 0, True)
-            found[run.value("seed")].append((x[last], y[last]))
-    return found
-
-
-def read(own, x, log):
-    """Repeats averaged, by seed, on x."""
-    scale = np.log if log else np.asarray
-    return {seed: np.mean([np.interp(x, a, scale(b)) for a, b in runs], axis=0) for seed, runs in own.items()}
-
-
-@pytest.mark.parametrize("log", [False, True])
-@pytest.mark.parametrize(("clock", "column"), [("samples", "samples"), ("seconds", "train_seconds")])
-def test_relative_to_a_baseline_within_seeds(opened, frame, clock, column, log):
-    made = computed(opened(), metric="train_loss", x=clock, run="plain", y="log" if log else "linear", base="adam")
-    base = tracks(frame, "adam", "train_loss", column)
-    lines = {line["name"]: line for line in made["lines"]}
-    for name, n in (("shb", 4), ("repeated", 2), ("adam", 4)):
-        own, line = tracks(frame, name, "train_loss", column), lines[name]
-        seeds = sorted(set(own) & set(base))
-        both = [track for side in (own, base) for seed in seeds for track in side[seed]]
-        x = np.unique(np.concatenate([a for a, _ in both]))
-        x = x[(x >= max(a[0] for a, _ in both)) & (x <= min(a[-1] for a, _ in both))]
-        mine, theirs = read(own, x, log), read(base, x, log)
-        pairs = np.array([mine[seed] - theirs[seed] for seed in seeds])
-        half = t_quantile(n - 1) * pairs.std(axis=0, ddof=1) / math.sqrt(n)
-        back = np.exp if log else np.asarray
-        assert line["n"] == n
-        near(line["x"], x)
-        for key, wanted in (("mean", 0), ("low", -half), ("high", half)):
-            np.testing.assert_allclose(line[key], back(pairs.mean(axis=0) + wanted), rtol=1e-5, atol=1e-6)
-    assert lines["long & <wide>"]["n"] == 1
-    assert lines["lost"]["n"] == 0
-    assert len(lines["lost"]["lost"]) == 1  # its seed is one of the baseline's, as far as it came
-
-
-@pytest.mark.parametrize("log", [False, True])
-def test_medians_and_quartiles(opened, frame, log):
-    made = computed(
-        opened(), metric="train_loss", x="seconds", run="plain", y="log" if log else "linear", stat="median"
-    )
-    back = np.exp if log else np.asarray
-    for line in made["lines"]:
-        if line["name"] in ("adam", "shb"):
-            own = np.array(
-                list(read(tracks(frame, line["name"], "train_loss", "train_seconds"), line["x"], log).values())
-            )
-            for key, share in (("mean", 0.5), ("low", 0.25), ("high", 0.75)):
-                near(line[key], back(np.quantile(own, share, axis=0, method="linear")))
-
-
-def test_every_seed_on_its_own_rows(opened, frame):
-    made = computed(opened(), metric="test_accuracy", x="steps", stat="seeds")
-    lines = {line["name"]: line for line in made["lines"]}
-    own = tracks(frame, "shb", "test_accuracy", "steps")
-    assert [one["seed"] for one in lines["shb"]["seeds"]] == [str(seed) for seed in own]
-    for found, ((x, y),) in zip(lines["shb"]["seeds"], own.values(), strict=True):
-        near(found["x"], x)
-        near(found["y"], y)
-    assert [len(line["seeds"]) for line in made["lines"]] == [
-        len({r.value("seed") for r in frame.where(optimizer=name).runs if r.state == "done"}) for name in lines
-    ]
+pytest_plugins = ["curves_fixtures"]
+pytestmark = pytest.mark.slow
 
 
 def figure(page, i=0):
@@ -336,7 +132,7 @@ def test_a_click_hides_and_a_double_click_isolates(opened):
     assert pressed() == names
     entry(place, "adam").click()
     assert pressed() == names[1:]
-    assert {row["line"] for row in table(place)} == set(names) - {"adam", "lost"}
+    assert {row["line"] for row in table(place)} == set(names) - {"adam"}
     assert "adam" not in {row[0] for row in hovered(place, 0.2)[1]}
     entry(place, "long & <wide>").click()
     assert page.evaluate("batchlab.view.list('hide')") == names[:2]
@@ -388,8 +184,6 @@ def test_rows_of_every_seed_hold_those_that_were_lost(opened):
 
 
 def test_pictures_to_keep(opened):
-    import xml.etree.ElementTree as ET
-
     place = figure(opened("#metric=train_loss&hide=together", color_scheme="dark"))
     made = downloaded(place, "SVG")
     assert made.suggested_filename == "by-optimizer.svg"

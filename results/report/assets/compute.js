@@ -177,8 +177,12 @@
   }
 
   function summarize(payload, line, base, how) {
-    const tracks = line.runs.map((run) => track(payload, run, how)).filter(Boolean);
-    if (!tracks.length) return null;
+    const made = line.runs.map((run) => track(payload, run, how)), tracks = made.filter(Boolean);
+    const rowless = { ...line.rowless };
+    line.runs.forEach(({ state }, i) => {
+      if (!made[i] && state !== "done") rowless[state === "diverged" ? "diverged" : "unfinished"]++;
+    });
+    if (!tracks.length) return { name: line.name, bare: true, rowless };
     const back = how.log ? Math.exp : (value) => value;
     const done = tracks.filter(({ state }) => state === "done");
     const lost = tracks.filter(({ state }) => state !== "done");
@@ -200,7 +204,7 @@
       band: values.length > 2 && !bare, // two seeds have an interval of 13 standard errors: it would hide the rest
       seeds: how.stat === "seeds" ? each(done, base, how, payload, back) : [],
       lost: lost.map((one) => against(one, base, how, payload, back)).filter(Boolean),
-      diverged, unfinished: lost.length - diverged,
+      diverged, unfinished: lost.length - diverged, rowless,
     };
   }
 
@@ -220,13 +224,14 @@
     return y && y.length ? { x, y: y.map(back), state: one.state, seed: payload.replicates[one.replicate] } : null;
   }
 
-  // Everything that a view shows of a figure. Values are as stored: times `metric.scale` they are as shown.
+  // Everything that a view shows of a figure; `bare` are lines of which every run ended before a row. Values are as stored: times `metric.scale` they are as shown.
   batchlab.compute = function (payload, view) {
     const how = resolve(payload, view || {});
     const tracks = how.base && how.base.runs.map((run) => track(payload, run, how));
     const base = tracks && tracks.filter((one) => one && one.state === "done");
-    const lines = payload.lines.map((line) => summarize(payload, line, base, how)).filter(Boolean);
-    return { ...how, base: how.base ? how.base.name : null, step: how.best, lines };
+    const made = payload.lines.map((line) => summarize(payload, line, base, how));
+    const bare = made.filter((line) => line.bare && line.rowless.diverged + line.rowless.unfinished);
+    return { ...how, base: how.base ? how.base.name : null, step: how.best, lines: made.filter((line) => !line.bare), bare };
   };
   batchlab.before = before;
 })();

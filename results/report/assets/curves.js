@@ -3,6 +3,7 @@
   "use strict";
   const batchlab = (window.batchlab = window.batchlab || {});
   const { view, words } = batchlab;
+  const { counted, csv, described, explained, interval, plural, ranges, valued } = words;
   const KEYS = ["metric", "x", "y", "run", "stat", "base"];
   const read = () => (window.innerWidth < 600 ? 6 : 14); // so many lines are read at a time
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -25,85 +26,12 @@
     return element;
   }
 
-  const plural = (n, noun) => `${n.toLocaleString("en-US")} ${noun}${n === 1 ? "" : "s"}`;
-
   function save(name, blob) {
     const link = make("a", { href: URL.createObjectURL(blob), download: name });
     document.body.append(link);
     link.click();
     link.remove();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  }
-
-  // ---- words of a view ----
-
-  function counted({ line }, how) {
-    const n = how.base !== null && !line.n && line.name !== how.base ? "no seed in common" : `n ${line.n}`;
-    const lost = [[line.diverged, "diverged"], [line.unfinished, "not done"]].filter(([k]) => k);
-    return [n, ...lost.map(([k, word]) => `${k} ${word}`)].join(", ");
-  }
-
-  function explained(scene, payload) {
-    const { how } = scene, over = payload.over;
-    const kind = {
-      mean: `${how.log ? "geometric mean" : "mean"} over ${over} with its 95 % t interval (from n = 3 on)`,
-      median: `median over ${over} with its quartiles (linear between ${over}; from n = 3 on)`,
-      seeds: `every ${over.slice(0, -1)} by itself, repeats averaged`,
-    }[how.stat];
-    const relative = how.base !== null ? `; ${how.log ? "ratio" : "difference"} to ${how.base} within seeds, n counts those that both have` : "";
-    const said = [`${kind}${relative}`];
-    if (scene.thin.length) said.push("thin lines did not finish, × diverged");
-    if (scene.cut) said.push(payload.cut);
-    if (scene.many) said.push(`${plural(scene.legend.filter(({ on }) => on).length, "line")} are too many to tell apart, and grey: keep at most ${payload.palette.length}, by the filter or a double click in the legend`);
-    if (scene.empty) said.push(how.log ? "nothing above 0 to draw: choose a linear y" : "nothing to draw");
-    return [said.join("; "), ...payload.notes];
-  }
-
-  function interval(row, scene) {
-    if (row.low === undefined) return "";
-    return `${words.number(row.low)} to ${words.number(row.high)}`;
-  }
-
-  function unitOf({ how }) {
-    if (how.base !== null) return how.log ? "× " : how.metric.share ? " points" : "";
-    return how.metric.unit ? ` ${how.metric.unit}` : "";
-  }
-
-  function valued(row, scene) {
-    const unit = unitOf(scene);
-    return unit === "× " ? `×${words.number(row.value)}` : `${words.number(row.value)}${unit}`;
-  }
-
-  function described(scene) {
-    const rows = scene.empty ? [] : batchlab.readings(scene, scene.xRange[1]);
-    const ends = rows.slice(0, 8).map((row) => `${row.name} ${valued(row, scene)}`).join(", ");
-    const shown = plural(scene.legend.filter(({ on }) => on).length, "line");
-    return `${scene.title}: ${scene.yLabel} against ${scene.xLabel}, ${shown}${ends ? `; at the end ${ends}` : ""}`;
-  }
-
-  // ---- data of a view ----
-
-  function csv(scene, range) {
-    const { how } = scene, number = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(8))) : "");
-    const quoted = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-    const metric = how.best ? `${how.metric.best}:${how.metric.key}` : how.metric.key;
-    const first = [metric, how.base === null ? "" : `${how.log ? "ratio" : "difference"} to ${how.base}`];
-    const rows = [["metric", "relative_to", "line", "clock"]];
-    const [from, to] = range || [-Infinity, Infinity];
-    const seeds = how.stat === "seeds";
-    rows[0].push(...(seeds ? ["seed", "state", "x", "value"] : ["x", how.stat, "low", "high", "n", "diverged", "unfinished"]));
-    for (const { line } of scene.legend.filter(({ on }) => on)) {
-      const tracks = seeds ? [...line.seeds.map((one) => ({ ...one, state: "done" })), ...line.lost] : [line];
-      for (const one of tracks) {
-        one.x.forEach((x, i) => {
-          if (x < from || x > to) return;
-          const start = [...first, line.name, how.clock.key], at = String(Number(x.toPrecision(12)));
-          if (seeds) rows.push([...start, one.seed, one.state, at, number(one.y[i])]);
-          else rows.push([...start, at, ...[one.mean[i], one.low[i], one.high[i]].map(number), one.n, one.diverged, one.unfinished].map(String));
-        });
-      }
-    }
-    return rows.map((row) => row.map(quoted).join(",")).join("\n") + "\n";
   }
 
   // ---- the figure ----
@@ -286,7 +214,7 @@
         return make("tr", {}, key, make("td", {}, row.name), make("td", {}, valued(row, scene)), make("td", {}, interval(row, scene)), make("td", {}, `n ${row.n}`));
       });
       const more = rows.length - near.length;
-      box.replaceChildren(make("b", {}, words.amount(x, scene.how.clock)), make("table", {}, ...table), more ? `and ${plural(more, "line")} more` : "");
+      box.replaceChildren(make("b", {}, words.amount(x, scene.how.clock)), " ", make("small", {}, ranges[scene.how.stat]), make("table", {}, ...table), more ? `and ${plural(more, "line")} more` : "");
       const [left] = plot.position(x);
       overlay.append(shape("path", { d: `M${left} 0V${plot.over.clientHeight}` }));
       if (scene.many && rows.length) highlight([...rows].sort((a, b) => far(a) - far(b))[0].name);

@@ -33,7 +33,7 @@
   function number(value, digits = 4) {
     if (!Number.isFinite(value)) return "–";
     const size = Math.abs(value);
-    if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(Math.max(0, digits - 2)).replace("e+", "e");
+    if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(Math.max(0, digits - 2)).replace(/\.?0*e\+?/, "e");
     return Number(value.toPrecision(digits)).toLocaleString("en-US", { maximumFractionDigits: 8 });
   }
 
@@ -142,7 +142,7 @@
   batchlab.scene = function (payload, computed, hidden, theme) {
     const colors = THEMES[theme], forward = shown(computed);
     const visible = computed.lines.filter(({ name }) => !hidden.has(name));
-    const free = payload.lines.some(({ look }) => look === null); // too many lines for looks of their own
+    const free = payload.many; // too many lines for looks of their own
     const many = free && visible.length > payload.palette.length;
     const scene = {
       theme, colors, many, how: computed, title: payload.title,

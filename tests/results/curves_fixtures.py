@@ -1,0 +1,94 @@
+"""Runs, a page of their curves, and a browser that opens it: fixtures of the tests of interactive curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from curves_page import write_page
+
+from batchlab.results.compare.load import load
+from batchlab.results.report.curves import payload
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+def rows_of(rng, n, *, pace=1.0, step=64):
+    """Rows of three metrics: a share, a loss with a trend, and a gap that ends in rounding."""
+    losses = 2 * np.exp(-np.arange(n) / 5) * np.exp(0.2 * rng.normal(size=n)) + 0.01
+    seconds = np.cumsum(rng.uniform(0.3, 0.7, n)) * pace
+    rows = [
+        {"samples": step * i, "steps": 2 * i, "epoch": float(i), "gradients": 2 * step * i}
+        | {"train_seconds": float(seconds[i]), "train_loss": float(loss), "gap": float(loss - 0.06)}
+        | {"test_accuracy": float(np.clip(1 - loss / 3, 0, 1))}
+        for i, loss in enumerate(losses)
+    ]
+    if n > 4:
+        rows[3]["train_seconds"] = rows[2]["train_seconds"]  # a clock that stood still
+    return rows
+
+
+@pytest.fixture(scope="module")
+def frame(shared_lab):
+    """Lines with other lengths, paces and seeds, repeats, runs that were lost, and times that seeds share."""
+    rng, lab = np.random.default_rng(0), shared_lab
+    for seed in range(4):
+        lab.run(f"a{seed}", rows_of(rng, 12), optimizer="adam", seed=seed)
+        lab.run(f"b{seed}", rows_of(rng, 15 + seed, pace=0.5, step=48), optimizer="shb", seed=seed)
+        run = lab.run(f"t{seed}", rows_of(rng, 10), optimizer="together", seed=seed)
+        run.write_state(state="done", fused=4)
+    for again in (False, True):
+        lab.run(f"c{again}", rows_of(rng, 9), optimizer="repeated", seed=1, train_accuracy=again)
+    lab.run("c2", rows_of(rng, 11), optimizer="repeated", seed=2)
+    lab.run("d1", rows_of(rng, 6), "diverged", optimizer="shb", seed=7)
+    lab.run("d2", rows_of(rng, 3), "interrupted", optimizer="adam", seed=8)
+    lab.run("d3", rows_of(rng, 4), "diverged", optimizer="lost", seed=1)
+    lab.run("e", rows_of(rng, 420, step=8), optimizer="long & <wide>", seed=3)
+    return load(lab.store)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no {CHROMIUM}")
+    with api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def file(frame, tmp_path_factory):
+    """A page of two figures, far apart."""
+    made = [
+        payload(frame, ("test_accuracy", "min:train_loss", "gap"), "optimizer", title="By optimizer"),
+        payload(frame, ("gap", "test_accuracy"), "optimizer,seed", title="By optimizer and seed", baseline="adam 1"),
+    ]
+    path = tmp_path_factory.mktemp("page") / "curves.html"
+    return write_page(path, made, between="<div style='height: 4000px'></div>")
+
+
+@pytest.fixture
+def opened(chromium, file):
+    """Opens the page, and sees that no script failed."""
+    contexts, errors = [], []
+
+    def at(view="", width=1200, **options):
+        context = chromium.new_context(viewport={"width": width, "height": 900}, accept_downloads=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+        page.on(
+            "request",
+            lambda asked: errors.append(asked.url) if not asked.url.startswith(("file:", "data:", "blob:")) else None,
+        )
+        page.goto(f"{file.as_uri()}{view}")
+        return page
+
+    yield at
+    for context in contexts:
+        context.close()
+    assert errors == []

@@ -135,20 +135,21 @@ class Sensitivity(FrameDrawing):
         log = self.extent.log(self.metric, self._numbers(own))
         if log:
             axes.set_yscale("log")
-        scale, ends = self.metric.quantity.scale, []
+        scale = self.metric.quantity.scale
         for line in own:
             look = known[line.hue] | {"marker": known[line.hue]["marker"] or "o"}
             x, mean, low, high = self._columns(line.points, at, own)
             axes.plot(x, scale * mean, **look | ({} if counts else {"ls": ""}), lw=1.6, ms=4.5, zorder=3)
-            open_ = np.array([bool(point.missed or point.diverged) for point in line.points])
-            axes.plot(x[open_], scale * mean[open_], look["marker"], color=look["color"], mfc="white", ms=4.5, zorder=4)
+            hollow = np.array([bool(point.missed or point.diverged) for point in line.points])
+            axes.plot(
+                x[hollow], scale * mean[hollow], look["marker"], color=look["color"], mfc="white", ms=4.5, zorder=4
+            )
             shown = np.array([point.n > 2 for point in line.points]) & ~np.isnan(low)
             color = look["color"]
             axes.vlines(x[shown], scale * low[shown], scale * high[shown], color=color, lw=1.1, alpha=0.75)
             if counts:
                 band = axes.fill_between(x, scale * low, scale * high, where=shown.tolist())
                 band.set(color=color, alpha=0.13 if len(own) < 6 else 0.08, linewidth=0)
-            ends += [mean, low[shown], high[shown]]
             self._mark(axes, line, at, own, color)
         self._room(axes, own, at, known, log=log)
 

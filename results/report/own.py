@@ -120,8 +120,8 @@ def _tuned(parts: Parts, frame: Frame, axes: Sequence[str], metrics: Sequence[Me
     chooser = next((Metric(name) for name in CHOOSERS if frame.has(name)), None)
     if chooser is None:
         return said(
-            f"{rates[0]} was swept, and each of its values has a row of its own: no validation metric was recorded to "
-            "choose one by (dataset.validation=0.1)"
+            f"each {rates[0]} has a row of its own: no validation metric was recorded to choose one by "
+            "(dataset.validation=0.1)"
         )
     try:
         title = f"each at the {rates[0]} that validation chose"

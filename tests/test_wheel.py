@@ -49,7 +49,7 @@ def test_one_name_and_all_data(wheel: Path) -> None:
         "conf",
         "results/published",
         "results/reproduced",
-        "results/report/assets",
+        "results/report",
         "datasets/sets/text.gz",
         cwd=ROOT,
     ).split()

@@ -24,6 +24,8 @@ from batchlab.results.store.yaml_file import read_yaml
 
 PACKAGED = Path(__file__).resolve().parents[2] / "conf"
 PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
+NAMED = re.compile(r"\$\{(classes|shape|vocabulary|steps|epochs)(\[-?\d+\])?\}")
+"""What the data set tells when a run begins; until then it stands as it is written."""
 WORDS = ("null", "true", "false", "inf", "nan")
 """What a value without quotes would be taken for something else than text."""
 OWN = object()
@@ -118,8 +120,8 @@ def _parted(text: str) -> tuple[str, str]:
 def written(value: Any) -> str:
     r"""A value in Hydra's grammar.
 
-    >>> written([64, 1e-05, None, True]), written("it's a, b"), written("${classes}"), written({"a": "null"})
-    ('[64,1e-05,null,true]', "'it\\'s a, b'", "'\\${classes}'", "{a:'null'}")
+    >>> written([64, 1e-05, None, True]), written("it's a, b"), written("${x}"), written({"a": "null"})
+    ('[64,1e-05,null,true]', "'it\\'s a, b'", "'\\${x}'", "{a:'null'}")
     """
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
@@ -130,9 +132,11 @@ def written(value: Any) -> str:
     if isinstance(value, (int, float)):
         return repr(value)
     text = str(value)
-    if PLAIN.fullmatch(text) and text.lower() not in WORDS:
+    if (PLAIN.fullmatch(text) and text.lower() not in WORDS) or NAMED.fullmatch(text):
         return text
-    return "'" + re.sub(r"(\\*)('|$)", r"\1\1\\\2", text).removesuffix("\\").replace("${", r"\${") + "'"
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)  # backslashes count where a quote follows, and only there
+    escaped = re.sub(r"(\\+)\Z", r"\1\1", escaped)
+    return "'" + escaped.replace("${", r"\${") + "'"
 
 
 def _differing(key: str, value: Any, packaged: Any) -> list[str]:

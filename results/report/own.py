@@ -23,6 +23,7 @@ from batchlab.results.show.layers_plot import Layers
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.summaries import summaries
 from batchlab.results.show.table_sheet import table_sheet
+from batchlab.results.store.run import State
 from batchlab.results.store.runs import Sweep
 
 CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "gap")
@@ -80,6 +81,8 @@ def overview(parts: Parts, frame: Frame, swept: Sequence[str] = ()) -> Markup:
 
 def summed_up(parts: Parts, frame: Frame) -> Markup:
     """What says more of runs than tables and curves do: sensitivity to what was tuned, profiles, rankings."""
+    if not any(run.state is State.DONE for run in frame.runs):
+        return Markup("")  # of runs that were all lost there is nothing to sum up
     return Markup("").join(parts.drawing(drawing, drawing.notes) for drawing in summaries(frame))
 
 
@@ -120,8 +123,8 @@ def _tuned(parts: Parts, frame: Frame, axes: Sequence[str], metrics: Sequence[Me
     chooser = next((Metric(name) for name in CHOOSERS if frame.has(name)), None)
     if chooser is None:
         return said(
-            f"{rates[0]} was swept, and each of its values has a row of its own: no validation metric was recorded to "
-            "choose one by (dataset.validation=0.1)"
+            f"each {rates[0]} has a row of its own: no validation metric was recorded to choose one by "
+            "(dataset.validation=0.1)"
         )
     try:
         title = f"each at the {rates[0]} that validation chose"

@@ -20,6 +20,7 @@ ODD = (
     ("train.samples=1000", "train.loss={_target_:torch.nn.MSELoss}", "executor.threads=1", "train.device=cpu"),
     ("~optimizer.fused", "+model.note='it\\'s, a \\\\ $HOME \"b\"'", "+model.other='null'", "+model.end='a\\\\'"),
     ("batch_schedule=norm_test", "lr_schedule=cosine", "lr_schedule.minimum=0.01", "measure=[]"),
+    ("model.width=${classes}",),
 )
 
 
@@ -38,7 +39,7 @@ def test_a_runs_command_gives_the_run(overrides: tuple[str, ...]) -> None:
     (run,) = compose(overrides)
     (made,) = again(run_command(run.tree))
     assert made.run_id == run.run_id
-    assert len(run_overrides(run.tree)) <= 12, "what the files say is not said again"
+    assert len(run_overrides(run.tree)) <= 16, "what the files say is not said again"
 
 
 @pytest.mark.slow

@@ -47,12 +47,29 @@ def _with_trees(app: Any, name: str, source: list[str]) -> None:
     source[0] += "\n\n" + "\n\n".join(trees) + "\n"
 
 
+SPELT = (
+    (r"\\[lr]Vert\b", r"\\|"),
+    (r"\\[dt]frac", r"\\frac"),
+    (r"\\frac(\w)(\w)", r"\\frac{\1}{\2}"),
+    (r"(\\frac\{(?:[^{}]|\{[^{}]*\})*\})(\w)", r"\1{\2}"),
+    (r"\\sqrt (\w)", r"\\sqrt{\1}"),
+    (r"\\(le|ge)\b", r"\\\1q"),
+    (r"\\text\b", r"\\mathrm"),
+    (r"\\[bB]ig[glr]?\b", ""),
+)
+"""What matplotlib, which draws formulas, spells otherwise."""
+
+
 def _drawn(formula: str) -> str:
     """A formula as a drawing in the page, in the text's colour; as it was written where it cannot be drawn."""
     formula = re.sub(r"\\\\|&|\\begin\{\w+\}|\\end\{\w+\}", " ", formula).strip().rstrip(",.;")
+    for pattern, instead in SPELT:
+        formula = re.sub(pattern, instead, formula)
     image = io.BytesIO()
     try:
-        with rc_context({"svg.fonttype": "path", "svg.hashsalt": "batchlab", "mathtext.fontset": "cm", "font.size": 12}):
+        with rc_context(
+            {"svg.fonttype": "path", "svg.hashsalt": "batchlab", "mathtext.fontset": "cm", "font.size": 12}
+        ):
             depth = math_to_image(f"${' '.join(formula.split())}$", image, format="svg", dpi=72)
     except ValueError:
         return f"<code>{escape(formula)}</code>"

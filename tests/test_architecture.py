@@ -41,7 +41,7 @@ WINGS = {
             "runs",
             "export",
         ),
-        *("cli", "arguments", "notebook"),
+        *("cli", "arguments", "notebook", "reference"),
     ),
     "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),
     "datasets": (

@@ -15,6 +15,7 @@ from batchlab.runner import cli
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PROGRAMS = ("bash", "sh", "console", "python", "sql")
+PAPERS = ("adadagrad", "dasvrda", "numerical_sgd", "sgdm_schedules", "vrgd")
 COMMANDS = "tests/runner/test_docs_commands.py::test_the_commands_of_a_page_run"
 
 RUN = {
@@ -88,6 +89,7 @@ RUN = {
         "bash": ["tests/runner/test_own_page.py::test_the_commands_run"] * 2,
         "python": ["tests/runner/test_own_page.py::test_the_commands_run"] * 2,
     },
+    **{f"docs/papers/{paper}.md": {"bash": [COMMANDS]} for paper in PAPERS},
     "docs/performance.md": {
         "bash": [
             COMMANDS,

@@ -1,14 +1,16 @@
-"""Writes docs/reference: `make reference`."""
+"""Writes docs/reference, and the picture and the table of docs/architecture.md: `make reference`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from batchlab.results.store.atomic import replace_text
-from batchlab.runner.reference import commands, numbers, pages
+from batchlab.runner.reference import commands, numbers, pages, picture
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path("docs") / "reference"
+HOUSE = Path("docs") / "architecture.md"
+PICTURE = Path("docs") / "wings.svg"
 TITLES = {
     "Runs": ("configuration", "commands", "metrics"),
     "Axes": (
@@ -30,6 +32,14 @@ def texts() -> dict[str, str]:
     return {"index.md": "\n".join(lines)} | {f"{name}.md": text.rstrip() + "\n" for name, text in made.items()}
 
 
+def architecture(text: str) -> str:
+    """The page of the house with the table of who imports whom between its marks."""
+    before, begin, rest = text.partition(picture.BEGIN)
+    _, end, after = rest.partition(picture.END)
+    assert end, f"{HOUSE} needs the lines {picture.BEGIN} and {picture.END}"
+    return f"{before}{begin}\n{picture.listed()}{end}{after}"
+
+
 def write(root: Path = ROOT) -> list[Path]:
     """Write the pages, and remove those that are no more.
 
@@ -41,12 +51,15 @@ def write(root: Path = ROOT) -> list[Path]:
     """
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
     files = {root / FOLDER / name: text for name, text in texts().items()}
+    if (root / HOUSE).exists():
+        files[root / HOUSE] = architecture((root / HOUSE).read_text(encoding="utf-8"))
+        picture.draw(root / PICTURE)
     for path in (root / FOLDER).glob("*.md"):
         if path not in files:
             path.unlink()
     for path, text in files.items():
         replace_text(path, text)
-    return [*files]
+    return [*files, *([root / PICTURE] if (root / PICTURE).exists() else [])]
 
 
 if __name__ == "__main__":

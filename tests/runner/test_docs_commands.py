@@ -19,6 +19,10 @@ CASES = {
     "measures.md validation": (0, "", {r"^(batchlab sweep.*)$": rf"\1{SMALL}"}),
     "measures.md subset": (1, "", {r"dataset=cifar10": "dataset=digits", r"10000": "400", r"$": " train.epochs=1"}),
     "measures.md correct": (2, "", {r"^(batchlab sweep.*)$": rf"\1{SMALL}"}),
+    **{
+        f"papers/{paper}.md": (0, "", {})
+        for paper in ("adadagrad", "dasvrda", "numerical_sgd", "sgdm_schedules", "vrgd")
+    },
     "performance.md status": (0, f"batchlab sweep{SMALL} --name NAME", {}),
     "performance.md profile": (1, "", {}),
     "performance.md fuse": (2, "", {r"(?<=range\(0,)16": "3"}),

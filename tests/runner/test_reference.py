@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from batchlab.results.compare.metrics import Metric
 from batchlab.runner import cli
 from batchlab.runner.line.offered import GROUPS, files
 from batchlab.runner.plan.schema import LogOptions, TrainOptions
-from batchlab.runner.reference import choices, numbers, pages
-from batchlab.runner.reference.write import FOLDER, ROOT, texts, write
+from batchlab.runner.reference import choices, numbers, pages, picture, wings
+from batchlab.runner.reference.write import FOLDER, HOUSE, PICTURE, ROOT, architecture, texts, write
 
 AGAIN = "`make reference` writes it again"
 
@@ -29,6 +30,22 @@ def test_the_pages_are_what_the_code_says(made: dict[str, str]) -> None:
     assert there.keys() == made.keys(), AGAIN
     for name, text in made.items():
         assert there[name] == text, f"{name}: {AGAIN}"
+
+
+def test_the_picture_and_its_table_are_of_these_sources() -> None:
+    page = (ROOT / HOUSE).read_text()
+    assert architecture(page) == page, AGAIN
+    drawn = unescape(re.sub(r"\s+", " ", (ROOT / PICTURE).read_text()))
+    assert "; ".join(picture.said()) in drawn, AGAIN
+    assert all(f">{picture.label(wing)}<" in drawn for wing in wings.wings()), AGAIN
+
+
+def test_in_a_room_what_is_imported_stands_lower() -> None:
+    for room in wings.ROOMS:
+        height = wings.levels(room)
+        for a, b in wings.arrows():
+            if a[0] == b[0] == room and b[1]:
+                assert height[a[1]] > height[b[1]]
 
 
 def test_every_choice_of_every_axis_is_there_once(made: dict[str, str], monkeypatch: Any, tmp_path: Path) -> None:
@@ -100,7 +117,7 @@ def test_cells_cannot_break_their_table() -> None:
 def test_examples_of_the_docstrings() -> None:
     import doctest
 
-    for module in (choices, numbers):
+    for module in (choices, numbers, wings):
         done = doctest.testmod(module)
         assert done.attempted
         assert not done.failed

@@ -21,8 +21,8 @@ COMMANDS = "tests/runner/test_docs_commands.py::test_the_commands_of_a_page_run"
 RUN = {
     "README.md": {
         "bash": [
-            "not run: installs from the network; `.ci/run` makes the same targets",
             "tests/test_readme.py::test_the_first_example_goes_on_until_its_time_is_over",
+            "not run: installs from the network; `.ci/run` makes the same targets",
             "tests/test_readme.py::test_the_two_commands_make_the_table",
             "tests/test_readme.py::test_an_optimizer_of_ones_own_is_one_yaml_file",
         ],

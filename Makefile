@@ -73,7 +73,7 @@ reference: setup  ## docs/reference and the drawing in docs/architecture.md, fro
 	$(BIN)/python -m batchlab.runner.reference.write
 
 docs: setup  ## the site, in build/docs; warnings are errors, and nothing is fetched
-	$(BIN)/sphinx-build -q -W --keep-going -j auto -b html docs build/docs
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
 
 bench: setup  ## every figure beside its peer
 	for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

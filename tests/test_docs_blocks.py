@@ -145,6 +145,15 @@ def test_what_runs_a_block_is_there_and_reads_the_page(page: str) -> None:
         assert Path(page).name in code or place == "tests/test_gpu_benchmark.py"
 
 
+def test_the_common_test_has_every_block_that_is_left_to_it() -> None:
+    code = ast.parse((ROOT / COMMANDS.partition("::")[0]).read_text())
+    keys = [key for node in ast.walk(code) if isinstance(node, ast.Dict) for key in node.keys]
+    cases = [str(key.value) for key in keys if isinstance(key, ast.Constant)]
+    listed = Counter(f"docs/{case.split()[0]}" for case in cases if case.split()[0].endswith(".md"))
+    left = {page: sum(test == COMMANDS for tests in blocks.values() for test in tests) for page, blocks in RUN.items()}
+    assert listed == {page: times for page, times in left.items() if times}
+
+
 def test_no_command_hides_in_an_indented_block() -> None:
     for page in PAGES:
         text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)

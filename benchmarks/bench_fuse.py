@@ -1,17 +1,25 @@
 """Runs that train together beside the same runs each alone: whole commands, one after the other on an idle machine.
 
-    python benchmarks/bench_fuse.py [numerical_sgd] [vrgd] [adadagrad] [mlp] [--repeats 1]
+    python benchmarks/bench_fuse.py [PART]... [--repeats 1]
 
 numerical_sgd  `batchlab reproduce numerical_sgd --scale laptop`
 vrgd           `batchlab reproduce vrgd --scale laptop`
 adadagrad      the logistic part of adadagrad at scale laptop
 mlp            8 learning rates x 16 seeds of the MLP on digits, at batch 32
 
-Without arguments all of it runs, in about half an hour on two cores. Each command is a process of its own in a runs
-folder of its own, once with `--fuse off` and once with `--fuse auto`, in turns where there are repeats; the ratio is of
-the least seconds of each. Beside it is that of processor time, which hangs less on what else the machine does. What was
-measured of a model the first time, to decide whether training together pays, is remembered beside the data: the first
-figure of a part has that in it.
+and what should at least not be slower:
+
+cnn            16 of a convolutional network on digits, at batch 128
+resnet         12 of a ResNet-8 on digits, at batch 128
+growing        12 of a ResNet-8 on digits whose batch grows from 16 to 1,024
+large          16 of the MLP at batch 1,024
+two            two runs of the MLP: nothing to put together on two places
+
+Without arguments all of it runs, in about three quarters of an hour on two cores. Each command is a process of its own
+in a runs folder of its own, once with `--fuse off` and once with `--fuse auto`, in turns where there are repeats; the
+ratio is of the least seconds of each. Beside it is that of processor time, which hangs less on what else the machine
+does. What was measured of a model the first time, to decide whether training together pays, is remembered beside the
+data: the first figure of a part has that in it.
 """
 
 from __future__ import annotations
@@ -43,11 +51,41 @@ MLP = (
     *("sweep", "dataset=digits", "model=mlp", "batch_schedule.size=32", "optimizer=shb", "train.device=cpu"),
     *("optimizer.lr=logspace(0.003,0.3,8)", "seed=range(0,16)"),
 )
+DIGITS = ("-c", COMMAND, "sweep", "dataset=digits", "optimizer=shb", "train.device=cpu")
 PARTS = {
     "numerical_sgd": ("-c", COMMAND, "reproduce", "numerical_sgd", "--scale", "laptop"),
     "vrgd": ("-c", COMMAND, "reproduce", "vrgd", "--scale", "laptop"),
     "adadagrad": ("-c", LOGISTIC),
     "mlp": ("-c", COMMAND, *MLP),
+    "cnn": (
+        *DIGITS,
+        "model=cnn_mnist",
+        "batch_schedule.size=128",
+        "train.epochs=8",
+        "optimizer.lr=0.03,0.1",
+        "seed=range(0,8)",
+    ),
+    "resnet": (
+        *DIGITS,
+        "model=resnet8",
+        "batch_schedule.size=128",
+        "train.epochs=8",
+        "optimizer.lr=0.03,0.1",
+        "seed=range(0,6)",
+    ),
+    "growing": (
+        *(*DIGITS, "model=resnet8", "batch_schedule=exponential", "batch_schedule.initial=16"),
+        *("batch_schedule.maximum=1024", "train.epochs=8", "optimizer.lr=0.03,0.1", "seed=range(0,6)"),
+    ),
+    "large": (
+        *DIGITS,
+        "model=mlp",
+        "batch_schedule.size=1024",
+        "train.epochs=40",
+        "optimizer.lr=0.03,0.1",
+        "seed=range(0,8)",
+    ),
+    "two": (*DIGITS, "model=mlp", "train.epochs=20", "seed=0,1"),
 }
 MODES = ("off", "auto")
 

@@ -199,15 +199,29 @@ def reproduce(
 
 @app.command()
 def report(
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.html")] = Path("report.html"),
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE.html", help="By default report.html.")
+    ] = None,
     sweep: Sweep = None,
     archives: From = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Show it to this machine alone, as runs go on, until Ctrl-C.")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option("--port", metavar="N", min=1, max=65535, help="Of --serve; by default any.")
+    ] = None,
     runs: Runs = RUNS,
 ) -> None:
     """One HTML file with every run, table, plot and claim."""
     from batchlab.runner import commands
 
-    raise typer.Exit(commands.report(output, sweep, runs, archives))
+    if serve:
+        if output is not None:
+            raise ValueError("--serve writes no file: leave out -o")
+        raise typer.Exit(commands.serve(port or 0, sweep, runs, archives))
+    if port is not None:
+        raise ValueError("--port goes with --serve")
+    raise typer.Exit(commands.report(output or Path("report.html"), sweep, runs, archives))
 
 
 @data_app.callback()

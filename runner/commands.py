@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -362,6 +363,10 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, decidin
         check_there(name, scale)
     with busy(f"composing the runs of {listing(chosen)} at scale {scale}", logged=not options.dry_run):
         plans = [plan(name, scale) for name in chosen]
+    if not any(planned.plans for planned in plans):
+        lacking = list(dict.fromkeys(name for planned in plans for name in planned.lacking))
+        way_out = f"`batchlab data prepare {' '.join(lacking)}`, or BATCHLAB_DATA, the folder where they are"
+        raise ConfigError(f"nothing of {listing(chosen)} can be trained at scale {scale} without its data: {way_out}")
     codes = []
     for planned in plans:
         if len(plans) > 1:
@@ -369,6 +374,8 @@ def reproduce(paper: str, scale: str, runs: Path, options: SweepOptions, decidin
         if planned.lacking:
             said = f"left out at scale {scale}, as it is not in the data root: {listing(planned.lacking)}"
             OUT.print(Text(said), soft_wrap=True)
+        if not planned.plans:
+            continue
         asked = alone(options, planned.plans) if planned.apart else options
         if deciding or planned.max_seeds:
             looks = deciding or Deciding()
@@ -455,6 +462,25 @@ def report(output: Path, sweep: str | None, runs: Path, archives: Sequence[Path]
 
         written = write_report(store, output, sweep=sweep)
     OUT.print(Text(str(written)), soft_wrap=True)
+    return 0
+
+
+def serve(port: int, sweep: str | None, runs: Path, archives: Sequence[Path] | None = None) -> int:
+    """Show the report to this machine until Ctrl-C, with what runs have done meanwhile.
+
+    Args:
+        port: 0: any that is free.
+        sweep: only the runs of this sweep.
+        runs: the folder that holds all runs.
+        archives: what is read instead, where something is given.
+    """
+    from batchlab.runner.serve import server
+
+    with reading(runs, archives, sweep) as store, server(store, sweep, port) as made:
+        address = "http://{}:{}/".format(*made.server_address[:2])
+        OUT.print(Text(f"{address}  (for this machine alone; Ctrl-C ends it)"), soft_wrap=True)
+        sys.stdout.flush()
+        made.serve_forever()
     return 0
 
 

@@ -37,6 +37,7 @@ WINGS = {
             "chosen",
             "compare",
             "archives",
+            "serve",
             "commands",
             "runs",
             "export",

@@ -131,7 +131,8 @@ def _parts(kinds: Mapping[tuple[str, str], list[int]], most: int | None, places:
 
     while most is None and places > 0:
         larger = [kind for kind, runs in kinds.items() if not kind[1] and len(runs) > parts[kind]]
-        if not larger or (sum(parts.values()) >= places and max(map(size, larger)) * places <= total):
+        fair = all(len(kinds[kind]) * places <= total * parts[kind] for kind in larger)  # of integers: 7 * (n / 7) > n
+        if fair and (not larger or sum(parts.values()) >= places):
             break
         parts[max(larger, key=size)] += 1
     return [part for kind, runs in kinds.items() for part in _cut(runs, parts[kind])]

@@ -47,7 +47,7 @@ COMMANDS = {
     "plot": {"--runs", "--metric", "--x", "--hue", "--output", "--where", "--or", "--sweep", "--from"},
     "compare": {"--tune", "--metric", *DECIDING, "--name", "--runs", *AGAIN, *MANY, *GRID},
     "reproduce": {"--runs", "--scale", "--until-decided", *DECIDING, *AGAIN, *MANY, "--recorded", "--from"},
-    "report": {"--runs", "--output", "--sweep", "--from"},
+    "report": {"--runs", "--output", "--sweep", "--from", "--serve", "--port"},
     "data": set(),
     "runs": set(),
     "show": {"--axes"},

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from runs import TINY
-from shell import in_process
+from shell import in_one_line, in_process
 
 from batchlab.results.compare.claims import Claim, Side
 from batchlab.results.compare.judge import judge
@@ -152,3 +152,13 @@ def test_the_first_command_of_a_user(
     assert "432 runs, all valid: 432 to go; nothing was started" in said
     assert "these choose; then 54 methods at 5 seeds are judged" in said
     assert not any(tmp_path.iterdir())
+
+
+def test_without_any_of_its_data_the_way_out_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "empty"))
+    asked = ("reproduce", "crossing", "--scale", "desk", "--dry-run", "--runs", str(tmp_path))
+    code, said = in_one_line(*asked, monkeypatch=monkeypatch, capfd=capfd)
+    assert code == 2
+    assert "`batchlab data prepare cifar10 mnist a9a`" in said

@@ -62,6 +62,21 @@ def test_two_drivers_ask_for_what_is_missing(slurm: Slurm, tmp_path: Path) -> No
     assert len(slurm.jobs) == 5
 
 
+def test_what_another_driver_has_had_trained_meanwhile_needs_no_worker(slurm: Slurm, tmp_path: Path) -> None:
+    """Both planned the same sweep; the workers of the first were done, and gone, before the second came to start."""
+    store = RunStore(tmp_path)
+    store.prepare()
+    for i in range(2):
+        run = store.run(f"run{i:04}")
+        run.log.mkdir(parents=True)
+        run.write_state(state=State.DIVERGED, reason="of another driver")
+    late = asked(store, 2)
+    assert [end.code for end in late.wait(0)] == [0, 0]
+    assert slurm.count("sbatch") == 0
+    asked(store, 3, late).wait(0)
+    assert only(store).entries() == {"run0002"}
+
+
 def test_a_stop_takes_out_only_what_was_put_in(slurm: Slurm, tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     first, second = asked(store, 2), asked(store, 3)

@@ -20,6 +20,7 @@ from batchlab.runner.plan import fusable
 from batchlab.runner.plan.config import compose
 from batchlab.runner.plan.schema import RunConfig
 from batchlab.runner.train.launched import TOGETHER
+from batchlab.runner.train.session import Session
 from batchlab.runner.train.together import ApartError, group, look, pays, train_together
 from batchlab.runner.train.together.stack import Stack
 
@@ -327,11 +328,20 @@ def test_what_does_not_pay_is_apart_and_is_measured_once(tmp_path: Path, monkeyp
     monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "data"))
     asked: list[int] = []
 
-    def measured(sessions: Sequence[Any], size: int) -> dict[str, float]:
-        asked.append(len(sessions))
-        return {"alone": 10.0, "together": together_seconds, "evaluated_alone": 1.0, "evaluated_together": 1.0}
+    looked: list[int] = []
 
-    monkeypatch.setattr(pays, "measured", measured)
+    def together_in(trial: pays.Trial, size: int, alone: float) -> float:
+        asked.append(len(trial.sessions))
+        return together_seconds
+
+    def looked_at(trial: pays.Trial, size: int) -> float:
+        looked.append(size)
+        return 1.0
+
+    monkeypatch.setattr(pays.Trial, "alone", lambda trial, size: 10.0)
+    monkeypatch.setattr(pays.Trial, "together", together_in)
+    monkeypatch.setattr(pays.Trial, "looked_at_alone", looked_at)
+    monkeypatch.setattr(pays.Trial, "looked_at_together", lambda trial, size, alone: alone)
     monkeypatch.delenv(TOGETHER)
     runs, configs = prepared(
         tmp_path / "runs",
@@ -345,12 +355,12 @@ def test_what_does_not_pay_is_apart_and_is_measured_once(tmp_path: Path, monkeyp
         with pytest.raises(ApartError, match="take as long as alone"):
             together(runs, configs)
         assert not any(run.folder.joinpath("metrics.jsonl").exists() for run in runs)
-    assert asked == [3]
-    (found,) = (tmp_path / "data" / "together").glob("*.json")
-    found.write_text("[damaged")
+    assert (asked, looked) == ([3], []), "how they are evaluated is no question then"
+    for found in (tmp_path / "data" / "together").glob("*.json"):
+        found.write_text("[damaged")
     together_seconds = 5.0
     assert set(together(runs, configs)) == {"done"}
-    assert asked == [3, 3]
+    assert (asked, looked) == ([3, 3], [pays.LOOKED])
 
 
 GROWING = ["batch_schedule=exponential", "batch_schedule.initial=4", "batch_schedule.every=1", "train.samples=6000"]
@@ -363,13 +373,13 @@ def test_a_batch_that_grows_is_asked_at_the_sizes_it_comes_to(
     """A second a step alone at 64 samples, and `large` together: what small ones gain is lost by large ones."""
     asked: list[int] = []
 
-    def measured(sessions: Sequence[Any], size: int) -> dict[str, float]:
+    def together_in(trial: pays.Trial, size: int, alone: float) -> float:
         asked.append(size)
-        gained = {"alone": 0.01, "together": 0.001} if size < 50 else {"alone": 1.0, "together": large}
-        return gained | {"evaluated_alone": 1.0, "evaluated_together": 2.0}
+        return 0.001 if size < 50 else large
 
     monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(pays, "measured", measured)
+    monkeypatch.setattr(pays.Trial, "alone", lambda trial, size: 0.01 if size < 50 else 1.0)
+    monkeypatch.setattr(pays.Trial, "together", together_in)
     monkeypatch.delenv(TOGETHER)
     runs, configs = prepared(tmp_path / "runs", "seed=0,1", *GROWING)
     if large < 1:
@@ -377,7 +387,7 @@ def test_a_batch_that_grows_is_asked_at_the_sizes_it_comes_to(
     else:
         with pytest.raises(ApartError, match="take as long as alone"):
             together(runs, configs)
-    assert asked == [4, 16, 64]
+    assert asked == [64, 16, 4]
 
 
 @pytest.mark.parametrize(
@@ -396,6 +406,7 @@ def test_what_an_epoch_leaves_is_no_size_to_try(steps: dict[int, int], groups: i
 @pytest.mark.filterwarnings("ignore:own. x_test has no samples")
 def test_a_data_set_without_a_test_split_is_tried_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pays, "LEAST", 0.0)
+    monkeypatch.setattr(pays, "WORTH", math.inf)
     monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "data"))
     monkeypatch.delenv(TOGETHER)
     rng = np.random.default_rng(0)
@@ -412,8 +423,10 @@ def test_evaluations_are_shared_where_they_are_quicker(
 ) -> None:
     monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "data"))
     monkeypatch.delenv(TOGETHER)
-    times = {"alone": 10.0, "together": 1.0, "evaluated_alone": 1.0, "evaluated_together": 0.5 if shared else 2.0}
-    monkeypatch.setattr(pays, "measured", lambda sessions, size: times)
+    monkeypatch.setattr(pays.Trial, "alone", lambda trial, size: 10.0)
+    monkeypatch.setattr(pays.Trial, "together", lambda trial, size, alone: 1.0)
+    monkeypatch.setattr(pays.Trial, "looked_at_alone", lambda trial, size: 1.0)
+    monkeypatch.setattr(pays.Trial, "looked_at_together", lambda trial, size, alone: 0.5 if shared else 2.0)
     looked: list[bool] = []
     ahead = look.Look.ahead
 
@@ -431,9 +444,10 @@ def test_evaluations_are_shared_where_they_are_quicker(
 
 
 def test_the_trial_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    evaluated = pays._evaluated
+    looked_at = pays.Trial.looked_at_together
     monkeypatch.setattr(pays, "LEAST", 0.0)
-    monkeypatch.setattr(pays, "_evaluated", lambda one, all_: evaluated(one, all_) | {"evaluated_together": 0.0})
+    monkeypatch.setattr(pays, "WORTH", math.inf)
+    monkeypatch.setattr(pays.Trial, "looked_at_together", lambda *asked: 0.0 * looked_at(*asked))
     monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "data"))
     grid = ["dataset=linear_regression", "model=linear", "train.loss=mse", "optimizer=shb,adam", "seed=0,1"]
     ends = []
@@ -445,11 +459,42 @@ def test_the_trial_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert set(together(runs, configs)) == {"done"}
         ends.append([rows(run) for run in runs])
     assert ends[0] == ends[1]
-    assert len([*(tmp_path / "data" / "together").iterdir()]) == 1
+    assert len([*(tmp_path / "data" / "together").iterdir()]) == 4
+
+
+def test_a_trial_makes_its_models_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For all sizes and for evaluations: one run alone, and those that are tried together."""
+    _, configs = prepared(tmp_path, "seed=0,1,2", *GROWING)
+    sessions = [Session.build(config, torch.device("cpu"), 0, 1) for config in configs]
+    made: list[int] = []
+    build = Session.build
+    monkeypatch.setattr(Session, "build", lambda config, *rest: made.append(config.seed) or build(config, *rest))
+    trial = pays.Trial(sessions)
+    for size in (64, 16, 4):
+        assert trial.together(size, trial.alone(size)) > 0
+    assert trial.looked_at_together(100, trial.looked_at_alone(100)) > 0
+    assert made == [0, 0, 1, 2]
+
+
+def test_what_is_too_short_for_a_trial_is_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs of ten seconds, whose step of half a second is to be tried twice, with two at a time: 2 s of 20."""
+    monkeypatch.delenv(TOGETHER)
+    monkeypatch.setenv("BATCHLAB_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(pays.Trial, "alone", lambda trial, size: 0.5)
+    monkeypatch.setattr(pays.Trial, "looked_at_alone", lambda trial, size: 1.0)
+    monkeypatch.setattr(pays, "_seconds", lambda *asked: 0.01)
+    runs, configs = prepared(tmp_path / "runs", "seed=0,1", "batch_schedule.size=32", "train.samples=640")
+    monkeypatch.setattr(pays, "WORTH", 0.09)
+    with pytest.raises(ApartError, match="too large a share"):
+        together(runs, configs)
+    assert not any(run.folder.joinpath("metrics.jsonl").exists() for run in runs), "nothing was written"
+    monkeypatch.setattr(pays, "WORTH", 0.11)
+    assert set(together(runs, configs)) == {"done"}
 
 
 def test_a_model_that_vmap_cannot_follow_is_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(TOGETHER)
+    monkeypatch.setattr(pays, "WORTH", math.inf)
     runs, configs = prepared(tmp_path, "model=looks", "seed=0,1")
     with pytest.raises(ApartError, match=r"vmap|data-dependent|item"):
         together(runs, configs)

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from chaos_engines import below
 from runs import Fleet, Watcher, one, rows
 
@@ -109,6 +111,7 @@ def test_a_killed_group_goes_on_to_the_same_rows(victim: str, tmp_path: Path, to
     assert report.exit_code == 1
     assert State.RUNNING not in report.states
     assert sum(report.states.values()) == 3
+    left = [torch.load(run.checkpoints[0])["samples"] for run in runs_of(tmp_path / "storm", plans) if run.checkpoints]
     again, later = storm.sweep(tmp_path / "storm", plans, slots=1, options=SweepOptions(retry=True))
     if victim == "warm":
         executor.close()
@@ -117,7 +120,16 @@ def test_a_killed_group_goes_on_to_the_same_rows(victim: str, tmp_path: Path, to
     for calm, run in zip(runs_of(tmp_path / "calm", plans), runs_of(tmp_path / "storm", plans), strict=True):
         assert [one.read_state().info["fused"] for one in (calm, run)] == [3, 3]
         assert run.read_state().state is State.DONE
-        assert rows(run) == rows(calm)
+        if len(left) == 3 and len({*left}) == 1:
+            assert rows(run) == rows(calm)
+        else:  # killed between the checkpoints of two of them: from there on the groups were others
+            check_close(rows(run), rows(calm))
+
+
+def check_close(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
+    assert len(some) == len(others)
+    for a, b in zip(some, others, strict=True):
+        assert a == pytest.approx(b, rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.slow

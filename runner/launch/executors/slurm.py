@@ -11,7 +11,7 @@ from typing import Any
 from typing_extensions import override
 
 from batchlab.results.store.queue import AGAIN, Queue
-from batchlab.results.store.run import Run, RunBusyError, State
+from batchlab.results.store.run import FINISHED, Run, RunBusyError, State
 from batchlab.results.store.runs import RunStore
 from batchlab.results.words import count
 from batchlab.runner.launch.executors.base import Began, Ended, Executor
@@ -168,7 +168,14 @@ class SlurmExecutor(Executor):
 
     @override
     def start(self, run: Run, nproc: int) -> None:
-        """Put the run into the queue of its shape; a failed one is asked for again by that."""
+        """Put the run into the queue of its shape; a failed one is asked for again by that.
+
+        One that another driver's workers have ended since this sweep was planned needs none.
+        """
+        state = run.read_state().state
+        if state in FINISHED:
+            self.over.append(Ended(run, 0))
+            return
         per_node = nproc // self.asked_for["nodes"]
         gpus = (gpus_in(self.asked_for["gres"]) if self.asked_for["gres"] else per_node) if self.gpus else 0
         made = queue_for(RunStore(run.folder.parent), self.asked_for | {"nproc": nproc, "gpus": gpus})
@@ -176,7 +183,7 @@ class SlurmExecutor(Executor):
         if queue.shape not in self.since:
             self.since[queue.shape] = {}
             queue.heard(self.since[queue.shape])  # what was told before concerns others
-        if run.read_state().state in ASKED_AGAIN:
+        if state in ASKED_AGAIN:
             with suppress(RunBusyError), run.hold():
                 run.write_state(state=State.INTERRUPTED if run.checkpoints else State.PENDING, reason=None)
         self.waiting[run.run_id] = run, queue

@@ -6,12 +6,14 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from batchlab.datasets import data_root
 from batchlab.optimizers.batch import steps_by_size
@@ -32,8 +34,10 @@ ENDS = 0.1
 """Seconds of a processor that a run takes to start and to end beside its steps: two forks, a dozen of files."""
 COPIES = 16
 """Runs that are tried together, at most: of more, each takes no longer."""
-SECONDS = 0.2
+SECONDS = 0.1
 """Of each of the trials, about."""
+WORTH = 0.03
+"""Share of what a group's runs take alone that trying their steps together may cost."""
 LONGEST = 1.5
 """Seconds that one step together may take in a trial: of long steps two show what there is to gain."""
 LARGEST = 512
@@ -42,6 +46,8 @@ RARE = 0.01
 """Of a run's samples: what fewer are taken with is no size to try."""
 TRIED = 3
 """Sizes that are tried of a batch that grows."""
+LOOKED = 256
+"""Samples that evaluations are tried with, of groups that pay."""
 
 
 def check_pays(sessions: Sequence[Session]) -> bool:
@@ -60,20 +66,23 @@ def check_pays(sessions: Sequence[Session]) -> bool:
     """
     if TOGETHER in os.environ:
         return True
-    first = sessions[0]
+    first, trial = sessions[0], Trial(sessions)
     steps = steps_by_size(first.batch_schedule, first.clock.epoch_size, first.clock.total_samples)
     folder = data_root(first.config.dataset.get("root")) / "together"
-    shapes = dict.fromkeys(("alone", "together", "evaluated_alone", "evaluated_together"), finite)
-    found = {
-        size: remembered(folder, _key(sessions, size), shapes, partial(measured, sessions, size))
-        for size in _tried(steps, first.groups)
-    }
-    alone, together = (
-        _whole(steps, {size: times[way] for size, times in found.items()}) for way in ("alone", "together")
-    )
-    if alone + ENDS < LEAST * (together + ENDS / len(sessions)):
+
+    def known(what: str, size: int, find: Callable[..., float], *given: float) -> float:
+        key, shape = _key(sessions, size, what), {"seconds": finite}
+        return float(remembered(folder, key, shape, lambda: {"seconds": find(size, *given)})["seconds"])
+
+    sizes = _tried(steps, first.groups)[::-1]  # the dearest first, where it shows whether a trial is worth it
+    one = {size: known("alone", size, trial.alone) for size in sizes}
+    alone = _whole(steps, one) + ENDS
+    trial.worth = WORTH * alone * len(sessions)
+    shared = {size: known("together", size, trial.together, one[size]) for size in sizes}
+    if alone < LEAST * (_whole(steps, shared) + ENDS / len(sessions)):
         raise ApartError("together their steps take as long as alone")
-    return all(times["evaluated_together"] < times["evaluated_alone"] for times in found.values())
+    look = known("looked at alone", LOOKED, trial.looked_at_alone)
+    return known("looked at together", LOOKED, trial.looked_at_together, look) < look
 
 
 def _tried(steps: Mapping[int, int], groups: int) -> list[int]:
@@ -104,68 +113,128 @@ def _whole(steps: Mapping[int, int], seconds: Mapping[int, float]) -> float:
     return math.fsum(n * float(np.interp(size, sizes, times)) * max(1.0, size / largest) for size, n in steps.items())
 
 
-def measured(sessions: Sequence[Session], size: int) -> dict[str, float]:
-    """What one of these runs takes `alone` and its share of what several take `together`, on sessions of their own.
+class Trial:
+    """What one of some runs takes alone, and its share of what several take together, on sessions of their own.
 
     Args:
-        sessions: of the group.
-        size: samples of a batch.
+        sessions: of the runs.
 
-    Returns:
-        Seconds of a step, and, `evaluated_`, of the outputs for some samples.
-
-    Raises:
-        ApartError: they cannot be stacked.
+    Attributes:
+        worth: seconds that steps which are tried together may take yet; more would cost what it is to save.
     """
-    first = sessions[0]
-    device, dataset = first.probe.device, first.dataset
-    alone = Session.build(first.config, device, 0, 1, dataset)
-    meters = Meters.on(device)
 
-    def one() -> int:
-        alone.set_learning_rate()
-        batch = alone.take(size)
-        step(alone, meters, batch)
-        return batch.size
+    def __init__(self, sessions: Sequence[Session]) -> None:
+        self.sessions = sessions
+        self.device = sessions[0].probe.device
+        self.worth = math.inf
+        self._made = 0.0
+        self._groups: dict[int, Group] = {}
 
-    seconds = {"alone": _seconds(one, device, size)}
-    count = min(len(sessions), COPIES, max(2, int(LONGEST / seconds["alone"])))
-    copies = [Session.build(session.config, device, 0, 1, dataset) for session in sessions[:count]]
-    try:
-        group = Group(copies, [torch.Generator() for _ in copies])
+    @cached_property
+    def _one(self) -> Session:
+        began = time.process_time()
+        made = self._copy(self.sessions[0])
+        self._made = time.process_time() - began
+        return made
 
-        def together() -> int:
-            group.set_learning_rates()
-            batch = group.lead.take(size)
-            group.step(batch)
+    def _copy(self, session: Session) -> Session:
+        return Session.build(session.config, self.device, 0, 1, session.dataset)
+
+    def _count(self, seconds: float) -> int:
+        """As many runs as take no longer than `LONGEST` for what one takes so many seconds for."""
+        return min(len(self.sessions), COPIES, max(2, int(LONGEST / seconds)))
+
+    def _group(self, count: int) -> Group:
+        if count not in self._groups:
+            copies = [self._copy(session) for session in self.sessions[:count]]
+            self._groups[count] = Group(copies, [torch.Generator() for _ in copies])
+        return self._groups[count]
+
+    def alone(self, size: int) -> float:
+        """Seconds of a step alone.
+
+        Args:
+            size: samples of a batch.
+        """
+        session, meters = self._one, Meters.on(self.device)
+
+        def act() -> int:
+            session.set_learning_rate()
+            batch = session.take(size)
+            step(session, meters, batch)
             return batch.size
 
-        seconds["together"] = _seconds(together, device, size) / count
-        seconds |= _evaluated(alone, group)
-    except (RuntimeError, ValueError, TypeError) as error:  # of torch's vmap, of a model that vmap cannot follow
+        return _seconds(act, self.device, size)
+
+    def together(self, size: int, alone: float) -> float:
+        """A run's share of the seconds of a step together.
+
+        Args:
+            size: samples of a batch.
+            alone: seconds of such a step alone.
+
+        Raises:
+            ApartError: they cannot be stacked, or trying takes longer than it is worth.
+        """
+        count = self._count(alone)
+        self.worth -= max(SECONDS, 2 * count * alone) + (0.0 if count in self._groups else count * self._made)
+        if self.worth < 0:
+            raise ApartError("to find out whether that is quicker would take too large a share of the time")
+        with _stackable():
+            group = self._group(count)
+
+            def act() -> int:
+                group.set_learning_rates()
+                batch = group.lead.take(size)
+                group.step(batch)
+                return batch.size
+
+            return _seconds(act, self.device, size) / count
+
+    @torch.no_grad()
+    def looked_at_alone(self, size: int) -> float:
+        """Seconds of the outputs for samples of the training set, which every data set has.
+
+        Args:
+            size: samples, at most.
+        """
+        probe, model, x = self._one.probe, self._one.model, self._samples(size)
+        return _seconds(lambda: len(probe.forward(model.eval(), x)), self.device)
+
+    @torch.no_grad()
+    def looked_at_together(self, size: int, alone: float) -> float:
+        """A run's share of the seconds of the same.
+
+        Args:
+            size: samples, at most.
+            alone: what they take alone.
+
+        Raises:
+            ApartError: they cannot be stacked.
+        """
+        x, count = self._samples(size), self._count(alone)
+        with _stackable():
+            group = self._group(count)
+
+            def act() -> int:
+                with autocast(self.device, self._one.config.train.precision):
+                    return group.stack.forward(x, training=False).shape[1]
+
+            return _seconds(act, self.device) / count
+
+    def _samples(self, size: int) -> Tensor:
+        x: Tensor = next(iter(self._one.probe.batches("train")))[0]
+        return x[:size]
+
+
+@contextmanager
+def _stackable() -> Iterator[None]:
+    """Whatever torch's vmap, or a model that it cannot follow, raises in the block is an `ApartError`."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError) as error:
         said = str(error).strip().splitlines()
         raise ApartError(f"{type(error).__name__}: {said[0] if said else ''}".removesuffix(": ")) from error
-    return seconds
-
-
-@torch.no_grad()
-def _evaluated(alone: Session, group: Group) -> dict[str, float]:
-    """Seconds of the outputs for what an evaluation takes at a time, or for less where that is long.
-
-    Of the training set, which every data set has.
-    """
-    device, count = alone.probe.device, len(group.sessions)
-    x, _ = next(iter(alone.probe.batches("train")))
-
-    def one() -> int:
-        return len(alone.probe.forward(alone.model.eval(), x))
-
-    def together() -> int:
-        with autocast(device, alone.config.train.precision):
-            return group.stack.forward(x, training=False).shape[1]
-
-    x = x[: max(1, int(len(x) * min(1.0, LONGEST / (count * _seconds(one, device)))))]
-    return {"evaluated_alone": _seconds(one, device), "evaluated_together": _seconds(together, device) / count}
 
 
 def _seconds(act: Callable[[], int], device: torch.device, samples: int | None = None) -> float:
@@ -198,10 +267,17 @@ def _seconds(act: Callable[[], int], device: torch.device, samples: int | None =
     return min(times)
 
 
-def _key(sessions: Sequence[Session], size: int) -> dict[str, Any]:
-    """What the times depend on."""
+def _key(sessions: Sequence[Session], size: int, what: str) -> dict[str, Any]:
+    """What the times depend on.
+
+    Args:
+        sessions: of the group.
+        size: samples that are taken at a time.
+        what: is timed.
+    """
     first = sessions[0]
     return {
+        "what": what,
         "model": first.config.model,
         "shape": first.dataset.shape,
         "batch": size,

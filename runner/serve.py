@@ -1,0 +1,187 @@
+"""`batchlab report --serve`: the report of runs that still train, on a page of this machine's own that follows them.
+
+The page is made when it is asked for and something has changed, and never more often than it is quick to make. Nothing
+can be changed through it; it answers this machine alone (loopback), under that machine's own names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from batchlab.results.report import write_report
+from batchlab.results.show.status import read_status
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import RunStore
+
+HOST = "127.0.0.1"
+PATIENCE = 1.0
+"""Seconds from one look at the store to the next, at least; times what the last one took, if that was longer."""
+TIMES = 5.0
+"""A page is made anew after this many times the seconds that it took, at the earliest."""
+RULES = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+FOLLOW = """
+<style>
+.live{position:fixed;right:.8rem;bottom:.8rem;z-index:9;margin:0;padding:.35rem .7rem;border-radius:.5rem;
+font:.85rem/1.4 system-ui,sans-serif;background:#24292f;color:#fff;max-width:90vw}
+@media print{.live{display:none}}
+</style>
+<p class="live" role="status">following</p>
+<script>
+(() => {
+  const made = "STAMP", bar = document.querySelector(".live");
+  let lost = 0;
+  async function look() {
+    try {
+      const state = await (await fetch("state")).json();
+      lost = 0;
+      bar.textContent = state.said;
+      if (state.page !== made && !document.hidden && !String(getSelection())) location.reload();
+    } catch {
+      if (++lost > 2) bar.textContent = "no longer served: this is how it stood";
+    }
+  }
+  setInterval(look, 2000);
+  look();
+})();
+</script>
+"""
+
+
+class Live:
+    """The report of a store, kept.
+
+    Args:
+        store: Where the runs are.
+        sweep: Only the runs of this sweep.
+
+    Raises:
+        ValueError: There is no such sweep.
+    """
+
+    def __init__(self, store: RunStore, sweep: str | None) -> None:
+        self.store, self.sweep = store, sweep
+        self._lock = threading.Lock()
+        self._text, self._made = "", ""
+        self._stamp, self._said = "", ""
+        self._look_again = self._make_again = 0.0
+        self._look()
+
+    def state(self) -> dict[str, str]:
+        """What there is to say of the runs, and the stamp of the page that can be had now."""
+        with self._lock:
+            self._look()
+            fresh = self._stamp if time.monotonic() >= self._make_again else self._made
+            return {"said": self._said, "page": fresh or self._stamp}
+
+    def page(self) -> str:
+        """The page, as new as it can be had.
+
+        Raises:
+            ValueError: There is nothing to read.
+        """
+        with self._lock:
+            self._look()
+            if self._made != self._stamp and time.monotonic() >= self._make_again:
+                began = time.monotonic()
+                with tempfile.TemporaryDirectory() as folder:
+                    text = write_report(self.store, Path(folder) / "report.html", self.sweep).read_text("utf-8")
+                self._made = self._stamp
+                before, end, after = text.rpartition("</body>")
+                self._text = before + FOLLOW.replace("STAMP", self._made) + end + after
+                self._make_again = time.monotonic() + TIMES * (time.monotonic() - began)
+            return self._text
+
+    def _look(self) -> None:
+        """See how the runs stand, unless that was seen a moment ago."""
+        began = time.monotonic()
+        if began < self._look_again:
+            return
+        status = read_status(self.store, self.sweep)
+        rows: list[Any] = [(run.run_id, run.state) for run in status.runs]
+        running = [run for run in status.runs if run.state is State.RUNNING]
+        rows += [_size(self.store.run(run.run_id).stream("metrics")) for run in running]
+        self._stamp = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+        self._said = status.summary()
+        self._look_again = time.monotonic() + max(PATIENCE, time.monotonic() - began)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers GET of the page and of the state; `live` is set by a subclass."""
+
+    live: Live
+    server_version, sys_version = "batchlab", ""
+
+    def do_GET(self) -> None:
+        """One of the two."""
+        port = self.server.server_address[1]
+        if self.headers.get("Host") not in {f"{name}:{port}" for name in (HOST, "localhost")}:
+            self._answer(HTTPStatus.FORBIDDEN, "text/plain", "this page is for the machine that serves it")
+            return
+        answers: dict[str, tuple[str, Callable[[], str]]] = {
+            "/": ("text/html", self.live.page),
+            "/state": ("application/json", lambda: json.dumps(self.live.state())),
+        }
+        kind, make = answers.get(self.path, ("", str))
+        if not kind:
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", "there is / alone")
+            return
+        try:
+            self._answer(HTTPStatus.OK, kind, make())
+        except ValueError as error:
+            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", str(error))
+
+    def _answer(self, status: HTTPStatus, kind: str, text: str) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", RULES)
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
+
+    @override
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests are nobody's business."""
+
+
+def server(store: RunStore, sweep: str | None, port: int = 0) -> ThreadingHTTPServer:
+    """A server of a store's report, which listens already.
+
+    Args:
+        store: Where the runs are.
+        sweep: Only the runs of this sweep.
+        port: 0: any that is free.
+
+    Raises:
+        ValueError: The port cannot be had, or there is no such sweep.
+    """
+    handler = type("Handler", (_Handler,), {"live": Live(store, sweep)})
+    try:
+        made = ThreadingHTTPServer((HOST, port), handler)
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"--port {port}: {error}; without --port any that is free is taken") from error
+    made.daemon_threads = True
+    return made

@@ -12,7 +12,7 @@ from matplotlib.mathtext import math_to_image
 
 project = "batchlab"
 author = "the batchlab authors"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4  # the anchors that a reader of the repository sees
 suppress_warnings = ["myst.header"]  # generated sections begin below the heading that they stand under
@@ -26,9 +26,6 @@ html_copy_source = False
 html_math_renderer = "mathtext"  # see `setup`: a page fetches nothing from elsewhere
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-
-autodoc_typehints = "description"
-autodoc_member_order = "bysource"
 
 LINK = re.compile(r"^- \[([^\]]+)\]\(([^)#:]+)\.md\)", re.MULTILINE)
 

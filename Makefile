@@ -14,7 +14,7 @@ PIP = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constr
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: help setup lint format types test test-slow slurm-test chaos wheel reproduce reproduce-all results bench clean
+.PHONY: help setup lint format types test test-slow slurm-test chaos wheel reproduce reproduce-all results reference docs bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -68,6 +68,12 @@ reproduce-all: setup  ## every paper's comparison on this machine
 
 results: setup  ## docs/results.md, its figures and the README's part, from the runs in results/reproduced
 	$(BIN)/python -m batchlab.results.page.write
+
+reference: setup  ## docs/reference and the drawing in docs/architecture.md, from the code
+	$(BIN)/python -m batchlab.runner.reference.write
+
+docs: setup  ## the site, in build/docs; warnings are errors, and nothing is fetched
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
 
 bench: setup  ## every figure beside its peer
 	for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

@@ -42,7 +42,7 @@ WINGS = {
             "runs",
             "export",
         ),
-        *("cli", "arguments", "notebook"),
+        *("cli", "arguments", "notebook", "reference"),
     ),
     "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),
     "datasets": (
@@ -147,6 +147,23 @@ def test_a_room_imports_only_its_own(room: str) -> None:
     for file in files:
         rooms = {name.split(".")[1] for name in imported(file) if name.startswith("batchlab.")}
         assert rooms <= ALLOWED[room], f"{file.relative_to(ROOT)} imports {rooms - ALLOWED[room]}"
+
+
+def test_the_picture_of_the_docs_is_what_is_imported() -> None:
+    """Counted here once more, file by file: folders are told apart, and the files beside them are one."""
+    from batchlab.runner.reference import wings
+
+    def wing(module: str) -> tuple[str, str]:
+        _, room, *rest = module.split(".")
+        return room, rest[0] if rest and (ROOT / room / rest[0] / "__init__.py").exists() else ""
+
+    def plain(one: tuple[str, str]) -> tuple[str, str]:
+        return one[0], "" if one[1] == wings.GROUND else one[1]
+
+    found = {(wing(module), wing(target)) for module, targets in arrows().items() for target in targets}
+    drawn = {(plain(a), plain(b)) for a, b in wings.arrows()}
+    assert {pair for pair in drawn if pair[0] != pair[1]} == {pair for pair in found if pair[0] != pair[1]}
+    assert {(a[0], b[0]) for a, b in drawn if a[0] != b[0]} == {("runner", room) for room in ROOMS[:3]}
 
 
 def test_results_never_imports_torch() -> None:

@@ -47,7 +47,7 @@ def test_the_first_example_goes_on_until_its_time_is_over(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_the_two_commands_make_the_table(tmp_path: Path) -> None:
-    printed = shell(blocks("bash")[1], tmp_path)
+    printed = shell(blocks("bash")[2], tmp_path)
     rows = [line.split() for line in printed.splitlines() if line.strip().startswith(("shb", "nshb"))]
     assert sorted(row[0] for row in rows) == ["nshb", "shb"]
 
@@ -71,6 +71,6 @@ def test_an_optimizer_of_ones_own_is_one_yaml_file(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(yaml)
     (tmp_path / "my_package.py").write_text(OWN_OPTIMIZER)
-    printed = shell(blocks("bash")[2].rstrip() + " --dry-run\nbatchlab show --axes", tmp_path)
+    printed = shell(blocks("bash")[3].rstrip() + " --dry-run\nbatchlab show --axes", tmp_path)
     assert "30 runs, all valid" in printed
     assert "mine" in printed

@@ -16,8 +16,9 @@ SHOWN = ("vrgd", "adadagrad", "numerical_sgd")
 BEGIN, END = "<!-- results: `make results` writes what stands until the end mark -->", "<!-- end of results -->"
 INTRODUCTION = """# Results
 
-Our own runs of the papers' comparisons, and what they say of the papers' claims. `make results` writes this page from
-the archives in `results/reproduced/`, and a test sees that it is theirs: nothing here was written by hand.
+Our own runs of the papers' comparisons, and what they say of the papers' claims, each on a page of its own:
+question, method, what is known of the paper, commands, tables, verdicts. `make results` writes this page and those
+parts from the archives in `results/reproduced/`, and a test sees that they are theirs: no number was written by hand.
 
 Scale `desk` is a desk's: two cores and an hour or two for each, a thin network and a part of the data. The papers
 trained larger networks on more data for longer, so compare which method is better and not how good it is. Where the
@@ -38,7 +39,16 @@ def page(recorded: Sequence[Recorded], missing: Sequence[str] = ()) -> str:
     parts = [_drawn_from(recorded), INTRODUCTION, _linked(overview, recorded) if recorded else NONE]
     if recorded and missing:
         parts.append(f"Not recorded yet: {listing([f'`{paper}`' for paper in missing])}.\n")
-    return "\n".join([*parts, *map(section, recorded)])
+    return "\n".join(parts)
+
+
+def paper_part(recorded: Sequence[Recorded]) -> str:
+    """What stands between the marks of a paper's page.
+
+    Args:
+        recorded: What there is of this paper, one for each scale.
+    """
+    return "\n".join([BEGIN, _drawn_from(recorded), *map(section, recorded), END])
 
 
 def block(recorded: Sequence[Recorded]) -> str:
@@ -56,23 +66,23 @@ def block(recorded: Sequence[Recorded]) -> str:
         *picture(chosen, "docs/"),
         *(render(bare(sheet), "markdown") for sheet in sheets(chosen)[:1]),
         f"In short: {in_markdown(in_short(made.claims))}. [Each claim, what was run and how it differs from what was "
-        f"published](docs/results.md#{chosen.anchor}); `batchlab reproduce {made.paper} --scale {chosen.scale} "
+        f"published](docs/{chosen.place}); `batchlab reproduce {made.paper} --scale {chosen.scale} "
         "--recorded --full` prints all of it from runs that are in the repository, without training.",
         END,
     ]
     return "\n".join(lines)
 
 
-def within(readme: str, text: str) -> str:
-    """A README with the block in place of the one that it has.
+def within(page: str, text: str) -> str:
+    """A page with the block in place of the one that it has.
 
     Raises:
         ValueError: It has not both marks, once each.
     """
-    before, begin, rest = readme.partition(BEGIN)
+    before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end) or BEGIN in rest or END in after:
-        raise ValueError(f"the README needs the line {BEGIN} and, after it, {END}, once each")
+        raise ValueError(f"the page needs the line {BEGIN} and, after it, {END}, once each")
     return f"{before}{text}{after}"
 
 
@@ -93,10 +103,10 @@ def _overview(recorded: Sequence[Recorded]) -> Sheet:
 
 
 def _linked(text: str, recorded: Sequence[Recorded]) -> str:
-    """The overview, each comparison leading to its section."""
+    """The overview, each comparison leading to its page."""
     for one in recorded:
         title = in_markdown(one.made.title)
-        text = text.replace(f"| {title} ", f"| [{title}](#{one.anchor}) ", 1)
+        text = text.replace(f"| {title} ", f"| [{title}]({one.place}) ", 1)
     return text
 
 

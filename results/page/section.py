@@ -50,32 +50,34 @@ class Recorded:
 
     @property
     def figure(self) -> str:
-        """Where its figure is, from the folder of the page."""
+        """Where its figure is, from the folder of the docs."""
         return f"results/{self.sweep}.png"
+
+    @property
+    def place(self) -> str:
+        """Where its page is, from the folder of the docs."""
+        return place_of(self.made.paper)
 
     @property
     def drawable(self) -> bool:
         """Whether it has a figure."""
         return self.front.figure is not None and self.front.figure.drawable
 
-    @property
-    def anchor(self) -> str:
-        """Of its heading, as GitHub makes it."""
-        return re.sub(r"[^\w\- ]", "", self.made.title.lower()).replace(" ", "-")
+
+def place_of(paper: str) -> str:
+    """Where a paper's page is, from the folder of the docs; our own comparison across them stands beside."""
+    return "crossing.md" if paper == "crossing" else f"papers/{paper}.md"
 
 
 def section(recorded: Recorded) -> str:
-    """The section of a recorded sweep, in Markdown."""
+    """What came of a recorded sweep, in Markdown, for the page of its paper."""
     made, front, scale = recorded.made, recorded.front, recorded.scale
     prefix = f"{scale} scale: "
     deviations = [line.removeprefix(prefix) for line in recorded.deviations]
     caveats = [note for note in made.notes if note not in recorded.deviations]
-    parts = [f"## {made.title}\n"]
-    if front.question:
-        parts.append(f"{in_markdown(front.question)}\n")
-    parts.append(f"Whose comparison: {in_markdown(made.reference)}.\n")
-    parts.append(f"**In short**, at {scale} scale: {in_markdown(front.answer or f'{in_short(made.claims)}.')}\n")
-    parts += picture(recorded)
+    parts = [f"## What came of it, at {scale} scale\n"]
+    parts.append(f"**In short**: {in_markdown(front.answer or f'{in_short(made.claims)}.')}\n")
+    parts += picture(recorded, "../" * recorded.place.count("/"))
     parts += [render(sheet, "markdown") for sheet in sheets(recorded)]
     parts.append(render(verdict_sheet(made.claims), "markdown") if front.verdicts else "")
     parts.append(_listed("**What was run**", facts(recorded.frame, recorded.plan)))

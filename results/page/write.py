@@ -1,4 +1,4 @@
-"""Writes docs/results.md, its figures and the README's part: `make results`."""
+"""Writes docs/results.md, its figures, and the parts of the README and of the papers' pages: `make results`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from batchlab.results.compare.load import load
-from batchlab.results.page.page import block, page, within
-from batchlab.results.page.section import Recorded
+from batchlab.results.page.page import block, page, paper_part, within
+from batchlab.results.page.section import Recorded, place_of
 from batchlab.results.papers.catalogue import known_papers, reproduce
 from batchlab.results.papers.recorded import FOLDER
 from batchlab.results.store.archive import SUFFIX
@@ -56,14 +56,24 @@ def digest_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def texts(found: Sequence[Recorded]) -> tuple[str, str]:
-    """The page, and the README's part."""
+def texts(found: Sequence[Recorded], root: Path = ROOT) -> dict[Path, str]:
+    """The page of results, the README and the papers' pages, by where they are.
+
+    Raises:
+        ValueError: A page without the marks.
+    """
     there = {one.made.paper for one in found}
-    return page(found, [paper for paper in known_papers() if paper not in there]), block(found)
+    made = {root / PAGE: page(found, [paper for paper in known_papers() if paper not in there])}
+    parts = {root / "README.md": block(found)}
+    for paper in known_papers():
+        own = [one for one in found if one.made.paper == paper]
+        if own or (root / PAGE.parent / place_of(paper)).exists():
+            parts[root / PAGE.parent / place_of(paper)] = paper_part(own)
+    return made | {path: within(path.read_text(encoding="utf-8"), part) for path, part in parts.items()}
 
 
 def write(root: Path = ROOT, folder: Path = FOLDER) -> list[Path]:
-    """Write the page, its figures and the README's part; remove figures of what is recorded no more.
+    """Write the pages, their figures and the README's part; remove figures of what is recorded no more.
 
     Args:
         root: The checkout.
@@ -76,9 +86,7 @@ def write(root: Path = ROOT, folder: Path = FOLDER) -> list[Path]:
         ValueError: An archive that cannot be read; a README without the marks.
     """
     found = list(every(folder))
-    readme = root / "README.md"
-    made, part = texts(found)
-    changed = {root / PAGE: made, readme: within(readme.read_text(encoding="utf-8"), part)}
+    changed = texts(found, root)
     drawn = [
         one.front.figure.save(root / PAGE.parent / one.figure, said=one.origin)
         for one in found

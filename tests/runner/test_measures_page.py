@@ -29,7 +29,7 @@ def test_a_macro_f1_of_ones_own(tmp_path: Path) -> None:
             assert len([line for line in block.splitlines()[1:] if line.strip()]) <= 10, "ten lines"
         else:
             assert yaml.safe_load(block)["name"] == "macro_f1"
-    (script,) = blocks(PAGE, "bash")
+    *_, script = blocks(PAGE, "bash")
     said = bash(script, tmp_path)
     rows = [line for line in said.splitlines() if line.strip().startswith(("shb", "nshb"))]
     assert "macro F1 [%]" in said

@@ -19,7 +19,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from batchlab.results.report import write_report
+from batchlab.results.report.write import write_report
 from batchlab.results.show.status import read_status
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
@@ -134,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """One of the two."""
-        port = self.server.server_address[1]
+        port = self.connection.getsockname()[1]
         if self.headers.get("Host") not in {f"{name}:{port}" for name in (HOST, "localhost")}:
             self._answer(HTTPStatus.FORBIDDEN, "text/plain", "this page is for the machine that serves it")
             return

@@ -99,6 +99,7 @@ RUN = {
             "not run: installs from the network; tests/test_installation.py has what pip is asked for",
         ]
     },
+    "docs/plots.md": {"bash": ["tests/runner/test_plots_page.py::test_the_commands_run"] * 4},
     "docs/policies.md": {"bash": ["tests/runner/test_policies_page.py::test_the_commands_run"]},
     "docs/rivals.md": {
         "bash": ["tests/runner/test_rivals_page.py::test_the_commands_run"],

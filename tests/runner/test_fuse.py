@@ -187,7 +187,7 @@ def test_a_reproduction_says_how_claims_about_time_are_decided(tmp_path: Path, m
     open_ = Judged(claim, [], math.nan, math.nan, Verdict.UNDECIDED, "", runs=(run,))
     monkeypatch.setattr(catalogue, "reproduce", lambda *_: Reproduction("dasvrda", "", "", claims=[open_, open_]))
     monkeypatch.setattr(commands, "usual_runs", lambda: None)
-    monkeypatch.setattr("batchlab.results.report.write_report", lambda store, path, sweep: path)
+    monkeypatch.setattr("batchlab.results.report.write.write_report", lambda store, path, sweep: path)
     monkeypatch.setattr(commands, "OUT", SimpleNamespace(print=lambda *_, **__: None))
     printed: list[str] = []
     monkeypatch.setattr(archives, "OUT", SimpleNamespace(print=lambda text, **_: printed.append(str(text))))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batchlab.results.compare.claims import Judged, Verdict
+from batchlab.results.show.headline import tally_text
 from batchlab.results.show.sheet import Sheet, Text
-from batchlab.results.words import count, listing
 
 LINES = 40
 """Of more claims only those that were decided have a line, and of them so many."""
@@ -78,7 +77,7 @@ def glance(title: str, anchor: str, rows: str, sheet: Sheet, judged: Sequence[Ju
     if len(lines) > LINES:
         decided = [line for line, item in zip(lines, judged, strict=True) if item.verdict is not Verdict.UNDECIDED]
         shown = decided[:LINES]
-    return Glance(title, anchor, _summary(judged), answer, shown, len(lines) - len(shown))
+    return Glance(title, anchor, tally_text(judged), answer, shown, len(lines) - len(shown))
 
 
 def _line(sheet: Sheet, i: int, item: Judged, rows: str) -> Line:
@@ -106,9 +105,3 @@ def _line(sheet: Sheet, i: int, item: Judged, rows: str) -> Line:
 def _tone(verdict: Text) -> str:
     """Of a pair, where either side may be the better one."""
     return ("good" if verdict.text.endswith("is better") else "plain") if verdict.bold else "dim"
-
-
-def _summary(judged: Sequence[Judged]) -> str:
-    found = Counter(item.verdict for item in judged)
-    parts = [f"{found[verdict]:,} {verdict.value}" for verdict in Verdict if found[verdict]]
-    return f"{count(len(judged), 'claim')}: {listing(parts)}" if parts else "no claims"

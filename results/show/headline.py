@@ -17,6 +17,8 @@ SAID = {
     Verdict.NO_DIFFERENCE: ("of no difference that matters", "of no difference that matters"),
     Verdict.UNDECIDED: ("not decided", "not decided"),
 }
+FIRST = (Verdict.DOES_NOT_HOLD, Verdict.HOLDS, Verdict.NO_DIFFERENCE, Verdict.UNDECIDED)
+"""In which order claims are listed: where there is not room for all, what does not hold is not what is left out."""
 LISTED = 8
 """Claims that are decided have so many lines at most."""
 NEAREST = 3
@@ -44,7 +46,7 @@ def headline_sheet(judged: Sequence[Judged], reference: str) -> Sheet:
         reference: Whose they are.
     """
     lines: dict[tuple[Verdict, str], list[Judged]] = {}
-    for item in sorted(judged, key=lambda item: [*SAID].index(item.verdict)):
+    for item in sorted(judged, key=lambda item: FIRST.index(item.verdict)):
         if item.verdict is not Verdict.UNDECIDED:
             lines.setdefault((item.verdict, item.claim.text), []).append(item)
     near = sorted((item for item in judged if item.needed), key=lambda item: item.needed or 0)

@@ -36,8 +36,8 @@ def test_what_is_decided_has_a_line_each_and_the_rest_is_counted():
     claims = [judged(f"claim {i}", (OPEN, NOT, HOLDS)[i % 3]) for i in range(30)]
     sheet = headline_sheet(claims, "Paper")
     assert sheet.title == "Paper: 30 claims: 10 hold, 10 do not hold, 10 not decided"
-    assert [row[0].text for row in sheet.rows] == ["holds"] * LISTED
-    assert sheet.notes == ["and 12 more: 2 hold, 10 do not hold"]
+    assert [row[0].text for row in sheet.rows] == ["does not hold"] * LISTED, "it is not what room is saved on"
+    assert sheet.notes == ["and 12 more: 10 hold, 2 do not hold"]
     assert len(render(sheet, width=80).splitlines()) < 16
 
 
@@ -47,8 +47,8 @@ def test_claims_of_one_text_share_a_line_with_the_p_of_the_least_certain():
     assert (row[1].text, row[3].text) == ("faster (equal epochs and equal steps)", "0.04")
     claims = [judged("faster", verdict, at="steps") for verdict in (HOLDS, HOLDS, NOT)]
     assert [row[1].text for row in headline_sheet(claims, "").rows] == [
-        "faster (2 comparisons)",
         "faster (equal steps)",
+        "faster (2 comparisons)",
     ]
 
 

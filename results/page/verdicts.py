@@ -54,7 +54,7 @@ def verdict_sheet(judged: Sequence[Judged]) -> Sheet:
         rows.append([Text(text, detail=f"({said})"), *cells])
     notes = [
         "effect: what is claimed to be better over its rival, with the 95 % interval after correction (too "
-        "wide to tell: of more than a factor of a million); × is a ratio "
+        "wide to tell: of more than a factor of a million, or than accuracies can differ by); × is a ratio "
         "(below 1: less), signed numbers are points. Of several rivals the one that the verdict rests on. n: paired "
         "seeds"
     ]

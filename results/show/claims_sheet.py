@@ -163,7 +163,8 @@ def effect(item: Judged, comparison: Comparison) -> str:
     ends = (sign * test.difference, *sorted((sign * test.low, sign * test.high)))
     if quantity.log:
         return effect_text(*(math.exp(min(end, 700)) for end in ends), ratio=True)
-    return effect_text(*(quantity.scale * end for end in ends), ratio=False)
+    most = quantity.scale if quantity.share else math.inf
+    return effect_text(*(quantity.scale * end for end in ends), ratio=False, most=most)
 
 
 def _values(claim: Claim, comparison: Comparison) -> str:

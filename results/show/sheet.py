@@ -122,19 +122,22 @@ TOO_WIDE = "[too wide to tell]"
 """What is said in its place."""
 
 
-def effect_text(middle: float, low: float, high: float, *, ratio: bool) -> str:
+def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: float = math.inf) -> str:
     """A difference or a ratio with its interval, where it has one.
 
     >>> effect_text(1.5, 0.25, 2.75, ratio=False), effect_text(0.4, 0.2, 0.8, ratio=True)
     ('+1.50 [+0.25, +2.75]', '× 0.4 [0.2, 0.8]')
     >>> effect_text(2.0, 0.0, 1e9, ratio=True), effect_text(-3.0, math.nan, math.nan, ratio=False)
     ('× 2 [too wide to tell]', '-3.000')
+    >>> effect_text(-5.0, -711.0, 701.0, ratio=False, most=100.0)
+    '-5 [too wide to tell]'
 
     Args:
         middle: The estimate, as it is shown.
         low: Lower end; NaN without an interval.
         high: Upper end.
         ratio: Whether it is a ratio.
+        most: What two values can differ by at most, as it is shown: 100 for accuracies in %.
     """
     if ratio:
         ends = "" if math.isnan(low) else f" [{low:.3g}, {high:.3g}]" if high < OPEN * low else f" {TOO_WIDE}"
@@ -142,6 +145,8 @@ def effect_text(middle: float, low: float, high: float, *, ratio: bool) -> str:
     if math.isnan(low):
         return f"{middle:+.{decimals(math.nan, middle)}f}"
     places = decimals((high - low) / 4, middle)
+    if low <= -most and high >= most:
+        return f"{middle:+.{places}f} {TOO_WIDE}"
     return f"{middle:+.{places}f} [{low:+.{places}f}, {high:+.{places}f}]"
 
 

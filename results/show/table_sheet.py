@@ -115,7 +115,8 @@ def _effect(cell: Cell, base: Cell) -> str:
     scale = quantity.scale
     if found.ratio:
         return effect_text(found.middle, found.low, found.high, ratio=True)
-    return f"Δ {effect_text(*(scale * end for end in (found.middle, found.low, found.high)), ratio=False)}"
+    ends = (scale * end for end in (found.middle, found.low, found.high))
+    return f"Δ {effect_text(*ends, ratio=False, most=scale if quantity.share else math.inf)}"
 
 
 def losses(lost: Losses) -> str:

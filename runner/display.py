@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -50,18 +50,22 @@ def title(planned: Planned) -> str:
     return caption(planned.labels, planned.overrides) or " ".join(str(planned.tree[axis]["name"]) for axis in axes)
 
 
-def brief(planned: Planned, others: Sequence[Planned] = ()) -> str:
+def common(plans: Sequence[Planned]) -> frozenset[str]:
+    """The overrides that all of several runs have."""
+    return frozenset.intersection(*(frozenset(one.overrides) for one in plans)) if len(plans) > 1 else frozenset()
+
+
+def brief(planned: Planned, shared: Collection[str] = ()) -> str:
     """The same for a narrow terminal: a choice by its name, a key by its last part, and nothing that all runs share.
 
     >>> one, other = (Planned("", {}, ("optimizer=shb", "optimizer.lr=0.1", f"seed={i}")) for i in (0, 1))
-    >>> brief(one), brief(one, [one, other])
+    >>> brief(one), brief(one, common([one, other]))
     ('shb lr=0.1 seed=0', 'seed=0')
 
     Args:
         planned: The run.
-        others: Those that are being trained, it too.
+        shared: Overrides that those beside it have too.
     """
-    shared = set(planned.overrides).intersection(*(one.overrides for one in others)) if len(others) > 1 else set()
     apart = [text for text in planned.overrides if text not in shared] or planned.overrides
     parts = []
     for text in apart:
@@ -282,8 +286,8 @@ class Display:
         """What is shown of the active runs: who, what it is, how much is done, what was measured; and of how many."""
         lines: list[tuple[str, str, float, str]] = []
         seen: list[Bunch] = []
-        among_all = [active.planned for active in self.active.values()]
         narrow = self.console.width < WIDE
+        shared = common([active.planned for active in islice(self.active.values(), fit)]) if narrow else ()
         shown = 0
         for active in list(self.active.values()):
             bunch = self.bunches.get(active.run.run_id)
@@ -293,7 +297,7 @@ class Display:
                 break
             if bunch is None:
                 shown += 1
-                what = brief(active.planned, among_all) if narrow else title(active.planned)
+                what = brief(active.planned, shared) if narrow else title(active.planned)
                 lines.append((active.run.run_id, what, active.done, active.last))
                 continue
             seen.append(bunch)

@@ -11,12 +11,15 @@ import torch
 import yaml
 from runs import context, frozen, one, trained
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.store.runs import RunStore
 from batchlab.runner.plan.schema import RunConfig
-from batchlab.runner.train.flops import flops_per_sample
+from batchlab.runner.train.flops import Counter, flops_per_sample
+from batchlab.runner.train.launched import TOGETHER
 from batchlab.runner.train.session import Session
 from batchlab.runner.train.together import train_together
 
@@ -50,6 +53,25 @@ def by_hand(made: Session) -> float:
 def test_layers_are_counted_as_by_hand(model: str) -> None:
     made = session(f"model={model}")
     assert flops_per_sample(made) == by_hand(made) > 0
+
+
+@pytest.mark.parametrize("choices", [("model=resnet18",), ("model=transformer", "dataset=text"), ("model=linear",)])
+def test_it_is_what_torch_counts(choices: tuple[str, ...]) -> None:
+    made = session(*choices)
+    x, _ = next(iter(made.probe.batches("train")))
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        made.model.eval()(x[:4])
+    assert flops_per_sample(made) == 3 * counter.get_total_flops() / 4 > 0
+
+
+def test_a_transposed_convolution_and_a_batched_product() -> None:
+    layer, x = nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2), torch.zeros(2, 4, 5, 5)
+    a, b = torch.zeros(2, 3, 4), torch.zeros(2, 4, 5)
+    with torch.no_grad(), FlopCounterMode(display=False) as theirs:
+        layer(x), torch.baddbmm(torch.zeros(2, 3, 5), a, b)
+    with torch.no_grad(), Counter() as ours:
+        layer(x), torch.baddbmm(torch.zeros(2, 3, 5), a, b)
+    assert ours.total == theirs.get_total_flops() > 0
 
 
 def test_the_run_is_left_as_it_was() -> None:
@@ -102,7 +124,8 @@ def test_a_run_says_it_and_has_a_clock_of_it(tmp_path: Path) -> None:
     assert spent.tolist() == [0.0], "the first row"
 
 
-def test_runs_of_a_group_say_it_too(tmp_path: Path) -> None:
+def test_runs_of_a_group_say_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOGETHER, "2")
     store = RunStore(tmp_path)
     runs = []
     for lr in (0.1, 0.2):

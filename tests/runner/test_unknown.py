@@ -151,7 +151,7 @@ OPTIONS = {
     "before an override": (["sweep", "--optimizer", "seed=1"], "--optimizer: .* write optimizer=...$"),
     "option": (["sweep", "--dryrun"], r"sweep has no --dryrun; did you mean --dry-run\?$"),
     "short for one": (["table", "--row", "optimizer"], r"table has no --row; did you mean --rows\?$"),
-    "nothing like it": (["report", "--zzz"], "report has no --zzz; it has --output, --sweep, --from, --runs"),
+    "nothing like it": (["show", "--zzz"], "show has no --zzz; it has --axes"),
     "below another": (["runs", "list", "--wher", "seed=1"], r"list has no --wher; did you mean --where\?$"),
     "override of a table": (["table", "optimizer=shb"], "table takes no overrides: write --where optimizer=shb$"),
     "before its command": (["--runs", "x", "table"], "--runs stands after the command, as in `.* table --runs ...`$"),

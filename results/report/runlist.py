@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from batchlab.results.axes import CHOICES, within
+from batchlab.results.axes import CHOICES
 from batchlab.results.compare.choice import TUNING
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.metrics import Metric, has_rows
@@ -148,7 +148,7 @@ def _labels(status: Status) -> list[Values]:
 
 
 def _axes(status: Status, every: Frame, runs: Sequence[RunRow | None], keys: Sequence[str], most: int) -> list[Values]:
-    """The choices and swept keys that differ, where there are none whatever differs, and the seed."""
+    """The choices and swept keys that differ, whatever else tells runs apart that have all of these alike, the seed."""
     asked = [*CHOICES, *(key for key in keys if key not in (*CHOICES, "seed", TUNING))]
     overrides = [dict(text.partition("=")[::2] for text in run.overrides) for run in status.runs]
 
@@ -159,9 +159,12 @@ def _axes(status: Status, every: Frame, runs: Sequence[RunRow | None], keys: Seq
         )
 
     found = [made for key in asked if len({*(made := column(key)).texts} - {UNKNOWN}) > 1]
-    if not found:
-        mixed = [key for key in mixed_keys([every.runs]) if not within(key, tuple(asked))]
-        found = [made for key in mixed[:most] if len({*(made := column(key)).texts} - {UNKNOWN}) > 1]
+    alike: dict[tuple[str, ...], list[RunRow]] = {}
+    for i, run in enumerate(runs):
+        if run:
+            alike.setdefault((*(made.texts[i] for made in found), str(run.value("seed"))), []).append(run)
+    mixed = [key for key in mixed_keys(alike.values()) if key not in asked]
+    found += [made for key in mixed[:most] if len({*(made := column(key)).texts} - {UNKNOWN}) > 1]
     return [_offered(made) for made in (*found[: max(1, most)], column("seed"))]
 
 

@@ -63,6 +63,10 @@ def of_paper(parts: Parts, made: Reproduction, sweep: str) -> Section:
 def of_contest(parts: Parts, result: Result, sweep: str) -> Section:
     """The answer in a sentence, the contenders in order, every pair, and the metric over time."""
     name, title = parts.name("s"), f"Comparison {sweep}"
+    if not judged(result.frame).runs:
+        done = sum(run.state is State.DONE for run in result.frame.runs)
+        answer = f"nothing is chosen and nothing judged yet: {count(done, 'run')} that choose are done"
+        return Section(name, title, lead(answer), Glance(title, name, answer, "", [], 0))
     frame = judged(result.best)
     order, pairs = contest_sheets(result)
     made = [lead(sentence(result)), parts.sheet(order), parts.sheet(pairs, f"{name}-pair")]

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from batchlab.results.compare.cells import Cell, Losses
 from batchlab.results.compare.frame import MISSING, NO_RUNS
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.outcomes import tally
+from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.replicates import NAMED, Key
 from batchlab.results.compare.table import Table
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, effect_text, number, p_value, uncertain
@@ -90,7 +93,7 @@ def _text(cell: Cell | None, base: Cell | None, places: int | None, usual: int) 
         lost = "  ".join(filter(None, [losses(cell.losses), left_out(cell)]))
         return Text("–", detail=lost, tone="bad" if cell.losses.diverged or cell.losses.failed else "dim")
     mean, std = summary.mean * scale, summary.std * scale
-    low, high = summary.low * scale, summary.high * scale
+    low, high = (scale * end for end in _interval(cell))
     here = decimals(std, mean) if places is None else places
     parts = [] if math.isnan(low) or cell.censored else [f"[{number(low, here)}, {number(high, here)}]"]
     if summary.n != usual:
@@ -106,6 +109,12 @@ def _text(cell: Cell | None, base: Cell | None, places: int | None, usual: int) 
     return Text(shown, cell.best, "\n".join(filter(None, [*lines, "  ".join(parts)])))
 
 
+def _interval(cell: Cell) -> tuple[float, float]:
+    """Of the mean, as far as the quantity goes: no accuracy is below 0, as in figures."""
+    least, most = bounds(cell.metric.name, cell.metric.quantity, np.array([*cell.values.values()], dtype=float))
+    return max(cell.summary.low, least), min(cell.summary.high, most)
+
+
 def _effect(cell: Cell, base: Cell) -> str:
     """The difference from the baseline, or the ratio to it; where an outcome has no number, how often it is better."""
     found, quantity = cell.effect, cell.metric.quantity
@@ -115,8 +124,9 @@ def _effect(cell: Cell, base: Cell) -> str:
     scale = quantity.scale
     if found.ratio:
         return effect_text(found.middle, found.low, found.high, ratio=True)
-    ends = (scale * end for end in (found.middle, found.low, found.high))
-    return f"Δ {effect_text(*ends, ratio=False, most=scale if quantity.share else math.inf)}"
+    most = 1.0 if quantity.share else math.inf  # two accuracies differ by no more
+    ends = (scale * end for end in (found.middle, max(found.low, -most), min(found.high, most)))
+    return f"Δ {effect_text(*ends, ratio=False, most=scale * most)}"
 
 
 def losses(lost: Losses) -> str:

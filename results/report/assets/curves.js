@@ -39,6 +39,7 @@
   function mount(figure, number) {
     const payload = JSON.parse(figure.querySelector("script.curves-data").textContent);
     const names = payload.lines.map(({ name }) => name);
+    const caption = make("figcaption");
     let scene = null, zoom = null, cursor = null, stale = false;
 
     const bar = make("div", { class: "curves-bar", role: "group", "aria-label": `View of all plots, from ${payload.title}` });
@@ -70,12 +71,12 @@
       zoom = null;
       draw();
     });
-    const file = payload.title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "curves";
+    const file = () => scene.title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "curves";
     reset.className = "curves-reset";
     plotted.append(reset);
-    head.append(button("CSV", "Download the numbers of this view", () => save(`${file}.csv`, new Blob([csv(scene, zoom)], { type: "text/csv" }))),
-      button("PNG", "Download this view as a picture", async () => save(`${file}.png`, await batchlab.raster(picture("light")))),
-      button("SVG", "Download this view as a drawing", () => save(`${file}.svg`, new Blob([picture("light")], { type: "image/svg+xml" }))));
+    head.append(button("CSV", "Download the numbers of this view", () => save(`${file()}.csv`, new Blob([csv(scene, zoom)], { type: "text/csv" }))),
+      button("PNG", "Download this view as a picture", async () => save(`${file()}.png`, await batchlab.raster(picture("light")))),
+      button("SVG", "Download this view as a drawing", () => save(`${file()}.svg`, new Blob([picture("light")], { type: "image/svg+xml" }))));
     bar.append(...Object.values(fields));
 
     function fill(select, options, value) {
@@ -177,13 +178,14 @@
       if (zoom && (zoom[1] <= scene.xRange[0] || zoom[0] >= scene.xRange[1])) zoom = null; // of another clock
       controls(scene.how);
       label.textContent = scene.yLabel;
+      caption.textContent = scene.title;
       plot.draw(scene, zoom);
       legends();
       notes.replaceChildren(...explained(scene, payload).map((note) => make("li", {}, note)));
       const said = described(scene), canvas = plot.canvas();
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", said);
-      plotted.setAttribute("aria-label", `${payload.title}: arrow keys read values`);
+      plotted.setAttribute("aria-label", `${scene.title}: arrow keys read values`);
       if (!overlay.isConnected) plot.over.append(overlay);
       point(null);
     }
@@ -259,7 +261,7 @@
 
     figure.querySelectorAll(".static").forEach((element) => element.remove());
     figure.classList.add("mounted");
-    figure.append(make("figcaption", {}, payload.title), bar, head, plotted, live, legend, notes, print);
+    figure.append(caption, bar, head, plotted, live, legend, notes, print);
     draw();
     new ResizeObserver(() => plot.resize()).observe(area);
 
@@ -279,12 +281,14 @@
     return bottom > -window.innerHeight && top < 2 * window.innerHeight;
   };
 
-  // Mounts a figure: now where it is near what is seen, else when the reader comes near.
+  const FEW = 4;
+
+  // Mounts a figure: now where it is near what is seen or one of a few, so that nothing moves, else when the reader comes near.
   batchlab.curves = function (figure) {
     const own = { figure, made: null }, number = figures.size;
     own.mount = () => (own.made ??= mount(figure, number));
     figures.add(own);
-    if (near(figure)) own.mount();
+    if (near(figure) || document.querySelectorAll("figure.curves").length <= FEW) own.mount();
     new IntersectionObserver((seen) => {
       if (seen.some(({ isIntersecting }) => isIntersecting)) own.mount().freshen();
     }, { rootMargin: "100% 0px" }).observe(figure);

@@ -139,13 +139,20 @@
   }
 
   // `hidden` are names, `theme` is light or dark.
+  // `test accuracy [%] by optimizer` is said of the metric that is shown.
+  function titled({ title, metrics }, metric) {
+    const by = title.indexOf(" by ");
+    const first = metrics.some(({ label }) => by > 0 && title.startsWith(label));
+    return first ? metric.label + title.slice(by) : title;
+  }
+
   batchlab.scene = function (payload, computed, hidden, theme) {
     const colors = THEMES[theme], forward = shown(computed);
     const visible = computed.lines.filter(({ name }) => !hidden.has(name));
     const free = payload.many; // too many lines for looks of their own
     const many = free && visible.length > payload.palette.length;
     const scene = {
-      theme, colors, many, how: computed, title: payload.title,
+      theme, colors, many, how: computed, title: titled(payload, computed.metric),
       xLabel: computed.clock.label + (computed.clock.unit ? ` [${computed.clock.unit}]` : ""), yLabel: yLabel(computed),
       log: computed.log, lines: [], thin: [], crosses: [], legend: [], cut: false,
     };

@@ -46,6 +46,17 @@
     if (format(state) !== before) tell(null);
   });
 
+  // A link within the page keeps the state: the address can still be sent on.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest && event.target.closest("a[href^='#']");
+    const place = link && document.getElementById(decoded(link.hash.slice(1)));
+    if (!place || !Object.keys(state).length || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    place.scrollIntoView();
+    if (!place.hasAttribute("tabindex")) place.setAttribute("tabindex", "-1");
+    place.focus({ preventScroll: true });
+  });
+
   batchlab.view = {
     get: (key, fallback) => (Object.hasOwn(state, key) ? state[key] : fallback),
 

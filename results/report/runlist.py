@@ -24,6 +24,7 @@ from batchlab.results.report.commands import run_overrides, sweep_command
 from batchlab.results.report.curves import encode
 from batchlab.results.show.sheet import decimals, number
 from batchlab.results.show.status import Status
+from batchlab.results.store.run import State
 from batchlab.results.store.runs import Sweep
 from batchlab.results.words import visible
 
@@ -183,7 +184,11 @@ def _numbers(every: Frame, status: Status, metrics: Iterable[str]) -> list[Value
             continue
         left &= ~np.isfinite(values)
         scale = metric.quantity.scale
-        shown = [scale * values[place[run.run_id]] if run.run_id in place else np.nan for run in status.runs]
+        told = {run.run_id for run in status.runs if run.state is not State.DIVERGED}  # it had one, and lost it
+        shown = [
+            scale * values[place[run.run_id]] if run.run_id in place and run.run_id in told else np.nan
+            for run in status.runs
+        ]
         places = 2 if metric.quantity.share else None
         found.append(Values(name, metric.title, [_number(value, places) for value in shown], numeric=True))
     info = {run_id: state.info.get("train_seconds") for run_id, state in status.states.items()}

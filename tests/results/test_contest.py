@@ -15,6 +15,8 @@ from batchlab.results.compare.contest import LABEL, Contest, Result, result_of
 from batchlab.results.compare.decide import Plan
 from batchlab.results.compare.sequential import Looks
 from batchlab.results.compare.smallest import Smallest
+from batchlab.results.report.parts import Parts
+from batchlab.results.report.sections import of_contest
 from batchlab.results.show.answer import sentence
 from batchlab.results.show.contest_sheet import contest_sheets
 from batchlab.results.show.render import FORMATS, render
@@ -332,3 +334,15 @@ def test_times_of_runs_that_trained_together_are_not_compared(frame_of, fused):
     assert all(math.isnan(record["std"]) == math.isnan(record["ci_low"]) == bool(fused) for record in order.records)
     assert (pairs.rows[0][2].text == "") == bool(fused)
     assert sentence(found).startswith("Nothing is decided yet." if fused else "a has the best")
+
+
+def test_before_anything_is_judged_the_page_names_no_choice(frame_of):
+    """A comparison that was cut off while it tuned has values that were tried, and none that was chosen."""
+    tried = [
+        ({LABEL: name, "seed": 100, "tuning": True, "rate": 0.1}, {"test_accuracy": 0.5} | CLOCKS, "done")
+        for name in "ab"
+    ]
+    made = of_contest(Parts(), result(frame_of, {"a": [], "b": []}, keys=("rate",), extra=tried), "s")
+    assert made.glance.summary == "nothing is chosen and nothing judged yet: 2 runs that choose are done"
+    assert not made.glance.lines
+    assert "<table" not in made.content

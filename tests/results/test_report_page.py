@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import zlib
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -173,6 +174,17 @@ def test_thousands_of_runs_stay_small_and_the_first_are_there_without_a_script()
     assert rows.count("<tr") == STILL
     assert rows.count('<tr class="later"') == STILL - PAGE
     assert f"The first {STILL} of 5,000 runs" in text
+
+
+def test_runs_that_differ_in_what_no_sweep_names_have_a_column_of_it():
+    """As those of a recipe, whose labels say the batch and whose overrides do not."""
+    status, frame = many(2)
+    rows = [
+        replace(run, config=frame.runs[0].config | {"batch_schedule": {"size": 2**i}})
+        for i, run in enumerate(frame.runs)
+    ]
+    made = run_list(status, replace(frame, runs=rows), ["optimizer.lr"], ["test_accuracy"], [])
+    assert {column.key: column.texts for column in made.columns}["batch_schedule.size"] == ["1", "2"]
 
 
 def test_who_never_began_is_in_the_list_and_has_no_command(lab, curve):

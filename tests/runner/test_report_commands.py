@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 import pytest
 
-from batchlab.results.report.commands import run_command, run_overrides, sweep_command, written
+from batchlab.results.report.commands import PACKAGED, run_command, run_overrides, sweep_command, written
 from batchlab.results.store.runs import Sweep
 from batchlab.runner.plan.conf.files import axes
 from batchlab.runner.plan.config import Planned, compose
@@ -44,13 +45,12 @@ def test_a_runs_command_gives_the_run(overrides: tuple[str, ...]) -> None:
 
 @pytest.mark.slow
 def test_every_choice_has_a_command_that_gives_it() -> None:
-    given = {"csv": "path", "frame": "frame", "huggingface": "path", "image_folder": "path", "libsvm": "path"}
-    given |= {"npz": "file", "torch_dataset": "data"}
     for axis, names in axes().items():
         if axis in ("executor", "callback"):
             continue
         for name in names:
-            more = [f"dataset.{given[name]}=a:b"] if axis == "dataset" and name in given else []
+            asked = re.findall(r"^(\w+): \?\?\?", (PACKAGED / axis / f"{name}.yaml").read_text(), re.MULTILINE)
+            more = [f"{axis}.{key}=a:b" for key in asked]
             (run,) = compose([f"{axis}=[{name}]" if axis == "measure" else f"{axis}={name}", *more])
             (made,) = again(run_command(run.tree))
             assert made.run_id == run.run_id, (axis, name)

@@ -131,7 +131,8 @@ def check_close(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> Non
     for a, b in zip(some, others, strict=True):
         assert a.keys() == b.keys()
         for name, value in a.items():
-            assert value == (b[name] if isinstance(value, str) else pytest.approx(b[name], rel=1e-3, abs=1e-6)), name
+            number = isinstance(value, (int, float)) and isinstance(b[name], (int, float))
+            assert value == (pytest.approx(b[name], rel=1e-3, abs=1e-6) if number else b[name]), name
 
 
 @pytest.mark.slow

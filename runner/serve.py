@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +18,8 @@ from typing import Any
 
 from typing_extensions import override
 
-from batchlab.results.report.write import write_report
+from batchlab.results.report.assets import fill
+from batchlab.results.report.write import report_page
 from batchlab.results.show.status import read_status
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
@@ -33,32 +33,6 @@ RULES = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-FOLLOW = """
-<style>
-.live{position:fixed;right:.8rem;bottom:.8rem;z-index:9;margin:0;padding:.35rem .7rem;border-radius:.5rem;
-font:.85rem/1.4 system-ui,sans-serif;background:#24292f;color:#fff;max-width:90vw}
-@media print{.live{display:none}}
-</style>
-<p class="live" role="status">following</p>
-<script>
-(() => {
-  const made = "STAMP", bar = document.querySelector(".live");
-  let lost = 0;
-  async function look() {
-    try {
-      const state = await (await fetch("state")).json();
-      lost = 0;
-      bar.textContent = state.said;
-      if (state.page !== made && !document.hidden && !String(getSelection())) location.reload();
-    } catch {
-      if (++lost > 2) bar.textContent = "no longer served: this is how it stood";
-    }
-  }
-  setInterval(look, 2000);
-  look();
-})();
-</script>
-"""
 
 
 class Live:
@@ -97,11 +71,8 @@ class Live:
             self._look()
             if self._made != self._stamp and time.monotonic() >= self._make_again:
                 began = time.monotonic()
-                with tempfile.TemporaryDirectory() as folder:
-                    text = write_report(self.store, Path(folder) / "report.html", self.sweep).read_text("utf-8")
                 self._made = self._stamp
-                before, end, after = text.rpartition("</body>")
-                self._text = before + FOLLOW.replace("STAMP", self._made) + end + after
+                self._text = report_page(self.store, self.sweep, fill("follow", stamp=self._made))
                 self._make_again = time.monotonic() + TIMES * (time.monotonic() - began)
             return self._text
 

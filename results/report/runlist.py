@@ -125,7 +125,7 @@ def run_list(
         Values("state", "state", [run.state.value for run in status.runs], menu=True),
     ]
     columns += _labels(status)
-    columns += _axes(status, every, runs, keys, AXES - len(columns) + 2)
+    columns += _axes(status, runs, keys, AXES - len(columns) + 2)
     columns += _numbers(every, status, metrics)
     words: dict[str, int] = {}
     commands = [
@@ -148,7 +148,7 @@ def _labels(status: Status) -> list[Values]:
     return [_offered(column) for column in found if len({*column.texts}) > 1][: AXES // 2]
 
 
-def _axes(status: Status, every: Frame, runs: Sequence[RunRow | None], keys: Sequence[str], most: int) -> list[Values]:
+def _axes(status: Status, runs: Sequence[RunRow | None], keys: Sequence[str], most: int) -> list[Values]:
     """The choices and swept keys that differ, whatever else tells runs apart that have all of these alike, the seed."""
     asked = [*CHOICES, *(key for key in keys if key not in (*CHOICES, "seed", TUNING))]
     overrides = [dict(text.partition("=")[::2] for text in run.overrides) for run in status.runs]

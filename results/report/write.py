@@ -50,6 +50,21 @@ def write_report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
     Raises:
         ValueError: When the file cannot be written.
     """
+    page = report_page(store, sweep)
+    with writing(path, OTHER_FILE):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(path, page)
+    return path
+
+
+def report_page(store: RunStore, sweep: str | None = None, follow: str = "") -> str:
+    """The report as the text of one HTML file.
+
+    Args:
+        store: Where the runs are.
+        sweep: Only the runs of this sweep.
+        follow: What the page ends with where somebody serves it and runs go on.
+    """
     status, parts = read_status(store, sweep), Parts()
     named = [sweep] if sweep else store.sweeps()
     judged, shown = _judged(store, named, parts)
@@ -72,11 +87,8 @@ def write_report(store: RunStore, path: Path, sweep: str | None = None) -> Path:
         runs=runs.html(),
         sections=sections,
     )
-    page = fill("page", title=f"batchlab: {visible(what)}", style=styles(), body=_seen(body), script=scripts())
-    with writing(path, OTHER_FILE):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(path, page)
-    return path
+    title = f"batchlab: {visible(what)}"
+    return str(fill("page", title=title, style=styles(), body=_seen(body), script=scripts(), follow=follow))
 
 
 def _seen(body: str) -> Markup:

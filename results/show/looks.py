@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchlab.results.compare.curves import by_hue
 from batchlab.results.compare.frame import Frame
 from batchlab.results.show.drawing import COLORS, DASHES, MARKS
 from batchlab.results.words import count
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
 
 Looks = dict[Any, dict[str, Any]]
 """By hue what matplotlib draws its line with."""
@@ -143,11 +147,17 @@ def _look(color: str, dash: int, mark: int) -> dict[str, Any]:
 
 
 def _on_scale(values: Sequence[float], i: int) -> str:
-    from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
     low, high = SCALE
-    return to_hex(colormaps["plasma"](high - (high - low) * places(values)[i]))
+    return to_hex(_plasma()(high - (high - low) * places(values)[i]))
+
+
+@cache
+def _plasma() -> Colormap:
+    from matplotlib import colormaps
+
+    return colormaps["plasma"]  # a copy each time, which takes milliseconds
 
 
 def _shade(base: str, at: float) -> str:

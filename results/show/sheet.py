@@ -131,13 +131,15 @@ def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: fl
     ('× 2 [too wide to tell]', '-3.000')
     >>> effect_text(-5.0, -711.0, 701.0, ratio=False, most=100.0)
     '-5 [too wide to tell]'
+    >>> effect_text(42.0, -23.0, 107.0, ratio=False, most=100.0)
+    '+42 [-23, +100]'
 
     Args:
         middle: The estimate, as it is shown.
         low: Lower end; NaN without an interval.
         high: Upper end.
         ratio: Whether it is a ratio.
-        most: What two values can differ by at most, as it is shown: 100 for accuracies in %.
+        most: What two values can differ by at most, as it is shown, where the interval ends: 100 for accuracies in %.
     """
     if ratio:
         ends = "" if math.isnan(low) else f" [{low:.3g}, {high:.3g}]" if high < OPEN * low else f" {TOO_WIDE}"
@@ -147,6 +149,7 @@ def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: fl
     places = decimals((high - low) / 4, middle)
     if low <= -most and high >= most:
         return f"{middle:+.{places}f} {TOO_WIDE}"
+    low, high = max(low, -most), min(high, most)
     return f"{middle:+.{places}f} [{low:+.{places}f}, {high:+.{places}f}]"
 
 

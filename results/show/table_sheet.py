@@ -124,9 +124,8 @@ def _effect(cell: Cell, base: Cell) -> str:
     scale = quantity.scale
     if found.ratio:
         return effect_text(found.middle, found.low, found.high, ratio=True)
-    most = 1.0 if quantity.share else math.inf  # two accuracies differ by no more
-    ends = (scale * end for end in (found.middle, max(found.low, -most), min(found.high, most)))
-    return f"Δ {effect_text(*ends, ratio=False, most=scale * most)}"
+    ends = (scale * end for end in (found.middle, found.low, found.high))
+    return f"Δ {effect_text(*ends, ratio=False, most=scale if quantity.share else math.inf)}"
 
 
 def losses(lost: Losses) -> str:

@@ -1,5 +1,7 @@
 """A store of runs made by the real recorder, so that readers are tested on what writers write."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -8,6 +10,8 @@ from batchlab.results.compare.frame import RunRow
 from batchlab.results.store.record import Recorder
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
+
+CHROMIUM = Path("/usr/bin/chromium")
 
 
 def configuration(
@@ -98,3 +102,15 @@ def frame_of(runs):
 @pytest.fixture(scope="session", name="frame_of")
 def make_frame():
     return frame_of
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser; tests that need one are skipped, with the reason, where there is none."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no {CHROMIUM}")
+    with api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()

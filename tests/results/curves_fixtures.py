@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from curves_page import write_page
 
 from batchlab.results.compare.load import load
 from batchlab.results.report.curves import payload
-
-CHROMIUM = Path("/usr/bin/chromium")
 
 
 def rows_of(rng, n, *, pace=1.0, step=64):
@@ -46,17 +42,6 @@ def frame(shared_lab):
     lab.run("d3", rows_of(rng, 4), "diverged", optimizer="lost", seed=1)
     lab.run("e", rows_of(rng, 420, step=8), optimizer="long & <wide>", seed=3)
     return load(lab.store)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no {CHROMIUM}")
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import io
 import json
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 from test_reproduction import paper  # noqa: F401  # a fixture
@@ -20,20 +19,8 @@ from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.runs import SweepEntry
 
 pytestmark = pytest.mark.slow
-CHROMIUM = Path("/usr/bin/chromium")
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 RATES = (0.001, 0.01, 0.1)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no {CHROMIUM}")
-    with api.sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield made
-        made.close()
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +46,12 @@ def report(store, tmp_path_factory):
 
 
 @pytest.fixture
-def opened(browser, report):
+def opened(chromium, report):
     """Opens the report; says if the page had an error or asked the network."""
     contexts, faults = [], []
 
     def at(size=DESK, scheme="light", hash="", **more):
-        context = browser.new_context(viewport=size, color_scheme=scheme, **more)
+        context = chromium.new_context(viewport=size, color_scheme=scheme, **more)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(120_000)

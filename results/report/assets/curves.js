@@ -276,19 +276,21 @@
 
   // ---- all figures of a page ----
 
+  const FEW = 4;
+
+  // Whether a figure is drawn now: near what is seen, or one of a few; others when the reader comes near.
   const near = (element) => {
     const { top, bottom } = element.getBoundingClientRect();
+    if (document.querySelectorAll("figure.curves").length <= FEW) return true;
     return bottom > -window.innerHeight && top < 2 * window.innerHeight;
   };
 
-  const FEW = 4;
-
-  // Mounts a figure: now where it is near what is seen or one of a few, so that nothing moves, else when the reader comes near.
+  // Mounts a figure, so that nothing moves when it is seen.
   batchlab.curves = function (figure) {
     const own = { figure, made: null }, number = figures.size;
     own.mount = () => (own.made ??= mount(figure, number));
     figures.add(own);
-    if (near(figure) || document.querySelectorAll("figure.curves").length <= FEW) own.mount();
+    if (near(figure)) own.mount();
     new IntersectionObserver((seen) => {
       if (seen.some(({ isIntersecting }) => isIntersecting)) own.mount().freshen();
     }, { rootMargin: "100% 0px" }).observe(figure);

@@ -193,17 +193,13 @@ def print_reproduction(
         from batchlab.results.show.headline import headline_sheet
 
         made = reproduce(store, paper, sweep)
-        sheets = made.sheets() if printing.full else [headline_sheet(made.claims, made.reference)]
         answer = "" if printing.full else made.first().answer
-    print_sheets(sheets, wide=printing.wide)
-    if answer:
-        print_sheets([Sheet(answer, [], [])], wide=printing.wide)
+        short = Sheet(made.reference, [], [], empty=answer) if answer else headline_sheet(made.claims, made.reference)
+    print_sheets(made.sheets() if printing.full else [short], wide=printing.wide)
     if apart and (why := undecided_by_shared_times(made.claims)):
         _note(f"{why}: `{apart}` trains each alone")
     if not printing.full:
-        tables = len(made.tables) + len(made.published)
-        claims = count(len(made.claims), "claim")
-        OUT.print(Text(f"--full prints {count(tables, 'table')} and {claims}, and how to read them"), soft_wrap=True)
+        OUT.print(Text("--full prints the tables and claims, and how to read them"), soft_wrap=True)
     with busy("drawing its plots", logged=False):
         paths = made.save_plots(runs / "plots")
     for path in paths:

@@ -42,15 +42,26 @@ def mixed_keys(groups: Iterable[Sequence[RunRow]]) -> list[str]:
     """
     found: dict[str, None] = {}
     for group in groups:
-        methods = map(dict, dict.fromkeys(run.of_flat(method) for run in group if run.config))  # few, however many runs
-        first = next(methods, {})
-        for other in methods:
-            different = [key for key in first.keys() | other.keys() if first.get(key) != other.get(key)]
-            chosen = {name for name in CHOICES if f"{name}.name" in different}
-            for key in sorted(different):
-                group_name = key.partition(".")[0]
-                found[group_name if group_name in chosen else key] = None
+        methods = [*map(dict, dict.fromkeys(run.of_flat(method) for run in group if run.config))]  # few, of any group
+        chosen = [name for name in CHOICES if _differs(methods, f"{name}.name")]
+        for key in sorted(dict.fromkeys(key for own in methods for key in own)):
+            group_name = key.partition(".")[0]
+            if group_name not in chosen:
+                found |= dict.fromkeys([key] if _differs(methods, key) else [])
+                continue
+            found[group_name] = (
+                None  # it stands for all keys that come with it, but for those of one choice that differ
+            )
+            alike: dict[Any, list[dict[str, Any]]] = {}
+            for own in methods:
+                alike.setdefault(own.get(f"{group_name}.name"), []).append(own)
+            found |= dict.fromkeys([key] if any(_differs(own, key) for own in alike.values()) else [])
     return list(found)
+
+
+def _differs(methods: Sequence[dict[str, Any]], key: str) -> bool:
+    """Whether some have another value than others, or none."""
+    return any(own.get(key) != methods[0].get(key) for own in methods)
 
 
 def method(flat: dict[str, Any]) -> Setting:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from batchlab.results.compare.claims import Verdict
+from batchlab.results.compare.outcomes import Fate
 from batchlab.results.papers.crossing_costs import CLOCKED, Costs
 from batchlab.results.papers.crossing_readings import PLURALS, Standing
 from batchlab.results.show.sheet import Column, Sheet, Text
@@ -99,8 +100,19 @@ def _cheapest(costs: Costs) -> str:
             said.append(f"time is not compared ({costs.untimely[0]})")
             continue
         first = [name for name in sorted(scores, key=lambda name: -scores[name]) if scores[name] >= top - NEAR]
-        said.append(f"in {CLOCKED[clock]} {_few(first)} (score {top:.2f})")
-    return f"Cheapest to the targets, as these runs went: {'; '.join(said)}." if said else ""
+        shown = dict.fromkeys(f"{scores[name]:.2f}" for name in (first[0], first[-1]))
+        said.append(
+            f"in {CLOCKED[clock]} {_few(first)} ({'scores' if len(shown) > 1 else 'score'} {' to '.join(shown)})"
+        )
+    never = [problem for problem in costs.targets if not _came(costs, problem)]
+    missed = f" No contender came to the target of {listing(never)}, which tells none from another." if never else ""
+    return f"Cheapest to the targets, as these runs went: {'; '.join(said)}.{missed}" if said else ""
+
+
+def _came(costs: Costs, problem: str) -> bool:
+    """Whether any run came to a problem's target."""
+    spent = (outcome for name in costs.contenders for outcome in costs.of("samples", name, problem))
+    return any(outcome.fate is Fate.MEASURED for outcome in spent)
 
 
 def _so(one: Standing) -> str:

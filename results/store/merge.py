@@ -183,7 +183,9 @@ def _refuse(clashes: Sequence[str]) -> None:
 
 
 def _foreign(run: Run, identity: Identity) -> str:
-    """What is wrong where a run's configuration is another's; empty where it is its own."""
+    """What is wrong where a run's configuration is another's, or not there; empty where it is its own."""
+    if not run.config.is_file():
+        return f"{run.config} is missing"
     found = identity(config_of(run))
     return "" if found == run.run_id else f"{run.folder} has the configuration of another run, {found}"
 

@@ -322,3 +322,11 @@ def test_a_merge_that_is_killed_is_done_by_the_next(after: int, here: RunStore, 
     assert {run.state for run in load(here, "s-desk").runs} == {State.DONE}
     assert stale_store(here).run("a2-1").checkpoint.read_bytes() == b"hours of work"
     assert not [*here.root.glob(".a*")], "what the killed one left is gone"
+
+
+def test_a_run_without_its_configuration_is_left_out(away: RunStore, tmp_path: Path) -> None:
+    """As somebody's archive may have one: its rows would be listed as done, with settings that nobody can see."""
+    away.run("a1").config.unlink()
+    found = merge(RunStore(tmp_path / "here"), [(tmp_path / "x.tar.xz", away)], identity)
+    assert found.new == ["a0", "a2"]
+    assert "config.yaml is missing" in found.damaged["a1"]

@@ -27,10 +27,12 @@ class Grouping:
     Attributes:
         groups: In the order in which they are started; each run is in one of them.
         alone: How many of them train alone for which reason.
+        tried: Whether a trial decides if groups train together after all.
     """
 
     groups: list[Group] = field(default_factory=list)
     alone: Counter[str] = field(default_factory=Counter)
+    tried: bool = False
 
     def __str__(self) -> str:
         """What a dry run says of it."""
@@ -38,9 +40,9 @@ class Grouping:
         parts = []
         if fused:
             size = f"{'' if len(fused) == 1 else 'up to '}{max(fused)}"
-            parts.append(
-                f"{sum(fused):,} runs train in {count(len(fused), 'group')} of {size} (--fuse off trains each alone)"
-            )
+            trial = " where a trial finds that quicker" if self.tried else ""
+            way_out = "(--fuse off trains each alone)"
+            parts.append(f"{sum(fused):,} runs train in {count(len(fused), 'group')} of {size}{trial} {way_out}")
         if self.alone:
             reasons = ", ".join(f"{reason} ({n:,})" for reason, n in self.alone.most_common())
             parts.append(f"{self.alone.total():,} alone: {reasons}")
@@ -85,7 +87,14 @@ def grouped(
     left = Counter(kind for (kind, _), runs in kinds.items() for place in runs if place not in others)
     for kind, n in left.items():
         alone[LONELY if like[kind] == 1 else ROOM if len(plans) <= places else LEFT_OVER] += n
-    return Grouping(groups, alone)
+    return Grouping(groups, alone, most is None and any(not _solved(plans[group[0]].tree) for group in together))
+
+
+def _solved(tree: Node) -> bool:
+    """Whether a run's are a solver's steps: those share a process, and nothing is tried."""
+    from batchlab.runner.plan.build import is_solver
+
+    return is_solver(tree["optimizer"])
 
 
 def why_alone(tree: Node, most: int | None) -> str:

@@ -96,7 +96,8 @@ def test_ten_runs_on_two_cores_are_two_groups_of_five() -> None:
 def test_who_is_alone_and_why() -> None:
     runs = [planned(0), planned(1, compiled=True), planned(2), planned(3, 1)]
     assert str(grouped(runs, None, 1)) == (
-        f"2 runs train in 1 group of 2 (--fuse off trains each alone); 2 alone: {COMPILED} (1), {LONELY} (1)"
+        f"2 runs train in 1 group of 2 where a trial finds that quicker (--fuse off trains each alone); "
+        f"2 alone: {COMPILED} (1), {LONELY} (1)"
     )
     assert str(grouped(runs, 1, 1)) == "4 alone: --fuse off (4)"
     assert str(grouped(runs, None, 1, lambda run: "asked for" if run.tree["seed"] == 0 else "")).endswith(
@@ -152,7 +153,7 @@ def test_how_many_are_asked_for() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "4 runs train in 2 groups of up to 2 (--fuse off trains each alone)\n"),
+        ((), "4 runs train in 2 groups of up to 2 where a trial finds that quicker (--fuse off trains each alone)\n"),
         (("--fuse", "off"), "4 alone: --fuse off (4)\n"),
         (("executor.fuse=off", "--fuse", "auto"), "4 runs train in 2 groups of up to 2"),
         (("--timeout", "1h"), "4 alone: --timeout ends runs one by one (4)\n"),

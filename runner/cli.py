@@ -203,8 +203,6 @@ def reproduce(
     options: Decided,
 ) -> None:
     """Run a paper's comparison and put its claims to the test."""
-    from batchlab.runner import commands
-
     printing = Printing(full, wide)
     if recorded or archives:
         from batchlab.runner.archives import check_trains_nothing, conclude
@@ -213,8 +211,10 @@ def reproduce(
         raise typer.Exit(conclude(paper, scale, archives, runs, printing))
     if not until_decided and deciding != Deciding():
         raise ValueError("--max-seeds, --max-minutes and --smallest go with --until-decided")
+    from batchlab.runner import reproduction
+
     looks = deciding if until_decided else None
-    raise typer.Exit(commands.reproduce(paper, scale, runs, options, looks, printing))
+    raise typer.Exit(reproduction.reproduce(paper, scale, runs, options, looks, printing))
 
 
 @app.command()

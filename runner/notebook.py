@@ -112,7 +112,7 @@ def sweep(
     """
     from batchlab.results.store.run import State
     from batchlab.results.store.runs import RunStore
-    from batchlab.runner import commands
+    from batchlab.runner import execute
     from batchlab.runner.options import GridOptions, OnError, Search, SweepOptions
     from batchlab.runner.plan.checks import check_choice
     from batchlab.runner.plan.config import compose
@@ -143,8 +143,8 @@ def sweep(
     )
     where, named = folder(runs), word_or_none("name", name)
     plans = compose(words("overrides", overrides), options=grid)
-    called = commands.name_of(plans) if named is None else named
-    code = commands.execute(plans, where, options, called, extend=name is not None)
+    called = execute.name_of(plans) if named is None else named
+    code = execute.execute(plans, where, options, called, extend=name is not None)
     if code == 130:
         raise KeyboardInterrupt
     store = RunStore(where)

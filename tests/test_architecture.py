@@ -38,6 +38,8 @@ WINGS = {
             "compare",
             "archives",
             "serve",
+            "execute",
+            "reproduction",
             "commands",
             "runs",
             "export",

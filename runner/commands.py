@@ -13,7 +13,7 @@ from batchlab.results.store.queue import FOLDER as QUEUES
 from batchlab.results.store.run import FINISHED, Run
 from batchlab.results.store.runs import RunStore, check_name
 from batchlab.results.words import parted
-from batchlab.runner import interrupts
+from batchlab.runner import interrupts, typed
 from batchlab.runner.archives import reading, sweep_of
 from batchlab.runner.console import ERR, OUT, busy
 from batchlab.runner.execute import COMPOSING, composed, execute, name_of
@@ -44,7 +44,7 @@ def train(overrides: Sequence[str], runs: Path, options: SweepOptions) -> int:
     run = RunStore(runs).run(plans[0].run_id)
     if options.profile:
         _check_profile(plans[0], run, options)
-    code = execute(plans, runs, options, name=None, follow=True)
+    code = execute(plans, runs, options, name=None, follow=True, asked=typed.train(overrides))
     OUT.print(Text(f"{run.read_state().state}: {run.folder}"), soft_wrap=True)
     if options.profile:
         _print_profile(run)
@@ -88,7 +88,8 @@ def sweep(
     if name is not None:
         check_name(name)
     plans = composed(overrides, grid)
-    return execute(plans, runs, options, name or name_of(plans), extend=name is not None)
+    asked = typed.sweep(overrides, grid, name)
+    return execute(plans, runs, options, name or name_of(plans), extend=name is not None, asked=asked)
 
 
 def show(overrides: Sequence[str], axes: bool) -> int:
@@ -211,7 +212,8 @@ def compare(
         from batchlab.runner import compare as engine
 
         compared = engine.planned(overrides, tune, metric, grid)
-    return engine.compare(compared, runs, options, deciding, name)
+    asked = typed.compare(overrides, tune, metric, grid, deciding, name)
+    return engine.compare(compared, runs, options, deciding, name, asked)
 
 
 def report(output: Path, sweep: str | None, runs: Path, archives: Sequence[Path] | None = None) -> int:

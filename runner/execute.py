@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from batchlab.results.store.runs import RunStore
+from batchlab.results.store.runs import UNASKED, Asked, RunStore
 from batchlab.results.words import count
 from batchlab.runner.console import OUT, busy
 from batchlab.runner.options import GridOptions, SweepOptions, usual_runs
@@ -58,6 +58,7 @@ def execute(
     follow: bool = False,
     extend: bool = False,
     notes: Sequence[str] = (),
+    asked: Asked = UNASKED,
 ) -> int:
     """Check all runs, then train what is left of them.
 
@@ -69,6 +70,7 @@ def execute(
         follow: print every row of metrics as it arrives.
         extend: other runs that a sweep of this name has stay in it.
         notes: what is said of the sweep, in what it has to show.
+        asked: the command that asks for it.
 
     Returns:
         The exit code: 0 done, 1 some run failed, 130 interrupted.
@@ -81,7 +83,7 @@ def execute(
     from batchlab.runner.training import Training
 
     with Training(plans, runs, options, follow=follow) as training:
-        report = training.train(plans, name or plans[0].run_id, extend=extend, notes=notes)
+        report = training.train(plans, name or plans[0].run_id, extend=extend, notes=notes, asked=asked)
     if name is not None:
         hint(name, runs)
     return report.exit_code

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from batchlab.results.store.runs import RunStore
+from batchlab.results.store.runs import Asked, RunStore
 from batchlab.results.words import count, listing
+from batchlab.runner import typed
 from batchlab.runner.archives import print_reproduction
 from batchlab.runner.console import OUT, busy
 from batchlab.runner.execute import dry_run, execute, hint, there
@@ -67,15 +68,16 @@ def reproduce(
             OUT.print(Text(said), soft_wrap=True)
         if not planned.plans:
             continue
-        asked = alone(options, planned.plans) if planned.apart else options
+        how = alone(options, planned.plans) if planned.apart else options
+        asked = typed.reproduce(planned.paper, scale, deciding)
         if deciding or planned.max_seeds:
             looks = deciding or Deciding()
             looks = replace(looks, max_seeds=looks.max_seeds or planned.max_seeds)
-            code, begun = _decide(planned, runs, asked, looks)
+            code, begun = _decide(planned, runs, how, looks, asked)
         elif planned.chosen:
-            code, begun = _choose(planned, runs, asked)
+            code, begun = _choose(planned, runs, how, asked)
         else:
-            code = execute(planned.plans, runs, asked, planned.sweep, notes=planned.deviations)
+            code = execute(planned.plans, runs, how, planned.sweep, notes=planned.deviations, asked=asked)
             begun = code != 130 and not options.dry_run
         codes.append(code)
         if begun:  # with looks, what was decided until Ctrl-C is printed too
@@ -85,21 +87,30 @@ def reproduce(
     return max(codes)
 
 
-def _question(planned: PaperPlan) -> Question:
-    """The paper's claims about its runs."""
+def _question(planned: PaperPlan, asked: Asked) -> Question:
+    """The paper's claims about its runs.
+
+    Args:
+        planned: The paper.
+        asked: The command that asks for them.
+    """
     from batchlab.results.papers.catalogue import build
     from batchlab.runner.looks import Question
 
     return Question(
-        planned.sweep, planned.plans, lambda frame: build(planned.paper, frame).claims, notes=planned.deviations
+        planned.sweep,
+        planned.plans,
+        lambda frame: build(planned.paper, frame).claims,
+        notes=planned.deviations,
+        asked=asked,
     )
 
 
-def _choose(planned: PaperPlan, runs: Path, options: SweepOptions) -> tuple[int, bool]:
+def _choose(planned: PaperPlan, runs: Path, options: SweepOptions, asked: Asked) -> tuple[int, bool]:
     """Train what chooses, then what it chose; whether there is something to show."""
     from batchlab.runner.chosen import judged_later, train_chosen
 
-    question = _question(planned)
+    question = _question(planned, asked)
     if options.dry_run:
         code = dry_run(question.tuning, runs, options)
         OUT.print(judged_later(question), soft_wrap=True)
@@ -109,12 +120,14 @@ def _choose(planned: PaperPlan, runs: Path, options: SweepOptions) -> tuple[int,
     return code, code != 130
 
 
-def _decide(planned: PaperPlan, runs: Path, options: SweepOptions, deciding: Deciding) -> tuple[int, bool]:
+def _decide(
+    planned: PaperPlan, runs: Path, options: SweepOptions, deciding: Deciding, asked: Asked
+) -> tuple[int, bool]:
     """Train a paper's runs until its claims are decided; whether there is something to show."""
     from batchlab.runner.chosen import alone, methods
     from batchlab.runner.looks import decided, describe
 
-    question = _question(planned)
+    question = _question(planned, asked)
     options = alone(options, planned.plans) if planned.chosen else options
     if options.dry_run:
         code = dry_run(question.tuning if planned.chosen else planned.plans, runs, options)

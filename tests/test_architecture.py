@@ -38,6 +38,7 @@ WINGS = {
             "compare",
             "archives",
             "serve",
+            "typed",
             "execute",
             "reproduction",
             "commands",

@@ -47,6 +47,7 @@ from batchlab.runner.line.flags import (
     Problems,
     Rows,
     Runs,
+    Sort,
     Stale,
     Sweep,
     SweepName,
@@ -277,6 +278,7 @@ def one_by_one() -> None:
 @runs_app.command("list")
 def runs_list(
     metric: Listed = None,
+    sort: Sort = None,
     where: Where = None,
     others: Or = None,
     sweep: Sweep = None,
@@ -285,10 +287,10 @@ def runs_list(
     wide: Wide = False,
     runs: Runs = RUNS,
 ) -> None:
-    """Every run: its id, how it ended, what it is."""
+    """Every run: its id, how it ended, what sets it apart, its main metric and its training time."""
     from batchlab.runner.runs import Chosen, show
 
-    raise typer.Exit(show(Chosen(runs, where or [], sweep, stale, others or []), metric, format, wide=wide))
+    raise typer.Exit(show(Chosen(runs, where or [], sweep, stale, others or []), metric, sort, format, wide=wide))
 
 
 @runs_app.command("rm")

@@ -192,7 +192,9 @@ class Sensitivity(FrameDrawing):
         shown = [point for point in every if point.n > 2]
         ends = [self._columns(shown, at, own)[k] for k in (2, 3)] if shown else []
         means = np.array([point.mean for point in every])
-        self.extent.limit(axes, self.metric, [means[np.isfinite(means)]], ends, log=log)
+        room = self.extent.ends(self.metric, [means[np.isfinite(means)]], [], ends, log=log)
+        if room is not None:
+            axes.set_ylim(*room)
         fallen = [line for line in own if any(point.diverged for point in line.points)]
         if fallen and self.extent.range is None:
             low, high = (np.log(axes.get_ylim()) if log else np.array(axes.get_ylim())).tolist()

@@ -52,6 +52,8 @@ class Plot(FrameDrawing):
         panel: Another one; None: a single row of panels.
         title: Instead of one made from metric and hue.
         extent: What the y-axis shows, and how.
+        remarks: What else to say to who asked for it.
+        level: Whether all panels have one y-axis, for what is in them is compared.
     """
 
     together: ClassVar[str] = "lines"
@@ -63,6 +65,8 @@ class Plot(FrameDrawing):
     panel: str | None = None
     title: str = ""
     extent: Extent = FREE
+    remarks: tuple[str, ...] = ()
+    level: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric", self.metric.of(self.frame))
@@ -80,7 +84,11 @@ class Plot(FrameDrawing):
     @property
     def notes(self) -> list[str]:
         """Also of what leaves the plot, and what shows it."""
-        return [*super().notes, *(f"{said}: another --ylim or --scale log shows them" for said in self._gone())]
+        return [
+            *self.remarks,
+            *super().notes,
+            *(f"{said}: another --ylim or --scale log shows them" for said in self._gone()),
+        ]
 
     def groups(self) -> list[list[RunRow]]:
         """The runs of each line."""
@@ -165,7 +173,8 @@ class Plot(FrameDrawing):
 
     def _ends(self, row: Sequence[Sequence[Curve]]) -> tuple[float, float] | None:
         """What the y-axis of a row of panels ends at; None where nothing is drawn."""
-        every = [line for lines in row for line in lines]
+        rows = self._drawn if self.level else [row]
+        every = [line for own in rows for lines in own for line in lines]
         tracks = [track for line in every for track in line.lost]
         kept = [line.mean for line in every] + [track.y for track in tracks if track.state is not State.DIVERGED]
         lost = [track.y for track in tracks if track.state is State.DIVERGED]

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 from batchlab.results.compare.choice import shown
+from batchlab.results.compare.contenders import contenders
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CLOCKS, Metric
-from batchlab.results.compare.problems import Field, problem_axes
 from batchlab.results.compare.sensitivity import CHOOSERS
 from batchlab.results.compare.where import Where
 from batchlab.results.show.drawing import Drawing
@@ -73,13 +73,13 @@ def load_figure(
     columns = {
         *parsed.columns,
         *(CLOCKS[clock] for clock in x if clock in CLOCKS),
-        *(by.name for by in CHOOSERS if keys),
+        *(by.name for by in CHOOSERS if keys or kind is not Kind.CURVES),
     }
     whole = load(store, sweep, where=where, columns=columns)
     if kind is not Kind.CURVES:
         _check_summary(kind, x, panel, extent)
-        frame = shown(whole, asked)[0]
-        return DRAWN[kind](Field(frame, parsed, hue, problem_axes(frame, hue, problems)), title)
+        made = contenders(whole, parsed, hue, problems, asked)
+        return DRAWN[kind](made.field, title, made.remarks)
     if problems:
         raise ValueError("--problems goes with --kind profile, iqm, improvement or ranking")
     if keys:

@@ -24,6 +24,8 @@ MOST = 20
 """Lines of a panel by two keys, of which colour and dash say one each: of more, nobody finds the one a legend names."""
 ALONE = 14
 """Lines of a panel by one key: each colour with two dashes."""
+POINTED = 40
+"""Lines of a panel of which a reader can point at one, hide others and isolate it."""
 PANELS = 12
 """Panels that are made of what is too much for one."""
 STEPS = 5
@@ -39,16 +41,17 @@ NOMINAL = ("seed", "data_seed")
 """Numbers that are names: no order is meant."""
 
 
-def looks(frame: Frame, hue: str, *, rows: bool = True) -> Looks:
+def looks(frame: Frame, hue: str, *, rows: bool = True, limit: int | None = None) -> Looks:
     """Colour, dash and mark of each hue. Of two keys the first is the colour, the other dash or shade.
 
     Args:
         frame: The runs.
         hue: An axis, label or dotted configuration key, or several with commas between.
         rows: Only of hues of which a run has rows: the others have no lines.
+        limit: The most lines; None: as many as are told apart on paper.
 
     Raises:
-        ValueError: For more than the eye can tell apart, with the way out.
+        TooManyLinesError: For more than the eye can tell apart, with the way out.
     """
     groups = by_hue(frame, hue)
     drawn = [run for runs in groups.values() for run in runs] if rows else frame.runs
@@ -59,7 +62,7 @@ def looks(frame: Frame, hue: str, *, rows: bool = True) -> Looks:
     dashes = [
         value for value in (frame.values(second) if second else ()) if value in (two for _, two in pairs.values())
     ]
-    if len(pairs) > most(hue):
+    if len(pairs) > (limit or most(hue)):
         raise TooManyLinesError(len(pairs), hue, colors, dashes)
     shaded = len(dashes) > 1 and numeric(second, dashes)
     found: Looks = {}

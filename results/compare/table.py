@@ -62,7 +62,12 @@ class Table:
     examples: dict[tuple[Key, Key], OverExamples] = field(default_factory=dict)
 
     def rival(self, row: Key, col: Key) -> tuple[Key, Key]:
-        """The baseline's cell for a cell: the baseline's values on its axes and the same ones elsewhere."""
+        """The baseline's cell for a cell: the baseline's values on its axes and the same ones elsewhere.
+
+        Args:
+            row: The cell's values on the axes of the rows.
+            col: And on those of the columns.
+        """
         return _swap(self.row_axes, row, self.baseline), _swap(self.col_axes, col, self.baseline)
 
 

@@ -13,8 +13,9 @@ from markupsafe import Markup
 from batchlab.results.report.assets import fill
 from batchlab.results.report.curves import encode, payload
 from batchlab.results.show.drawing import Drawing
+from batchlab.results.show.hypertext import coded, to_html
 from batchlab.results.show.plot import Plot
-from batchlab.results.show.render import render, to_html
+from batchlab.results.show.render import render
 from batchlab.results.show.sheet import Sheet
 
 LINES = 14
@@ -88,7 +89,7 @@ class Parts:
 
 def said(text: str) -> Markup:
     """A line in the place of what is not there."""
-    return Markup("<p class='empty'>{}</p>").format(text)
+    return Markup("<p class='empty'>{}</p>").format(Markup(coded(text)))
 
 
 def lead(text: str) -> Markup:

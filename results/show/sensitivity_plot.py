@@ -21,7 +21,7 @@ from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, log_spaced, looks, numeric
 from batchlab.results.show.panels import dress
 from batchlab.results.show.plot import ACROSS
-from batchlab.results.words import count
+from batchlab.results.words import count, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -249,13 +249,9 @@ def _entry(hue: Any, own: Sequence[Line]) -> str:
     sizes = sorted({point.n for point in points}) or [0]
     n = f"n {sizes[0]}" if len(sizes) == 1 else f"n {sizes[0]} to {sizes[-1]}"
     diverged = sum(point.diverged for point in points)
-    chosen = dict.fromkeys(f"{_short(line.chosen)}{'*' * line.edge}" for line in own if line.chosen is not None)
+    chosen = dict.fromkeys(f"{written(line.chosen)}{'*' * line.edge}" for line in own if line.chosen is not None)
     lost = [f"{count(diverged, 'run')} diverged"] * bool(diverged)
     judged = sorted({line.judged.n for line in own if line.judged})
     beside = f", judged n {judged[0]}{f' to {judged[-1]}' * (len(judged) > 1)}" if judged else ""
     ring = f"; ring {', '.join(chosen)}{beside}" if chosen else ""
     return f"{hue} ({', '.join([n, *lost])}{ring})"
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from itertools import count as counting
+from typing import Any
 
 from markupsafe import Markup
 
@@ -54,7 +55,7 @@ class Parts:
             drawing: What it shows.
             notes: Said below a still one.
         """
-        if isinstance(drawing, Plot) and drawing.panel is None:
+        if isinstance(drawing, Plot):
             return self.curves(drawing)
         try:
             return fill("still", svg=self._svg(drawing), wide=drawing.wide, notes=notes)
@@ -73,10 +74,10 @@ class Parts:
         if lines > CURVES:
             return said(f"{lines:,} lines are too many to draw: `batchlab plot --where` draws some")
         title = first.title or f"{first.metric.title} by {first.hue.replace(',', ', ')}"
+        metrics = [str(plot.metric) for plot in plots]
+        look: dict[str, Any] = {"title": title, "panel": first.panel, "scale": first.extent.scale}
         try:
-            data = payload(
-                first.frame, [str(plot.metric) for plot in plots], first.hue, title=title, clock=first.clocks[0]
-            )
+            data = payload(first.frame, metrics, first.hue, clock=first.clocks[0], **look)
             still = [fill("still", svg=self._svg(plot), wide=plot.wide, notes=()) for plot in plots if lines <= LINES]
         except ValueError as error:
             return said(str(error))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SCALES = ("linear", "log")
+BEYOND = 1.0
+"""How far a linear axis goes for runs that diverged, in heights of all that did not: see `window`."""
 
 
 @dataclass(frozen=True)

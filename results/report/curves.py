@@ -108,8 +108,8 @@ def payload(
     return {
         "title": visible(title),
         "hue": visible(hue),
-        "panel": visible(panel or ""),
-        "panels": [visible(str(value)) for value in frame.values(panel)] if panel else [""],
+        "panel": visible((panel or "").replace(",", ", ")),
+        "panels": _panels(frame, panel) if panel else [{"key": "", "title": ""}],
         "names": [name for name in names.values() if name in there],
         "baseline": None if baseline is None else visible(str(baseline)),
         "grid": GRID,
@@ -161,6 +161,13 @@ def _names(frame: Frame, hue: str) -> dict[Any, str]:
     for value in frame.values(hue):
         found[value] = _unused(visible(str(value)), found.values())
     return found
+
+
+def _panels(frame: Frame, panel: str) -> list[dict[str, str]]:
+    """By panel what it is called in the address, and over its plot: `pair Adam, batch 256`."""
+    keys, runs = panel.split(","), {run.value(panel): run for run in frame.runs}
+    titles = {value: ", ".join(f"{key} {runs[value].value(key)}" for key in keys) for value in frame.values(panel)}
+    return [{"key": visible(str(value)), "title": visible(title)} for value, title in titles.items()]
 
 
 def _looks(frame: Frame, hue: str, lines: int) -> dict[Any, dict[str, Any]]:

@@ -48,6 +48,19 @@ class Parts:
         table = Markup(to_html(sheet, anchor))
         return fill("sheet", table=table, copies=copies, title=sheet.title, wide=len(sheet.columns) > WIDE)
 
+    def drawings(self, drawings: Sequence[Drawing]) -> Markup:
+        """Figures in their order; plots that differ in their metric alone are one, in which it is a choice."""
+        found: list[list[Drawing]] = []
+        for drawing in drawings:
+            if found and _differ_in_metric(found[-1][-1], drawing):
+                found[-1].append(drawing)
+            else:
+                found.append([drawing])
+        made = [[own for own in group if isinstance(own, Plot)] for group in found]
+        return Markup("").join(
+            self.curves(*plots) if plots else self.drawing(group[0]) for group, plots in zip(found, made, strict=True)
+        )
+
     def drawing(self, drawing: Drawing, notes: Sequence[str] = ()) -> Markup:
         """A figure: one that answers where it is of curves, else a still one; why there is none where that is so.
 
@@ -85,6 +98,13 @@ class Parts:
 
     def _svg(self, drawing: Drawing) -> Markup:
         return Markup(apart(drawing.svg(), self.name("f")))
+
+
+def _differ_in_metric(one: Drawing, other: Drawing) -> bool:
+    """Whether two drawings are the same plot of two metrics."""
+    if not isinstance(one, Plot) or not isinstance(other, Plot) or one.frame is not other.frame:
+        return False
+    return all(getattr(one, key) == getattr(other, key) for key in ("clocks", "hue", "panel", "title", "extent"))
 
 
 def said(text: str) -> Markup:

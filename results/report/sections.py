@@ -54,8 +54,8 @@ def of_paper(parts: Parts, made: Reproduction, sweep: str) -> Section:
     name = parts.name("s")
     *tables, claims = made.sheets()
     top = [lead(f"{made.reference} · sweep {sweep}"), parts.sheet(claims, f"{name}-claim")]
-    drawn = [parts.drawing(plot) for plot in made.plots if plot.drawable]
-    content = Markup("").join([*top, *drawn, *map(parts.sheet, tables)])
+    drawn = parts.drawings([plot for plot in made.plots if plot.drawable])
+    content = Markup("").join([*top, drawn, *map(parts.sheet, tables)])
     found = glance(made.title, name, f"{name}-claim", claims, made.claims)
     return Section(name, made.title, content, found)
 

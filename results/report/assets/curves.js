@@ -31,8 +31,8 @@
     const legend = make("div", { class: "curves-legend", role: "group", "aria-label": "Lines: a click hides, a double click or Shift shows one alone" });
     const notes = make("ul", { class: "curves-notes" });
     const print = make("div", { class: "curves-print" });
-    const panes = payload.panels.map((title) => batchlab.pane(title, live, { zoom: () => draw() }));
-    const grid = make("div", { class: `curves-panes${panes.length > 1 ? " several" : ""}${panes.length % 3 && panes.length !== 5 ? "" : " three"}` }, ...panes.map(({ element }) => element));
+    const panes = payload.panels.map(({ title }) => batchlab.pane(title, live, { zoom: () => draw() }));
+    const grid = make("div", { class: `curves-panes${panes.length > 1 ? " several" : ""}${panes.length % 3 && panes.length < 5 ? "" : " three"}` }, ...panes.map(({ element }) => element));
 
     // -- controls --
 
@@ -42,7 +42,7 @@
     const fields = Object.fromEntries(KEYS.map((name) => [name, make("span", {}, make("label", { for: id(name) }, titles[name]), selects[name])]));
     const button = (text, title, onclick) => make("button", { type: "button", title, onclick }, text);
     const file = () => scenes[0].scene.title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "curves";
-    const table = () => csv(scenes.map(({ scene, panel }) => ({ scene, title: payload.panels[panel], range: panes[panel].zoom })));
+    const table = () => csv(scenes.map(({ scene, panel }) => ({ scene, title: payload.panels[panel].key, range: panes[panel].zoom })));
     head.append(button("CSV", "Download the numbers of this view", () => save(`${file()}.csv`, new Blob([table()], { type: "text/csv" }))),
       button("PNG", "Download this view as a picture", async () => save(`${file()}.png`, await batchlab.raster(picture("light")))),
       button("SVG", "Download this view as a drawing", () => save(`${file()}.svg`, new Blob([picture("light")], { type: "image/svg+xml" }))));
@@ -59,7 +59,7 @@
 
     function controls(how) {
       fill(selects.y, [["linear", "linear"], ["log", "logarithmic"]], how.log ? "log" : "linear");
-      fill(selects.panel, [["", "all"], ...payload.panels.map((title) => [title, title])], chosen() ?? "");
+      fill(selects.panel, [["", "all"], ...payload.panels.map(({ key }) => [key, key])], chosen() ?? "");
       fields.panel.hidden = panes.length < 2;
       for (const key of ["metric", "x", "run", "stat", "base"]) fields[key].hidden = Boolean(how.points);
       if (how.points) return; // what else there is to choose was chosen in Python
@@ -146,14 +146,14 @@
 
     // The panel that is shown alone; null: all are.
     function chosen() {
-      const title = view.get("panel");
-      return panes.length > 1 && payload.panels.includes(title) ? title : null;
+      const key = view.get("panel");
+      return panes.length > 1 && payload.panels.some((one) => one.key === key) ? key : null;
     }
 
     function scenesOf(colors) {
       const state = Object.fromEntries(KEYS.map((key) => [key, view.get(key)])), only = chosen();
       const off = hidden(), seen = names.filter((name) => !off.has(name));
-      const places = panes.map((_, panel) => panel).filter((panel) => only === null || payload.panels[panel] === only);
+      const places = panes.map((_, panel) => panel).filter((panel) => only === null || payload.panels[panel].key === only);
       const made = places.map((panel) => [panel, (payload.axes ? batchlab.dots : batchlab.compute)(payload, state, panel)]);
       return made.map(([panel, computed]) => ({ panel, scene: batchlab.scene(payload, computed, seen, colors) }));
     }
@@ -171,12 +171,12 @@
       notes.replaceChildren(...said().map((note) => make("li", {}, note)));
     }
 
-    const said = () => explained(scenes.map(({ scene, panel }) => ({ scene, range: panes[panel].zoom, title: payload.panels[panel] })), payload);
+    const said = () => explained(scenes.map(({ scene, panel }) => ({ scene, range: panes[panel].zoom, title: payload.panels[panel].title })), payload);
 
     function picture(colors, width) {
       const own = scenesOf(colors), all = own.map(({ scene }) => scene);
       const shown = [...merged(all).values()].filter(({ on }) => on).map((entry) => ({ ...entry, said: entry.said ? `${entry.name} (${entry.said})` : entry.name }));
-      const parts = own.map(({ scene, panel }) => ({ scene, range: panes[panel].zoom, title: payload.panels[panel] }));
+      const parts = own.map(({ scene, panel }) => ({ scene, range: panes[panel].zoom, title: payload.panels[panel].title }));
       return batchlab.picture(parts, { width, notes: said(), entries: all[0].many ? [] : shown });
     }
 

@@ -40,8 +40,16 @@ from batchlab.results.words import count, visible
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = (
-    "uPlot.iife.min.js", "view.js", "compute.js", "scene.js", "dots.js",
-    "words.js", "picture.js", "plot.js", "pane.js", "curves.js",
+    "uPlot.iife.min.js",
+    "view.js",
+    "compute.js",
+    "scene.js",
+    "dots.js",
+    "words.js",
+    "picture.js",
+    "plot.js",
+    "pane.js",
+    "curves.js",
 )
 """In the order in which a page holds them."""
 STYLES = ("uPlot.min.css", "curves.css")

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from batchlab.results.report.assets import fill
 from batchlab.results.report.curves import encode, payload
+from batchlab.results.report.points import points_payload
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.render import render, to_html
@@ -71,7 +72,11 @@ class Parts:
         if isinstance(drawing, Plot):
             return self.curves(drawing)
         try:
-            return fill("still", svg=self._svg(drawing), wide=drawing.wide, notes=notes)
+            points = drawing.points()
+            if points is None:
+                return fill("still", svg=self._svg(drawing), wide=drawing.wide, notes=notes)
+            still = [fill("still", svg=self._svg(drawing), wide=drawing.wide, notes=())]
+            return self._answering(points_payload(points), still)
         except ValueError as error:  # nothing to draw yet
             return said(str(error))
 
@@ -94,7 +99,11 @@ class Parts:
             still = [fill("still", svg=self._svg(plot), wide=plot.wide, notes=()) for plot in plots if lines <= LINES]
         except ValueError as error:
             return said(str(error))
-        return fill("curves", name=self.name("c"), data=Markup(encode(data)), still=still, title=title)
+        return self._answering(data, still)
+
+    def _answering(self, data: dict[str, Any], still: Sequence[Markup]) -> Markup:
+        """A figure that answers, of what a browser needs, with still pictures until it does."""
+        return fill("curves", name=self.name("c"), data=Markup(encode(data)), still=still, title=data["title"])
 
     def _svg(self, drawing: Drawing) -> Markup:
         return Markup(apart(drawing.svg(), self.name("f")))

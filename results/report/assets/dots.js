@@ -18,7 +18,7 @@
       return {
         name: line.name, look: line.look, said: line.said, points: points.map((one) => ({ ...one, x: place(one.x) })),
         x: Float64Array.from(drawn, (one) => place(one.x)), mean: Float64Array.from(drawn, (one) => one.y),
-        low: column("low"), high: column("high"), n: 0, band: false, seeds: [], lost: [], diverged: 0, unfinished: 0,
+        low: column("low"), high: column("high"), n: null, band: false, seeds: [], lost: [], diverged: 0, unfinished: 0,
         single: line.single.filter(([, value]) => usable(value)).map(([at, value]) => [place(at), value]),
         fallen: line.fallen.map(([at, text]) => [place(at), text]), rowless: { diverged: 0, unfinished: 0 },
       };

@@ -261,7 +261,7 @@
   // What every line that is shown says at an x, from above to below.
   batchlab.readings = function (scene, x) {
     const back = scene.log ? (value) => 10 ** value : (value) => value;
-    if (scene.dots.length) return standing(scene, x, back);
+    if (scene.dots.length && !scene.how.step) return standing(scene, x, back);
     const found = new Map();
     for (const line of scene.lines) {
       const y = at(line.x, line.y, x, line.step);
@@ -320,6 +320,8 @@
   // Marks on lines whose colour and dash are another's too, by their names in matplotlib; corners, of a size of 1.
   const MARKS = {
     "^": [[0, -1], [1, 0.8], [-1, 0.8]], v: [[0, 1], [1, -0.8], [-1, -0.8]],
+    "*": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map((i) => [(i % 2 ? 0.5 : 1.2) * Math.sin((i * Math.PI) / 5), -(i % 2 ? 0.5 : 1.2) * Math.cos((i * Math.PI) / 5)]),
+    h: [0, 1, 2, 3, 4, 5].map((i) => [Math.sin((i * Math.PI) / 3), -Math.cos((i * Math.PI) / 3)]),
     s: [[-0.8, -0.8], [0.8, -0.8], [0.8, 0.8], [-0.8, 0.8]], D: [[0, -1.1], [1.1, 0], [0, 1.1], [-1.1, 0]],
     P: [[-0.4, -1], [0.4, -1], [0.4, -0.4], [1, -0.4], [1, 0.4], [0.4, 0.4], [0.4, 1], [-0.4, 1], [-0.4, 0.4], [-1, 0.4], [-1, -0.4], [-0.4, -0.4]],
     X: [[-1, -0.5], [-0.5, -1], [0, -0.5], [0.5, -1], [1, -0.5], [0.5, 0], [1, 0.5], [0.5, 1], [0, 0.5], [-0.5, 1], [-1, 0.5], [-0.5, 0]],

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MARKERS = "os^D"
 LINEAR = "linear speed-up"
+SIZES = (1 / 16, 1 / 4, 1 / 2, 1, 2, 4, 8)
+"""Mini-batches that are named on the axis."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,13 @@ class MiniBatches(Drawing):
             raise ValueError("no run has reached the target yet: see `batchlab status`")
         figure = Figure(figsize=(8.6, 3.9), layout="constrained")
         both = figure.subplots(1, 2)
-        drawn = self.points()
+        drawn, sizes = self.points(), sorted({size for points in self.measured.values() for size, _, _ in points})
         for axes, panel in zip(both, drawn.panels, strict=True):
             for line in panel.lines:
                 x, y = ([getattr(point, key) for point in line.points] for key in ("x", "y"))
                 axes.plot(x, y, label=line.name, **line.look, ms=5, lw=1.5 if line.name == LINEAR else 1.7)
             _scale(axes, panel.y.label)
             dress(axes)
-            sizes = [at for at, _ in panel.x.ticks]
             axes.set_xlim(sizes[0] / 1.2, sizes[-1] * 1.2)
         both[0].legend(**LEGEND)
         head(figure, self.title)
@@ -70,7 +71,8 @@ class MiniBatches(Drawing):
         if not self.drawable:
             raise ValueError("no run has reached the target yet: see `batchlab status`")
         sizes = sorted({size for points in self.measured.values() for size, _, _ in points})
-        x = Axis("mini-batch size", log=True, ticks=[(size, _size(size)) for size in sizes])
+        shown = [size for size in SIZES if sizes[0] / 1.1 <= size <= sizes[-1] * 1.1]
+        x = Axis("mini-batch size", log=True, ticks=[(size, _size(size)) for size in shown])
         panels = []
         for i, label in enumerate(("iterations", "passes"), 1):
             lines = []
@@ -94,7 +96,7 @@ def _scale(axes: Axes, label: str) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.axvline(1.0, color=GRID, lw=0.8, alpha=0.7, zorder=0)
-    axes.xaxis.set_major_locator(FixedLocator([1 / 16, 1 / 4, 1 / 2, 1, 2, 4, 8]))
+    axes.xaxis.set_major_locator(FixedLocator(SIZES))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: _size(size)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

@@ -46,7 +46,8 @@ def dots(line: Line, columns: Sequence[Array], beside: Sequence[Array] | None, k
         points.append(_shown(line.judged, row, None, judged=True))
     places = {point.value: float(x) for point, x in zip(line.points, columns[0], strict=True)}
     fallen = [(places[point.value], f"×{point.diverged}") for point in line.points if point.diverged]
-    return Dots(str(line.hue), known[line.hue], points, said, fallen=fallen)
+    look = known[line.hue] | {"marker": known[line.hue]["marker"] or "o"}
+    return Dots(str(line.hue), look, points, said, fallen=fallen)
 
 
 def _shown(point: Point, row: Sequence[float], chosen: Any, *, judged: bool = False) -> Shown:

@@ -55,8 +55,8 @@
         const x = px(one.x) + aside, y = py(one.y), as = one.mark.split(" ");
         const low = Number.isFinite(one.low) ? py(one.low) : area.top + area.height; // of a logarithm of 0
         if (Number.isFinite(one.high)) shapes.push({ d: `M${x} ${low}V${py(one.high)}`, stroke: color, width: as.includes("diamond") ? 2.4 : 1.1 });
-        if (scene.how.step) continue;
-        const dot = { d: batchlab.markAt(as.includes("diamond") ? "D" : mark || "o", x, y, as.includes("diamond") ? 1.4 * size : size) };
+        if (scene.how.step || !mark) continue;
+        const dot = { d: batchlab.markAt(as.includes("diamond") ? "D" : mark, x, y, as.includes("diamond") ? 1.4 * size : size) };
         shapes.push(as.includes("hollow") ? { ...dot, fill: scene.colors.paper, stroke: color, width: 1.4 } : { ...dot, fill: color });
         if (as.includes("ring")) shapes.push({ d: circle(x, y, 2.1 * size), stroke: color, width: 1.5 });
       }

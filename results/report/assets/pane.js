@@ -111,7 +111,7 @@
         if (zoom && (zoom[1] <= scene.xRange[0] || zoom[0] >= scene.xRange[1])) zoom = null; // of another clock
         reset.hidden = zoom === null;
         head.hidden = !title && !label;
-        head.lastChild.textContent = label;
+        head.lastChild.textContent = label === title ? "" : label;
         plot.draw(scene, zoom);
         const name = [scene.title, title].filter(Boolean).join(", "), canvas = plot.canvas();
         canvas.setAttribute("role", "img");

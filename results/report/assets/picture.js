@@ -61,7 +61,8 @@
   let drawn = 0; // several pictures may stand in one page
 
   // One panel with its axes, from `top` down and between two x; what is in it, and where it ends.
-  function panel({ scene, range, title }, top, start, end, height, label) {
+  function panel({ scene, range, title }, top, start, end, height, labelled) {
+    const label = labelled && scene.yLabel !== title;
     const { colors } = scene, [from, to] = range || scene.xRange, [low, high] = scene.yRange(range);
     const small = { fill: colors.ink, "font-size": 11.5 }, above = top + (title ? 18 : 0) + (label ? 18 : 0);
     const yTicks = batchlab.ticks(low, high, Math.floor(height / 50), scene.log);

@@ -180,8 +180,9 @@
     const back = axis.log ? (x) => Number((10 ** x).toPrecision(12)) : (x) => x;
     const named = axis.ticks.map(([at, text]) => ({ at: axis.log ? Math.log10(at) : at, text }));
     const known = (low, high, n) => {
-      const seen = named.filter(({ at }) => at >= low && at <= high), every = Math.ceil(seen.length / Math.max(2, n));
-      return seen.length ? seen.filter((_, i) => i % every === 0) : batchlab.ticks(low, high, n, axis.log);
+      const seen = [], room = (0.7 * (high - low)) / Math.max(2, n);
+      for (const one of named) if (one.at >= low && one.at <= high && !(seen.length && one.at - seen[seen.length - 1].at < room)) seen.push(one);
+      return seen.length ? seen : batchlab.ticks(low, high, n, axis.log);
     };
     const text = (x) => (named.find(({ at }) => Math.abs(at - x) < 1e-9) || { text: number(back(x), 5) }).text;
     return { xTicks: known, said: (x) => `${axis.label} ${text(x)}`, back };

@@ -4,7 +4,6 @@
   const batchlab = (window.batchlab = window.batchlab || {});
   const { words } = batchlab;
   const { described, interval, noted, plural, ranges, valued } = words;
-  const read = () => (window.innerWidth < 600 ? 6 : 14); // so many lines are read at a time
 
   function make(name, attributes = {}, ...children) {
     const element = document.createElement(name);
@@ -33,6 +32,8 @@
     const element = make("div", { class: "curves-pane" }, head, plotted);
     const overlay = shape("svg", { class: "curves-over", "aria-hidden": "true" });
     const plot = batchlab.plot(area, { move: (x, top) => show(x, top), zoom: seen });
+
+    const read = () => (window.innerWidth < 600 ? 6 : title ? 9 : 14); // so many lines are read at a time
 
     function seen(range) {
       zoom = range;

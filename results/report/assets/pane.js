@@ -83,7 +83,7 @@
       if (!(event.key in to)) return;
       event.preventDefault();
       const last = inside[inside.length - 1];
-      let x = now < 0 ? inside[0] : to[event.key] ?? (event.key === "ArrowRight" ? last : inside[0]);
+      let x = now < 0 && event.key !== "End" ? inside[0] : to[event.key] ?? (event.key === "ArrowRight" ? last : inside[0]);
       x = Math.min(last, Math.max(inside[0], x));
       point(x);
       show(x, plot.over.clientHeight / 2);

@@ -21,6 +21,8 @@ from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, log_spaced, looks, numeric
 from batchlab.results.show.panels import dress
 from batchlab.results.show.plot import ACROSS
+from batchlab.results.show.points import Axis, Panel, Points
+from batchlab.results.show.sensitivity_points import dots, over
 from batchlab.results.words import count, written
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 FEWEST = 2
 """Values of a key that a curve is drawn over."""
+WHOLE = 10_000
+"""Letters of a line that is not broken."""
 STRIP = 0.075
 """The part of a panel's height that a line of counts takes up below what is drawn."""
 
@@ -105,17 +109,7 @@ class Sensitivity(FrameDrawing):
         """
         from matplotlib.figure import Figure
 
-        if len(self._values) < FEWEST:
-            raise ValueError(
-                f"every run has {self.key}={self._values[0]}: a curve over it takes a sweep of several values"
-                if self._values
-                else f"no run has a value of {self.key}"
-            )
-        panels = self.frame.values(self.panel) if self.panel else [None]
-        frames = [self.frame.where(**{self.panel: value}) if self.panel else self.frame for value in panels]
-        drawn = [lines(frame, self.metric, self.key, self.hue) for frame in frames]
-        if not any(drawn):
-            raise ValueError(f"no run is over that has a number of {self.metric}: see `batchlab status`")
+        panels, drawn = self._drawn
         known = looks(self.frame, self.hue, rows=False)
         across = ACROSS[min(len(panels), len(ACROSS)) - 1] if len(panels) > 2 else len(panels)
         down = -(-len(panels) // across)
@@ -137,6 +131,53 @@ class Sensitivity(FrameDrawing):
         legend(figure, entries, self._said(drawn, 90 * across), 2 + across // 2 * 2)
         head(figure, self.title or f"{self.metric.title} by {self.key}")
         return figure
+
+    @cached_property
+    def _drawn(self) -> tuple[list[Any], list[list[Line]]]:
+        """The values of the panels, and the lines of each.
+
+        Raises:
+            ValueError: When there is nothing to draw, with the way out.
+        """
+        if len(self._values) < FEWEST:
+            raise ValueError(
+                f"every run has {self.key}={self._values[0]}: a curve over it takes a sweep of several values"
+                if self._values
+                else f"no run has a value of {self.key}"
+            )
+        panels = self.frame.values(self.panel) if self.panel else [None]
+        frames = [self.frame.where(**{self.panel: value}) if self.panel else self.frame for value in panels]
+        drawn = [lines(frame, self.metric, self.key, self.hue) for frame in frames]
+        if not any(drawn):
+            raise ValueError(f"no run is over that has a number of {self.metric}: see `batchlab status`")
+        return panels, drawn
+
+    def points(self) -> Points:
+        """As `figure` draws them.
+
+        Raises:
+            ValueError: When there is nothing to draw, with the way out.
+        """
+        panels, drawn = self._drawn
+        known, scale = looks(self.frame, self.hue, rows=False), self.metric.quantity.scale
+        x, at = over(self.key, self._values)
+
+        def shown(points: Sequence[Point], own: Sequence[Line]) -> list[Array]:
+            place, *rest = self._columns(points, at, own)
+            return [place, *(scale * column for column in rest)]
+
+        made = []
+        for value, own in zip(panels, drawn, strict=True):
+            log = self.extent.log(self.metric, self._numbers(own))
+            y = Axis(self.metric.label, log, unit=self.metric.quantity.unit)
+            found = [
+                dots(line, shown(line.points, own), shown([line.judged], own) if line.judged else None, known,
+                     _said_of([line]))
+                for line in own
+            ]  # fmt: skip
+            made.append(Panel(f"{self.panel} {value}" if self.panel else "", x, y, found))
+        title = self.title or f"{self.metric.title} by {self.key}"
+        return Points(title, made, self._said(drawn, WHOLE), joined=numeric(self.key, self._values))
 
     def _draw(self, axes: Axes, own: Sequence[Line], known: Looks) -> None:
         counts = numeric(self.key, self._values)
@@ -245,6 +286,11 @@ class Sensitivity(FrameDrawing):
 
 def _entry(hue: Any, own: Sequence[Line]) -> str:
     """`adam (n 3, 2 diverged; 0.01)`."""
+    return f"{hue} ({_said_of(own)})"
+
+
+def _said_of(own: Sequence[Line]) -> str:
+    """What a legend says of lines beside their hue."""
     points = [point for line in own for point in line.points]
     sizes = sorted({point.n for point in points}) or [0]
     n = f"n {sizes[0]}" if len(sizes) == 1 else f"n {sizes[0]} to {sizes[-1]}"
@@ -254,4 +300,4 @@ def _entry(hue: Any, own: Sequence[Line]) -> str:
     judged = sorted({line.judged.n for line in own if line.judged})
     beside = f", judged n {judged[0]}{f' to {judged[-1]}' * (len(judged) > 1)}" if judged else ""
     ring = f"; ring {', '.join(chosen)}{beside}" if chosen else ""
-    return f"{hue} ({', '.join([n, *lost])}{ring})"
+    return f"{', '.join([n, *lost])}{ring}"

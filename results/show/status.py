@@ -145,9 +145,9 @@ class Status:
             notes.append(f"{count(left, 'run')} left: the same sweep command goes on where they stopped")
         if self.left_out:
             why = next(iter(self.left_out.values()))
-            more = "" if len(self.left_out) == 1 else ", and so on"
+            others = "" if len(self.left_out) == 1 else ", and so on"
             notes.append(
-                f"{count(len(self.left_out), 'run')} of them left out when they were packed or merged: {why}{more}"
+                f"{count(len(self.left_out), 'run')} of them left out when they were packed or merged: {why}{others}"
             )
         if late:
             notes.append(f"{count(late, 'run')} stopped at a timeout: a longer --timeout, or --retry, goes on")

@@ -140,7 +140,7 @@ Named = Annotated[
 ]
 Rows = Annotated[
     list[str] | None,
-    typer.Option("--rows", metavar="AXIS", help="Rows; may be repeated.", autocompletion=completion.axes),
+    typer.Option("--rows", metavar="AXIS", help="Rows, else what the sweep gave values to; may be repeated.", autocompletion=completion.axes),
 ]
 Cols = Annotated[
     list[str] | None,

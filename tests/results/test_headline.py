@@ -136,5 +136,5 @@ def test_no_two_claims_of_ours_read_alike(name):
 def test_the_rows_of_claims_say_what_differs_once():
     claims = [judged("faster", OPEN, side=side, at=at) for side in "ab" for at in ("steps", "epochs")]
     rows = claims_sheet([*claims, judged("slower", OPEN)]).rows
-    assert [row[0].text for row in rows] == ["faster, a", "", "b", "", "slower"]
+    assert [row[0].text for row in rows] == ["faster, a", "", "… b", "", "slower"]
     assert [bool(row[0].detail) for row in rows] == [True, False, False, False, True], "a source is said once"

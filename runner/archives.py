@@ -70,7 +70,9 @@ def merge(archives: Sequence[Path], runs: Path) -> int:
     for line in merged.notes:
         _note(line)
     for name in merged.sweeps:
-        OUT.print(Text(f"sweep {name}: {count(len(RunStore(runs).sweep(name).entries), 'run')}"), soft_wrap=True)
+        sweep = RunStore(runs).sweep(name)
+        lost = f", {len(sweep.left_out):,} of them left out" if sweep.left_out else ""
+        OUT.print(Text(f"sweep {name}: {count(len(sweep.entries), 'run')}{lost}"), soft_wrap=True)
     return 1 if merged.damaged else 0
 
 

@@ -12,13 +12,13 @@ from batchlab.results.axes import CHOICES
 from batchlab.results.compare.choice import TUNING
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.load import swept_keys
+from batchlab.results.compare.metrics import CANDIDATES
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
 
-CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "gap")
-"""What is shown of runs, where nothing else is asked for: the first three that were recorded."""
 SHOWN = 3
+"""So many of the candidates a table has."""
 NONE = "–"
 """The value of a key that a run does not have."""
 AXES = 6

@@ -17,10 +17,10 @@ from batchlab.results.compare.choice import TUNING, choose, shown
 from batchlab.results.compare.examples import OverExamples, load_correct, over_examples, side_of
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.load import load
-from batchlab.results.compare.metrics import Metric, columns_of
+from batchlab.results.compare.metrics import CANDIDATES, Metric, columns_of
 from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note, tied_keys
 from batchlab.results.compare.stats import ALPHA, Test, holm
-from batchlab.results.compare.swept import CANDIDATES, filled, usual_metrics, usual_rows
+from batchlab.results.compare.swept import filled, usual_metrics, usual_rows
 from batchlab.results.compare.where import Where, conditions
 from batchlab.results.store.fingerprint import stale, stale_lines
 from batchlab.results.store.runs import RunStore
@@ -63,7 +63,12 @@ class Table:
     examples: dict[tuple[Key, Key], OverExamples] = field(default_factory=dict)
 
     def rival(self, row: Key, col: Key) -> tuple[Key, Key]:
-        """The baseline's cell for a cell: the baseline's values on its axes and the same ones elsewhere."""
+        """The baseline's cell for a cell: the baseline's values on its axes and the same ones elsewhere.
+
+        Args:
+            row: The cell's values on the axes of the rows.
+            col: And on those of the columns.
+        """
         return _swap(self.row_axes, row, self.baseline), _swap(self.col_axes, col, self.baseline)
 
 

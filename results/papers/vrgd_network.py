@@ -26,10 +26,13 @@ from batchlab.results.compare.tuning import UNTUNED, together, tuned
 from batchlab.results.papers.vrgd_plots import MetricByRate
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.layers_plot import Layers
+from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals
 from batchlab.results.store.run import State
 
 ACCURACY = Metric("test_accuracy")
+LOSS = Metric("train_loss")
+TRAINING = "Network: training, each at its best learning rate"
 REESTIMATED = Metric("test_accuracy_reestimated")
 METRICS = (ACCURACY, REESTIMATED, Metric("train_accuracy"))
 GAIN = "accuracy_gain"
@@ -313,11 +316,13 @@ def _multipliers(network: Frame) -> Frame:
 
 
 def plots(network: Frame) -> list[Drawing]:
-    """Accuracy against the learning rate, and VR-Momentum's multiplier in each layer."""
+    """Accuracy against the learning rate, both over training, and VR-Momentum's multiplier in each layer."""
     title = "Network: test accuracy by learning rate"
     seen = tuple(map(Metric, ("mean", "clipped_low", "clipped_high")))
-    layers = tuned(network, ACCURACY, "lr", CELL).frame.where(pair="Momentum", variant=VR).stream("layers")
+    best = tuned(network, ACCURACY, "lr", CELL).frame
+    layers = best.where(pair="Momentum", variant=VR).stream("layers")
     return [
         MetricByRate(judged(network), ACCURACY, title),
+        *(Plot(best, metric, ("samples",), "variant", "pair,batch", TRAINING) for metric in (ACCURACY, LOSS)),
         Layers(layers, seen, "batch", title="VR-Momentum: the multiplier r in each layer"),
     ]

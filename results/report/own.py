@@ -14,8 +14,8 @@ from markupsafe import Markup
 
 from batchlab.results.compare.choice import shown
 from batchlab.results.compare.frame import Frame
-from batchlab.results.compare.metrics import CLOCKS, Metric
-from batchlab.results.compare.swept import CANDIDATES, filled, swept_axes
+from batchlab.results.compare.metrics import CANDIDATES, CLOCKS, Metric
+from batchlab.results.compare.swept import filled, swept_axes
 from batchlab.results.compare.table import build_table
 from batchlab.results.report.parts import Parts, said
 from batchlab.results.show.layers_plot import Layers

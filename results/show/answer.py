@@ -9,7 +9,7 @@ from batchlab.results.compare.contest import Result, turned
 from batchlab.results.compare.stats import summarize
 from batchlab.results.show.claims_sheet import effect, outlook_text
 from batchlab.results.show.sheet import decimals, number
-from batchlab.results.words import count, listing
+from batchlab.results.words import count, listing, written
 
 
 def sentence(result: Result) -> str:
@@ -49,7 +49,7 @@ def sentence(result: Result) -> str:
 def chosen_value(result: Result, name: str) -> str:
     """The values that tuning gave a contender; empty where nothing was tuned."""
     value = result.choice.chosen.get((name,), "–") if result.choice else ""
-    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+    return written(value)
 
 
 def places_of(result: Result) -> int:

@@ -17,7 +17,7 @@ from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.replicates import NAMED, Key
 from batchlab.results.compare.table import Table
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, effect_text, number, p_value, uncertain
-from batchlab.results.words import count, listing
+from batchlab.results.words import count, listing, written
 
 WORDS = {
     "diverged": "diverged",
@@ -312,6 +312,4 @@ def _name(axis: str, value: Any) -> str:
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, bool) or value in (None, MISSING):
-        return {True: "true", False: "false"}.get(value, "null")
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return written(None if value == MISSING else value)

@@ -24,6 +24,7 @@ from batchlab.results.show.extent import CUT, FREE, Extent, cut, exit_of
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, looks
+from batchlab.results.show.numbers import named, number, numbered
 from batchlab.results.store.run import State
 from batchlab.results.words import count
 
@@ -35,6 +36,10 @@ MARKED = 8
 """Marks on a line, about."""
 ACROSS = (1, 1, 2, 2, 3)
 """By how many panels there are, how many of them stand side by side, where there is one clock."""
+WHOLE = ("samples", "steps", "gradients", "batch_size")
+"""What has no parts, so that no tick stands between."""
+COUNTED = ("samples", "steps", "gradients", "flops")
+"""Clocks whose ticks have a k for a thousand."""
 THIN = 50
 """So many runs that did not finish are drawn of a line: nobody could tell more apart."""
 
@@ -141,7 +146,7 @@ class Plot(FrameDrawing):
                 self._draw(axes, lines, known)
                 self._dress(axes, clock, first=j == 0 and (not wrapped or i % across == 0), last=last, log=log)
                 if self.panel and j == 0:
-                    title = plain(f"{self.panel} {value}", 50)
+                    title = plain(f"{self.panel} {number(value)}", 50)
                     axes.set_title(title, loc="left", fontsize=9.5, color=INK)
             if (ends := self._ends(row)) is not None:
                 own[0].set_ylim(*ends)
@@ -231,13 +236,16 @@ class Plot(FrameDrawing):
                 axes.plot(*zip(*ends, strict=True), "x", color=color, ms=6, mew=1.6, zorder=4)
 
     def _dress(self, axes: Axes, clock: str, *, first: bool, last: bool, log: bool) -> None:
-        from matplotlib.ticker import EngFormatter, LogFormatterSciNotation
+        from matplotlib.ticker import EngFormatter, MaxNLocator
 
         if log:
             axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(LogFormatterSciNotation())
-            axes.yaxis.set_minor_formatter(LogFormatterSciNotation())  # numbers only where there is no whole decade
-        if clock in ("samples", "steps", "gradients", "flops"):
+        elif self.metric.name in WHOLE:
+            axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
+        numbered(axes.yaxis, log=log)
+        if clock in WHOLE:
+            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
+        if clock in COUNTED:
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(INK)
@@ -252,7 +260,8 @@ class Plot(FrameDrawing):
 
     def _legend(self, figure: Figure, lines: Sequence[Curve], known: Looks, across: int, *, log: bool) -> None:
         owns = {hue: [line for line in lines if line.value == hue] for hue in known}
-        entries = [(known[hue], f"{hue} ({_counts(own)})") for hue, own in owns.items() if own]
+        names = named(self.frame, self.hue)
+        entries = [(known[hue], f"{names[hue]} ({_counts(own)})") for hue, own in owns.items() if own]
         mean = f"{'geometric mean' if log else 'mean'} over {'runs' if mixed_keys(self.groups()) else 'seeds'}"
         some = f" ({THIN} of a line's are drawn)" if any(len(line.lost) > THIN for line in lines) else ""
         stop = ";\n" if across == 1 else "; "  # one panel is too narrow for the whole line

@@ -19,6 +19,7 @@ from batchlab.results.show.extent import CUT, FREE, Extent, cut
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, log_spaced, looks, numeric
+from batchlab.results.show.numbers import named, number, numbered
 from batchlab.results.show.panels import dress
 from batchlab.results.show.plot import ACROSS
 from batchlab.results.words import count
@@ -125,14 +126,15 @@ class Sensitivity(FrameDrawing):
             self._draw(axes, own, known)
             axes.set_xlabel(plain(self.key, 45))
             axes.set_ylabel(plain(self.metric.title, 45) if axes.get_subplotspec().is_first_col() else "")
-            dress(axes, plain(f"{self.panel} {value}", 50) if self.panel else "")
+            dress(axes, plain(f"{self.panel} {number(value)}", 50) if self.panel else "")
         for axes in places[len(panels) :]:
             axes.remove()
         if self.level:
             ends = np.array([axes.get_ylim() for axes in figure.axes])
             for axes in figure.axes:
                 axes.set_ylim(ends[:, 0].min(), ends[:, 1].max())
-        entries = [(known[hue], _entry(hue, [line for own in drawn for line in own if line.hue == hue]))
+        names = named(self.frame, self.hue)
+        entries = [(known[hue], _entry(names[hue], [line for own in drawn for line in own if line.hue == hue]))
                    for hue in known]  # fmt: skip
         legend(figure, entries, self._said(drawn, 90 * across), 2 + across // 2 * 2)
         head(figure, self.title or f"{self.metric.title} by {self.key}")
@@ -143,11 +145,15 @@ class Sensitivity(FrameDrawing):
         at = {value: float(value) if counts else float(i) for i, value in enumerate(self._values)}
         if counts and log_spaced(self._values):
             axes.set_xscale("log")
-        elif not counts:
+            numbered(axes.xaxis, log=True)
+        elif counts:
+            numbered(axes.xaxis)
+        else:
             axes.set_xticks([*at.values()], [plain(value, 18) for value in at])
         log = self.extent.log(self.metric, self._numbers(own))
         if log:
             axes.set_yscale("log")
+        numbered(axes.yaxis, log=log)
         scale = self.metric.quantity.scale
         for line in own:
             look = known[line.hue] | {"marker": known[line.hue]["marker"] or "o"}
@@ -243,19 +249,15 @@ class Sensitivity(FrameDrawing):
         return [plain(text, wide, lines=9) for text in (*found, *self.mixtures())]
 
 
-def _entry(hue: Any, own: Sequence[Line]) -> str:
+def _entry(name: str, own: Sequence[Line]) -> str:
     """`adam (n 3, 2 diverged; 0.01)`."""
     points = [point for line in own for point in line.points]
     sizes = sorted({point.n for point in points}) or [0]
     n = f"n {sizes[0]}" if len(sizes) == 1 else f"n {sizes[0]} to {sizes[-1]}"
     diverged = sum(point.diverged for point in points)
-    chosen = dict.fromkeys(f"{_short(line.chosen)}{'*' * line.edge}" for line in own if line.chosen is not None)
+    chosen = dict.fromkeys(f"{number(line.chosen)}{'*' * line.edge}" for line in own if line.chosen is not None)
     lost = [f"{count(diverged, 'run')} diverged"] * bool(diverged)
     judged = sorted({line.judged.n for line in own if line.judged})
     beside = f", judged n {judged[0]}{f' to {judged[-1]}' * (len(judged) > 1)}" if judged else ""
     ring = f"; ring {', '.join(chosen)}{beside}" if chosen else ""
-    return f"{hue} ({', '.join([n, *lost])}{ring})"
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{name} ({', '.join([n, *lost])}{ring})"

@@ -112,7 +112,7 @@ def sweep(
     """
     from batchlab.results.store.run import State
     from batchlab.results.store.runs import RunStore
-    from batchlab.runner import commands
+    from batchlab.runner import execute, typed
     from batchlab.runner.options import GridOptions, OnError, Search, SweepOptions
     from batchlab.runner.plan.checks import check_choice
     from batchlab.runner.plan.config import compose
@@ -142,9 +142,12 @@ def sweep(
         retry_oom=retry_oom,
     )
     where, named = folder(runs), word_or_none("name", name)
-    plans = compose(words("overrides", overrides), options=grid)
-    called = commands.name_of(plans) if named is None else named
-    code = commands.execute(plans, where, options, called, extend=name is not None)
+    wanted = words("overrides", overrides)
+    plans = compose(wanted, options=grid)
+    called = execute.name_of(plans) if named is None else named
+    code = execute.execute(
+        plans, where, options, called, extend=name is not None, asked=typed.sweep(wanted, grid, named)
+    )
     if code == 130:
         raise KeyboardInterrupt
     store = RunStore(where)

@@ -18,7 +18,6 @@ from batchlab.results.compare.examples import OverExamples, load_correct, over_e
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric, columns_of
-from batchlab.results.compare.outcomes import Fate
 from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note, tied_keys
 from batchlab.results.compare.stats import ALPHA, Test, holm
 from batchlab.results.compare.where import Where, conditions
@@ -63,7 +62,12 @@ class Table:
     examples: dict[tuple[Key, Key], OverExamples] = field(default_factory=dict)
 
     def rival(self, row: Key, col: Key) -> tuple[Key, Key]:
-        """The baseline's cell for a cell: the baseline's values on its axes and the same ones elsewhere."""
+        """The baseline's cell for a cell: the baseline's values on its axes and the same ones elsewhere.
+
+        Args:
+            row: The cell's values on the axes of the rows.
+            col: And on those of the columns.
+        """
         return _swap(self.row_axes, row, self.baseline), _swap(self.col_axes, col, self.baseline)
 
 
@@ -186,14 +190,13 @@ def build_table(
 
 
 def _mark_best(table: Table, metric: Metric) -> None:
-    """Within a column: the best, and every cell down to the last that a test at 5 % does not tell apart from it.
+    """Within a column: the best, and each cell that a test at 5 % does not tell apart from it.
 
-    Bold says tested: a cell of one seed is never bold, nor one of which no seed reached the target, nor is the best
-    where no other cell was tested against it, nor what lies below a cell that could not be tested: one that mixes
-    methods, say. In order a cell that
-    lost runs comes last; in a column of times none is bold where runs trained together. The tests are not corrected for
-    their number: with 3 seeds and a dozen rows nothing would be told apart. Bold guides the eye; `p_holm` is for
-    claims.
+    Each cell by itself: one that is told apart is not bold because a worse one, whose spread is large, is not. Bold
+    says tested: a cell of one seed is never bold, nor one that lost runs, mixes methods or of which no seed reached the
+    target, nor is the best where no other cell was tested against it. In a column of times none is bold where runs
+    trained together. The tests are not corrected for their number: with 3 seeds and a dozen rows nothing would be told
+    apart. Bold guides the eye; `p_holm` is for claims.
     """
     better = metric.quantity.better
     if better is None:
@@ -201,22 +204,21 @@ def _mark_best(table: Table, metric: Metric) -> None:
     for col in table.cols:
         cells = [table.cells[row, col, metric] for row in table.rows if (row, col, metric) in table.cells]
         ordered = sorted((cell for cell in cells if cell.outcomes), key=order, reverse=True)
-        if not ordered or any(cell.shared for cell in ordered):
+        if not ordered or not ordered[0].whole or any(cell.shared for cell in ordered):
             continue
         best, *others = ordered
         step = least_step(ordered)
-        if len(best.outcomes) < 2 or not best.arrived or any(o.fate is Fate.LOST for o in best.outcomes.values()):
-            continue
-        tests: list[Test] = []
-        for cell in others:
-            test = compare_cells(best, cell, step)
-            if test is None or not cell.arrived or any(o.fate is Fate.LOST for o in cell.outcomes.values()):
-                break
-            tests.append(test)
-        same = [i for i, test in enumerate(tests, 1) if test.p >= ALPHA]
-        told = bool(tests) or any(compare_cells(best, cell) for cell in others)
-        for cell in ordered[: 1 + max(same, default=0)] if told else ():
-            table.cells[cell.row, col, metric] = replace(cell, best=True)
+        tests = [(cell, test) for cell in others if (test := compare_cells(best, cell, step)) is not None]
+        marked = {best.row: False} if tests else {}
+        beneath = False
+        for cell, test in tests:
+            if test.p < ALPHA:
+                beneath = True
+            elif cell.whole:
+                marked[cell.row] = beneath
+        for row, noisy in marked.items():
+            cell = table.cells[row, col, metric]
+            table.cells[row, col, metric] = replace(cell, best=True, noisy=noisy)
 
 
 def _test_baseline(table: Table, metric: Metric) -> None:

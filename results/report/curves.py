@@ -34,7 +34,7 @@ from batchlab.results.compare.replicates import Key, mixed_keys, mixed_note, rep
 from batchlab.results.compare.stats import Array, t_quantile
 from batchlab.results.show.drawing import COLORS, DASHES
 from batchlab.results.show.extent import BEYOND, CUT, FREE
-from batchlab.results.show.looks import MOST, looks
+from batchlab.results.show.looks import POINTED, looks
 from batchlab.results.store.run import State
 from batchlab.results.words import count, visible
 
@@ -184,7 +184,7 @@ def _looks(frame: Frame, hue: str, lines: int) -> dict[Any, dict[str, Any]]:
     The browser draws those grey, until few enough are left for looks of the palette.
     """
     try:
-        found = looks(frame, hue) if lines <= MOST else {}
+        found = looks(frame, hue, limit=POINTED) if lines <= POINTED else {}
     except ValueError:
         return {}
     return {value: sent_look(look["color"], look["ls"], look["marker"]) for value, look in found.items()}

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from batchlab.results.axes import CHOICES
 from batchlab.results.compare.choice import TUNING, shown
 from batchlab.results.compare.frame import MISSING, Frame
-from batchlab.results.compare.metrics import CLOCKS, Metric
+from batchlab.results.compare.metrics import CANDIDATES, CLOCKS, Metric
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.table import build_table
 from batchlab.results.report.parts import Parts, said
@@ -26,8 +26,6 @@ from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import Sweep
 
-CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "gap")
-"""What is shown of runs that belong to no paper: the first three that were recorded."""
 CHOOSERS = ("validation_accuracy", "validation_loss")
 """What may choose a rate: nothing is judged by it."""
 SHOWN = (*CANDIDATES, *CHOOSERS, *dict.fromkeys(CLOCKS.values()))

@@ -15,8 +15,9 @@ from batchlab.results.report.assets import fill
 from batchlab.results.report.curves import encode, payload
 from batchlab.results.report.points import points_payload
 from batchlab.results.show.drawing import Drawing
+from batchlab.results.show.hypertext import coded, to_html
 from batchlab.results.show.plot import Plot
-from batchlab.results.show.render import render, to_html
+from batchlab.results.show.render import render
 from batchlab.results.show.sheet import Sheet
 
 LINES = 14
@@ -118,7 +119,7 @@ def _differ_in_metric(one: Drawing, other: Drawing) -> bool:
 
 def said(text: str) -> Markup:
     """A line in the place of what is not there."""
-    return Markup("<p class='empty'>{}</p>").format(text)
+    return Markup("<p class='empty'>{}</p>").format(Markup(coded(text)))
 
 
 def lead(text: str) -> Markup:

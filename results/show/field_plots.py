@@ -39,6 +39,7 @@ class FieldDrawing(FrameDrawing):
     Attributes:
         field: What came of them.
         title: Instead of one made from the metric.
+        remarks: How the contenders came about, where they are not as asked for.
     """
 
     together: ClassVar[str] = "contenders"
@@ -47,6 +48,12 @@ class FieldDrawing(FrameDrawing):
 
     field: Field
     title: str = ""
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know before reading it, one line each."""
+        return [*self.remarks, *super().notes]
 
     @property
     def frame(self) -> Frame:  # type: ignore[override]
@@ -145,7 +152,7 @@ class FieldProfiles(FieldDrawing, ProfileDrawing):
 
     def said(self) -> Sequence[str]:
         """How to read it, and what is mixed."""
-        return [*super().said(), *self.left_out(), *self.mixtures()]
+        return [*super().said(), *self.left_out(), *self.remarks, *self.mixtures()]
 
 
 @dataclass(frozen=True)
@@ -188,7 +195,7 @@ class Middles(FieldDrawing):
             f"over {self.over}. How far a run ends behind its problem's best mean: mean over the middle half of all "
             f"runs, which no outlier moves; line: 95 % interval, bootstrap within problems; {lost}. Further left is "
             "better; intervals that overlap are no test",
-            *self.left_out(), *self.mixtures(),
+            *self.left_out(), *self.remarks, *self.mixtures(),
         ])  # fmt: skip
         head(figure, self.title or f"{self.field.metric.label}: interquartile mean behind the best")
         return figure
@@ -228,7 +235,7 @@ class Improvement(FieldDrawing):
             "counting a half, then the mean over problems; line: 95 % interval, bootstrap within problems. 50 %: "
             f"neither; it says how often, not by how much. No line: all pairs agree, and resampling cannot "
             f"say how sure that is.{less}",
-            *self.left_out(), *self.mixtures(),
+            *self.left_out(), *self.remarks, *self.mixtures(),
         ])  # fmt: skip
         head(figure, self.title or f"{self.field.metric.label}: probability of improvement")
         return figure

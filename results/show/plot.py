@@ -20,7 +20,7 @@ from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.stats import Array
 from batchlab.results.show.drawing import INK, FrameDrawing
-from batchlab.results.show.extent import CUT, FREE, Extent, cut
+from batchlab.results.show.extent import CUT, FREE, Extent, cut, exit_of
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, looks
@@ -52,6 +52,8 @@ class Plot(FrameDrawing):
         panel: Another one; None: a single row of panels.
         title: Instead of one made from metric and hue.
         extent: What the y-axis shows, and how.
+        remarks: What else to say to who asked for it.
+        level: Whether all panels have one y-axis, for what is in them is compared.
     """
 
     together: ClassVar[str] = "lines"
@@ -63,6 +65,8 @@ class Plot(FrameDrawing):
     panel: str | None = None
     title: str = ""
     extent: Extent = FREE
+    remarks: tuple[str, ...] = ()
+    level: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric", self.metric.of(self.frame))
@@ -76,6 +80,15 @@ class Plot(FrameDrawing):
     def wide(self) -> bool:
         """Unless it has a single panel per row."""
         return len(self.clocks) > 1 or bool(self.panel and len(self.frame.values(self.panel)) > 2)
+
+    @property
+    def notes(self) -> list[str]:
+        """Also of what leaves the plot, and what shows it."""
+        return [
+            *self.remarks,
+            *super().notes,
+            *(f"{said}: another --ylim or --scale log shows them" for said in self._gone()),
+        ]
 
     def groups(self) -> list[list[RunRow]]:
         """The runs of each line."""
@@ -130,10 +143,10 @@ class Plot(FrameDrawing):
                 if self.panel and j == 0:
                     title = plain(f"{self.panel} {value}", 50)
                     axes.set_title(title, loc="left", fontsize=9.5, color=INK)
-            everything = [line for lines in row for line in lines]
-            means = [part for line in everything for part in (line.mean, *(track.y for track in line.lost))]
-            bands = [part for line in everything if line.n > 2 for part in self._band(line)]
-            self.extent.limit(own[0], self.metric, means, bands, log=log)
+            if (ends := self._ends(row)) is not None:
+                own[0].set_ylim(*ends)
+                for axes, lines in zip(own, row, strict=True):
+                    self._arrows(axes, lines, known, ends)
         for axes in panels.flat[len(values) if wrapped else panels.size :]:
             axes.remove()
         self._legend(figure, [line for row in drawn for line in row[0]], known, across, log=log)
@@ -157,6 +170,41 @@ class Plot(FrameDrawing):
         """By row of panels and clock the lines."""
         parts, log = self._frames(), self._log
         return [[curves(part, self.metric, clock, self.hue, log=log) for clock in self.clocks] for part in parts]
+
+    def _ends(self, row: Sequence[Sequence[Curve]]) -> tuple[float, float] | None:
+        """What the y-axis of a row of panels ends at; None where nothing is drawn."""
+        rows = self._drawn if self.level else [row]
+        every = [line for own in rows for lines in own for line in lines]
+        tracks = [track for line in every for track in line.lost]
+        kept = [line.mean for line in every] + [track.y for track in tracks if track.state is not State.DIVERGED]
+        lost = [track.y for track in tracks if track.state is State.DIVERGED]
+        bands = [part for line in every if line.n > 2 for part in self._band(line)]
+        return self.extent.ends(self.metric, kept, lost, bands, log=self._log)
+
+    def _gone(self) -> list[str]:
+        """How many lines and runs leave the plot, where some do."""
+        scale, runs, lines = self.metric.quantity.scale, 0, 0
+        for row in self._drawn if self.drawable else ():
+            if (ends := self._ends(row)) is None:
+                continue
+            first = row[0]  # every panel of a row is of the same runs
+            tracks = [track for line in first for track in line.lost if track.state is State.DIVERGED]
+            runs += sum(exit_of(track.x, scale * track.y, ends) is not None for track in tracks)
+            means = [scale * line.mean for line in first if line.n]
+            lines += sum(bool(((mean < ends[0]) | (mean > ends[1])).all()) for mean in means)
+        said = [f"{count(runs, 'diverged run')} {'leaves' if runs == 1 else 'leave'} the plot (arrows)"] if runs else []
+        return [*said, *([f"{count(lines, 'line')} outside the plot"] if lines else [])]
+
+    def _arrows(self, axes: Axes, lines: Sequence[Curve], known: Looks, ends: tuple[float, float]) -> None:
+        """Mark where runs that diverged leave the plot."""
+        for line in lines:
+            for track in _some(line.lost):
+                if track.state is State.DIVERGED and (
+                    out := exit_of(track.x, self.metric.quantity.scale * track.y, ends)
+                ):
+                    x, up = out
+                    look = {"color": known[line.value]["color"], "ms": 6, "clip_on": False, "zorder": 5}
+                    axes.plot([x], [ends[up]], "^" if up else "v", **look)
 
     def _band(self, line: Curve) -> tuple[Array, Array]:
         """The interval of a line, within what the metric can be."""
@@ -210,6 +258,7 @@ class Plot(FrameDrawing):
         stop = ";\n" if across == 1 else "; "  # one panel is too narrow for the whole line
         said = [
             f"{mean}, 95 % t interval (from n = 3 on){stop}thin lines did not finish{some}, × diverged",
+            *self._gone(),
             *([CUT] if any(self._leaves(line) for line in lines) else []),
             *(plain(note, 90 * across, lines=9) for note in self.mixtures()),
         ]

@@ -77,7 +77,7 @@ class RankingMap(FieldDrawing):
             + ("; all: the mean over problems, seed by seed" if "" in columns and self.field.axes else "")
             + ("; † runs that were lost, not in the mean" if self._lost() else "")
             + ("; ≥: a target never reached counts as its budget" if self._never() else ""),
-            *self.left_out(), *self.mixtures(),
+            *self.left_out(), *self.remarks, *self.mixtures(),
         ])  # fmt: skip
         head(figure, self.title or f"{self.field.metric.label}: ranking of {self.field.hue.replace(',', ', ')}")
         return figure

@@ -23,7 +23,7 @@ from batchlab.results.show.panels import dress
 from batchlab.results.show.plot import ACROSS
 from batchlab.results.show.points import Axis, Panel, Points
 from batchlab.results.show.sensitivity_points import dots, over
-from batchlab.results.words import count
+from batchlab.results.words import count, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,6 +49,8 @@ class Sensitivity(FrameDrawing):
         panel: Another key: a panel for each of its values; None: one panel.
         title: Instead of one made from metric and key.
         extent: What the y-axis shows, and how.
+        remarks: What else to say to who asked for it.
+        level: Whether all panels have one y-axis, for what is in them is compared.
     """
 
     together: ClassVar[str] = "points"
@@ -60,6 +62,8 @@ class Sensitivity(FrameDrawing):
     panel: str | None = None
     title: str = ""
     extent: Extent = FREE
+    remarks: tuple[str, ...] = ()
+    level: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric", self.metric.of(self.frame))
@@ -73,6 +77,11 @@ class Sensitivity(FrameDrawing):
     def wide(self) -> bool:
         """Where it has several panels."""
         return self.panel is not None and len(self.frame.values(self.panel)) > 1
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know before reading it, one line each."""
+        return [*self.remarks, *super().notes]
 
     def groups(self) -> list[list[RunRow]]:
         """The runs of each point."""
@@ -113,6 +122,10 @@ class Sensitivity(FrameDrawing):
             dress(axes, plain(f"{self.panel} {value}", 50) if self.panel else "")
         for axes in places[len(panels) :]:
             axes.remove()
+        if self.level:
+            ends = np.array([axes.get_ylim() for axes in figure.axes])
+            for axes in figure.axes:
+                axes.set_ylim(ends[:, 0].min(), ends[:, 1].max())
         entries = [(known[hue], _entry(hue, [line for own in drawn for line in own if line.hue == hue]))
                    for hue in known]  # fmt: skip
         legend(figure, entries, self._said(drawn, 90 * across), 2 + across // 2 * 2)
@@ -233,7 +246,9 @@ class Sensitivity(FrameDrawing):
         shown = [point for point in every if point.n > 2]
         ends = [self._columns(shown, at, own)[k] for k in (2, 3)] if shown else []
         means = np.array([point.mean for point in every])
-        self.extent.limit(axes, self.metric, [means[np.isfinite(means)]], ends, log=log)
+        room = self.extent.ends(self.metric, [means[np.isfinite(means)]], [], ends, log=log)
+        if room is not None:
+            axes.set_ylim(*room)
         fallen = [line for line in own if any(point.diverged for point in line.points)]
         if fallen and self.extent.range is None:
             low, high = (np.log(axes.get_ylim()) if log else np.array(axes.get_ylim())).tolist()
@@ -280,13 +295,9 @@ def _said_of(own: Sequence[Line]) -> str:
     sizes = sorted({point.n for point in points}) or [0]
     n = f"n {sizes[0]}" if len(sizes) == 1 else f"n {sizes[0]} to {sizes[-1]}"
     diverged = sum(point.diverged for point in points)
-    chosen = dict.fromkeys(f"{_short(line.chosen)}{'*' * line.edge}" for line in own if line.chosen is not None)
+    chosen = dict.fromkeys(f"{written(line.chosen)}{'*' * line.edge}" for line in own if line.chosen is not None)
     lost = [f"{count(diverged, 'run')} diverged"] * bool(diverged)
     judged = sorted({line.judged.n for line in own if line.judged})
     beside = f", judged n {judged[0]}{f' to {judged[-1]}' * (len(judged) > 1)}" if judged else ""
     ring = f"; ring {', '.join(chosen)}{beside}" if chosen else ""
     return f"{', '.join([n, *lost])}{ring}"
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from batchlab.results.words import exponent
+
 
 class Format(StrEnum):
     """What a sheet can be printed as (`render`)."""
@@ -82,7 +84,7 @@ def number(value: float, places: int) -> str:
     """A number with so many decimal places; scientific where that would be mostly zeros, or digits without end.
 
     >>> number(91.234, 1), number(0.00000123, 8), number(float("inf"), 2), number(1234567.0, -1), number(4e33, 0)
-    ('91.2', '1.23e-06', '∞', '1,234,567', '4.00e+33')
+    ('91.2', '1.23e-6', '∞', '1,234,567', '4.00e33')
 
     Args:
         value: Any, NaN and infinities too.
@@ -93,10 +95,10 @@ def number(value: float, places: int) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if abs(value) >= 1e9:
-        return f"{value:.2e}"
+        return exponent(f"{value:.2e}")
     if places > 5 and abs(value) < 1e-2:
         digits = 0 if value == 0 else max(0, places + math.floor(math.log10(abs(value))))
-        return f"{value:.{min(digits, 3)}e}"
+        return exponent(f"{value:.{min(digits, 3)}e}")
     return f"{value:,.{min(max(places, 0), 6)}f}"
 
 

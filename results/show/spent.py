@@ -94,13 +94,12 @@ def spent_sheets(status: Status, sessions: Sequence[Session], problems: Iterable
     else:
         total = sum(sums.values())
         said = "the runs' own time; when and where their commands ran is not known"
-    name = f"sweep {status.sweep}" if status.sweep else status.root
     shown = [part for part in PARTS if part in sums or (part not in ("tune", "tried") and times)]
     if running and times:
         notes.append(f"{running:,} running, whose times are not known yet")
     none = f"{running:,} running, no times yet" if running else "nothing was trained yet"
     sheet = Sheet(
-        f"{name}: where {count(len(here), 'run')} went, {said}" if times else f"{name}: {none}",
+        f"{status.title}: where {count(len(here), 'run')} went, {said}" if times else f"{status.title}: {none}",
         [Column(("what",)), Column(("seconds",), "right"), Column(("share",), "right")],
         [[Text(PARTS[part]), *_figures(sums.get(part), total)] for part in shown]
         + ([[Text("all"), *_figures(total, total)]] if times else []),

@@ -245,7 +245,21 @@ DataSets = Annotated[
 ]
 Listed = Annotated[
     str | None,
-    typer.Option("--metric", metavar="M", help="A column of it, best first.", autocompletion=completion.metrics),
+    typer.Option(
+        "--metric",
+        metavar="M",
+        help="A column of it, best first (by default the main one).",
+        autocompletion=completion.metrics,
+    ),
+]
+Sort = Annotated[
+    str | None,
+    typer.Option(
+        "--sort",
+        metavar="KEY",
+        help="In order of metric (best first), train_seconds, state, or any axis or key.",
+        autocompletion=completion.axes,
+    ),
 ]
 Callbacks = Annotated[
     list[str],

@@ -21,7 +21,7 @@ from batchlab.results.papers import catalogue
 from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
-from batchlab.runner import archives, commands
+from batchlab.runner import archives, execute, reproduction
 from batchlab.runner.launch.executors.local import LocalExecutor, Slots
 from batchlab.runner.options import MOST_TOGETHER, Printing, SweepOptions, most_together
 from batchlab.runner.plan import fusable
@@ -187,13 +187,13 @@ def test_a_reproduction_says_how_claims_about_time_are_decided(tmp_path: Path, m
     run = RunRow("a", State.DONE, None, {"fused": 8}, {}, {}, {})
     open_ = Judged(claim, [], math.nan, math.nan, Verdict.UNDECIDED, "", runs=(run,))
     monkeypatch.setattr(catalogue, "reproduce", lambda *_: Reproduction("dasvrda", "", "", claims=[open_, open_]))
-    monkeypatch.setattr(commands, "usual_runs", lambda: None)
+    monkeypatch.setattr(execute, "usual_runs", lambda: None)
     monkeypatch.setattr("batchlab.results.report.write.write_report", lambda store, path, sweep: path)
-    monkeypatch.setattr(commands, "OUT", SimpleNamespace(print=lambda *_, **__: None))
+    monkeypatch.setattr(reproduction, "OUT", SimpleNamespace(print=lambda *_, **__: None))
     printed: list[str] = []
     monkeypatch.setattr(archives, "OUT", SimpleNamespace(print=lambda text, **_: printed.append(str(text))))
     for runs, there in ((tmp_path, f" --runs {tmp_path}"), (Path("runs"), "")):
-        commands._conclude(PaperPlan("dasvrda", "laptop", []), runs, Printing(full=True), " --until-decided")
+        reproduction._conclude(PaperPlan("dasvrda", "laptop", []), runs, Printing(full=True), " --until-decided")
         command = f"batchlab reproduce dasvrda --scale laptop --until-decided{there} --fuse off --rerun"
         said = f"2 claims about time are not decided because their runs trained together: `{command}` trains each alone"
         assert printed.pop() == said

@@ -44,6 +44,15 @@
     told(button, text);
   });
 
+  // --- paper holds what is folded away on a screen -------------------------------------------------------------------
+
+  let unfolded = [];
+  window.addEventListener("beforeprint", () => {
+    unfolded = [...document.querySelectorAll("details:not([open])")];
+    unfolded.forEach((details) => { details.open = true; });
+  });
+  window.addEventListener("afterprint", () => unfolded.forEach((details) => { details.open = false; }));
+
   // --- the list of runs ---------------------------------------------------------------------------------------------
 
   const section = document.getElementById("runs");
@@ -51,9 +60,11 @@
   const view = batchlab.view;
   const table = section.querySelector("table");
   const form = section.querySelector("form");
+  const order = section.querySelector(".order select"); // where there is no header to press
   const columns = data.columns.map((column) => {
     const texts = column.texts || column.of.map((i) => column.known[i]);
-    return { ...column, texts, numbers: column.numeric ? texts.map(asNumber) : null };
+    const numbers = column.by ? column.by.map((value) => value ?? NaN) : column.numeric ? texts.map(asNumber) : null;
+    return { ...column, texts, numbers };
   });
   const places = new Map(columns.map((column, i) => [column.key, i]));
   const total = columns[0].texts.length;
@@ -97,13 +108,20 @@
 
   function row(i) {
     const line = document.createElement("tr");
-    for (const column of columns) {
+    line.setAttribute("role", "row");
+    const add = (className, text) => {
       const cell = document.createElement("td");
-      if (column.numeric) cell.className = "right";
-      cell.textContent = column.texts[i];
+      cell.setAttribute("role", "cell"); // whatever a style makes of it
+      cell.className = className;
+      cell.textContent = text;
       line.append(cell);
+      return cell;
+    };
+    for (const column of columns) {
+      const text = column.texts[i];
+      add(column.classes + (text === "–" ? " none" : ""), text).dataset.label = column.title;
     }
-    const last = document.createElement("td");
+    const last = add("command", "");
     if (data.commands[i]) {
       const button = document.createElement("button");
       button.type = "button";
@@ -114,7 +132,6 @@
       button.setAttribute("aria-label", "Copy the command of run " + columns[0].texts[i]);
       last.append(button);
     }
-    line.append(last);
     return line;
   }
 
@@ -141,6 +158,7 @@
       if (here) head.setAttribute("aria-sort", by.startsWith("-") ? "descending" : "ascending");
       else head.removeAttribute("aria-sort");
     }
+    order.value = by;
     if (document.activeElement !== form.elements.text) form.elements.text.value = view.get("r.text", "");
     for (const element of filters()) element.value = view.get("r.is." + element.name, "");
   }
@@ -178,6 +196,7 @@
     const by = view.get("r.sort", "");
     set("r.sort", by === key ? "-" + key : by === "-" + key ? null : key);
   });
+  order.addEventListener("change", () => set("r.sort", order.value));
   view.on((key) => { if (!quiet && (key === null || key === undefined || key.startsWith("r."))) draw(); });
   draw();
 

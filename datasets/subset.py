@@ -58,8 +58,8 @@ def with_subset(dataset: Dataset, train: int | None = None, test: int | None = N
     return replace(dataset, **changes, notes=(*dataset.notes, f"{dataset.name}: {', '.join(said)}"))
 
 
-def check(samples: int | None, key: str) -> None:
-    """See that a number can mean a subset.
+def check(samples: object, key: str) -> None:
+    """See that a value can mean a subset.
 
     Raises:
         ValueError: it is not a positive whole number, nor None.

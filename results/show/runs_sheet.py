@@ -29,7 +29,8 @@ def main_metric(frame: Frame) -> Metric | None:
     """
     known = [Metric(name).of(frame) for name in CANDIDATES if frame.has(name)]
     measured = [sum(map(math.isfinite, metric.measure(frame).values.tolist())) for metric in known]
-    return known[measured.index(max(measured))] if known and max(measured) else None
+    most = max(measured, default=0)
+    return known[measured.index(most)] if most else None
 
 
 def runs_sheet(frame: Frame, metric: Metric | None = None, sort: str | None = None) -> Sheet:

@@ -59,7 +59,7 @@ def with_subset(dataset: Dataset, train: int | None = None, test: int | None = N
 
 
 def check(samples: object, key: str) -> None:
-    """See that a number can mean a subset.
+    """See that a value can mean a subset.
 
     Raises:
         ValueError: it is not a positive whole number, nor None.

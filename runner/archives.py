@@ -71,6 +71,8 @@ def merge(archives: Sequence[Path], runs: Path) -> int:
         _note(line)
     for name in merged.sweeps:
         sweep = RunStore(runs).sweep(name)
+        if sweep.alone:
+            continue
         lost = f", {len(sweep.left_out):,} of them left out" if sweep.left_out else ""
         OUT.print(Text(f"sweep {name}: {count(len(sweep.entries), 'run')}{lost}"), soft_wrap=True)
     return 1 if merged.damaged else 0

@@ -148,11 +148,9 @@ class Status:
             goes_on = f"{MERGED} trains them" if self.packed else "the same sweep command goes on where they stopped"
             notes.append(f"{count(left, 'run')} left: {goes_on}")
         if self.left_out:
-            why = next(iter(self.left_out.values()))
-            others = "" if len(self.left_out) == 1 else ", and so on"
-            notes.append(
-                f"{count(len(self.left_out), 'run')} of them left out when they were packed or merged: {why}{others}"
-            )
+            reasons = [*dict.fromkeys(self.left_out.values())]
+            why = f"{reasons[0]}{', and so on' if len(reasons) > 1 else ''}"
+            notes.append(f"{len(self.left_out):,} of these runs left out when packed or merged: {why}")
         if late and not self.packed:
             notes.append(f"{count(late, 'run')} stopped at a timeout: a longer --timeout, or --retry, goes on")
         if State.FAILED in self.counts and not self.packed:
@@ -161,7 +159,7 @@ class Status:
         more = [f"and {count(len(warnings) - WARNINGS, 'warning')} more"] if len(warnings) > WARNINGS else []
         notes += [*warnings[:WARNINGS], *more, *self.problems]
         counts = Sheet(
-            f"{self.title}: {self.summary()}",
+            f"{self.title}: {next(iter(self.counts)) if self.alone else self.summary()}",
             [Column((state,), "right") for state in self.counts],
             [[Text(f"{n:,}", tone=_tone(state)) for state, n in self.counts.items()]] if self.counts else [],
             [] if rows else notes,

@@ -1,7 +1,7 @@
 """How lines look, so that no two look the same: colour, dash and mark of each value of a hue.
 
 Names have colours that are told apart, numbers colours in an order, the greater the darker: one scale over a single
-key, and where a key of numbers stands behind another one a ramp of shades for each value of that. What the eye could
+key, and where a key of numbers stands behind one of few values, a ramp of shades for each of those. What the eye could
 not keep apart is refused.
 """
 
@@ -64,7 +64,7 @@ def looks(frame: Frame, hue: str, *, rows: bool = True, limit: int | None = None
     ]
     if len(pairs) > (limit or most(hue)):
         raise TooManyLinesError(len(pairs), hue, colors, dashes)
-    shaded = len(dashes) > 1 and numeric(second, dashes)
+    shaded = len(dashes) > 1 and numeric(second, dashes) and (len(colors) <= len(RAMPS) or len(dashes) > len(DASHES))
     found: Looks = {}
     for value, (one, two) in sorted(pairs.items(), key=lambda item: _place(item[1], colors, dashes)):
         i = colors.index(one)

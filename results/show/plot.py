@@ -20,7 +20,7 @@ from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.stats import Array
-from batchlab.results.show.drawing import INK, FrameDrawing
+from batchlab.results.show.drawing import INK, FrameDrawing, without_note
 from batchlab.results.show.extent import CUT, FREE, Extent, cut, exit_of
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
@@ -92,10 +92,11 @@ class Plot(FrameDrawing):
     @property
     def notes(self) -> list[str]:
         """Also of what leaves the plot, and what shows it."""
+        way = "another --ylim shows them" if self.extent.range else "--scale log or --ylim LOW,HIGH shows them"
         return [
             *self.remarks,
             *super().notes,
-            *(f"{said}: another --ylim or --scale log shows them" for said in self._gone()),
+            *(f"{said}: {way}" for said in self._gone()),
         ]
 
     def groups(self) -> list[list[RunRow]]:
@@ -106,7 +107,13 @@ class Plot(FrameDrawing):
         """Also of times that runs share: those lines have no interval."""
         asked = any(timed(self.metric, clock) for clock in self.clocks)
         shared = together_note(run for group in self.groups() for run in group) if asked else []
-        return [*super().mixtures(options), *(f"{note}; no interval there" for note in shared), *self._uncounted()]
+        without = without_note(self.frame, self.hue, self.panel)
+        return [
+            *super().mixtures(options),
+            *without,
+            *(f"{note}; no interval there" for note in shared),
+            *self._uncounted(),
+        ]
 
     def _uncounted(self) -> list[str]:
         """That runs have no place on an axis of FLOPs, where some do not."""
@@ -229,11 +236,16 @@ class Plot(FrameDrawing):
             scale = self.metric.quantity.scale
             drawstyle = "steps-post" if step else "default"
             every = max(1, len(line.x) // MARKED)
-            axes.plot(line.x, scale * line.mean, **look, markevery=every, lw=1.7, ms=4, drawstyle=drawstyle, zorder=3)
+            seen = {"marker": look["marker"] or "o"} if len(line.x) == 1 else {}  # a point has no line
+            axes.plot(
+                line.x, scale * line.mean, **look | seen, markevery=every, lw=1.7, ms=4, drawstyle=drawstyle, zorder=3
+            )
             if line.n > 2 and len(lines) <= BANDS:  # of two seeds it is 13 standard errors: it would hide the rest
                 low, high = self._band(line)
                 band = axes.fill_between(line.x, scale * low, scale * high, step="post" if step else None)
                 band.set(color=color, alpha=0.16 if len(lines) < 6 else 0.09, linewidth=0, zorder=2)
+                if len(line.x) == 1:
+                    axes.vlines(line.x, scale * low, scale * high, color=color, lw=1.3)
             shown = _some(line.lost)
             for track in shown:
                 axes.plot(track.x, scale * track.y, color=color, ls=dash, lw=0.7, alpha=0.6, drawstyle=drawstyle)
@@ -244,9 +256,10 @@ class Plot(FrameDrawing):
     def _bars(self, axes: Axes, lines: Sequence[Curve], known: Looks) -> None:
         """Set the interval at the end of each line beside the lines, one after the other, with a dot at the mean."""
         scale, (start, stop) = self.metric.quantity.scale, axes.dataLim.intervalx
+        width = stop - start or float(np.ptp(axes.get_xlim()))
         axes.set_xticks([tick for tick in axes.get_xticks() if start <= tick <= stop])  # none where the clock has ended
         for i, line in enumerate(line for line in lines if line.n > 2 and len(line.x)):
-            x, look = stop + (0.02 + 0.012 * i) * (stop - start), known[line.value]
+            x, look = stop + (0.02 + 0.012 * i) * width, known[line.value]
             low, high = self._band(line)
             if not math.isnan(low[-1]):
                 axes.vlines(x, scale * low[-1], scale * high[-1], color=look["color"], ls=look["ls"], lw=1.3)

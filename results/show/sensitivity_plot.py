@@ -14,7 +14,7 @@ from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.sensitivity import Line, Point, lines, parts, said
 from batchlab.results.compare.stats import Array
-from batchlab.results.show.drawing import FrameDrawing
+from batchlab.results.show.drawing import FrameDrawing, without_note
 from batchlab.results.show.extent import CUT, FREE, Extent, cut
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+SIDE = 0.5
+"""The width that methods take side by side at a word: on top of each other nobody could tell them apart."""
 FEWEST = 2
 """Values of a key that a curve is drawn over."""
 STRIP = 0.075
@@ -79,6 +81,10 @@ class Sensitivity(FrameDrawing):
     def notes(self) -> list[str]:
         """What to know before reading it, one line each."""
         return [*self.remarks, *super().notes]
+
+    def mixtures(self, options: str = "") -> list[str]:
+        """Also of runs that have no place."""
+        return [*super().mixtures(options), *without_note(parts(self.frame)[0], self.hue, self.panel, self.key)]
 
     def groups(self) -> list[list[RunRow]]:
         """The runs of each point."""
@@ -155,9 +161,10 @@ class Sensitivity(FrameDrawing):
             axes.set_yscale("log")
         numbered(axes.yaxis, log=log)
         scale = self.metric.quantity.scale
-        for line in own:
+        for i, line in enumerate(own):
             look = known[line.hue] | {"marker": known[line.hue]["marker"] or "o"}
-            x, mean, low, high = self._columns(line.points, at, own)
+            places = at if counts else {value: x + SIDE * (i / len(own) - 0.5) for value, x in at.items()}
+            x, mean, low, high = self._columns(line.points, places, own)
             axes.plot(x, scale * mean, **look | ({} if counts else {"ls": ""}), lw=1.6, ms=4.5, zorder=3)
             hollow = np.array([bool(point.missed or point.diverged) for point in line.points])
             axes.plot(
@@ -169,7 +176,7 @@ class Sensitivity(FrameDrawing):
             if counts:
                 band = axes.fill_between(x, scale * low, scale * high, where=shown.tolist())
                 band.set(color=color, alpha=0.13 if len(own) < 6 else 0.08, linewidth=0)
-            self._mark(axes, line, at, own, color)
+            self._mark(axes, line, places, own, color)
         self._room(axes, own, at, known, log=log)
 
     def _mark(self, axes: Axes, line: Line, at: dict[Any, float], own: Sequence[Line], color: str) -> None:

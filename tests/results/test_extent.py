@@ -70,7 +70,7 @@ def test_runs_that_exploded_leave_a_linear_plot_and_both_figure_and_notes_say_so
     assert [line.get_ydata()[0] for line in arrows] == [high, high]
     assert arrows[0].get_xdata()[0] == pytest.approx(64, rel=1e-9), "it leaves at once after the second row"
     assert "2 diverged runs leave the plot (arrows)" in figure.legends[0].get_title().get_text()
-    assert made.notes == ["2 diverged runs leave the plot (arrows): another --ylim or --scale log shows them"]
+    assert made.notes == ["2 diverged runs leave the plot (arrows): --scale log or --ylim LOW,HIGH shows them"]
 
 
 @pytest.mark.parametrize("asked", [Extent("log"), Extent("", (0, 2e28))])
@@ -93,7 +93,7 @@ def test_a_range_that_leaves_a_line_out_says_so(lab, curve):
     lab.run("b", curve([0.1, 0.5]), optimizer="adam")
     made = load_figure(lab.store, metric="test_accuracy", extent=Extent("", (85.0, 95.0)))
     assert "1 line outside the plot" in made.figure().legends[0].get_title().get_text()
-    assert made.notes == ["1 line outside the plot: another --ylim or --scale log shows them"]
+    assert made.notes == ["1 line outside the plot: another --ylim shows them"]
 
 
 def test_an_unfinished_run_is_shown_whole(lab, curve):

@@ -100,6 +100,18 @@ def test_a_key_of_words_has_places_in_order_and_no_line(lab, curve):
     assert list(axes.lines[0].get_ydata()) == pytest.approx([50, 60, 70])
 
 
+def test_words_have_no_ends_and_methods_stand_side_by_side_at_them(lab, curve):
+    for i, schedule in enumerate(("constant", "cosine")):
+        for optimizer in ("adam", "shb"):
+            lab.run(f"{schedule}{optimizer}", curve([0.1, 0.5 + 0.1 * i]), optimizer=optimizer, lr_schedule=schedule)
+    figure = load_figure(lab.store, metric="test_accuracy", x=["lr_schedule"]).figure()
+    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert entries == ["adam (n 1; ring cosine)", "shb (n 1; ring cosine)"]
+    places = [x for line in figure.axes[0].lines if line.get_markersize() == 11 for x in line.get_xdata()]
+    assert len(set(places)) == 2
+    assert all(abs(x - 1) < 0.3 for x in places)
+
+
 def tuning(lab, curve):
     """Seed 101 chooses 0.1 by validation although its test accuracy is worse; seeds 0 to 2 judge it."""
     entries = []

@@ -37,6 +37,8 @@ RAMPS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 """Of `COLORS` those whose light and dark shades are no other's."""
 SHADE = 0.25
 """How far a ramp goes towards white and towards black: further, its ends are too faint, or another ramp's."""
+POINTS = (*MARKS[1:], "*", "<", ">", "p", "h", "d", "8", "H")
+"""Marks of points, by dash and mark of the line that they stand for."""
 NOMINAL = ("seed", "data_seed")
 """Numbers that are names: no order is meant."""
 
@@ -97,6 +99,12 @@ class TooManyLinesError(ValueError):
         way = f", or use panels (--panel {first} --hue {rest})" if self.panels else ""
         wanted = ",".join(str(value) for value in colors[:2])
         super().__init__(f"{self.said}: draw fewer (--where {first}={wanted}){way}")
+
+
+def dotted(look: Mapping[str, Any]) -> dict[str, Any]:
+    """The look of something that is drawn as a point, where no dash is seen: each dash has a mark, too."""
+    i = DASHES.index(look["ls"]) + len(DASHES) * MARKS.index(look["marker"])
+    return {**look, "marker": POINTS[i % len(POINTS)]}
 
 
 def numeric(key: str, values: Sequence[Any]) -> bool:

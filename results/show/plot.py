@@ -24,7 +24,7 @@ from batchlab.results.show.drawing import INK, FrameDrawing, without_note
 from batchlab.results.show.extent import CUT, FREE, Extent, cut, exit_of
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
-from batchlab.results.show.looks import Looks, looks
+from batchlab.results.show.looks import Looks, dotted, looks
 from batchlab.results.show.numbers import named, number, numbered
 from batchlab.results.store.run import State
 from batchlab.results.words import count
@@ -39,6 +39,8 @@ ACROSS = (1, 1, 2, 2, 3)
 """By how many panels there are, how many of them stand side by side, where there is one clock."""
 BANDS = 8
 """Lines of a panel that have their bands: more bands are one grey, and an interval stands at each end instead."""
+SIDE = 0.002
+"""How far apart the points of lines of one point are, as a part of where they are."""
 WHOLE = ("samples", "steps", "gradients", "batch_size")
 """What has no parts, so that no tick stands between."""
 COUNTED = ("samples", "steps", "gradients", "flops")
@@ -149,13 +151,17 @@ class Plot(FrameDrawing):
         figure = Figure(figsize=(width, 3.1 * down + 0.9), layout="constrained")
         panels = figure.subplots(down, across, sharey=False if wrapped else "row", squeeze=False)
         known = looks(self.frame, self.hue)
+        if any(len(line.x) == 1 for row in drawn for lines in row for line in lines):
+            known = {hue: dotted(look) for hue, look in known.items()}
         for i, (value, row) in enumerate(zip(values, drawn, strict=True)):
             own = [panels[divmod(i, across)]] if wrapped else list(panels[i])
             last = i + across >= len(values) if wrapped else i == len(values) - 1
             for j, (axes, clock, lines) in enumerate(zip(own, self.clocks, row, strict=True)):
                 self._draw(axes, lines, known)
                 self._dress(axes, clock, first=j == 0 and (not wrapped or i % across == 0), last=last, log=log)
-                if len(lines) > BANDS:
+                if len(places := {float(x) for line in lines for x in line.x}) == 1:
+                    axes.set_xticks([*places])
+                elif len(lines) > BANDS:
                     self._bars(axes, lines, known)
                 if self.panel and j == 0:
                     title = plain(f"{self.panel} {number(value)}", 50)
@@ -230,22 +236,23 @@ class Plot(FrameDrawing):
 
     def _draw(self, axes: Axes, lines: Sequence[Curve], known: Looks) -> None:
         step = self.metric.reduce != "last"
-        for line in lines:
+        once = len({float(x) for line in lines for x in line.x}) == 1  # side by side, at a single tick
+        for i, line in enumerate(lines):
             look = known[line.value]
             color, dash = look["color"], look["ls"]
             scale = self.metric.quantity.scale
             drawstyle = "steps-post" if step else "default"
             every = max(1, len(line.x) // MARKED)
-            seen = {"marker": look["marker"] or "o"} if len(line.x) == 1 else {}  # a point has no line
-            axes.plot(
-                line.x, scale * line.mean, **look | seen, markevery=every, lw=1.7, ms=4, drawstyle=drawstyle, zorder=3
-            )
-            if line.n > 2 and len(lines) <= BANDS:  # of two seeds it is 13 standard errors: it would hide the rest
-                low, high = self._band(line)
+            x = line.x + (i - len(lines) / 2) * SIDE * abs(line.x) if once else line.x
+            axes.plot(x, scale * line.mean, **look, markevery=every, lw=1.7, ms=4, drawstyle=drawstyle, zorder=3)
+            low, high = self._band(line)
+            if (
+                line.n > 2 and len(line.x) == 1
+            ):  # two seeds have an interval of 13 standard errors: it would hide the rest
+                axes.vlines(x, scale * low, scale * high, color=color, lw=1.3)
+            elif line.n > 2 and len(lines) <= BANDS:
                 band = axes.fill_between(line.x, scale * low, scale * high, step="post" if step else None)
                 band.set(color=color, alpha=0.16 if len(lines) < 6 else 0.09, linewidth=0, zorder=2)
-                if len(line.x) == 1:
-                    axes.vlines(line.x, scale * low, scale * high, color=color, lw=1.3)
             shown = _some(line.lost)
             for track in shown:
                 axes.plot(track.x, scale * track.y, color=color, ls=dash, lw=0.7, alpha=0.6, drawstyle=drawstyle)
@@ -294,7 +301,7 @@ class Plot(FrameDrawing):
         entries = [(known[hue], f"{names[hue]} ({_counts(own)})") for hue, own in owns.items() if own]
         mean = f"{'geometric mean' if log else 'mean'} over {'runs' if mixed_keys(self.groups()) else 'seeds'}"
         some = f" ({THIN} of a line's are drawn)" if any(len(line.lost) > THIN for line in lines) else ""
-        many = any(len(own) > BANDS for row in self._drawn for own in row)
+        many = any(len(own) > BANDS and max(len(line.x) for line in own) > 1 for row in self._drawn for own in row)
         where = "at the right the 95 % t interval of each line's end" if many else "95 % t interval"
         stop = ";\n" if across == 1 else "; "  # one panel is too narrow for the whole line
         said = [

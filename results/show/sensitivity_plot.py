@@ -18,7 +18,7 @@ from batchlab.results.show.drawing import FrameDrawing, without_note
 from batchlab.results.show.extent import CUT, FREE, Extent, cut
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
-from batchlab.results.show.looks import Looks, log_spaced, looks, numeric
+from batchlab.results.show.looks import Looks, dotted, log_spaced, looks, numeric
 from batchlab.results.show.numbers import named, number, numbered
 from batchlab.results.show.panels import dress
 from batchlab.results.show.plot import ACROSS
@@ -124,6 +124,8 @@ class Sensitivity(FrameDrawing):
         if not any(drawn):
             raise ValueError(f"no run is over that has a number of {self.metric}: see `batchlab status`")
         known = looks(self.frame, self.hue, rows=False)
+        if not numeric(self.key, self._values):
+            known = {hue: dotted(look) for hue, look in known.items()}
         across = ACROSS[min(len(panels), len(ACROSS)) - 1] if len(panels) > 2 else len(panels)
         down = -(-len(panels) // across)
         figure = Figure(figsize=(max(5.3, 4.1 * across), 3.4 * down + 0.8), layout="constrained")

@@ -309,6 +309,21 @@ def test_a_line_of_one_point_is_seen(lab, curve):
     assert bar[:, 1] == pytest.approx([100 * summary.low, 100 * summary.high])
 
 
+def test_points_whose_dashes_are_not_seen_have_other_marks_and_stand_side_by_side(lab, curve):
+    for i in range(10):
+        lab.run(f"r{i}", curve([0.1, 0.2])[1:], optimizer=f"o{i}")
+    figure = load_figure(lab.store, metric="test_accuracy").figure()
+    (axes,) = figure.axes
+    looks = {(line.get_color(), line.get_marker()) for line in axes.lines}
+    assert len(looks) == 10
+    assert {(line.get_color(), line.get_marker()) for line in figure.legends[0].get_lines()} == looks
+    assert len({line.get_xdata()[0] for line in axes.lines}) == 10
+    assert list(axes.get_xticks()) == [64]
+    lab.run("more", curve([0.1, 0.2]), lr_schedule="cosine", optimizer="o0")
+    words = load_figure(lab.store, metric="test_accuracy", x=["lr_schedule"], hue="optimizer").figure()
+    assert len({(line.get_color(), line.get_marker()) for line in words.legends[0].get_lines()}) == 10
+
+
 def test_runs_that_lack_a_key_of_the_hue_are_counted(lab, curve):
     lab.run("a", curve([0.1, 0.2]), beta=0.9)
     lab.run("b", curve([0.1, 0.2]), optimizer="adam")

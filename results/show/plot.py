@@ -161,6 +161,7 @@ class Plot(FrameDrawing):
                 self._dress(axes, clock, first=j == 0 and (not wrapped or i % across == 0), last=last, log=log)
                 if len(places := {float(x) for line in lines for x in line.x}) == 1:
                     axes.set_xticks([*places])
+                    axes.margins(x=0.08)
                 elif len(lines) > BANDS:
                     self._bars(axes, lines, known)
                 if self.panel and j == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,7 +81,7 @@ class Sensitivity(FrameDrawing):
     @property
     def notes(self) -> list[str]:
         """What to know before reading it, one line each."""
-        return [*self.remarks, *super().notes]
+        return [*self.remarks, *super().notes, *(f"{said}: another --ylim shows them" for said in self._outside())]
 
     def mixtures(self, options: str = "") -> list[str]:
         """Also of runs that have no place."""
@@ -104,6 +105,23 @@ class Sensitivity(FrameDrawing):
         """The values of the key that a run has."""
         return [value for value in parts(self.frame)[0].values(self.key) if value != MISSING]
 
+    @cached_property
+    def _drawn(self) -> list[list[Line]]:
+        """By panel the lines."""
+        panels = self.frame.values(self.panel) if self.panel else [None]
+        frames = [self.frame.where(**{self.panel: value}) if self.panel else self.frame for value in panels]
+        return [lines(frame, self.metric, self.key, self.hue) for frame in frames]
+
+    def _outside(self) -> list[str]:
+        """How many points the range that was asked for leaves out."""
+        if self.extent.range is None or not self.drawable:
+            return []
+        low, high = self.extent.range
+        scale = self.metric.quantity.scale
+        points = [point for own in self._drawn for line in own for point in line.points]
+        gone = sum(math.isfinite(p.mean) and not low <= scale * p.mean <= high for p in points)
+        return [f"{count(gone, 'point')} outside the plot"] if gone else []
+
     def figure(self) -> Figure:
         """Draw it (matplotlib, no display needed).
 
@@ -119,8 +137,7 @@ class Sensitivity(FrameDrawing):
                 else f"no run has a value of {self.key}"
             )
         panels = self.frame.values(self.panel) if self.panel else [None]
-        frames = [self.frame.where(**{self.panel: value}) if self.panel else self.frame for value in panels]
-        drawn = [lines(frame, self.metric, self.key, self.hue) for frame in frames]
+        drawn = self._drawn
         if not any(drawn):
             raise ValueError(f"no run is over that has a number of {self.metric}: see `batchlab status`")
         known = looks(self.frame, self.hue, rows=False)
@@ -250,6 +267,7 @@ class Sensitivity(FrameDrawing):
             found.append("hollow: a target never reached counts as the whole budget, and there is no interval")
         if any(self._leaves(own) for own in drawn):
             found.append(CUT)
+        found += self._outside()
         if by and ringed:
             diamond = "; diamond: the judged runs at it" if any(line.judged for line in every) else ""
             found.append(f"ring: {by}{diamond}")

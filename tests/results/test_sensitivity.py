@@ -9,6 +9,7 @@ from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.sensitivity import lines, said, swept
 from batchlab.results.compare.stats import summarize
+from batchlab.results.show.extent import Extent
 from batchlab.results.show.figure import load_figure
 from batchlab.results.show.kinds import Kind
 from batchlab.results.store.runs import SweepEntry
@@ -78,6 +79,13 @@ def test_bars_stay_inside_a_share(lab, curve):
     bars = figure.axes[0].collections[0].get_segments()
     assert max(np.max(bar[:, 1]) for bar in bars) == 100
     assert "intervals end where the quantity does" in figure.legends[0].get_title().get_text()
+
+
+def test_points_that_a_range_leaves_out_are_counted(lab, curve):
+    grid(lab, curve)
+    made = load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"], extent=Extent("", (50.0, 100.0)))
+    assert "1 point outside the plot" in made.figure().legends[0].get_title().get_text()  # 25 % at 1.0
+    assert made.notes == ["1 point outside the plot: another --ylim shows them"]
 
 
 def test_a_target_never_reached_counts_as_the_budget(lab, curve):

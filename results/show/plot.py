@@ -21,7 +21,7 @@ from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.stats import Array
 from batchlab.results.show.drawing import INK, FrameDrawing, without_note
-from batchlab.results.show.extent import CUT, FREE, Extent, cut, exit_of
+from batchlab.results.show.extent import CUT, FREE, Extent, cut, exit_of, exploded
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, dotted, looks
@@ -169,8 +169,8 @@ class Plot(FrameDrawing):
                     axes.set_title(title, loc="left", fontsize=9.5, color=INK)
             if (ends := self._ends(row)) is not None:
                 own[0].set_ylim(*ends)
-                for axes, lines in zip(own, row, strict=True):
-                    self._arrows(axes, lines, known, ends)
+                for j, axes in enumerate(own):
+                    self._arrows(axes, row, j, known, ends)
         for axes in panels.flat[len(values) if wrapped else panels.size :]:
             axes.remove()
         self._legend(figure, [line for row in drawn for line in row[0]], known, across, log=log)
@@ -195,41 +195,62 @@ class Plot(FrameDrawing):
         parts, log = self._frames(), self._log
         return [[curves(part, self.metric, clock, self.hue, log=log) for clock in self.clocks] for part in parts]
 
+    def _exploded(self, row: Sequence[Sequence[Curve]]) -> set[int]:
+        """The lines (by `id`) that went so far up that a linear axis is not for them, see `exploded`."""
+        rows = self._drawn if self.level else [row]
+        lines = [line for own in rows for lines in own for line in lines if line.n and len(line.mean)]
+        far = exploded(self.metric, [float(line.mean.max()) for line in lines])
+        return {id(line) for line, gone in zip(lines, far, strict=True) if gone}
+
     def _ends(self, row: Sequence[Sequence[Curve]]) -> tuple[float, float] | None:
         """What the y-axis of a row of panels ends at; None where nothing is drawn."""
-        rows = self._drawn if self.level else [row]
+        rows, far = self._drawn if self.level else [row], self._exploded(row)
         every = [line for own in rows for lines in own for line in lines]
+        near = [line for line in every if id(line) not in far]
         tracks = [track for line in every for track in line.lost]
-        kept = [line.mean for line in every] + [track.y for track in tracks if track.state is not State.DIVERGED]
+        kept = [line.mean for line in near] + [track.y for track in tracks if track.state is not State.DIVERGED]
         lost = [track.y for track in tracks if track.state is State.DIVERGED]
+        lost += [line.mean for line in every if id(line) in far]
         few = all(len(lines) <= BANDS for own in rows for lines in own)
-        bands = [part if few else part[-1:] for line in every if line.n > 2 for part in self._band(line)]
+        shown = every if self._log else near
+        bands = [part if few else part[-1:] for line in shown if line.n > 2 for part in self._band(line)]
         return self.extent.ends(self.metric, kept, lost, bands, log=self._log)
 
     def _gone(self) -> list[str]:
         """How many lines and runs leave the plot, where some do."""
-        scale, runs, lines = self.metric.quantity.scale, 0, 0
+        runs, leaving, outside = 0, 0, 0
         for row in self._drawn if self.drawable else ():
             if (ends := self._ends(row)) is None:
                 continue
-            first = row[0]  # every panel of a row is of the same runs
-            tracks = [track for line in first for track in line.lost if track.state is State.DIVERGED]
-            runs += sum(exit_of(track.x, scale * track.y, ends) is not None for track in tracks)
-            means = [scale * line.mean for line in first if line.n]
-            lines += sum(bool(((mean < ends[0]) | (mean > ends[1])).all()) for mean in means)
-        said = [f"{count(runs, 'diverged run')} {'leaves' if runs == 1 else 'leave'} the plot (arrows)"] if runs else []
-        return [*said, *([f"{count(lines, 'line')} outside the plot"] if lines else [])]
+            far = self._exploded(row)
+            for line in row[0]:  # every panel of a row is of the same runs
+                runs += len(self._exits(line.lost, ends))
+                mean = self.metric.quantity.scale * line.mean
+                gone = bool(line.n) and bool(((mean < ends[0]) | (mean > ends[1])).all())
+                outside += gone
+                leaving += not gone and id(line) in far and exit_of(line.x, mean, ends) is not None
+        said = [(leaving, "line"), (runs, "diverged run")]
+        left = [f"{count(n, noun)} {'leaves' if n == 1 else 'leave'} the plot (arrows)" for n, noun in said if n]
+        return [*left, *([f"{count(outside, 'line')} outside the plot"] if outside else [])]
 
-    def _arrows(self, axes: Axes, lines: Sequence[Curve], known: Looks, ends: tuple[float, float]) -> None:
-        """Mark where runs that diverged leave the plot."""
-        for line in lines:
-            for track in _some(line.lost):
-                if track.state is State.DIVERGED and (
-                    out := exit_of(track.x, self.metric.quantity.scale * track.y, ends)
-                ):
-                    x, up = out
-                    look = {"color": known[line.value]["color"], "ms": 6, "clip_on": False, "zorder": 5}
-                    axes.plot([x], [ends[up]], "^" if up else "v", **look)
+    def _exits(self, tracks: Sequence[Track], ends: tuple[float, float]) -> list[tuple[float, bool]]:
+        """Where runs that diverged leave the plot, and whether upwards."""
+        scale = self.metric.quantity.scale
+        found = (exit_of(track.x, scale * track.y, ends) for track in tracks if track.state is State.DIVERGED)
+        return [out for out in found if out is not None]
+
+    def _arrows(
+        self, axes: Axes, row: Sequence[Sequence[Curve]], j: int, known: Looks, ends: tuple[float, float]
+    ) -> None:
+        """Mark where lines that exploded and runs that diverged leave the plot."""
+        far = self._exploded(row)
+        for line in row[j]:
+            outs = self._exits(_some(line.lost), ends)
+            if id(line) in far and (out := exit_of(line.x, self.metric.quantity.scale * line.mean, ends)):
+                outs.append(out)
+            for x, up in outs:
+                look = {"color": known[line.value]["color"], "ms": 6, "clip_on": False, "zorder": 5}
+                axes.plot([x], [ends[up]], "^" if up else "v", **look)
 
     def _band(self, line: Curve) -> tuple[Array, Array]:
         """The interval of a line, within what the metric can be."""

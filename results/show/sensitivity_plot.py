@@ -16,7 +16,7 @@ from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.sensitivity import Line, Point, lines, parts, said
 from batchlab.results.compare.stats import Array
 from batchlab.results.show.drawing import FrameDrawing, without_note
-from batchlab.results.show.extent import CUT, FREE, Extent, cut
+from batchlab.results.show.extent import CUT, FREE, Extent, cut, exploded
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, dotted, log_spaced, looks, numeric
@@ -81,7 +81,8 @@ class Sensitivity(FrameDrawing):
     @property
     def notes(self) -> list[str]:
         """What to know before reading it, one line each."""
-        return [*self.remarks, *super().notes, *(f"{said}: another --ylim shows them" for said in self._outside())]
+        way = "another --ylim shows them" if self.extent.range else "--scale log or --ylim LOW,HIGH shows them"
+        return [*self.remarks, *super().notes, *(f"{said}: {way}" for said in self._outside())]
 
     def mixtures(self, options: str = "") -> list[str]:
         """Also of runs that have no place."""
@@ -113,14 +114,15 @@ class Sensitivity(FrameDrawing):
         return [lines(frame, self.metric, self.key, self.hue) for frame in frames]
 
     def _outside(self) -> list[str]:
-        """How many points the range that was asked for leaves out."""
-        if self.extent.range is None or not self.drawable:
+        """How many points are left out: by the range that was asked for, or since they exploded."""
+        if not self.drawable:
             return []
-        low, high = self.extent.range
-        scale = self.metric.quantity.scale
-        points = [point for own in self._drawn for line in own for point in line.points]
-        gone = sum(math.isfinite(p.mean) and not low <= scale * p.mean <= high for p in points)
-        return [f"{count(gone, 'point')} outside the plot"] if gone else []
+        gone, scale = 0, self.metric.quantity.scale
+        for own in self._drawn:
+            low, high = self._span(own) or (-math.inf, math.inf)
+            means = [point.mean for line in own for point in line.points if math.isfinite(point.mean)]
+            gone += sum(not low <= scale * mean <= high for mean in means)
+        return [f"{count(gone, 'point')} outside the plot{'' if self.extent.range else ' (arrows)'}"] if gone else []
 
     def figure(self) -> Figure:
         """Draw it (matplotlib, no display needed).
@@ -231,13 +233,24 @@ class Sensitivity(FrameDrawing):
         means = np.array([point.mean for line in own for point in line.points])
         return np.asarray(means[np.isfinite(means)])
 
+    def _span(self, own: Sequence[Line]) -> tuple[float, float] | None:
+        """What the y-axis of a panel ends at; None where nothing is drawn."""
+        log = self.extent.log(self.metric, self._numbers(own))
+        every = [point for line in own for point in [*line.points, *([line.judged] if line.judged else [])]]
+        every = [point for point in every if math.isfinite(point.mean)]
+        far = exploded(self.metric, [point.mean for point in every])
+        near = [point for point, gone in zip(every, far, strict=True) if log or not gone]
+        shown = [point for point in near if point.n > 2]
+        low, high = (np.array([getattr(point, end) for point in shown]) for end in ("low", "high"))
+        ends = cut(self.metric, low, high, self._numbers(own))
+        kept, lost = (
+            np.array([point.mean for point in every if (point in near) == inside]) for inside in (True, False)
+        )
+        return self.extent.ends(self.metric, [kept], [lost], ends, log=log)
+
     def _room(self, axes: Axes, own: Sequence[Line], at: dict[Any, float], known: Looks, *, log: bool) -> None:
         """Set the range, with a line of counts below for each hue of which runs diverged."""
-        every = [point for line in own for point in [*line.points, *([line.judged] if line.judged else [])]]
-        shown = [point for point in every if point.n > 2]
-        ends = [self._columns(shown, at, own)[k] for k in (2, 3)] if shown else []
-        means = np.array([point.mean for point in every])
-        room = self.extent.ends(self.metric, [means[np.isfinite(means)]], [], ends, log=log)
+        room = self._span(own)
         if room is not None:
             axes.set_ylim(*room)
         fallen = [line for line in own if any(point.diverged for point in line.points)]
@@ -245,6 +258,13 @@ class Sensitivity(FrameDrawing):
             low, high = (np.log(axes.get_ylim()) if log else np.array(axes.get_ylim())).tolist()
             low -= (high - low) * STRIP * (len(fallen) + 0.5) / (1 - STRIP * (len(fallen) + 0.5))
             axes.set_ylim(*(np.exp([low, high]) if log else [low, high]))
+        top = axes.get_ylim()[1]
+        for line in own if self.extent.range is None else ():
+            for point in line.points:
+                if self.metric.quantity.scale * point.mean > top:
+                    axes.plot(
+                        [at[point.value]], [top], "^", color=known[line.hue]["color"], ms=6, clip_on=False, zorder=5
+                    )
         for row, line in enumerate(reversed(fallen)):
             for point in line.points:
                 if point.diverged:

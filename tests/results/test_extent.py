@@ -102,6 +102,43 @@ def test_an_unfinished_run_is_shown_whole(lab, curve):
     assert load_figure(lab.store, metric="test_loss").figure().axes[0].get_ylim()[1] > 1e6
 
 
+def finished(lab, curve, name="test_loss", x=0.1):
+    """Three methods from 2.3 to 0.3, and one that was done at 1e8."""
+    for i, last in enumerate([0.3, 0.4, 0.5, 1e8]):
+        lab.run(f"r{i}", curve([2.3, last], name), optimizer=f"o{i}", lr=x)
+
+
+def test_a_run_that_exploded_and_went_on_to_its_end_leaves_too(lab, curve):
+    finished(lab, curve)
+    made = load_figure(lab.store, metric="test_loss")
+    (axes,) = made.figure().axes
+    assert axes.get_ylim() == pytest.approx((0.3 - 0.04 * 4, 4.3 + 0.04 * 4))
+    assert [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "^"] == [axes.get_ylim()[1]]
+    assert made.notes == ["1 line leaves the plot (arrows): --scale log or --ylim LOW,HIGH shows them"]
+    assert load_figure(lab.store, metric="test_loss", extent=Extent("log")).notes == []
+
+
+@pytest.mark.parametrize("name", ["test_accuracy", "batch_size", "advantage"])
+def test_what_may_grow_does_not_explode(lab, curve, name):
+    finished(lab, curve, name)
+    made = load_figure(lab.store, metric=name, extent=Extent("linear"))
+    assert made.notes == []
+    assert made.figure().axes[0].get_ylim()[1] > 1e8
+
+
+def test_points_that_exploded_leave_a_sensitivity_curve(lab, curve):
+    for rate in (0.1, 1.0):
+        for i, last in enumerate([0.3, 0.4, 0.5, 1e8 if rate == 1.0 else 0.6]):
+            lab.run(f"r{rate}x{i}", curve([2.3, last], "test_loss"), optimizer=f"o{i}", lr=rate)
+    made = load_figure(lab.store, metric="test_loss", x=["optimizer.lr"])
+    (axes,) = made.figure().axes
+    low, high = axes.get_ylim()
+    assert (low, high) == pytest.approx((0.3 - 0.04 * 0.6, 0.9 + 0.04 * 0.6)), "twice the height of 0.3 to 0.6"
+    assert [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "^"] == [high]
+    assert made.notes == ["1 point outside the plot (arrows): --scale log or --ylim LOW,HIGH shows them"]
+    assert load_figure(lab.store, metric="test_loss", x=["optimizer.lr"], extent=Extent("log")).notes == []
+
+
 def test_nothing_at_all_has_no_ends():
     from batchlab.results.compare.metrics import Metric
 

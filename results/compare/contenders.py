@@ -117,7 +117,13 @@ def _wider(field: Field, apart: Sequence[str]) -> Field:
                 f"runs of one {field.hue} differ in {mixed[0]}, which others do not have: name what is compared by "
                 "--hue, or take fewer runs by --where"
             )
-        field = Field(field.frame, field.metric, hue, field.axes)
+        wider = Field(field.frame, field.metric, hue, field.axes)
+        if field.shared and not wider.shared:
+            raise ValueError(
+                f"runs of one {field.hue} differ in {mixed[0]}, and no problem has them all, so that nothing can be "
+                f"compared without averaging over it: take one by --where {mixed[0]}=VALUE"
+            )
+        field = wider
     return field
 
 

@@ -98,7 +98,7 @@ def lines(frame: Frame, metric: Metric, key: str, hue: str) -> list[Line]:
         chosen = choice.chosen.get((value,)) if choice and (value,) not in choice.stuck else None
         after = others.where(**{hue: value, key: chosen}) if chosen is not None else None
         judged_at = _point(after, metric, chosen) if after and after.runs else None
-        edge = bool(choice and chosen is not None and choice.edge((value,)))
+        edge = bool(choice and _number(chosen) and choice.edge((value,)))  # words have no ends
         found.append(Line(value, points, chosen, edge, judged_at))
     return found
 

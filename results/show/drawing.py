@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.replicates import mixed_keys, mixed_note, repeats_note
 from batchlab.results.show.lettering import lettered, unknown_letters
 from batchlab.results.store.atomic import writing
-from batchlab.results.words import visible
+from batchlab.results.words import count, visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -117,6 +117,16 @@ def _spoken(figure: Figure) -> str:
     titles = [axes.get_title(loc="left") or axes.get_title() or axes.get_ylabel() for axes in figure.axes]
     said = figure.get_suptitle() or ", ".join(dict.fromkeys(filter(None, titles)))
     return visible(" ".join(said.replace(r"\$", "$").split())) or "figure"
+
+
+def without_note(frame: Frame, *keys: str | None) -> list[str]:
+    """How many runs are not drawn because they have no value of a key, one line for each key that some lack."""
+    found = []
+    for key in ",".join(filter(None, keys)).split(","):
+        lost = sum(bool(run.config) and run.value(key) == MISSING for run in frame.runs)
+        if lost:
+            found.append(f"{count(lost, 'run')} without {key} left out")
+    return found
 
 
 class FrameDrawing(Drawing):

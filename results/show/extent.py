@@ -14,7 +14,9 @@ from batchlab.results.compare.stats import Array
 
 SCALES = ("linear", "log")
 BEYOND = 1.0
-"""How far a linear axis goes for runs that diverged, in heights of all that did not: see `window`."""
+"""How far a linear axis goes for what diverged or exploded, in heights of all that did not: see `window`."""
+FARTHER = 20.0
+"""What goes so many times farther up than the middle one has exploded, though it went on to its end."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Extent:
 
         Args:
             metric: What is drawn.
-            kept: The lines that did not diverge, in the unit in which the metric is stored.
+            kept: The lines that neither diverged nor exploded, in the unit in which the metric is stored.
             lost: Those that did.
             bands: The ends of intervals.
             log: Whether the axis is logarithmic.
@@ -133,15 +135,15 @@ def cut(metric: Metric, low: Array, high: Array, values: Array) -> tuple[Array, 
 def window(kept: Array, lost: Array, *, beyond: float = BEYOND) -> tuple[float, float]:
     """The ends of a linear axis, so that no run that exploded makes the others flat.
 
-    The rule: all that did not diverge is shown, and of what did at most `beyond` times that height on either side.
-    Where everything diverged, all of it is shown. A logarithmic axis shows everything.
+    The rule: all that neither diverged nor `exploded` is shown, and of what did at most `beyond` times that height on
+    either side. Where everything did, all of it is shown. A logarithmic axis shows everything.
 
     >>> kept = np.array([0.5, 2.5])
     >>> window(kept, np.array([3.0])), window(kept, np.array([2.0, 1e28])), window(kept[:0], np.array([2.0, 1e28]))
     ((0.5, 3.0), (0.5, 4.5), (2.0, 1e+28))
 
     Args:
-        kept: What is drawn of the lines that did not diverge, in any order, finite.
+        kept: What is drawn of the lines that neither diverged nor exploded, in any order, finite.
         lost: Of those that did.
         beyond: How far the axis may go for them.
     """
@@ -152,6 +154,21 @@ def window(kept: Array, lost: Array, *, beyond: float = BEYOND) -> tuple[float, 
         return low, high
     room = beyond * (high - low or abs(high) or 1.0)
     return min(low, max(low - room, float(lost.min()))), max(high, min(high + room, float(lost.max())))
+
+
+def exploded(metric: Metric, tops: Sequence[float]) -> list[bool]:
+    """Which lines went `FARTHER` than the middle one, of what is better small: no share, and nothing that shall grow.
+
+    >>> exploded(Metric("test_loss"), [2.3, 2.4, 1.7e8, 2.3]), exploded(Metric("test_accuracy"), [0.01, 0.9])
+    ([False, False, True, False], [False, False])
+
+    Args:
+        metric: What is drawn.
+        tops: The greatest value of each line.
+    """
+    middle = sorted(tops)[(len(tops) - 1) // 2] if tops else 0.0
+    able = metric.quantity.better == "down" and middle > 0
+    return [able and top > FARTHER * middle for top in tops]
 
 
 def exit_of(x: Array, y: Array, ends: tuple[float, float]) -> tuple[float, bool] | None:

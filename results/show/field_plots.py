@@ -15,7 +15,7 @@ from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCKS
 from batchlab.results.compare.problems import Field
 from batchlab.results.compare.stats import Array
-from batchlab.results.show.drawing import COLORS, GREY, INK, FrameDrawing
+from batchlab.results.show.drawing import COLORS, GREY, INK, FrameDrawing, without_note
 from batchlab.results.show.legend import foot, head
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import looks
@@ -105,9 +105,11 @@ class FieldDrawing(FrameDrawing):
         return f"{count(len(self.field.shared), 'problem')}, {n} seeds each"
 
     def left_out(self) -> list[str]:
-        """Problems that some contender has no run of."""
+        """Problems that some contender has no run of, and runs that are no contender's."""
+        without = without_note(self.frame, self.field.hue, *self.field.axes)
         left = [p for p in self.field.problems if p not in self.field.shared]
-        return [f"left out, as some {self.field.hue} has no run there that is over: {', '.join(left)}"] if left else []
+        some = f"left out, as some {self.field.hue} has no run there that is over: {', '.join(left)}"
+        return [*([some] if left else []), *without]
 
 
 @dataclass(frozen=True)

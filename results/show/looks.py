@@ -1,7 +1,7 @@
 """How lines look, so that no two look the same: colour, dash and mark of each value of a hue.
 
 Names have colours that are told apart, numbers colours in an order, the greater the darker: one scale over a single
-key, and where a key of numbers stands behind another one a ramp of shades for each value of that. What the eye could
+key, and where a key of numbers stands behind one of few values, a ramp of shades for each of those. What the eye could
 not keep apart is refused.
 """
 
@@ -37,6 +37,8 @@ RAMPS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 """Of `COLORS` those whose light and dark shades are no other's."""
 SHADE = 0.25
 """How far a ramp goes towards white and towards black: further, its ends are too faint, or another ramp's."""
+POINTS = (*MARKS[1:], "*", "<", ">", "p", "h", "d", "8", "H")
+"""Marks of points, by dash and mark of the line that they stand for."""
 NOMINAL = ("seed", "data_seed")
 """Numbers that are names: no order is meant."""
 
@@ -64,7 +66,7 @@ def looks(frame: Frame, hue: str, *, rows: bool = True, limit: int | None = None
     ]
     if len(pairs) > (limit or most(hue)):
         raise TooManyLinesError(len(pairs), hue, colors, dashes)
-    shaded = len(dashes) > 1 and numeric(second, dashes)
+    shaded = len(dashes) > 1 and numeric(second, dashes) and (len(colors) <= len(RAMPS) or len(dashes) > len(DASHES))
     found: Looks = {}
     for value, (one, two) in sorted(pairs.items(), key=lambda item: _place(item[1], colors, dashes)):
         i = colors.index(one)
@@ -97,6 +99,12 @@ class TooManyLinesError(ValueError):
         way = f", or use panels (--panel {first} --hue {rest})" if self.panels else ""
         wanted = ",".join(str(value) for value in colors[:2])
         super().__init__(f"{self.said}: draw fewer (--where {first}={wanted}){way}")
+
+
+def dotted(look: Mapping[str, Any]) -> dict[str, Any]:
+    """The look of something that is drawn as a point, where no dash is seen: each dash has a mark, too."""
+    i = DASHES.index(look["ls"]) + len(DASHES) * MARKS.index(look["marker"])
+    return {**look, "marker": POINTS[i % len(POINTS)]}
 
 
 def numeric(key: str, values: Sequence[Any]) -> bool:

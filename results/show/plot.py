@@ -20,11 +20,11 @@ from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.stats import Array
-from batchlab.results.show.drawing import INK, FrameDrawing
-from batchlab.results.show.extent import CUT, FREE, Extent, cut, exit_of
+from batchlab.results.show.drawing import INK, FrameDrawing, without_note
+from batchlab.results.show.extent import CUT, FREE, Extent, cut, exit_of, exploded
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
-from batchlab.results.show.looks import Looks, looks
+from batchlab.results.show.looks import Looks, dotted, looks
 from batchlab.results.show.numbers import named, numbered
 from batchlab.results.store.run import State
 from batchlab.results.words import count, written
@@ -39,6 +39,8 @@ ACROSS = (1, 1, 2, 2, 3)
 """By how many panels there are, how many of them stand side by side, where there is one clock."""
 BANDS = 8
 """Lines of a panel that have their bands: more bands are one grey, and an interval stands at each end instead."""
+SIDE = 0.002
+"""How far apart the points of lines of one point are, as a part of where they are."""
 WHOLE = ("samples", "steps", "gradients", "batch_size")
 """What has no parts, so that no tick stands between."""
 COUNTED = ("samples", "steps", "gradients", "flops")
@@ -92,10 +94,11 @@ class Plot(FrameDrawing):
     @property
     def notes(self) -> list[str]:
         """Also of what leaves the plot, and what shows it."""
+        way = "another --ylim shows them" if self.extent.range else "--scale log or --ylim LOW,HIGH shows them"
         return [
             *self.remarks,
             *super().notes,
-            *(f"{said}: another --ylim or --scale log shows them" for said in self._gone()),
+            *(f"{said}: {way}" for said in self._gone()),
         ]
 
     def groups(self) -> list[list[RunRow]]:
@@ -106,7 +109,13 @@ class Plot(FrameDrawing):
         """Also of times that runs share: those lines have no interval."""
         asked = any(timed(self.metric, clock) for clock in self.clocks)
         shared = together_note(run for group in self.groups() for run in group) if asked else []
-        return [*super().mixtures(options), *(f"{note}; no interval there" for note in shared), *self._uncounted()]
+        without = without_note(self.frame, self.hue, self.panel)
+        return [
+            *super().mixtures(options),
+            *without,
+            *(f"{note}; no interval there" for note in shared),
+            *self._uncounted(),
+        ]
 
     def _uncounted(self) -> list[str]:
         """That runs have no place on an axis of FLOPs, where some do not."""
@@ -142,21 +151,26 @@ class Plot(FrameDrawing):
         figure = Figure(figsize=(width, 3.1 * down + 0.9), layout="constrained")
         panels = figure.subplots(down, across, sharey=False if wrapped else "row", squeeze=False)
         known = looks(self.frame, self.hue)
+        if any(len(line.x) == 1 for row in drawn for lines in row for line in lines):
+            known = {hue: dotted(look) for hue, look in known.items()}
         for i, (value, row) in enumerate(zip(values, drawn, strict=True)):
             own = [panels[divmod(i, across)]] if wrapped else list(panels[i])
             last = i + across >= len(values) if wrapped else i == len(values) - 1
             for j, (axes, clock, lines) in enumerate(zip(own, self.clocks, row, strict=True)):
                 self._draw(axes, lines, known)
                 self._dress(axes, clock, first=j == 0 and (not wrapped or i % across == 0), last=last, log=log)
-                if len(lines) > BANDS:
+                if len(places := {float(x) for line in lines for x in line.x}) == 1:
+                    axes.set_xticks([*places])
+                    axes.margins(x=0.08)
+                elif len(lines) > BANDS:
                     self._bars(axes, lines, known)
                 if self.panel and j == 0:
                     title = plain(f"{self.panel} {written(value)}", 50)
                     axes.set_title(title, loc="left", fontsize=9.5, color=INK)
             if (ends := self._ends(row)) is not None:
                 own[0].set_ylim(*ends)
-                for axes, lines in zip(own, row, strict=True):
-                    self._arrows(axes, lines, known, ends)
+                for j, axes in enumerate(own):
+                    self._arrows(axes, row, j, known, ends)
         for axes in panels.flat[len(values) if wrapped else panels.size :]:
             axes.remove()
         self._legend(figure, [line for row in drawn for line in row[0]], known, across, log=log)
@@ -181,41 +195,62 @@ class Plot(FrameDrawing):
         parts, log = self._frames(), self._log
         return [[curves(part, self.metric, clock, self.hue, log=log) for clock in self.clocks] for part in parts]
 
+    def _exploded(self, row: Sequence[Sequence[Curve]]) -> set[int]:
+        """The lines (by `id`) that went so far up that a linear axis is not for them, see `exploded`."""
+        rows = self._drawn if self.level else [row]
+        lines = [line for own in rows for lines in own for line in lines if line.n and len(line.mean)]
+        far = exploded(self.metric, [float(line.mean.max()) for line in lines])
+        return {id(line) for line, gone in zip(lines, far, strict=True) if gone}
+
     def _ends(self, row: Sequence[Sequence[Curve]]) -> tuple[float, float] | None:
         """What the y-axis of a row of panels ends at; None where nothing is drawn."""
-        rows = self._drawn if self.level else [row]
+        rows, far = self._drawn if self.level else [row], self._exploded(row)
         every = [line for own in rows for lines in own for line in lines]
+        near = [line for line in every if id(line) not in far]
         tracks = [track for line in every for track in line.lost]
-        kept = [line.mean for line in every] + [track.y for track in tracks if track.state is not State.DIVERGED]
+        kept = [line.mean for line in near] + [track.y for track in tracks if track.state is not State.DIVERGED]
         lost = [track.y for track in tracks if track.state is State.DIVERGED]
+        lost += [line.mean for line in every if id(line) in far]
         few = all(len(lines) <= BANDS for own in rows for lines in own)
-        bands = [part if few else part[-1:] for line in every if line.n > 2 for part in self._band(line)]
+        shown = every if self._log else near
+        bands = [part if few else part[-1:] for line in shown if line.n > 2 for part in self._band(line)]
         return self.extent.ends(self.metric, kept, lost, bands, log=self._log)
 
     def _gone(self) -> list[str]:
         """How many lines and runs leave the plot, where some do."""
-        scale, runs, lines = self.metric.quantity.scale, 0, 0
+        runs, leaving, outside = 0, 0, 0
         for row in self._drawn if self.drawable else ():
             if (ends := self._ends(row)) is None:
                 continue
-            first = row[0]  # every panel of a row is of the same runs
-            tracks = [track for line in first for track in line.lost if track.state is State.DIVERGED]
-            runs += sum(exit_of(track.x, scale * track.y, ends) is not None for track in tracks)
-            means = [scale * line.mean for line in first if line.n]
-            lines += sum(bool(((mean < ends[0]) | (mean > ends[1])).all()) for mean in means)
-        said = [f"{count(runs, 'diverged run')} {'leaves' if runs == 1 else 'leave'} the plot (arrows)"] if runs else []
-        return [*said, *([f"{count(lines, 'line')} outside the plot"] if lines else [])]
+            far = self._exploded(row)
+            for line in row[0]:  # every panel of a row is of the same runs
+                runs += len(self._exits(line.lost, ends))
+                mean = self.metric.quantity.scale * line.mean
+                gone = bool(line.n) and bool(((mean < ends[0]) | (mean > ends[1])).all())
+                outside += gone
+                leaving += not gone and id(line) in far and exit_of(line.x, mean, ends) is not None
+        said = [(leaving, "line"), (runs, "diverged run")]
+        left = [f"{count(n, noun)} {'leaves' if n == 1 else 'leave'} the plot (arrows)" for n, noun in said if n]
+        return [*left, *([f"{count(outside, 'line')} outside the plot"] if outside else [])]
 
-    def _arrows(self, axes: Axes, lines: Sequence[Curve], known: Looks, ends: tuple[float, float]) -> None:
-        """Mark where runs that diverged leave the plot."""
-        for line in lines:
-            for track in _some(line.lost):
-                if track.state is State.DIVERGED and (
-                    out := exit_of(track.x, self.metric.quantity.scale * track.y, ends)
-                ):
-                    x, up = out
-                    look = {"color": known[line.value]["color"], "ms": 6, "clip_on": False, "zorder": 5}
-                    axes.plot([x], [ends[up]], "^" if up else "v", **look)
+    def _exits(self, tracks: Sequence[Track], ends: tuple[float, float]) -> list[tuple[float, bool]]:
+        """Where runs that diverged leave the plot, and whether upwards."""
+        scale = self.metric.quantity.scale
+        found = (exit_of(track.x, scale * track.y, ends) for track in tracks if track.state is State.DIVERGED)
+        return [out for out in found if out is not None]
+
+    def _arrows(
+        self, axes: Axes, row: Sequence[Sequence[Curve]], j: int, known: Looks, ends: tuple[float, float]
+    ) -> None:
+        """Mark where lines that exploded and runs that diverged leave the plot."""
+        far = self._exploded(row)
+        for line in row[j]:
+            outs = self._exits(_some(line.lost), ends)
+            if id(line) in far and (out := exit_of(line.x, self.metric.quantity.scale * line.mean, ends)):
+                outs.append(out)
+            for x, up in outs:
+                look = {"color": known[line.value]["color"], "ms": 6, "clip_on": False, "zorder": 5}
+                axes.plot([x], [ends[up]], "^" if up else "v", **look)
 
     def _band(self, line: Curve) -> tuple[Array, Array]:
         """The interval of a line, within what the metric can be."""
@@ -223,15 +258,21 @@ class Plot(FrameDrawing):
 
     def _draw(self, axes: Axes, lines: Sequence[Curve], known: Looks) -> None:
         step = self.metric.reduce != "last"
-        for line in lines:
+        once = len({float(x) for line in lines for x in line.x}) == 1  # side by side, at a single tick
+        for i, line in enumerate(lines):
             look = known[line.value]
             color, dash = look["color"], look["ls"]
             scale = self.metric.quantity.scale
             drawstyle = "steps-post" if step else "default"
             every = max(1, len(line.x) // MARKED)
-            axes.plot(line.x, scale * line.mean, **look, markevery=every, lw=1.7, ms=4, drawstyle=drawstyle, zorder=3)
-            if line.n > 2 and len(lines) <= BANDS:  # of two seeds it is 13 standard errors: it would hide the rest
-                low, high = self._band(line)
+            x = line.x + (i - len(lines) / 2) * SIDE * abs(line.x) if once else line.x
+            axes.plot(x, scale * line.mean, **look, markevery=every, lw=1.7, ms=4, drawstyle=drawstyle, zorder=3)
+            low, high = self._band(line)
+            if (
+                line.n > 2 and len(line.x) == 1
+            ):  # two seeds have an interval of 13 standard errors: it would hide the rest
+                axes.vlines(x, scale * low, scale * high, color=color, lw=1.3)
+            elif line.n > 2 and len(lines) <= BANDS:
                 band = axes.fill_between(line.x, scale * low, scale * high, step="post" if step else None)
                 band.set(color=color, alpha=0.16 if len(lines) < 6 else 0.09, linewidth=0, zorder=2)
             shown = _some(line.lost)
@@ -244,9 +285,10 @@ class Plot(FrameDrawing):
     def _bars(self, axes: Axes, lines: Sequence[Curve], known: Looks) -> None:
         """Set the interval at the end of each line beside the lines, one after the other, with a dot at the mean."""
         scale, (start, stop) = self.metric.quantity.scale, axes.dataLim.intervalx
+        width = stop - start or float(np.ptp(axes.get_xlim()))
         axes.set_xticks([tick for tick in axes.get_xticks() if start <= tick <= stop])  # none where the clock has ended
         for i, line in enumerate(line for line in lines if line.n > 2 and len(line.x)):
-            x, look = stop + (0.02 + 0.012 * i) * (stop - start), known[line.value]
+            x, look = stop + (0.02 + 0.012 * i) * width, known[line.value]
             low, high = self._band(line)
             if not math.isnan(low[-1]):
                 axes.vlines(x, scale * low[-1], scale * high[-1], color=look["color"], ls=look["ls"], lw=1.3)
@@ -281,7 +323,7 @@ class Plot(FrameDrawing):
         entries = [(known[hue], f"{names[hue]} ({_counts(own)})") for hue, own in owns.items() if own]
         mean = f"{'geometric mean' if log else 'mean'} over {'runs' if mixed_keys(self.groups()) else 'seeds'}"
         some = f" ({THIN} of a line's are drawn)" if any(len(line.lost) > THIN for line in lines) else ""
-        many = any(len(own) > BANDS for row in self._drawn for own in row)
+        many = any(len(own) > BANDS and max(len(line.x) for line in own) > 1 for row in self._drawn for own in row)
         where = "at the right the 95 % t interval of each line's end" if many else "95 % t interval"
         stop = ";\n" if across == 1 else "; "  # one panel is too narrow for the whole line
         said = [

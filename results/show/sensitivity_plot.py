@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,11 +15,11 @@ from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.sensitivity import Line, Point, lines, parts, said
 from batchlab.results.compare.stats import Array
-from batchlab.results.show.drawing import FrameDrawing
-from batchlab.results.show.extent import CUT, FREE, Extent, cut
+from batchlab.results.show.drawing import FrameDrawing, without_note
+from batchlab.results.show.extent import CUT, FREE, Extent, cut, exploded
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
-from batchlab.results.show.looks import Looks, log_spaced, looks, numeric
+from batchlab.results.show.looks import Looks, dotted, log_spaced, looks, numeric
 from batchlab.results.show.numbers import named, numbered
 from batchlab.results.show.panels import dress
 from batchlab.results.show.plot import ACROSS
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+SIDE = 0.5
+"""The width that methods take side by side at a word: on top of each other nobody could tell them apart."""
 FEWEST = 2
 """Values of a key that a curve is drawn over."""
 WHOLE = 10_000
@@ -82,7 +85,12 @@ class Sensitivity(FrameDrawing):
     @property
     def notes(self) -> list[str]:
         """What to know before reading it, one line each."""
-        return [*self.remarks, *super().notes]
+        way = "another --ylim shows them" if self.extent.range else "--scale log or --ylim LOW,HIGH shows them"
+        return [*self.remarks, *super().notes, *(f"{said}: {way}" for said in self._outside())]
+
+    def mixtures(self, options: str = "") -> list[str]:
+        """Also of runs that have no place."""
+        return [*super().mixtures(options), *without_note(parts(self.frame)[0], self.hue, self.panel, self.key)]
 
     def groups(self) -> list[list[RunRow]]:
         """The runs of each point."""
@@ -102,6 +110,24 @@ class Sensitivity(FrameDrawing):
         """The values of the key that a run has."""
         return [value for value in parts(self.frame)[0].values(self.key) if value != MISSING]
 
+    @cached_property
+    def _drawn(self) -> list[list[Line]]:
+        """By panel the lines."""
+        panels = self.frame.values(self.panel) if self.panel else [None]
+        frames = [self.frame.where(**{self.panel: value}) if self.panel else self.frame for value in panels]
+        return [lines(frame, self.metric, self.key, self.hue) for frame in frames]
+
+    def _outside(self) -> list[str]:
+        """How many points are left out: by the range that was asked for, or since they exploded."""
+        if not self.drawable:
+            return []
+        gone, scale = 0, self.metric.quantity.scale
+        for own in self._drawn:
+            low, high = self._span(own) or (-math.inf, math.inf)
+            means = [point.mean for line in own for point in line.points if math.isfinite(point.mean)]
+            gone += sum(not low <= scale * mean <= high for mean in means)
+        return [f"{count(gone, 'point')} outside the plot{'' if self.extent.range else ' (arrows)'}"] if gone else []
+
     def figure(self) -> Figure:
         """Draw it (matplotlib, no display needed).
 
@@ -110,8 +136,10 @@ class Sensitivity(FrameDrawing):
         """
         from matplotlib.figure import Figure
 
-        panels, drawn = self._drawn
+        panels, drawn = self._shown()
         known = looks(self.frame, self.hue, rows=False)
+        if not numeric(self.key, self._values):
+            known = {hue: dotted(look) for hue, look in known.items()}
         across = ACROSS[min(len(panels), len(ACROSS)) - 1] if len(panels) > 2 else len(panels)
         down = -(-len(panels) // across)
         figure = Figure(figsize=(max(5.3, 4.1 * across), 3.4 * down + 0.8), layout="constrained")
@@ -134,8 +162,7 @@ class Sensitivity(FrameDrawing):
         head(figure, self.title or f"{self.metric.title} by {self.key}")
         return figure
 
-    @cached_property
-    def _drawn(self) -> tuple[list[Any], list[list[Line]]]:
+    def _shown(self) -> tuple[list[Any], list[list[Line]]]:
         """The values of the panels, and the lines of each.
 
         Raises:
@@ -147,12 +174,9 @@ class Sensitivity(FrameDrawing):
                 if self._values
                 else f"no run has a value of {self.key}"
             )
-        panels = self.frame.values(self.panel) if self.panel else [None]
-        frames = [self.frame.where(**{self.panel: value}) if self.panel else self.frame for value in panels]
-        drawn = [lines(frame, self.metric, self.key, self.hue) for frame in frames]
-        if not any(drawn):
+        if not any(self._drawn):
             raise ValueError(f"no run is over that has a number of {self.metric}: see `batchlab status`")
-        return panels, drawn
+        return self.frame.values(self.panel) if self.panel else [None], self._drawn
 
     def points(self) -> Points:
         """As `figure` draws them.
@@ -160,7 +184,7 @@ class Sensitivity(FrameDrawing):
         Raises:
             ValueError: When there is nothing to draw, with the way out.
         """
-        panels, drawn = self._drawn
+        panels, drawn = self._shown()
         known, scale = looks(self.frame, self.hue, rows=False), self.metric.quantity.scale
         x, at = over(self.key, self._values)
 
@@ -196,9 +220,10 @@ class Sensitivity(FrameDrawing):
             axes.set_yscale("log")
         numbered(axes.yaxis, log=log)
         scale = self.metric.quantity.scale
-        for line in own:
+        for i, line in enumerate(own):
             look = known[line.hue] | {"marker": known[line.hue]["marker"] or "o"}
-            x, mean, low, high = self._columns(line.points, at, own)
+            places = at if counts else {value: x + SIDE * (i / len(own) - 0.5) for value, x in at.items()}
+            x, mean, low, high = self._columns(line.points, places, own)
             axes.plot(x, scale * mean, **look | ({} if counts else {"ls": ""}), lw=1.6, ms=4.5, zorder=3)
             hollow = np.array([bool(point.missed or point.diverged) for point in line.points])
             axes.plot(
@@ -210,7 +235,7 @@ class Sensitivity(FrameDrawing):
             if counts:
                 band = axes.fill_between(x, scale * low, scale * high, where=shown.tolist())
                 band.set(color=color, alpha=0.13 if len(own) < 6 else 0.08, linewidth=0)
-            self._mark(axes, line, at, own, color)
+            self._mark(axes, line, places, own, color)
         self._room(axes, own, at, known, log=log)
 
     def _mark(self, axes: Axes, line: Line, at: dict[Any, float], own: Sequence[Line], color: str) -> None:
@@ -246,13 +271,24 @@ class Sensitivity(FrameDrawing):
         means = np.array([point.mean for line in own for point in line.points])
         return np.asarray(means[np.isfinite(means)])
 
+    def _span(self, own: Sequence[Line]) -> tuple[float, float] | None:
+        """What the y-axis of a panel ends at; None where nothing is drawn."""
+        log = self.extent.log(self.metric, self._numbers(own))
+        every = [point for line in own for point in [*line.points, *([line.judged] if line.judged else [])]]
+        every = [point for point in every if math.isfinite(point.mean)]
+        far = exploded(self.metric, [point.mean for point in every])
+        near = [point for point, gone in zip(every, far, strict=True) if log or not gone]
+        shown = [point for point in near if point.n > 2]
+        low, high = (np.array([getattr(point, end) for point in shown]) for end in ("low", "high"))
+        ends = cut(self.metric, low, high, self._numbers(own))
+        kept, lost = (
+            np.array([point.mean for point in every if (point in near) == inside]) for inside in (True, False)
+        )
+        return self.extent.ends(self.metric, [kept], [lost], ends, log=log)
+
     def _room(self, axes: Axes, own: Sequence[Line], at: dict[Any, float], known: Looks, *, log: bool) -> None:
         """Set the range, with a line of counts below for each hue of which runs diverged."""
-        every = [point for line in own for point in [*line.points, *([line.judged] if line.judged else [])]]
-        shown = [point for point in every if point.n > 2]
-        ends = [self._columns(shown, at, own)[k] for k in (2, 3)] if shown else []
-        means = np.array([point.mean for point in every])
-        room = self.extent.ends(self.metric, [means[np.isfinite(means)]], [], ends, log=log)
+        room = self._span(own)
         if room is not None:
             axes.set_ylim(*room)
         fallen = [line for line in own if any(point.diverged for point in line.points)]
@@ -260,6 +296,13 @@ class Sensitivity(FrameDrawing):
             low, high = (np.log(axes.get_ylim()) if log else np.array(axes.get_ylim())).tolist()
             low -= (high - low) * STRIP * (len(fallen) + 0.5) / (1 - STRIP * (len(fallen) + 0.5))
             axes.set_ylim(*(np.exp([low, high]) if log else [low, high]))
+        top = axes.get_ylim()[1]
+        for line in own if self.extent.range is None else ():
+            for point in line.points:
+                if self.metric.quantity.scale * point.mean > top:
+                    axes.plot(
+                        [at[point.value]], [top], "^", color=known[line.hue]["color"], ms=6, clip_on=False, zorder=5
+                    )
         for row, line in enumerate(reversed(fallen)):
             for point in line.points:
                 if point.diverged:
@@ -282,6 +325,7 @@ class Sensitivity(FrameDrawing):
             found.append("hollow: a target never reached counts as the whole budget, and there is no interval")
         if any(self._leaves(own) for own in drawn):
             found.append(CUT)
+        found += self._outside()
         if by and ringed:
             diamond = "; diamond: the judged runs at it" if any(line.judged for line in every) else ""
             found.append(f"ring: {by}{diamond}")

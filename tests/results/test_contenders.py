@@ -122,3 +122,14 @@ def test_a_value_that_not_every_run_has_is_refused(lab, curve):
         lab.run(f"r{i}", curve([0.1, 0.5]), optimizer=name, **keys)
     with pytest.raises(ValueError, match=r"differ in optimizer\.beta, which others do not have: name what is compared"):
         load_figure(lab.store, metric="test_accuracy", kind=Kind.IQM)
+
+
+def test_contenders_that_share_no_problem_any_more_are_refused(lab, curve):
+    cells = [("a9a", "adam", 1), ("a9a", "adam", 2), ("a9a", "shb", 1), ("w8a", "adam", 3), ("w8a", "shb", 1)]
+    for i, (dataset, optimizer, size) in enumerate(cells):
+        lab.run(f"r{i}", curve([0.1, 0.5]), dataset=dataset, optimizer=optimizer, size=size)
+    made = contenders(load(lab.store, where=["dataset=a9a"]), ACCURACY, "optimizer", (), [])
+    assert made.field.contenders == ["adam 1", "adam 2", "shb 1"]
+    wanted = r"differ in optimizer\.size, and no problem has them all.*--where optimizer.size="
+    with pytest.raises(ValueError, match=wanted):
+        contenders(load(lab.store), ACCURACY, "optimizer", (), [])

@@ -70,7 +70,7 @@ def test_runs_that_exploded_leave_a_linear_plot_and_both_figure_and_notes_say_so
     assert [line.get_ydata()[0] for line in arrows] == [high, high]
     assert arrows[0].get_xdata()[0] == pytest.approx(64, rel=1e-9), "it leaves at once after the second row"
     assert "2 diverged runs leave the plot (arrows)" in figure.legends[0].get_title().get_text()
-    assert made.notes == ["2 diverged runs leave the plot (arrows): another --ylim or --scale log shows them"]
+    assert made.notes == ["2 diverged runs leave the plot (arrows): --scale log or --ylim LOW,HIGH shows them"]
 
 
 @pytest.mark.parametrize("asked", [Extent("log"), Extent("", (0, 2e28))])
@@ -93,13 +93,50 @@ def test_a_range_that_leaves_a_line_out_says_so(lab, curve):
     lab.run("b", curve([0.1, 0.5]), optimizer="adam")
     made = load_figure(lab.store, metric="test_accuracy", extent=Extent("", (85.0, 95.0)))
     assert "1 line outside the plot" in made.figure().legends[0].get_title().get_text()
-    assert made.notes == ["1 line outside the plot: another --ylim or --scale log shows them"]
+    assert made.notes == ["1 line outside the plot: another --ylim shows them"]
 
 
 def test_an_unfinished_run_is_shown_whole(lab, curve):
     lab.run("a", curve([1.0, 0.5], "test_loss"))
     lab.run("b", curve([1.0, 1e6], "test_loss"), "interrupted", optimizer="adam")
     assert load_figure(lab.store, metric="test_loss").figure().axes[0].get_ylim()[1] > 1e6
+
+
+def finished(lab, curve, name="test_loss", x=0.1):
+    """Three methods from 2.3 to 0.3, and one that was done at 1e8."""
+    for i, last in enumerate([0.3, 0.4, 0.5, 1e8]):
+        lab.run(f"r{i}", curve([2.3, last], name), optimizer=f"o{i}", lr=x)
+
+
+def test_a_run_that_exploded_and_went_on_to_its_end_leaves_too(lab, curve):
+    finished(lab, curve)
+    made = load_figure(lab.store, metric="test_loss")
+    (axes,) = made.figure().axes
+    assert axes.get_ylim() == pytest.approx((0.3 - 0.04 * 4, 4.3 + 0.04 * 4))
+    assert [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "^"] == [axes.get_ylim()[1]]
+    assert made.notes == ["1 line leaves the plot (arrows): --scale log or --ylim LOW,HIGH shows them"]
+    assert load_figure(lab.store, metric="test_loss", extent=Extent("log")).notes == []
+
+
+@pytest.mark.parametrize("name", ["test_accuracy", "batch_size", "advantage"])
+def test_what_may_grow_does_not_explode(lab, curve, name):
+    finished(lab, curve, name)
+    made = load_figure(lab.store, metric=name, extent=Extent("linear"))
+    assert made.notes == []
+    assert made.figure().axes[0].get_ylim()[1] > 1e8
+
+
+def test_points_that_exploded_leave_a_sensitivity_curve(lab, curve):
+    for rate in (0.1, 1.0):
+        for i, last in enumerate([0.3, 0.4, 0.5, 1e8 if rate == 1.0 else 0.6]):
+            lab.run(f"r{rate}x{i}", curve([2.3, last], "test_loss"), optimizer=f"o{i}", lr=rate)
+    made = load_figure(lab.store, metric="test_loss", x=["optimizer.lr"])
+    (axes,) = made.figure().axes
+    low, high = axes.get_ylim()
+    assert (low, high) == pytest.approx((0.3 - 0.04 * 0.6, 0.9 + 0.04 * 0.6)), "twice the height of 0.3 to 0.6"
+    assert [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "^"] == [high]
+    assert made.notes == ["1 point outside the plot (arrows): --scale log or --ylim LOW,HIGH shows them"]
+    assert load_figure(lab.store, metric="test_loss", x=["optimizer.lr"], extent=Extent("log")).notes == []
 
 
 def test_nothing_at_all_has_no_ends():

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
 from batchlab.results.compare.frame import Frame, RunRow
-from batchlab.results.show.drawing import COLORS, DASHES
-from batchlab.results.show.looks import ALONE, MOST, PANELS, SCALE, TooManyLinesError, log_spaced, looks, places
+from batchlab.results.show.drawing import COLORS, DASHES, MARKS
+from batchlab.results.show.looks import ALONE, MOST, PANELS, SCALE, TooManyLinesError, dotted, log_spaced, looks, places
 from batchlab.results.show.vision import TOLD, apart, difference
 from batchlab.results.store.run import State
 
@@ -227,3 +227,9 @@ def test_log_spaced_by_hand():
     assert not log_spaced([64, 128, 256])  # less than a factor of 5
     assert log_spaced([64, 128, 256, 512])
     assert not log_spaced([-1, 1, 100])
+
+
+def test_points_of_every_dash_and_mark_that_twenty_lines_need_differ():
+    made = [dotted({"color": "#000000", "ls": dash, "marker": mark})["marker"] for mark in MARKS[:3] for dash in DASHES]
+    assert len(set(made)) == len(made)
+    assert "" not in made

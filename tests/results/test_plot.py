@@ -299,6 +299,40 @@ def test_of_many_lines_an_interval_stands_beside_each_end(lab, curve):
     assert "at the right" not in few.legends[0].get_title().get_text()
 
 
+def test_a_line_of_one_point_is_seen(lab, curve):
+    for seed, value in enumerate([0.2, 0.3, 0.4]):
+        lab.run(f"a{seed}", curve([0.1, value])[1:], seed=seed)
+    (axes,) = load_figure(lab.store, metric="test_accuracy").figure().axes
+    assert [(line.get_marker(), list(line.get_ydata())) for line in axes.lines] == [("o", [pytest.approx(30)])]
+    summary = summarize([0.2, 0.3, 0.4])
+    (bar,) = axes.collections[-1].get_segments()
+    assert bar[:, 1] == pytest.approx([100 * summary.low, 100 * summary.high])
+
+
+def test_points_whose_dashes_are_not_seen_have_other_marks_and_stand_side_by_side(lab, curve):
+    for i in range(10):
+        lab.run(f"r{i}", curve([0.1, 0.2])[1:], optimizer=f"o{i}")
+    figure = load_figure(lab.store, metric="test_accuracy").figure()
+    (axes,) = figure.axes
+    looks = {(line.get_color(), line.get_marker()) for line in axes.lines}
+    assert len(looks) == 10
+    assert {(line.get_color(), line.get_marker()) for line in figure.legends[0].get_lines()} == looks
+    assert len({line.get_xdata()[0] for line in axes.lines}) == 10
+    assert list(axes.get_xticks()) == [64]
+    lab.run("more", curve([0.1, 0.2]), lr_schedule="cosine", optimizer="o0")
+    words = load_figure(lab.store, metric="test_accuracy", x=["lr_schedule"], hue="optimizer").figure()
+    assert len({(line.get_color(), line.get_marker()) for line in words.legends[0].get_lines()}) == 10
+
+
+def test_runs_that_lack_a_key_of_the_hue_are_counted(lab, curve):
+    lab.run("a", curve([0.1, 0.2]), beta=0.9)
+    lab.run("b", curve([0.1, 0.2]), optimizer="adam")
+    for keys in ({"hue": "optimizer,optimizer.beta"}, {"hue": "seed", "panel": "optimizer.beta"}):
+        made = load_figure(lab.store, metric="test_accuracy", **keys)
+        assert "1 run without optimizer.beta left out" in made.notes
+        assert "1 run without optimizer.beta left out" in made.figure().legends[0].get_title().get_text()
+
+
 def test_numbers_are_written_one_way(lab, curve):
     for i, rate in enumerate((1.0, 1e-05, 1e9)):
         lab.run(f"r{i}", curve([0.2, 3e-5 * 10**i], "train_loss"), lr=rate)

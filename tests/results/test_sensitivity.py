@@ -9,6 +9,7 @@ from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.sensitivity import lines, said, swept
 from batchlab.results.compare.stats import summarize
+from batchlab.results.show.extent import Extent
 from batchlab.results.show.figure import load_figure
 from batchlab.results.show.kinds import Kind
 from batchlab.results.store.runs import SweepEntry
@@ -80,6 +81,13 @@ def test_bars_stay_inside_a_share(lab, curve):
     assert "intervals end where the quantity does" in figure.legends[0].get_title().get_text()
 
 
+def test_points_that_a_range_leaves_out_are_counted(lab, curve):
+    grid(lab, curve)
+    made = load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"], extent=Extent("", (50.0, 100.0)))
+    assert "1 point outside the plot" in made.figure().legends[0].get_title().get_text()  # 25 % at 1.0
+    assert made.notes == ["1 point outside the plot: another --ylim shows them"]
+
+
 def test_a_target_never_reached_counts_as_the_budget(lab, curve):
     for seed in range(3):
         lab.run(f"a{seed}", curve([0.1, 0.9]), lr=0.1, seed=seed)
@@ -98,6 +106,18 @@ def test_a_key_of_words_has_places_in_order_and_no_line(lab, curve):
     assert [label.get_text() for label in axes.get_xticklabels()] == ["constant", "cosine", "linear"]
     assert axes.lines[0].get_linestyle() == "None"
     assert list(axes.lines[0].get_ydata()) == pytest.approx([50, 60, 70])
+
+
+def test_words_have_no_ends_and_methods_stand_side_by_side_at_them(lab, curve):
+    for i, schedule in enumerate(("constant", "cosine")):
+        for optimizer in ("adam", "shb"):
+            lab.run(f"{schedule}{optimizer}", curve([0.1, 0.5 + 0.1 * i]), optimizer=optimizer, lr_schedule=schedule)
+    figure = load_figure(lab.store, metric="test_accuracy", x=["lr_schedule"]).figure()
+    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert entries == ["adam (n 1; ring cosine)", "shb (n 1; ring cosine)"]
+    places = [x for line in figure.axes[0].lines if line.get_markersize() == 11 for x in line.get_xdata()]
+    assert len(set(places)) == 2
+    assert all(abs(x - 1) < 0.3 for x in places)
 
 
 def tuning(lab, curve):

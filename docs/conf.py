@@ -98,6 +98,13 @@ def _displayed(writer: Any, node: Any) -> None:
     raise SkipNode
 
 
+def _called_attributes(app: Any, config: Any) -> None:
+    """What Google's style calls attributes are variables to Sphinx."""
+    for field in app.registry.domains["py"].directives["class"].doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"
+
+
 def _as_rst(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Docstrings are plain text with `code` and indented formulas; Sphinx reads reStructuredText."""
     made: list[str] = []
@@ -128,8 +135,15 @@ def _spelt(line: str) -> str:
     )
 
 
+def _signature(app: Any, what: str, name: str, thing: Any, options: Any, said: str, returned: str) -> Any:
+    """Nobody calls a protocol: it has no arguments of its own."""
+    return ("", None) if getattr(thing, "_is_protocol", False) else None
+
+
 def setup(app: Any) -> None:
     """What Sphinx calls."""
+    app.connect("config-inited", _called_attributes)
+    app.connect("autodoc-process-signature", _signature)
     app.connect("autodoc-process-docstring", _as_rst, priority=400)  # before napoleon
     app.connect("source-read", _with_trees)
     app.add_html_math_renderer("mathtext", (_inline, None), (_displayed, None))

@@ -35,6 +35,8 @@ CLOCKS = {
     "flops": "flops",
 }
 """What can be counted, and the column that counts it; that of `flops` is computed, see `load.with_flops`."""
+CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "gap")
+"""What says most of runs of which nobody says more, the most telling first."""
 ROUNDED_UP = 1 + 1e-9
 """Epochs and seconds are sums of floats: a row this little beyond a budget lies within it."""
 

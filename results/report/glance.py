@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from batchlab.results.compare.claims import Judged, Verdict
-from batchlab.results.show.claims_sheet import effect, resting_on
+from batchlab.results.show.claims_sheet import effect
 from batchlab.results.show.headline import FIRST, tally_text
 from batchlab.results.show.sheet import Sheet, Text
 
@@ -107,7 +107,7 @@ def glance(title: str, anchor: str, rows: str, sheet: Sheet, judged: Sequence[Ju
     """
     groups: dict[str, list[int]] = {}
     for i, item in enumerate(judged):
-        groups.setdefault(_cells(sheet, i)["pair"].text if _paired(sheet) else item.claim.text, []).append(i)
+        groups.setdefault(_cells(sheet, i)["pair"].text if _paired(sheet) else item.claim.title, []).append(i)
     order = sorted(groups, key=lambda text: min(FIRST.index(judged[i].verdict) for i in groups[text]))
     seen, folded, left = _parted([(text, groups[text]) for text in order], judged)
     remarks: dict[str, int] = {}
@@ -169,7 +169,7 @@ def _line(sheet: Sheet, i: int, item: Judged, rows: str, remarks: dict[str, int]
 
     verdict, measured = text("verdict"), text("effect", "ratio", "difference").text
     said = verdict.detail.split("\n") if verdict.detail else []
-    if "\n" in measured and (shown := resting_on(item)) is not None:
+    if "\n" in measured and (shown := item.resting_on) is not None:
         measured = effect(item, shown)
         said.append(f"effect against {shown.rival.label}")
     lost = [part for text in said if text.startswith("† ") for part in text.removeprefix("† ").split("; ")]
@@ -178,7 +178,7 @@ def _line(sheet: Sheet, i: int, item: Judged, rows: str, remarks: dict[str, int]
         text("read at").text,
         measured,
         " ".join(filter(None, [text("p").text, text("p").detail])),
-        text("n").text,
+        str(item.seeds) if "\n" in text("n").text else text("n").text,
         name,
         verdict.tone or _tone(verdict),
         ", ".join(text for text in said if not text.startswith("† ")),

@@ -160,7 +160,8 @@ def run_list(
         for run in runs
     ]
     configs = {run.run_id: run.config for run in every.runs}
-    known = [(sweep.name, len(sweep.entries), sweep_command(sweep, configs)) for sweep in sweeps]
+    several = [sweep for sweep in sweeps if not sweep.alone]  # the command of a run is in its row
+    known = [(sweep.name, len(sweep.entries), sweep_command(sweep, configs)) for sweep in several]
     return RunList(columns, [*words], commands, known)
 
 

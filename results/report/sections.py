@@ -57,8 +57,8 @@ def of_paper(parts: Parts, made: Reproduction, sweep: str) -> Section:
     listed = any(column.header[-1] == "claim" for column in claims.columns)
     rows = f"{name}-claim" if listed else ""  # of hundreds of claims the sheet is what came of them, in words
     top = [lead(f"{made.reference} · sweep {sweep}"), parts.sheet(claims, rows)]
-    drawn = [parts.drawing(plot) for plot in made.plots if plot.drawable]
-    content = Markup("").join([*top, *drawn, *map(parts.sheet, tables)])
+    drawn = parts.drawings([plot for plot in made.plots if plot.drawable])
+    content = Markup("").join([*top, drawn, *map(parts.sheet, tables)])
     if listed or not claims.rows:
         found = glance(made.title, name, rows, claims, made.claims if listed else [])
     else:

@@ -123,16 +123,35 @@ def test_the_rows_of_an_own_sweep_are_what_was_swept_and_rates_are_not_pooled(ow
 
 def test_an_own_sweep_has_each_contender_at_the_rate_that_validation_chose(own, page):
     metrics = ["validation_accuracy", "test_accuracy"]
-    tuned = load_table(own.store, rows=["optimizer"], metrics=metrics, tuned="optimizer.lr", sweep="mine")
+    against = {"baseline": "optimizer=adam", "tuned": "optimizer.lr"}  # the first of the sweep
+    tuned = load_table(own.store, rows=["optimizer"], metrics=metrics, sweep="mine", **against)
     asked = render(table_sheet(tuned), "csv")
     copied = [unpack(own["data-packed"]) for own in Page(page).of("button") if "CSV" in own.get("aria-label", "")]
     assert asked in copied
     assert any("adam 0.01, shb 0.1" in text for text in Page(page).texts)
 
 
-def test_nothing_is_tested_in_a_table_that_nobody_asked_to_test(page):
-    text = page[page.index("<h2>Sweep mine</h2>") :]
-    assert not re.search(r"\bp (<|0)\.?\d", re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
+def test_rates_that_were_tried_are_compared_with_nothing(page):
+    text = re.sub(r"<script.*?</script>", "", page[page.index("<h2>Sweep mine</h2>") :], flags=re.DOTALL)
+    tried, tuned = text.split("each at the optimizer.lr that validation chose", 1)
+    assert "Δ" not in tried
+    assert tuned[: tuned.index("</table>")].count("Δ") == 2, "of validation and of test"
+
+
+def test_a_sweep_without_rates_compares_each_with_the_first(lab, curve):
+    entries = []
+    for level, optimizer in enumerate(("shb", "adam", "sgd")):
+        for seed in range(3):
+            name = f"{optimizer}{seed}"
+            lab.run(name, curve([0.1, 0.5 + 0.1 * level + 0.01 * seed * seed]), optimizer=optimizer, seed=seed)
+            entries.append(SweepEntry(name, {}, [f"optimizer={optimizer}", f"seed={seed}"]))
+    lab.store.write_sweep("three", entries)
+    page = write_report(lab.store, lab.store.root / "report.html").read_text()
+    copied = [unpack(own["data-packed"]) for own in Page(page).of("button") if "CSV" in own.get("aria-label", "")]
+    asked = load_table(
+        lab.store, rows=["optimizer"], metrics=["test_accuracy"], baseline="optimizer=shb", sweep="three"
+    )
+    assert render(table_sheet(asked), "csv") in copied
 
 
 def test_the_list_of_runs_says_what_the_table_says(own, page):

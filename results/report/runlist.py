@@ -6,7 +6,6 @@ page of 5,000 runs stays small, and only the rows that are looked at are built.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.report.assets import fill
 from batchlab.results.report.commands import run_overrides, sweep_command
 from batchlab.results.report.curves import encode
+from batchlab.results.show.hypertext import breakable
 from batchlab.results.show.sheet import decimals, number
 from batchlab.results.show.status import Status
 from batchlab.results.store.run import State
@@ -64,9 +64,9 @@ class Values:
     by: list[float | None] | None = None
 
     @property
-    def parts(self) -> list[str]:
-        """Its header where it may be broken into lines: after a dot or an underscore."""
-        return re.findall(r"[^._]*[._]+|[^._]+", self.title)
+    def header(self) -> Markup:
+        """Its title, which may be broken into lines."""
+        return Markup(breakable(self.title))
 
     @property
     def axis(self) -> bool:

@@ -9,6 +9,8 @@ from itertools import groupby
 
 from batchlab.results.show.sheet import Column, Sheet, Text
 
+LONG = 20
+"""Letters of a header that is broken into lines."""
 NOTES = 3
 """Notes that are shown at once, if there are some more."""
 
@@ -31,8 +33,10 @@ def to_html(sheet: Sheet, anchor: str = "") -> str:
         for cells in groups:
             spans = [f"<th colspan={span} scope='colgroup'>{escape(text)}</th>" for text, span in cells]
             lines.append(f"<tr>{''.join(spans)}</tr>")
-        aligns = [" class='right'" if column.align == "right" else "" for column in sheet.columns]
-        heads = [f"<th{a} scope='col'>{escape(text)}</th>" for (text, _), a in zip(names, aligns, strict=True)]
+        heads: list[str] = []
+        for (text, _), column in zip(names, sheet.columns, strict=True):
+            classes = " ".join(filter(None, [column.align.replace("left", ""), "long" if len(text) > LONG else ""]))
+            heads.append(f"<th{f' class={classes!r}' if classes else ''} scope='col'>{breakable(text)}</th>")
         lines.append(f"<tr>{''.join(heads)}</tr>")
         lines += ["</thead>", "<tbody>"]
         lines += _named(sheet, anchor) if anchor else [f"<tr>{_cells(row, sheet.columns)}</tr>" for row in sheet.rows]
@@ -64,6 +68,15 @@ def _notes(notes: Sequence[str]) -> list[str]:
         return [seen] if seen else []
     summary = f"how to read this: {len(notes) - most} more notes"
     return [seen, f"<details class='notes'><summary>{summary}</summary>{folded}</details>"]
+
+
+def breakable(text: str) -> str:
+    """A name, escaped, that may be broken into lines at its dots, underscores and colons.
+
+    >>> breakable("optimizer.lr"), breakable("a b.")
+    ('optimizer.<wbr>lr', 'a b.')
+    """
+    return re.sub(r"(?<=[._:])(?=\w)", "<wbr>", html.escape(text))
 
 
 def coded(text: str) -> str:

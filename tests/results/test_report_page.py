@@ -183,7 +183,6 @@ def test_a_time_is_sorted_by_its_seconds_and_a_header_may_break_at_its_dots():
     columns = {column.key: column for column in made.columns}
     assert columns["train_seconds"].texts == ["0 s", "50.0 s", "1 min 40 s"]
     assert columns["train_seconds"].compact()["by"] == [0.0, 50.0, 100.0]
-    assert columns["optimizer.lr"].parts == ["optimizer.", "lr"]
     assert "optimizer.<wbr>lr</button>" in made.html()
 
 

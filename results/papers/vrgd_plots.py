@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MARKERS = "os^D"
 WINDOW = 10
 ACCURACY = "test_accuracy"
+READ = "mean over seeds, a dot for each run; ×k: of so many the run diverged"
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ class AccuracyByBatch(Drawing):
             for pair, part in parts.items()
         ]  # fmt: skip
         note = "mean over seeds, each with its standard deviation either way; † lost: not in the mean"
-        return Points(self.title, panels, [note], bars=True)
+        return Points(self.title, panels, [note], "pair", bars=True)
 
     @staticmethod
     def _dots(part: Frame, batches: Sequence[int], k: int, name: Any) -> Dots:
@@ -248,7 +249,7 @@ class MetricByRate(Drawing):
             x = Axis("learning rate", log=True, ticks=[(rate, f"{rate:g}") for rate in rates])
             lines = [self._dots(part.where(variant=name), k, name) for k, name in enumerate(variants)]
             panels.append(Panel(f"{pair}, batch {batch}", x, Axis(bound.label, unit=bound.quantity.unit), lines))
-        return Points(self.title, panels, ["mean over seeds, a dot for each run; ×k: of so many the run diverged"])
+        return Points(self.title, panels, [READ], "pair, batch")
 
     def _dots(self, part: Frame, k: int, name: Any) -> Dots:
         values = self.metric.quantity.scale * self.metric.measure(part).values

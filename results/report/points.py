@@ -18,7 +18,7 @@ def points_payload(points: Points) -> dict[str, Any]:
     lines = [{"panel": i, **_line(line)} for i, panel in enumerate(points.panels) for line in panel.lines]
     return {
         "title": visible(points.title),
-        "panel": "",
+        "panel": visible(points.panel),
         "panels": [{"key": title, "title": title} for title in panels],
         "names": names,
         "axes": [{"x": _axis(panel.x), "y": _axis(panel.y)} for panel in points.panels],

@@ -48,15 +48,14 @@ def _line(line: Dots) -> dict[str, Any]:
     }
 
 
-def _point(point: Point) -> dict[str, Any]:
-    """Less what it has not."""
-    made: dict[str, Any] = {"x": point.x, "y": _short(point.y), "note": visible(point.note)}
-    made["mark"] = " ".join(point.marks)
+def _point(point: Point) -> dict[str, Any] | list[float]:
+    """Less what it has not; x and y alone where that is all."""
     ends = {"low": point.low, "high": point.high}
-    made |= {name: _short(value) for name, value in ends.items() if math.isfinite(value)}
-    if point.n is not None:
-        made["n"] = point.n
-    return made | ({"beside": True} if point.beside else {})
+    more: dict[str, Any] = {name: _short(value) for name, value in ends.items() if math.isfinite(value)}
+    said = {"n": point.n, "note": visible(point.note), "mark": " ".join(point.marks), "beside": point.beside or None}
+    more |= {name: value for name, value in said.items() if value not in (None, "")}
+    x, y = _short(point.x), _short(point.y)
+    return {"x": x, "y": y, **more} if more else [x, y]
 
 
 def _short(value: float) -> float:

@@ -167,7 +167,7 @@ def test_what_is_sent_is_json_and_has_a_still_picture(sensitivity):
     assert text.index("<svg") < text.index('<script type="application/json"')
     sent = json.loads(text.split('class="curves-data">')[1].split("</script>")[0])
     assert sent["names"] == ["adam", "shb"]
-    assert all(math.isfinite(point["y"]) for line in sent["lines"] for point in line["points"])
+    assert all(math.isfinite(point["y"]) for line in sent["lines"] for point in line["points"])  # each has its n
 
 
 @pytest.fixture

@@ -102,8 +102,7 @@ class Weights(Drawing):
                     Dots(f"w{i}", {"color": to_hex(shade), "marker": ""}, self._line(part, f"{before}w{i}", log=log))
                     for i, shade in shades.items()
                 ]
-                title = f"{method}: {RATIO}" if log else str(method)
-                panels.append(Panel(title, Axis("steps"), Axis(label, log), lines))
+                panels.append(Panel(str(method), Axis("steps"), Axis(label, log), lines))
         note = f"means over seeds; the ratios are geometric means over seeds and {WINDOW} steps"
         return Points(self.title, panels, [note], "method")
 

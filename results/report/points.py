@@ -13,15 +13,16 @@ from batchlab.results.words import visible
 
 def points_payload(points: Points) -> dict[str, Any]:
     """What one interactive figure of points is drawn from: JSON-ready."""
-    names = list(dict.fromkeys(visible(line.name) for panel in points.panels for line in panel.lines))
-    panels = [visible(panel.title) for panel in points.panels]
-    lines = [{"panel": i, **_line(line)} for i, panel in enumerate(points.panels) for line in panel.lines]
+    shown = [panel for panel in points.panels if any(line.points or line.fallen for line in panel.lines)]
+    names = list(dict.fromkeys(visible(line.name) for panel in shown for line in panel.lines))
+    panels = [visible(panel.title) for panel in shown]
+    lines = [{"panel": i, **_line(line)} for i, panel in enumerate(shown) for line in panel.lines]
     return {
         "title": visible(points.title),
         "panel": visible(points.panel),
         "panels": [{"key": title, "title": title} for title in panels],
         "names": names,
-        "axes": [{"x": _axis(panel.x), "y": _axis(panel.y)} for panel in points.panels],
+        "axes": [{"x": _axis(panel.x), "y": _axis(panel.y)} for panel in shown],
         "many": False,
         "palette": PALETTE,
         "cut": CUT,

@@ -59,7 +59,7 @@
 
     function controls(how) {
       fill(selects.y, [["linear", "linear"], ["log", "logarithmic"]], how.log ? "log" : "linear");
-      fill(selects.panel, [["", "all"], ...payload.panels.map(({ key }) => [key, key])], chosen() ?? "");
+      fill(selects.panel, [["", "all"], ...new Map(payload.panels.map(({ key }) => [key, key]))], chosen() ?? "");
       fields.panel.hidden = panes.length < 2;
       for (const key of ["metric", "x", "run", "stat", "base"]) fields[key].hidden = Boolean(how.points);
       if (how.points) return; // what else there is to choose was chosen in Python

@@ -97,6 +97,24 @@ def reading(runs: Path, archives: Sequence[Path] | None, sweep: str | None = Non
         yield store
 
 
+@contextmanager
+def listed(runs: Path, archives: Sequence[Path] | None) -> Iterator[RunStore]:
+    """The runs that a command lists, of which there may be none yet, until the block ends.
+
+    Args:
+        runs: The folder that holds all runs.
+        archives: What is read instead, where something is given.
+
+    Raises:
+        ValueError: A folder or an archive that was named and is not there, or cannot be read.
+    """
+    if not archives:
+        yield listed_store(runs)
+        return
+    with reading(runs, archives) as store:
+        yield store
+
+
 def sweep_of(store: RunStore, archives: Sequence[Path] | None, sweep: str | None) -> str | None:
     """The sweep that is read: what was asked for, or the only one of archives."""
     if sweep is not None or not archives:

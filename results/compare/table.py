@@ -17,9 +17,10 @@ from batchlab.results.compare.choice import TUNING, choose, shown
 from batchlab.results.compare.examples import OverExamples, load_correct, over_examples, side_of
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.load import load
-from batchlab.results.compare.metrics import Metric, columns_of
+from batchlab.results.compare.metrics import CANDIDATES, Metric, columns_of
 from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note, tied_keys
 from batchlab.results.compare.stats import ALPHA, Test, holm
+from batchlab.results.compare.swept import filled, usual_metrics, usual_rows
 from batchlab.results.compare.where import Where, conditions
 from batchlab.results.store.fingerprint import stale, stale_lines
 from batchlab.results.store.runs import RunStore
@@ -74,9 +75,9 @@ class Table:
 def load_table(
     store: RunStore,
     *,
-    rows: Sequence[str] = ("optimizer",),
+    rows: Sequence[str] = (),
     cols: Sequence[str] = (),
-    metrics: Sequence[str] = ("test_accuracy",),
+    metrics: Sequence[str] = (),
     where: Where | Iterable[str] = (),
     baseline: str | None = None,
     tuned: str | None = None,
@@ -87,9 +88,9 @@ def load_table(
 
     Args:
         store: Where the runs are.
-        rows: Axes, labels or dotted configuration keys.
+        rows: Axes, labels or dotted configuration keys; none: what the sweep gave values to (`swept`).
         cols: The same for the columns.
-        metrics: In the grammar of `metrics`.
+        metrics: In the grammar of `metrics`; none: what was measured.
         where: Conditions `AXIS=VALUE`, as for `load`.
         baseline: `AXIS=VALUE` (or several with commas between), which every other cell is tested against.
         tuned: A key whose value is chosen for each cell by the first metric on the first half of the seeds, which are
@@ -100,9 +101,14 @@ def load_table(
     Raises:
         ValueError: With the way out, for an axis, metric or baseline that no run has.
     """
-    parsed, where = [Metric.parse(metric) for metric in metrics], Where.of(where)
+    where = Where.of(where)
     asked = [*rows, *cols, *where.keys, *([TUNING] if tuned else [])]
-    frame, notes = shown(load(store, sweep, where=where, columns=columns_of(parsed)), asked)
+    columns = columns_of([Metric.parse(metric) for metric in metrics]) if metrics else CANDIDATES
+    frame, notes = shown(load(store, sweep, where=where, columns=columns), asked)
+    if not rows:
+        rows = usual_rows(store, frame, sweep, [*cols, *([tuned] if tuned else [])])
+        frame = filled(frame, rows)
+    parsed = [Metric.parse(metric) for metric in metrics or usual_metrics(frame)]
     made = build_table(frame, rows=rows, cols=cols, metrics=parsed, baseline=baseline, tuned=tuned, title=title)
     return replace(made, notes=[*made.notes, *notes])
 

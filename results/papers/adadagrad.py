@@ -119,7 +119,7 @@ def _claims(frame: Frame, among: dict[str, Any], margin: float) -> Iterator[Clai
     pairs = [(side, loose[side.where["test"]]) for side in sides if side.where["role"] == "tight"]
     without = (Side("a smaller tolerance", among | {"role": "tight"}), Side("a larger one", among | {"role": "loose"}))
     for tight, looser in pairs or [without]:
-        test = str(tight.where.get("test", ""))
+        test = str(tight.where["test"]) if len(pairs) > 1 else ""
         yield _claim("smaller tolerance, faster growth: fewer steps", tight, looser, STEPS, test)
 
 

@@ -12,11 +12,10 @@ from dataclasses import replace
 
 from markupsafe import Markup
 
-from batchlab.results.axes import CHOICES
-from batchlab.results.compare.choice import TUNING, shown
-from batchlab.results.compare.frame import MISSING, Frame
+from batchlab.results.compare.choice import shown
+from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.metrics import CANDIDATES, CLOCKS, Metric
-from batchlab.results.compare.replicates import mixed_keys
+from batchlab.results.compare.swept import filled, swept_axes
 from batchlab.results.compare.table import build_table
 from batchlab.results.report.parts import Parts, said
 from batchlab.results.show.layers_plot import Layers
@@ -35,8 +34,6 @@ ROWS = 300
 """Rows of a table: of more the command that prints them all is named."""
 PANELS = 6
 """Panels of a plot of layers."""
-AXES = 6
-"""Axes of a table of runs that no sweep says anything of."""
 
 
 def of_sweep(every: Frame, sweep: Sweep) -> Frame:
@@ -66,7 +63,7 @@ def overview(parts: Parts, frame: Frame, swept: Sequence[str] = ()) -> Markup:
         return said("no run has recorded a row yet")
     everything = frame
     frame, notes = shown(frame, [])
-    axes = _axes(frame, swept)
+    axes = swept_axes(frame, swept)
     hue = ",".join(axes) or "optimizer"
     made = [_table(parts, frame, axes or ["optimizer"], metrics, notes), _tuned(parts, everything, axes, metrics)]
     drawn = [metric for i, metric in enumerate(metrics) if i < 2 or metric.name in own]
@@ -84,28 +81,8 @@ def summed_up(parts: Parts, frame: Frame) -> Markup:
     return Markup("").join(parts.drawing(drawing, drawing.notes) for drawing in summaries(frame))
 
 
-def _axes(frame: Frame, swept: Sequence[str]) -> list[str]:
-    """What tells the runs' methods apart: what was swept, else the choices and keys that differ; never the seed."""
-
-    def differs(key: str) -> bool:
-        return len({run.value(key) for run in frame.runs} - {MISSING}) > 1
-
-    asked = [key for key in swept if key != "seed" and differs(key)]
-    labels = [name for name in dict.fromkeys(name for run in frame.runs for name in run.labels) if name != TUNING]
-    labels = [name for name in labels if differs(name)]
-    if asked or labels:
-        chosen = [key for key in CHOICES if key in asked]
-        return [*labels, *chosen, *(key for key in asked if key not in chosen)]
-    choices = [key for key in CHOICES if differs(key)]
-    groups: dict[tuple[object, ...], list[int]] = {}
-    for i, run in enumerate(frame.runs):
-        groups.setdefault(tuple(map(run.value, choices)), []).append(i)
-    mixed = mixed_keys([frame.runs[i] for i in group] for group in groups.values())
-    return [*choices, *[key for key in mixed if differs(key)][: AXES - len(choices)]]
-
-
 def _table(parts: Parts, frame: Frame, axes: Sequence[str], metrics: Sequence[Metric], notes: Sequence[str]) -> Markup:
-    table = build_table(frame, rows=axes, metrics=metrics)
+    table = build_table(filled(frame, axes), rows=axes, metrics=metrics)
     if len(table.rows) > ROWS:
         rows = " ".join(f"--rows {axis}" for axis in axes)
         return said(f"the table has {len(table.rows):,} rows: `batchlab table {rows}` prints it")

@@ -85,7 +85,7 @@ def _named(claim: Claim, before: Claim) -> Text:
     if claim.title == before.title:
         return Text("")
     if claim.text == before.text:
-        return Text(claim.side)
+        return Text(f"… {claim.side}")
     return Text(claim.title, detail=f"{claim.source}, {claim.certainty}")
 
 

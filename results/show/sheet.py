@@ -124,6 +124,15 @@ TOO_WIDE = "[too wide to tell]"
 """What is said in its place."""
 
 
+def factor(value: float) -> str:
+    """A ratio with three digits.
+
+    >>> factor(0.4), factor(0.00133), factor(1.23456e-5), factor(1280.4), factor(999_999.0), factor(2.5e33)
+    ('0.4', '0.00133', '1.23e-5', '1,280', '1,000,000', '2.5e33')
+    """
+    return f"{float(f'{value:.3g}'):,.0f}" if 1000 <= value < OPEN else exponent(f"{value:.3g}")
+
+
 def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: float = math.inf) -> str:
     """A difference or a ratio with its interval, where it has one.
 
@@ -144,8 +153,8 @@ def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: fl
         most: What two values can differ by at most, as it is shown, where the interval ends: 100 for accuracies in %.
     """
     if ratio:
-        ends = "" if math.isnan(low) else f" [{low:.3g}, {high:.3g}]" if high < OPEN * low else f" {TOO_WIDE}"
-        return f"× {middle:.3g}{ends}"
+        ends = "" if math.isnan(low) else f" [{factor(low)}, {factor(high)}]" if high < OPEN * low else f" {TOO_WIDE}"
+        return f"× {factor(middle)}{ends}"
     if math.isnan(low):
         return f"{middle:+.{decimals(math.nan, middle)}f}"
     places = decimals((high - low) / 4, middle)

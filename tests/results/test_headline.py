@@ -11,6 +11,7 @@ from batchlab.results.compare.claims import Claim, Judged, Side, Verdict
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.papers.catalogue import reproduce
 from batchlab.results.papers.recorded import archive_of, recorded
+from batchlab.results.report.glance import glance
 from batchlab.results.show.claims_sheet import claims_sheet
 from batchlab.results.show.headline import NEAREST, ROOM, headline_sheet, tally_text
 from batchlab.results.show.render import render
@@ -120,6 +121,7 @@ def test_without_claims_it_says_so():
     assert "too few runs are done" in render(headline_sheet([judged("x", OPEN)], "Paper"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", recorded())
 def test_no_two_claims_of_ours_read_alike(name):
     """What is called alike and read at the same budget would be two verdicts on one sentence."""
@@ -131,10 +133,14 @@ def test_no_two_claims_of_ours_read_alike(name):
     rows = [" ".join(text.text for text in row) for row in shown.rows]
     assert len(set(rows)) == len(rows) > 0
     assert len(lines(shown)) <= ROOM
+    if made.first().verdicts:
+        found = glance(made.title, "s", "s-claim", made.sheets()[-1], made.claims)
+        said = [(claim.text, line.at) for claim in (*found.claims, *found.folded) for line in claim.lines]
+        assert len(said) == len({*said}) == len(called)
 
 
 def test_the_rows_of_claims_say_what_differs_once():
     claims = [judged("faster", OPEN, side=side, at=at) for side in "ab" for at in ("steps", "epochs")]
     rows = claims_sheet([*claims, judged("slower", OPEN)]).rows
-    assert [row[0].text for row in rows] == ["faster, a", "", "b", "", "slower"]
+    assert [row[0].text for row in rows] == ["faster, a", "", "… b", "", "slower"]
     assert [bool(row[0].detail) for row in rows] == [True, False, False, False, True], "a source is said once"

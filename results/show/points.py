@@ -112,7 +112,7 @@ class Points:
     title: str
     panels: Sequence[Panel]
     notes: Sequence[str] = ()
-    panel: str = "panel"
+    panel: str = ""
     joined: bool = True
     step: bool = False
     bars: bool = False

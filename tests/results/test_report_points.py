@@ -288,7 +288,7 @@ def test_every_control_of_points(opened):
         place.get_by_role("button", name="PNG", exact=True).click()
     assert event.value.path().read_bytes().startswith(b"\x89PNG")
     shares = figure(page, 2)
-    shares.get_by_label("problem", exact=True).select_option("q")
+    shares.get_by_label("panel: problem", exact=True).select_option("q")
     assert shares.locator(".curves-pane:visible").count() == 1
     assert {row["panel"] for row in table(shares)} == {"q"}
 

@@ -38,7 +38,7 @@
 
     const id = (name) => `curves-${number}-${name}`;
     const selects = Object.fromEntries(KEYS.map((name) => [name, make("select", { id: id(name), onchange: ({ target }) => view.set(name, target.value || null) })]));
-    const titles = { metric: "metric", x: "x", y: "y", run: "values", stat: "over seeds", base: "relative to", panel: payload.panel };
+    const titles = { metric: "metric", x: "x", y: "y", run: "values", stat: "over seeds", base: "relative to", panel: payload.panel ? `panel: ${payload.panel}` : "panel" };
     const fields = Object.fromEntries(KEYS.map((name) => [name, make("span", {}, make("label", { for: id(name) }, titles[name]), selects[name])]));
     const button = (text, title, onclick) => make("button", { type: "button", title, onclick }, text);
     const file = () => scenes[0].scene.title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "curves";

@@ -155,7 +155,7 @@ class LossByShare(Drawing):
                 lines.append(Dots(scheme, look | {"ls": DASHES[i // len(COLORS)]}, good, fallen=lost))
             x = Axis(SHARES, True, [(share, share_text(share)) for share in shares])
             panels.append(Panel(problem, x, Axis("train loss at the end", True), lines))
-        return Points(TITLE, panels, edge="top")
+        return Points(TITLE, panels, panel="problem", edge="top")
 
     @staticmethod
     def _panel(axes: Axes, panel: Panel) -> None:

@@ -80,7 +80,9 @@ class MiniBatches(Drawing):
                 look = {"color": COLORS[k % len(COLORS)], "marker": MARKERS[k % len(MARKERS)]}
                 lines.append(Dots(name, look, [Point(point[0], point[i]) for point in own]))
             panels.append(Panel(label, x, Axis(label, log=True), [*lines, *([self._linear()] if i == 1 else [])]))
-        return Points(self.title, panels, ["means over seeds; dotted: as many times fewer as the batch is larger"])
+        return Points(
+            self.title, panels, ["means over seeds; dotted: as many times fewer as the batch is larger"], "cost"
+        )
 
     def _linear(self) -> Dots:
         """Half the iterations at twice the batch, from the first point on."""

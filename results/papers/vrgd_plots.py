@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 MARKERS = "os^D"
 WINDOW = 10
+RATIO = "signal-to-noise ratio"
 ACCURACY = "test_accuracy"
+READ = "mean over seeds, a dot for each run; ×k: of so many the run diverged"
 
 
 @dataclass(frozen=True)
@@ -54,46 +56,69 @@ class Weights(Drawing):
         Raises:
             ValueError: The weights were not recorded.
         """
-        from matplotlib import colormaps
         from matplotlib.figure import Figure
         from matplotlib.lines import Line2D
 
-        if not self.drawable:
-            raise ValueError("the weights were not recorded: train with +measure=parameters")
-        methods = self.frame.values("method")
-        figure = Figure(figsize=(3.7 * len(methods) + 0.9, 5.6), layout="constrained")
-        panels = figure.subplots(2, len(methods), sharex=True, sharey="row", squeeze=False)
-        shades = colormaps["viridis"](np.linspace(0, 0.93, len(self.weights)))
-        for j, method in enumerate(methods):
-            part = self.frame.where(method=method)
-            for i, shade in zip(self.weights, shades, strict=True):
-                self._line(panels[0, j], part, f"w{i}", shade, log=False)
-                self._line(panels[1, j], part, f"gsnr_w{i}", shade, log=True)
-            dress(panels[0, j], str(method))
-            dress(panels[1, j])
-            panels[1, j].set_xlabel("steps")
-            if not panels[1, j].lines:
-                panels[1, j].text(
-                    0.5, 0.5, "not measured", ha="center", color=GREY, fontsize=8, transform=panels[1, j].transAxes
-                )
+        drawn = self.points().panels
+        columns = len(drawn) // 2
+        figure = Figure(figsize=(3.7 * columns + 0.9, 5.6), layout="constrained")
+        panels = figure.subplots(2, columns, sharex=True, sharey="row", squeeze=False)
+        for axes, panel in zip(panels.flat, drawn, strict=True):
+            for line in panel.lines:
+                x, y = ([getattr(point, key) for point in line.points] for key in ("x", "y"))
+                axes.plot(x, y, color=line.look["color"], lw=1.5)
+        for (above, below), panel in zip(panels.T, drawn[:columns], strict=True):
+            dress(above, panel.title)
+            dress(below)
+            below.set_xlabel(panel.x.label)
+            if not below.lines:
+                below.text(0.5, 0.5, "not measured", ha="center", color=GREY, fontsize=8, transform=below.transAxes)
         panels[1, 0].set_yscale("log")
         panels[0, 0].set_ylabel("weight")
-        panels[1, 0].set_ylabel(f"signal-to-noise ratio\n(geometric mean of {WINDOW} steps)")
-        handles = [Line2D([], [], color=c, lw=2, label=f"w{i}") for i, c in zip(self.weights, shades, strict=True)]
+        panels[1, 0].set_ylabel(f"{RATIO}\n(geometric mean of {WINDOW} steps)")
+        looks = {line.name: line.look for line in drawn[0].lines}
+        handles = [Line2D([], [], color=look["color"], lw=2, label=name) for name, look in looks.items()]
         figure.legend(handles=handles, loc="outside right center", **LEGEND)
         head(figure, self.title)
         return figure
 
-    def _line(self, axes: Axes, part: Frame, name: str, shade: Any, *, log: bool) -> None:
+    def points(self) -> Points:
+        """As `figure` draws them: the weights of each method, then the ratios.
+
+        Raises:
+            ValueError: The weights were not recorded.
+        """
+        from matplotlib import colormaps
+        from matplotlib.colors import to_hex
+
+        if not self.drawable:
+            raise ValueError("the weights were not recorded: train with +measure=parameters")
+        shades = dict(zip(self.weights, colormaps["viridis"](np.linspace(0, 0.93, len(self.weights))), strict=True))
+        panels = []
+        for before, label, log in (("", "weight", False), ("gsnr_", RATIO, True)):
+            for method in self.frame.values("method"):
+                part = self.frame.where(method=method)
+                lines = [
+                    Dots(f"w{i}", {"color": to_hex(shade), "marker": ""}, self._line(part, f"{before}w{i}", log=log))
+                    for i, shade in shades.items()
+                ]
+                panels.append(Panel(str(method), Axis("steps"), Axis(label, log), lines))
+        note = f"means over seeds; the ratios are geometric means over seeds and {WINDOW} steps"
+        return Points(self.title, panels, [note], "method")
+
+    @staticmethod
+    def _line(part: Frame, name: str, *, log: bool) -> list[Point]:
         if name not in part.names:
-            return
-        for line in curves(part, Metric(name), "steps", "method", log=log):
-            y = line.mean
-            x = line.x
-            if log and len(y) >= WINDOW:  # one step's ratio is noisy, and flips where the step overshoots
-                y = np.exp(np.lib.stride_tricks.sliding_window_view(np.log(y), WINDOW).mean(axis=1))
-                x = x[WINDOW - 1 :]
-            axes.plot(x, y, color=shade, lw=1.5)
+            return []
+        found = curves(part, Metric(name), "steps", "method", log=log)
+        if not found:
+            return []
+        (line,) = found
+        x, y = line.x, line.mean
+        if log and len(y) >= WINDOW:  # one step's ratio is noisy, and flips where the step overshoots
+            y = np.exp(np.lib.stride_tricks.sliding_window_view(np.log(y), WINDOW).mean(axis=1))
+            x = x[WINDOW - 1 :]
+        return [Point(*point) for point in zip(x.tolist(), y.tolist(), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -157,7 +182,7 @@ class AccuracyByBatch(Drawing):
             for pair, part in parts.items()
         ]  # fmt: skip
         note = "mean over seeds, each with its standard deviation either way; † lost: not in the mean"
-        return Points(self.title, panels, [note], bars=True)
+        return Points(self.title, panels, [note], "pair", bars=True)
 
     @staticmethod
     def _dots(part: Frame, batches: Sequence[int], k: int, name: Any) -> Dots:
@@ -248,7 +273,7 @@ class MetricByRate(Drawing):
             x = Axis("learning rate", log=True, ticks=[(rate, f"{rate:g}") for rate in rates])
             lines = [self._dots(part.where(variant=name), k, name) for k, name in enumerate(variants)]
             panels.append(Panel(f"{pair}, batch {batch}", x, Axis(bound.label, unit=bound.quantity.unit), lines))
-        return Points(self.title, panels, ["mean over seeds, a dot for each run; ×k: of so many the run diverged"])
+        return Points(self.title, panels, [READ], "pair, batch")
 
     def _dots(self, part: Frame, k: int, name: Any) -> Dots:
         values = self.metric.quantity.scale * self.metric.measure(part).values

@@ -21,7 +21,7 @@ from batchlab.results.show.render import render
 from batchlab.results.show.sheet import Sheet
 
 LINES = 14
-"""With more lines a still picture is left out: nobody could tell them apart."""
+"""With more lines a still picture is left out: nobody could tell them apart (a paper's, with panels, can be)."""
 CURVES = 600
 """The same for curves that a reader can hide, isolate and point at."""
 WIDE = 6
@@ -97,7 +97,11 @@ class Parts:
         look: dict[str, Any] = {"title": title, "panel": first.panel, "scale": first.extent.scale}
         try:
             data = payload(first.frame, metrics, first.hue, clock=first.clocks[0], **look)
-            still = [fill("still", svg=self._svg(plot), wide=plot.wide, notes=()) for plot in plots if lines <= LINES]
+            still = [
+                fill("still", svg=self._svg(plot), wide=plot.wide, notes=())
+                for plot in plots
+                if lines <= LINES or plot.panel
+            ]
         except ValueError as error:
             return said(str(error))
         return self._answering(data, still)

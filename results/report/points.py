@@ -13,15 +13,16 @@ from batchlab.results.words import visible
 
 def points_payload(points: Points) -> dict[str, Any]:
     """What one interactive figure of points is drawn from: JSON-ready."""
-    names = list(dict.fromkeys(visible(line.name) for panel in points.panels for line in panel.lines))
-    panels = [visible(panel.title) for panel in points.panels]
-    lines = [{"panel": i, **_line(line)} for i, panel in enumerate(points.panels) for line in panel.lines]
+    shown = [panel for panel in points.panels if any(line.points or line.fallen for line in panel.lines)]
+    names = list(dict.fromkeys(visible(line.name) for panel in shown for line in panel.lines))
+    panels = [visible(panel.title) for panel in shown]
+    lines = [{"panel": i, **_line(line)} for i, panel in enumerate(shown) for line in panel.lines]
     return {
         "title": visible(points.title),
-        "panel": "",
+        "panel": visible(points.panel),
         "panels": [{"key": title, "title": title} for title in panels],
         "names": names,
-        "axes": [{"x": _axis(panel.x), "y": _axis(panel.y)} for panel in points.panels],
+        "axes": [{"x": _axis(panel.x), "y": _axis(panel.y)} for panel in shown],
         "many": False,
         "palette": PALETTE,
         "cut": CUT,
@@ -48,15 +49,14 @@ def _line(line: Dots) -> dict[str, Any]:
     }
 
 
-def _point(point: Point) -> dict[str, Any]:
-    """Less what it has not."""
-    made: dict[str, Any] = {"x": point.x, "y": _short(point.y), "note": visible(point.note)}
-    made["mark"] = " ".join(point.marks)
+def _point(point: Point) -> dict[str, Any] | list[float]:
+    """Less what it has not; x and y alone where that is all."""
     ends = {"low": point.low, "high": point.high}
-    made |= {name: _short(value) for name, value in ends.items() if math.isfinite(value)}
-    if point.n is not None:
-        made["n"] = point.n
-    return made | ({"beside": True} if point.beside else {})
+    more: dict[str, Any] = {name: _short(value) for name, value in ends.items() if math.isfinite(value)}
+    said = {"n": point.n, "note": visible(point.note), "mark": " ".join(point.marks), "beside": point.beside or None}
+    more |= {name: value for name, value in said.items() if value not in (None, "")}
+    x, y = _short(point.x), _short(point.y)
+    return {"x": x, "y": y, **more} if more else [x, y]
 
 
 def _short(value: float) -> float:

@@ -102,6 +102,7 @@ class Points:
         title: Over it.
         panels: Its plots.
         notes: How to read it, one line each.
+        panel: What panels differ in.
         joined: Whether lines go through the points.
         step: Whether they keep their value until the next one.
         bars: Whether intervals stand beside each other, as they would hide each other.
@@ -111,6 +112,7 @@ class Points:
     title: str
     panels: Sequence[Panel]
     notes: Sequence[str] = ()
+    panel: str = ""
     joined: bool = True
     step: bool = False
     bars: bool = False

@@ -119,7 +119,7 @@ class ProfileDrawing(Drawing):
             panels.append(
                 Panel(title, Axis(f"{words}: times the least", True, ticks), Axis("within that", unit="%"), found)
             )
-        return Points(self.head(), panels, self.said(), step=True)
+        return Points(self.head(), panels, self.said(), "cost", step=True)
 
     def _beside(self, name: str) -> str:
         """What a legend says of a contender beside its name."""

@@ -203,7 +203,9 @@ class Sensitivity(FrameDrawing):
             ]  # fmt: skip
             made.append(Panel(f"{self.panel} {value}" if self.panel else "", x, y, found))
         title = self.title or f"{self.metric.title} by {self.key}"
-        return Points(title, made, self._said(drawn, WHOLE), joined=numeric(self.key, self._values), bars=True)
+        return Points(
+            title, made, self._said(drawn, WHOLE), self.panel or "", joined=numeric(self.key, self._values), bars=True
+        )
 
     def _draw(self, axes: Axes, own: Sequence[Line], known: Looks) -> None:
         counts = numeric(self.key, self._values)

@@ -10,8 +10,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from curves_fixtures import rows_of
-from curves_page import near, write_page
+from curves_page import near, rows_of, write_page
 
 from batchlab.results.compare.curves import curves
 from batchlab.results.compare.load import load
@@ -148,13 +147,13 @@ def test_one_bar_and_one_legend_turn_all_panels(opened, frame):
     assert {row["panel"] for row in rows} == {*PANELS}
     assert {row["relative_to"] for row in rows} == {"ratio to nshb"}
     page.get_by_label("relative to").select_option("")
-    page.get_by_label("dataset", exact=True).select_option("wine")
+    page.get_by_label("panel: dataset", exact=True).select_option("wine")
     assert page.evaluate("location.hash") == "#x=steps&y=log&metric=train_loss&run=plain&stat=median&panel=wine"
     assert page.locator(".curves-pane:visible").count() == 1
     assert {row["panel"] for row in table(page)} == {"wine"}
     again = opened(page.evaluate("location.hash"))
     assert again.locator(".curves-pane:visible b").first.inner_text() == "dataset wine"
-    again.get_by_label("dataset", exact=True).select_option("")
+    again.get_by_label("panel: dataset", exact=True).select_option("")
     assert again.locator(".curves-pane:visible canvas").count() == 2
 
 

@@ -167,7 +167,7 @@ def test_what_is_sent_is_json_and_has_a_still_picture(sensitivity):
     assert text.index("<svg") < text.index('<script type="application/json"')
     sent = json.loads(text.split('class="curves-data">')[1].split("</script>")[0])
     assert sent["names"] == ["adam", "shb"]
-    assert all(math.isfinite(point["y"]) for line in sent["lines"] for point in line["points"])
+    assert all(math.isfinite(point["y"]) for line in sent["lines"] for point in line["points"])  # each has its n
 
 
 @pytest.fixture
@@ -288,7 +288,7 @@ def test_every_control_of_points(opened):
         place.get_by_role("button", name="PNG", exact=True).click()
     assert event.value.path().read_bytes().startswith(b"\x89PNG")
     shares = figure(page, 2)
-    shares.get_by_label("panel", exact=True).select_option("q")
+    shares.get_by_label("panel: problem", exact=True).select_option("q")
     assert shares.locator(".curves-pane:visible").count() == 1
     assert {row["panel"] for row in table(shares)} == {"q"}
 

@@ -38,7 +38,7 @@
 
     const id = (name) => `curves-${number}-${name}`;
     const selects = Object.fromEntries(KEYS.map((name) => [name, make("select", { id: id(name), onchange: ({ target }) => view.set(name, target.value || null) })]));
-    const titles = { metric: "metric", x: "x", y: "y", run: "values", stat: "over seeds", base: "relative to", panel: payload.panel || "panel" };
+    const titles = { metric: "metric", x: "x", y: "y", run: "values", stat: "over seeds", base: "relative to", panel: payload.panel ? `panel: ${payload.panel}` : "panel" };
     const fields = Object.fromEntries(KEYS.map((name) => [name, make("span", {}, make("label", { for: id(name) }, titles[name]), selects[name])]));
     const button = (text, title, onclick) => make("button", { type: "button", title, onclick }, text);
     const file = () => scenes[0].scene.title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "curves";
@@ -59,7 +59,7 @@
 
     function controls(how) {
       fill(selects.y, [["linear", "linear"], ["log", "logarithmic"]], how.log ? "log" : "linear");
-      fill(selects.panel, [["", "all"], ...payload.panels.map(({ key }) => [key, key])], chosen() ?? "");
+      fill(selects.panel, [["", "all"], ...new Map(payload.panels.map(({ key }) => [key, key]))], chosen() ?? "");
       fields.panel.hidden = panes.length < 2;
       for (const key of ["metric", "x", "run", "stat", "base"]) fields[key].hidden = Boolean(how.points);
       if (how.points) return; // what else there is to choose was chosen in Python

@@ -5,6 +5,8 @@
   const batchlab = (window.batchlab = window.batchlab || {});
   const ROW = 0.075; // of the height, for a line of words on what was lost, as in the still picture
 
+  const whole = (point) => ({ note: "", mark: "", ...(Array.isArray(point) ? { x: point[0], y: point[1] } : point) });
+
   // What a view shows of a panel: y as stored, x already as it is drawn. Nothing is computed but logarithms.
   batchlab.dots = function (payload, view, panel) {
     const { x, y } = payload.axes[panel];
@@ -12,7 +14,7 @@
     const place = x.log ? Math.log10 : (value) => value;
     const usable = (value) => Number.isFinite(value) && (!log || value > 0);
     const lines = payload.lines.filter((line) => line.panel === panel).map((line) => {
-      const points = line.points.filter(({ y: value }) => usable(value));
+      const points = line.points.map(whole).filter(({ y: value }) => usable(value));
       const column = (key) => Float64Array.from(points, (one) => one[key] ?? NaN);
       const drawn = points.filter(({ beside }) => !beside);
       return {

@@ -71,6 +71,8 @@ def merge(archives: Sequence[Path], runs: Path) -> int:
         _note(line)
     for name in merged.sweeps:
         sweep = RunStore(runs).sweep(name)
+        if sweep.alone:
+            continue
         lost = f", {len(sweep.left_out):,} of them left out" if sweep.left_out else ""
         OUT.print(Text(f"sweep {name}: {count(len(sweep.entries), 'run')}{lost}"), soft_wrap=True)
     return 1 if merged.damaged else 0
@@ -94,6 +96,24 @@ def reading(runs: Path, archives: Sequence[Path] | None, sweep: str | None = Non
     from batchlab.results.store.unpacked import opened
 
     with opened(archives) as store:
+        yield store
+
+
+@contextmanager
+def listed(runs: Path, archives: Sequence[Path] | None) -> Iterator[RunStore]:
+    """The runs that a command lists, of which there may be none yet, until the block ends.
+
+    Args:
+        runs: The folder that holds all runs.
+        archives: What is read instead, where something is given.
+
+    Raises:
+        ValueError: A folder or an archive that was named and is not there, or cannot be read.
+    """
+    if not archives:
+        yield listed_store(runs)
+        return
+    with reading(runs, archives) as store:
         yield store
 
 

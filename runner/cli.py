@@ -112,11 +112,13 @@ def status(
     runs: Runs = RUNS,
     time: Annotated[bool, typer.Option("--time", help="Where the time went, by what it was spent on.")] = False,
     wide: Wide = False,
+    archives: From = None,
 ) -> None:
     """What is done, running, failed (and why), left."""
     from batchlab.runner import commands
 
-    raise typer.Exit(commands.spent(name, runs, wide) if time else commands.status(name, runs, wide))
+    said = commands.spent if time else commands.status
+    raise typer.Exit(said(name, runs, archives, wide))
 
 
 @app.command()

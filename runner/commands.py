@@ -14,7 +14,7 @@ from batchlab.results.store.run import FINISHED, Run
 from batchlab.results.store.runs import RunStore, check_name
 from batchlab.results.words import parted
 from batchlab.runner import interrupts, typed
-from batchlab.runner.archives import reading, sweep_of
+from batchlab.runner.archives import listed, reading, sweep_of
 from batchlab.runner.console import ERR, OUT, busy
 from batchlab.runner.execute import COMPOSING, composed, execute, name_of
 from batchlab.runner.options import (
@@ -23,7 +23,6 @@ from batchlab.runner.options import (
     PlotRequest,
     SweepOptions,
     TableRequest,
-    listed_store,
 )
 from batchlab.runner.plan.schema import ConfigError
 
@@ -111,35 +110,35 @@ def show(overrides: Sequence[str], axes: bool) -> int:
     return 0
 
 
-def status(name: str | None, runs: Path, wide: bool = False) -> int:
+def status(name: str | None, runs: Path, archives: Sequence[Path] | None = None, wide: bool = False) -> int:
     """Print the state of every run; neither torch nor pandas is imported."""
     from batchlab.results.show.render import print_sheets
     from batchlab.results.show.status import read_status
     from batchlab.results.store.aside import stale_notes
 
-    store = listed_store(runs)
-    found = read_status(store, name)
-    if (store.root / QUEUES).is_dir():
-        from batchlab.runner.launch.slurm.view import queued
+    with listed(runs, archives) as store:
+        found = read_status(store, sweep_of(store, archives, name))
+        if (store.root / QUEUES).is_dir():
+            from batchlab.runner.launch.slurm.view import queued
 
-        waiting = queued(store, [run.run_id for run in found.runs])
-        found = found.with_queue(waiting.runs, waiting.notes)
-    print_sheets(found.sheets(every=name is not None), wide=wide)
-    for line in stale_notes(store, found.states):
-        OUT.print(Text(line, style="yellow"), soft_wrap=True)
+            waiting = queued(store, [run.run_id for run in found.runs])
+            found = found.with_queue(waiting.runs, waiting.notes)
+        print_sheets(found.sheets(every=name is not None), wide=wide)
+        for line in stale_notes(store, found.states):
+            OUT.print(Text(line, style="yellow"), soft_wrap=True)
     return 1 if found.failed else 0
 
 
-def spent(name: str | None, runs: Path, wide: bool = False) -> int:
+def spent(name: str | None, runs: Path, archives: Sequence[Path] | None = None, wide: bool = False) -> int:
     """Print where the time of a sweep, or of all runs, went."""
     from batchlab.results.show.render import print_sheets
     from batchlab.results.show.spent import spent_sheets
     from batchlab.results.show.status import read_status
     from batchlab.results.store.times import sessions
 
-    store = listed_store(runs)
-    found = read_status(store, name)
-    print_sheets(spent_sheets(found, *sessions(store, name)), wide=wide)
+    with listed(runs, archives) as store:
+        found = read_status(store, sweep_of(store, archives, name))
+        print_sheets(spent_sheets(found, *sessions(store, name)), wide=wide)
     return 1 if found.failed else 0
 
 

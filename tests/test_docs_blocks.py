@@ -106,6 +106,7 @@ RUN = {
         "bash": ["tests/runner/test_rivals_page.py::test_the_commands_run"],
         "python": ["tests/runner/test_rivals_page.py::test_the_example_is_judged_by_its_average"],
     },
+    "docs/server.md": {"bash": [COMMANDS, COMMANDS]},
     "docs/slurm.md": {"bash": ["tests/runner/test_slurm.py::test_the_page_s_example"]},
     "docs/store.md": {"python": ["tests/runner/test_store_page.py::test_a_copied_file_is_checked_alone"]},
     "docs/tutorial.md": {

@@ -91,7 +91,7 @@ class Tuning:
     @property
     def notes(self) -> list[str]:
         """What to know before reading the table."""
-        values = [f"{_name(cell)} {v}{'*' if cell in self.stuck else ''}" for cell, v in self.chosen.items()]
+        values = [f"{_name(cell)} {written(v)}{'*' if cell in self.stuck else ''}" for cell, v in self.chosen.items()]
         offered = max(map(len, self.offered.values()), default=0)
         notes = [
             f"{self.key} was chosen by {self.metric} on {seeds_text(self.seeds)}, not judged here, from "

@@ -17,6 +17,9 @@ from batchlab.results.compare.replicates import mixed_keys, tied_keys
 from batchlab.results.compare.sensitivity import CHOOSERS
 from batchlab.results.words import listing
 
+NAMED = 10
+"""Parts of a note on what was chosen."""
+
 
 @dataclass(frozen=True)
 class Contenders:
@@ -55,34 +58,48 @@ def contenders(frame: Frame, metric: Metric, hue: str, problems: Sequence[str], 
             f"one problem has runs that differ in {listing(averaged)}: --problems {','.join([*axes, *averaged])} makes "
             f"several of them; or take one by --where {averaged[0]}=VALUE"
         )
-    rates = [key for key in mixed if key.rpartition(".")[2] == "lr"]
+    wider = _wider(field, [key for key in mixed if _rate(key)])
+    rates = _mixed(wider)
     chooser = next((by for by in CHOOSERS if frame.has(by.name)), None)
     why = "no validation metric was recorded to choose by (dataset.validation=0.1)"
     if len(rates) == 1 and chooser is not None:
         try:
-            return _tuned(frame, field, rates[0], chooser)
+            return _tuned(frame, field, wider, rates[0], chooser)
         except ValueError as error:
             why = str(error).removeprefix(f"--tuned {rates[0]}: ")
-    wider = _wider(field, [])
-    return Contenders(wider, _parted(field, wider, why if rates else ""))
+    every = _wider(wider, [])
+    return Contenders(every, (*_parted(wider, every, why), *_parted(field, wider, "methods are not averaged over")))
 
 
-def _tuned(frame: Frame, field: Field, rate: str, chooser: Metric) -> Contenders:
-    """Each contender at the rate that validation chose on seeds that are not judged."""
-    wider = _wider(field, [rate])
+def _rate(key: str) -> bool:
+    return key.rpartition(".")[2] == "lr"
+
+
+def _tuned(frame: Frame, field: Field, wider: Field, rate: str, chooser: Metric) -> Contenders:
+    """Each contender at the rate that validation chose on seeds that are not judged.
+
+    Args:
+        frame: The runs, those that only choose too.
+        field: The contenders that were asked for.
+        wider: Those that differ in nothing but the rate.
+        rate: That key.
+        chooser: What chooses.
+    """
     keys = [*wider.hue.split(","), *wider.axes]
     there = frame.select(lambda run: MISSING not in [run.value(key) for key in (*keys, rate)])
     made = choose(there, rate, chooser, keys)
+    first, *rest = made.notes
+    listed = first.split(", ")
+    if len(listed) > NAMED:
+        first = f"{', '.join(listed[:NAMED])} and {len(listed) - NAMED} more"
     judged = Field(made.frame, field.metric, wider.hue, wider.axes)
-    return Contenders(judged, (*made.notes, *_parted(field, wider, "")))
+    return Contenders(judged, (first, *rest, *_parted(field, wider, "methods are not averaged over")))
 
 
 def _parted(field: Field, wider: Field, why: str) -> tuple[str, ...]:
-    """What to say of contenders that were made several."""
-    added = [key for key in wider.hue.split(",") if key not in field.hue.split(",")]
-    if not added:
-        return ()
-    return (f"each {' with '.join(added)} is a contender of its own: {why or 'methods are not averaged over'}",)
+    """What to say of contenders that were made several, if they were."""
+    added = wider.hue.split(",")[len(field.hue.split(",")) :]
+    return (f"each {' with '.join(added)} is a contender of its own: {why}",) if added else ()
 
 
 def _wider(field: Field, apart: Sequence[str]) -> Field:

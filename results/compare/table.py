@@ -119,7 +119,7 @@ def build_table(
     rows: Sequence[str],
     cols: Sequence[str] = (),
     metrics: Sequence[Metric],
-    baseline: str | None = None,
+    baseline: str | Mapping[str, Any] | None = None,
     tuned: str | None = None,
     title: str = "",
 ) -> Table:
@@ -130,7 +130,7 @@ def build_table(
         rows: Axes, labels or dotted configuration keys, as for `load_table`.
         cols: The same for the columns.
         metrics: What is shown of each cell.
-        baseline: `AXIS=VALUE`, which every other cell is tested against.
+        baseline: `AXIS=VALUE`, or values by axis, which every other cell is tested against.
         tuned: A key whose value is chosen for each cell, as for `load_table`.
         title: Instead of one made from metrics and axes.
 
@@ -164,7 +164,8 @@ def build_table(
         measured = metric.measure(inner)
         for (row, col), group in groups.items():
             cells[row, col, metric] = make_cell(row, col, metric, placed, group, measured, apart[row, col])
-    named = _baseline(baseline, frame, row_axes + col_axes)
+    if baseline is None or isinstance(baseline, str):
+        baseline = _baseline(baseline, frame, row_axes + col_axes)
     made = Table(
         title or _title(metrics, row_axes, col_axes),
         row_axes,
@@ -173,7 +174,7 @@ def build_table(
         _ordered(inner, col_axes, [col for _, col in groups]),
         metrics,
         cells,
-        named,
+        dict(baseline),
         mixed,
         [key for key in varying if key not in mixed],
         unplaced,
@@ -189,7 +190,7 @@ def build_table(
     for metric in metrics:
         _mark_best(made, metric)
         _test_baseline(made, metric)
-    if named and any(metric == Metric("test_accuracy") for metric in metrics):
+    if baseline and any(metric == Metric("test_accuracy") for metric in metrics):
         runs = {key: [placed[i] for i in group] for key, group in groups.items() if not apart[key]}
         made.examples.update(_over_examples(made, inner, runs))
     return made

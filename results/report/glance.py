@@ -29,19 +29,17 @@ class Line:
     Attributes:
         at: What it was read at.
         effect: The difference with its interval, of the comparison that the verdict rests on.
-        against: Which rival that is of, where there are several.
         p: Corrected.
         n: Seeds.
         verdict: In words.
         tone: Of its colour.
-        detail: When it was decided, or what would.
+        detail: When it was decided, or what would; of several rivals, which one the effect is against.
         marks: Places, from 1, among `Glance.remarks`.
         anchor: Where the details are.
     """
 
     at: str
     effect: str
-    against: str
     p: str
     n: str
     verdict: str
@@ -170,16 +168,15 @@ def _line(sheet: Sheet, i: int, item: Judged, rows: str, remarks: dict[str, int]
         return next((cells[name] for name in names if name in cells), Text(""))
 
     verdict, measured = text("verdict"), text("effect", "ratio", "difference").text
-    against = ""
-    if "\n" in measured and (shown := item.resting_on) is not None:
-        measured, against = effect(item, shown), shown.rival.label
     said = verdict.detail.split("\n") if verdict.detail else []
+    if "\n" in measured and (shown := item.resting_on) is not None:
+        measured = effect(item, shown)
+        said.append(f"effect against {shown.rival.label}")
     lost = [part for text in said if text.startswith("† ") for part in text.removeprefix("† ").split("; ")]
     name = "not decided" if item.verdict is Verdict.UNDECIDED else verdict.text  # n has a column of its own
     return Line(
         text("read at").text,
         measured,
-        against,
         " ".join(filter(None, [text("p").text, text("p").detail])),
         str(item.seeds) if "\n" in text("n").text else text("n").text,
         name,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from markupsafe import Markup
 
@@ -32,6 +33,8 @@ OWN = 3
 """So many of the columns that runs declare are shown beside them."""
 ROWS = 300
 """Rows of a table: of more the command that prints them all is named."""
+AGAINST = 12
+"""Of more contenders none is compared with the first: corrected for so many, little would be told apart."""
 PANELS = 6
 """Panels of a plot of layers."""
 
@@ -65,7 +68,9 @@ def overview(parts: Parts, frame: Frame, swept: Sequence[str] = ()) -> Markup:
     frame, notes = shown(frame, [])
     axes = swept_axes(frame, swept)
     hue = ",".join(axes) or "optimizer"
-    made = [_table(parts, frame, axes or ["optimizer"], metrics, notes), _tuned(parts, everything, axes, metrics)]
+    rates = [axis for axis in axes if axis == "lr" or axis.endswith(".lr")]
+    made = [_table(parts, frame, axes or ["optimizer"], metrics, notes, against=not rates)]
+    made.append(_tuned(parts, everything, rates, [axis for axis in axes if axis not in rates], metrics))
     drawn = [metric for i, metric in enumerate(metrics) if i < 2 or metric.name in own]
     made.append(parts.curves(*(Plot(frame, metric, ("samples", "seconds"), hue) for metric in drawn)))
     layers = frame.stream("layers").select(lambda run: run.rows.stop > run.rows.start)
@@ -81,18 +86,32 @@ def summed_up(parts: Parts, frame: Frame) -> Markup:
     return Markup("").join(parts.drawing(drawing, drawing.notes) for drawing in summaries(frame))
 
 
-def _table(parts: Parts, frame: Frame, axes: Sequence[str], metrics: Sequence[Metric], notes: Sequence[str]) -> Markup:
-    table = build_table(filled(frame, axes), rows=axes, metrics=metrics)
+def _table(
+    parts: Parts, frame: Frame, axes: Sequence[str], metrics: Sequence[Metric], notes: Sequence[str], *, against: bool
+) -> Markup:
+    """By what was swept.
+
+    Args:
+        parts: Makes it.
+        frame: The runs.
+        axes: What was swept.
+        metrics: What is shown.
+        notes: Said beneath.
+        against: Whether each row is compared with the first: not where rates that were tried have rows.
+    """
+    frame = filled(frame, axes)
+    baseline = _first(frame, axes) if against else None
+    table = build_table(frame, rows=axes, metrics=metrics, baseline=baseline)
     if len(table.rows) > ROWS:
         rows = " ".join(f"--rows {axis}" for axis in axes)
         return said(f"the table has {len(table.rows):,} rows: `batchlab table {rows}` prints it")
     return parts.sheet(table_sheet(replace(table, notes=[*table.notes, *notes])))
 
 
-def _tuned(parts: Parts, frame: Frame, axes: Sequence[str], metrics: Sequence[Metric]) -> Markup:
+def _tuned(
+    parts: Parts, frame: Frame, rates: Sequence[str], others: Sequence[str], metrics: Sequence[Metric]
+) -> Markup:
     """Each contender at the rate that validation chose; why there is no such table where rates were tried."""
-    rates = [axis for axis in axes if axis == "lr" or axis.endswith(".lr")]
-    others = [axis for axis in axes if axis not in rates]
     if len(rates) != 1 or not others:
         return Markup("")
     chooser = next((Metric(name) for name in CHOOSERS if frame.has(name)), None)
@@ -103,7 +122,19 @@ def _tuned(parts: Parts, frame: Frame, axes: Sequence[str], metrics: Sequence[Me
         )
     try:
         title = f"each at the {rates[0]} that validation chose"
-        table = build_table(frame, rows=others, metrics=[chooser, *metrics], tuned=rates[0], title=title)
+        shown, baseline = [chooser, *metrics], _first(frame, others)
+        table = build_table(frame, rows=others, metrics=shown, baseline=baseline, tuned=rates[0], title=title)
     except ValueError as error:
         return said(f"no table of tuned rates: {error}")
     return parts.sheet(table_sheet(table))
+
+
+def _first(frame: Frame, axes: Sequence[str]) -> dict[str, Any] | None:
+    """The first contender that was asked for, against which the others are tested; None where there are too many.
+
+    Who sweeps a method of their own against a usual one writes that one first.
+    """
+    contenders = {tuple(map(run.value, axes)): None for run in frame.runs}
+    if not 2 <= len(contenders) <= AGAINST:
+        return None
+    return dict(zip(axes, next(iter(contenders)), strict=True))

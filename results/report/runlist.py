@@ -6,6 +6,7 @@ page of 5,000 runs stays small, and only the rows that are looked at are built.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,8 @@ AXES = 12
 OFFERED = 30
 """Values of an axis that are offered in a menu; of more, text is searched for."""
 METRICS = 2
+SHORT = 16
+"""So many letters of a value are never broken into lines."""
 UNKNOWN = "–"
 
 
@@ -62,9 +65,8 @@ class Values:
 
     @property
     def parts(self) -> list[str]:
-        """Its header where it may be broken into lines: after a dot."""
-        *parts, last = self.title.split(".")
-        return [*(f"{part}." for part in parts), last]
+        """Its header where it may be broken into lines: after a dot or an underscore."""
+        return re.findall(r"[^._]*[._]+|[^._]+", self.title)
 
     @property
     def axis(self) -> bool:
@@ -119,10 +121,12 @@ class RunList:
             "words": self.words,
             "commands": self.commands,
             "page": PAGE,
+            "short": SHORT,
         }
         rows = [*zip(*(column.texts[:STILL] for column in self.columns), strict=True)]
         total = len(self.columns[0].texts)
-        return fill("runs", list=self, data=Markup(encode(data)), rows=rows, total=total, still=STILL, page=PAGE)
+        found = Markup(encode(data))
+        return fill("runs", list=self, data=found, rows=rows, total=total, still=STILL, page=PAGE, short=SHORT)
 
 
 def run_list(

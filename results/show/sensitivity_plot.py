@@ -19,6 +19,7 @@ from batchlab.results.show.extent import CUT, FREE, Extent, cut
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, log_spaced, looks, numeric
+from batchlab.results.show.numbers import named, numbered
 from batchlab.results.show.panels import dress
 from batchlab.results.show.plot import ACROSS
 from batchlab.results.show.points import Axis, Panel, Points
@@ -119,14 +120,15 @@ class Sensitivity(FrameDrawing):
             self._draw(axes, own, known)
             axes.set_xlabel(plain(self.key, 45))
             axes.set_ylabel(plain(self.metric.title, 45) if axes.get_subplotspec().is_first_col() else "")
-            dress(axes, plain(f"{self.panel} {value}", 50) if self.panel else "")
+            dress(axes, plain(f"{self.panel} {written(value)}", 50) if self.panel else "")
         for axes in places[len(panels) :]:
             axes.remove()
         if self.level:
             ends = np.array([axes.get_ylim() for axes in figure.axes])
             for axes in figure.axes:
                 axes.set_ylim(ends[:, 0].min(), ends[:, 1].max())
-        entries = [(known[hue], _entry(hue, [line for own in drawn for line in own if line.hue == hue]))
+        names = named(self.frame, self.hue)
+        entries = [(known[hue], _entry(names[hue], [line for own in drawn for line in own if line.hue == hue]))
                    for hue in known]  # fmt: skip
         legend(figure, entries, self._said(drawn, 90 * across), 2 + across // 2 * 2)
         head(figure, self.title or f"{self.metric.title} by {self.key}")
@@ -177,18 +179,22 @@ class Sensitivity(FrameDrawing):
             ]  # fmt: skip
             made.append(Panel(f"{self.panel} {value}" if self.panel else "", x, y, found))
         title = self.title or f"{self.metric.title} by {self.key}"
-        return Points(title, made, self._said(drawn, WHOLE), joined=numeric(self.key, self._values))
+        return Points(title, made, self._said(drawn, WHOLE), joined=numeric(self.key, self._values), bars=True)
 
     def _draw(self, axes: Axes, own: Sequence[Line], known: Looks) -> None:
         counts = numeric(self.key, self._values)
         at = {value: float(value) if counts else float(i) for i, value in enumerate(self._values)}
         if counts and log_spaced(self._values):
             axes.set_xscale("log")
-        elif not counts:
+            numbered(axes.xaxis, log=True)
+        elif counts:
+            numbered(axes.xaxis)
+        else:
             axes.set_xticks([*at.values()], [plain(value, 18) for value in at])
         log = self.extent.log(self.metric, self._numbers(own))
         if log:
             axes.set_yscale("log")
+        numbered(axes.yaxis, log=log)
         scale = self.metric.quantity.scale
         for line in own:
             look = known[line.hue] | {"marker": known[line.hue]["marker"] or "o"}
@@ -284,9 +290,9 @@ class Sensitivity(FrameDrawing):
         return [plain(text, wide, lines=9) for text in (*found, *self.mixtures())]
 
 
-def _entry(hue: Any, own: Sequence[Line]) -> str:
+def _entry(name: str, own: Sequence[Line]) -> str:
     """`adam (n 3, 2 diverged; 0.01)`."""
-    return f"{hue} ({_said_of(own)})"
+    return f"{name} ({_said_of(own)})"
 
 
 def _said_of(own: Sequence[Line]) -> str:

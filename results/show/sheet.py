@@ -144,6 +144,8 @@ def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: fl
     '-5 [too wide to tell]'
     >>> effect_text(42.0, -23.0, 107.0, ratio=False, most=100.0)
     '+42 [-23, +100]'
+    >>> effect_text(-0.4, -24.0, 23.0, ratio=False)
+    '0 [-24, +23]'
 
     Args:
         middle: The estimate, as it is shown.
@@ -156,12 +158,18 @@ def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: fl
         ends = "" if math.isnan(low) else f" [{factor(low)}, {factor(high)}]" if high < OPEN * low else f" {TOO_WIDE}"
         return f"× {factor(middle)}{ends}"
     if math.isnan(low):
-        return f"{middle:+.{decimals(math.nan, middle)}f}"
+        return _signed(middle, decimals(math.nan, middle))
     places = decimals((high - low) / 4, middle)
     if low <= -most and high >= most:
-        return f"{middle:+.{places}f} {TOO_WIDE}"
+        return f"{_signed(middle, places)} {TOO_WIDE}"
     low, high = max(low, -most), min(high, most)
-    return f"{middle:+.{places}f} [{low:+.{places}f}, {high:+.{places}f}]"
+    return f"{_signed(middle, places)} [{_signed(low, places)}, {_signed(high, places)}]"
+
+
+def _signed(value: float, places: int) -> str:
+    """With its sign, unless nothing but noughts is left of it."""
+    text = f"{value:+.{places}f}"
+    return text if text.strip("+-0.") else text[1:]
 
 
 def p_value(p: float) -> str:

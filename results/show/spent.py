@@ -26,6 +26,9 @@ PARTS = {
     "idle": "idle: places that had nothing to do",
     "rest": "unaccounted: processes that end, and what was lost or trained anew",
 }
+OVERLAP = "parts overlap by {:,.2f} s ({:.1%}), as runs and their command count by themselves: all is their sum"
+SEEN = 0.005
+"""Seconds that are not 0.00."""
 OF_RUNS = ("start", "data", "tune", "train", "evaluate", "write")
 
 
@@ -49,7 +52,7 @@ def by_command(info: Mapping[str, Any]) -> dict[str, Parts]:
     before: Parts = {}
     for command, until in (info.get(COMMANDS) or {"": {}}).items():
         now = parts_of(info | until)
-        found[command] = {part: seconds - before.get(part, 0.0) for part, seconds in now.items()}
+        found[command] = {part: max(0.0, seconds - before.get(part, 0.0)) for part, seconds in now.items()}
         before = now
     return found
 
@@ -84,7 +87,11 @@ def spent_sheets(status: Status, sessions: Sequence[Session], problems: Iterable
         sums["idle"] = sum(one.idle or 0.0 for one in known)
         if tried := sum(one.tried for one in known):
             sums["tried"] = tried
-        sums["rest"] = total - sum(sums.values())
+        over = sum(sums.values()) - total
+        sums["rest"] = max(0.0, -over)
+        total += max(0.0, over)
+        if over >= SEEN:
+            notes.append(OVERLAP.format(over, over / total))
         wall = sum(one.wall for one in known)
         numbers = sorted({one.places or 0 for one in known})
         places = " or ".join(str(n) for n in numbers)

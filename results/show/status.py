@@ -29,6 +29,7 @@ ORDER = (
 TONES = {State.DONE: "good", State.FAILED: "bad", State.DAMAGED: "bad", State.DIVERGED: "bad"}
 WARNINGS = 6
 """So many lines are shown."""
+MERGED = "where they are merged (`batchlab runs merge`) the same sweep command"
 LEFT = (State.PENDING, State.INTERRUPTED, State.CANCELLED, State.CRASHED)
 
 
@@ -70,6 +71,7 @@ class Status:
         states: All that run.json says of the runs, by identity.
         left_out: Runs that have not begun here, and that an archive or a merge had to leave out; why, by identity.
         alone: Whether the sweep is a run that was trained by itself.
+        packed: Whether they are in archives, where nothing goes on.
     """
 
     runs: list[RunStatus]
@@ -80,6 +82,7 @@ class Status:
     states: Mapping[str, RunState] = field(default_factory=dict, repr=False)
     left_out: Mapping[str, str] = field(default_factory=dict)
     alone: bool = False
+    packed: bool = False
 
     def with_queue(self, runs: Mapping[str, str], notes: Sequence[str]) -> Status:
         """With what a cluster's queue says.
@@ -142,22 +145,21 @@ class Status:
         late = sum(run.late for run in self.runs)
         left = sum(n for state, n in self.counts.items() if state in LEFT) - late
         if left and not self.queue:
-            notes.append(f"{count(left, 'run')} left: the same sweep command goes on where they stopped")
+            goes_on = f"{MERGED} trains them" if self.packed else "the same sweep command goes on where they stopped"
+            notes.append(f"{count(left, 'run')} left: {goes_on}")
         if self.left_out:
-            why = next(iter(self.left_out.values()))
-            others = "" if len(self.left_out) == 1 else ", and so on"
-            notes.append(
-                f"{count(len(self.left_out), 'run')} of them left out when they were packed or merged: {why}{others}"
-            )
-        if late:
+            reasons = [*dict.fromkeys(self.left_out.values())]
+            why = f"{reasons[0]}{', and so on' if len(reasons) > 1 else ''}"
+            notes.append(f"{len(self.left_out):,} of these runs left out when packed or merged: {why}")
+        if late and not self.packed:
             notes.append(f"{count(late, 'run')} stopped at a timeout: a longer --timeout, or --retry, goes on")
-        if State.FAILED in self.counts:
+        if State.FAILED in self.counts and not self.packed:
             notes.append("failed runs run again with --retry; their logs are in RUN/log")
         warnings = [line for run in self.runs for line in run.warnings]
         more = [f"and {count(len(warnings) - WARNINGS, 'warning')} more"] if len(warnings) > WARNINGS else []
         notes += [*warnings[:WARNINGS], *more, *self.problems]
         counts = Sheet(
-            f"{self.title}: {self.summary()}",
+            f"{self.title}: {next(iter(self.counts)) if self.alone else self.summary()}",
             [Column((state,), "right") for state in self.counts],
             [[Text(f"{n:,}", tone=_tone(state)) for state, n in self.counts.items()]] if self.counts else [],
             [] if rows else notes,
@@ -207,7 +209,9 @@ def read_status(store: RunStore, sweep: str | None = None) -> Status:
     if any(run.state is State.CRASHED for run in runs) and (full := exhausted.now(store.root)):
         problems = [*problems, f"{full}: a run that has crashed may have had no room to say why"]
     alone = sweep is not None and sweeps[0].alone
-    return Status(runs, sweep, store.name, problems, states=states, left_out=left_out, alone=alone)
+    return Status(
+        runs, sweep, store.name, problems, states=states, left_out=left_out, alone=alone, packed=not store.lasting
+    )
 
 
 def _tone(state: State) -> Any:

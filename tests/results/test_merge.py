@@ -287,7 +287,7 @@ def test_what_is_damaged_or_another_run_in_its_archive_is_left_out(
     assert [run.reason or "" for run in status.runs] == [f"left out: {done.damaged[f'a{i}']}" for i in range(2)] + [""]
     assert [run.state for run in status.runs] == [State.PENDING] * 2 + [State.DONE]
     lines = [note for sheet in read_status(here).sheets() for note in sheet.notes]
-    assert any(note.startswith("2 runs of them left out when they were packed or merged: ") for note in lines)
+    assert any(note.startswith("2 of these runs left out when packed or merged: ") for note in lines)
     again = merged(here, packed)  # which is whole
     assert (again.new, again.sweeps, here.sweep("s-desk").left_out) == (["a0", "a1"], ["s-desk"], {})
     assert not read_status(here).left_out

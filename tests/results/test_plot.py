@@ -277,6 +277,50 @@ def test_a_loss_has_no_band_below_zero_unless_it_is_below_itself(lab, curve, nam
     assert ("intervals end" in figure.legends[0].get_title().get_text()) == (least is not None)
 
 
+def test_of_many_lines_an_interval_stands_beside_each_end(lab, curve):
+    """Against scipy's quantile; ticks end with the clock."""
+    lines = range(plot.BANDS + 1)
+    for i in lines:
+        for seed in range(3):
+            lab.run(f"r{i}x{seed}", curve([0.1, 0.3 + 0.02 * i + 0.01 * seed]), optimizer=f"o{i}", seed=seed)
+    figure = load_figure(lab.store, metric="test_accuracy").figure()
+    (axes,) = figure.axes
+    bars = [bar for collection in axes.collections for bar in collection.get_segments()]
+    assert len(axes.collections) == len(bars) == len(lines), "no band"
+    half = 100 * 4.302652729911275 * 0.01 / np.sqrt(3)
+    for i, bar in enumerate(bars):
+        middle = 100 * (0.31 + 0.02 * i)
+        assert bar[:, 1] == pytest.approx([middle - half, middle + half])
+        assert bar[0, 0] > 64
+    assert max(axes.get_xticks()) <= 64
+    assert "at the right the 95 % t interval of each line's end" in figure.legends[0].get_title().get_text()
+    few = load_figure(lab.store, metric="test_accuracy", where=["optimizer=o0,o1"]).figure()
+    assert len(few.axes[0].collections) == 2
+    assert "at the right" not in few.legends[0].get_title().get_text()
+
+
+def test_numbers_are_written_one_way(lab, curve):
+    for i, rate in enumerate((1.0, 1e-05, 1e9)):
+        lab.run(f"r{i}", curve([0.2, 3e-5 * 10**i], "train_loss"), lr=rate)
+    figure = load_figure(lab.store, metric="train_loss", hue="optimizer,optimizer.lr").figure()
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["shb 1e-5 (n 1)", "shb 1 (n 1)", "shb 1e9 (n 1)"]
+    figure.draw_without_rendering()
+    ticks = [tick.label1.get_text() for tick in figure.axes[0].yaxis.get_major_ticks()]
+    assert {"1e-5", "0.001", "0.1"} & set(ticks)
+    assert not any("$" in tick for tick in ticks)
+    panels = load_figure(lab.store, metric="train_loss", panel="optimizer.lr").figure().axes
+    titles = [axes.get_title(loc="left") for axes in panels]
+    assert titles == ["optimizer.lr 1e-5", "optimizer.lr 1", "optimizer.lr 1e9"]
+
+
+def test_no_tick_stands_between_steps(lab, curve):
+    lab.run("a", curve([0.1, 0.2], samples=1))
+    figure = load_figure(lab.store, metric="test_accuracy", x=["steps", "samples"]).figure()
+    figure.draw_without_rendering()
+    assert all(tick == round(tick) for axes in figure.axes for tick in axes.get_xticks())
+
+
 def test_scale_and_range_are_as_asked(lab, curve):
     for seed, level in enumerate([1.0, 100.0]):
         lab.run(f"a{seed}", curve([level, level / 10], "train_loss"), seed=seed)

@@ -36,7 +36,7 @@ def test_tuning_runs_are_shown_and_judged_nowhere(book):
     assert judged == {0, 1, 2}
     assert all(item.reason == "" for item in made.claims if item.comparisons)
     frames = [plot.frame for plot in made.plots]
-    assert len(frames) == 4
+    assert len(frames) == 7
     assert {run.value("seed") for frame in frames for run in frame.runs} == {0, 1, 2}
 
 

@@ -1,10 +1,12 @@
-"""What all tests of the runner share: the warm process, and what Hydra makes of the packaged files."""
+"""What all tests of the runner share: the warm process, and what Hydra makes of files that are the same."""
 
 from __future__ import annotations
 
 import copy
 import os
+import stat
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,18 +29,18 @@ def fleet() -> Iterator[Fleet]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _packaged_files_are_composed_once() -> Iterator[None]:
-    """Hydra takes 0.2 s to compose files that no test changes: where there is no other `conf`, once a session for each.
+def _the_same_files_are_composed_once() -> Iterator[None]:
+    """Hydra takes 0.2 s for what is composed a thousand times here: of the same files and choices once a session.
 
-    Which files and choices are asked for, and all that is made of them, is as without.
+    What is refused is refused anew, and all that is made of what was composed is made each time.
     """
     real, known = files._composed, {}
 
     def composed(file: str, groups: tuple[str, ...], choices: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-        own = os.path.lexists("conf") and not os.path.samefile("conf", files.PACKAGED)
-        if own or any(text.startswith("executor=") for text in groups):  # packages offer executors of their own
+        own = contents_of(Path("conf"))
+        if own is None or any(text.startswith("executor=") for text in groups):  # packages offer executors too
             return real(file, groups, choices)
-        asked = file, groups, tuple(choices)
+        asked = file, groups, tuple(choices), own
         if asked not in known:
             known[asked] = real(file, groups, choices)
         return copy.deepcopy(known[asked])
@@ -46,6 +48,20 @@ def _packaged_files_are_composed_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "_composed", composed)
         yield
+
+
+def contents_of(conf: Path) -> tuple[tuple[str, bytes], ...] | None:
+    """All that a user's own folder says; None where it holds anything else than small files."""
+    if not os.path.lexists(conf) or conf.resolve() == files.PACKAGED:
+        return ()
+    found = []
+    for path in [conf, *sorted(conf.rglob("*"))]:
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode) and status.st_size < 1 << 16 and status.st_mode & 0o400:
+            found.append((path.relative_to(conf).as_posix(), path.read_bytes()))
+        elif not stat.S_ISDIR(status.st_mode):
+            return None
+    return tuple(found)
 
 
 @pytest.fixture(autouse=True)

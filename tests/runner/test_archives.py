@@ -140,6 +140,22 @@ def test_what_is_not_packed_or_merged_is_said(batchlab: Here, tmp_path: Path) ->
     assert "took its place" in batchlab.says("runs", "list", "--stale", "--runs", here)
 
 
+def test_status_of_archives(batchlab: Here, tmp_path: Path) -> None:
+    """What their folder says, less what would go on there."""
+    there, archive = tmp_path / "there", tmp_path / "x.tar.xz"
+    kept(there, "seed=0")
+    frozen(there, "seed=2")[0].write_state(state="interrupted")
+    batchlab.says("runs", "pack", archive, "--runs", there)
+    said = batchlab.says("status", "--from", archive)
+    assert "2 runs: 1 done and 1 interrupted" in said
+    assert "1 run left: where they are merged (`batchlab runs merge`) the same sweep command trains them" in said
+    assert "goes on where they stopped" in batchlab.says("status", "--runs", there)
+    assert "sweep momentum: 1 run: 1 done" in batchlab.says("status", "momentum", "--from", archive)
+    assert "the runs' own time" in batchlab.says("status", "--time", "--from", archive)
+    assert "no sweep named x" in batchlab.refuses("status", "x", "--from", archive)
+    assert "leave one of them out" in batchlab.refuses("status", "--from", archive, "--runs", there)
+
+
 def test_wrong_requests_are_one_line(batchlab: Here, tmp_path: Path) -> None:
     (tmp_path / "x.tar.xz").write_text("no archive")
     x = tmp_path / "x.tar.xz"

@@ -113,7 +113,7 @@ def test_a_run_alone_is_called_a_run(tmp_path: Path) -> None:
         run.write_state(state="failed", reason="on purpose")
         sweep = store.sweep(one.run_id)
         assert sweep_command(sweep, {one.run_id: one.tree}).startswith("batchlab train ")
-        assert read_status(store, one.run_id).sheets()[0].title == f"run {one.run_id}: 1 run: 1 failed"
+        assert read_status(store, one.run_id).sheets()[0].title == f"run {one.run_id}: failed"
         page = report_page(store)
         assert f"Run {one.run_id}" in page
         assert not re.search(rf"sweep\s+{one.run_id}|batchlab sweep [^<]*{one.run_id}", page, re.IGNORECASE)

@@ -31,7 +31,7 @@ PRINTING = {"--full", "--wide", "--from"}
 COMMANDS = {
     "train": {"--runs", *AGAIN, "--rerun", "--profile"},
     "sweep": {"--runs", *AGAIN, *MANY, "--rerun", "--on-error", "--name", "--detach", *GRID},
-    "status": {"--runs", "--time", "--wide"},
+    "status": {"--runs", "--time", "--wide", "--from"},
     "table": {
         "--runs",
         "--rows",

@@ -140,9 +140,9 @@ def test_a_number_that_was_asked_for_is_told_to_who_trains(fuse: str | int, said
 
 
 def test_how_many_are_asked_for() -> None:
-    assert [most_together(value, "--fuse") for value in ("auto", "off", False, "8", 8, "1")] == [None, 1, 1, 8, 8, 1]
-    for value in ("on", "0", "-1", "1.5", "", True, None, MOST_TOGETHER + 1, "٣"):
-        with pytest.raises(ValueError, match=f"--fuse={value}: auto, off, or how many runs"):
+    assert [most_together(value, "--fuse") for value in ("auto", "off", False, "8", 8, "2")] == [None, 1, 1, 8, 8, 2]
+    for value in ("on", "0", "1", 1, "-1", "1.5", "", True, None, MOST_TOGETHER + 1, "٣"):
+        with pytest.raises(ValueError, match=rf"--fuse={value}: auto, off \(each alone\), or how many"):
             most_together(value, "--fuse")
     with pytest.raises(ValueError, match="--fuse=many"):
         SweepOptions(fuse="many")
@@ -202,8 +202,8 @@ def test_a_reproduction_says_how_claims_about_time_are_decided(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--fuse", "many"), "--fuse=many: auto, off, or how many runs train in one process (1 to 256)"),
-        (("executor.fuse=0",), "executor.fuse=0: auto, off, or how many runs train in one process (1 to 256)"),
+        (("--fuse", "many"), "--fuse=many: auto, off (each alone), or how many train in one process (2 to 256)"),
+        (("executor.fuse=0",), "executor.fuse=0: auto, off (each alone), or how many train in one process (2 to 256)"),
         (
             ("executor.fuse=2,off",),
             "executor.fuse=2,off: a sweep has one executor: do not sweep over executor or its keys",

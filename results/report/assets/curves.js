@@ -190,7 +190,7 @@
       draw,
       spoil: () => (stale = true),
       freshen: () => stale && draw(),
-      print: () => (print.innerHTML = picture("light", 680)),
+      print: () => (print.innerHTML = picture("light", panes.length > 1 ? 1000 : 680)),
       printed: () => print.replaceChildren(),
     };
   }

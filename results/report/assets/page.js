@@ -53,6 +53,30 @@
   });
   window.addEventListener("afterprint", () => unfolded.forEach((details) => { details.open = false; }));
 
+  // --- where in the page one is -------------------------------------------------------------------------------------
+
+  const nav = document.querySelector("nav");
+  const links = [...nav.querySelectorAll("a")];
+  const sections = links.map((link) => document.getElementById(link.hash.slice(1)));
+  let waits = false;
+
+  function mark() {
+    waits = false;
+    const here = sections.findLastIndex((place) => place.getBoundingClientRect().top < 90);
+    links.forEach((link, i) => {
+      if (i !== here) return link.removeAttribute("aria-current");
+      if (link.hasAttribute("aria-current")) return undefined;
+      link.setAttribute("aria-current", "location");
+      nav.scrollLeft = link.offsetLeft - nav.offsetLeft - 60; // of many the one is in sight
+      return undefined;
+    });
+  }
+  document.addEventListener("scroll", () => {
+    if (!waits) requestAnimationFrame(mark);
+    waits = true;
+  }, { passive: true });
+  mark();
+
   // --- the list of runs ---------------------------------------------------------------------------------------------
 
   const section = document.getElementById("runs");
@@ -119,7 +143,7 @@
     };
     for (const column of columns) {
       const text = column.texts[i];
-      add(column.classes + (text === "–" ? " none" : ""), text).dataset.label = column.title;
+      add(column.classes + (text === "–" ? " none" : text.length <= data.short ? " short" : ""), text).dataset.label = column.title;
     }
     const last = add("command", "");
     if (data.commands[i]) {

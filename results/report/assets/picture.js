@@ -65,7 +65,7 @@
     const label = labelled && scene.yLabel !== title;
     const { colors } = scene, [from, to] = range || scene.xRange, [low, high] = scene.yRange(range);
     const small = { fill: colors.ink, "font-size": 11.5 }, above = top + (title ? 18 : 0) + (label ? 18 : 0);
-    const yTicks = batchlab.ticks(low, high, Math.floor(height / 50), scene.log);
+    const yTicks = batchlab.ticks(low, high, Math.max(3, Math.floor(height / 50)), scene.log);
     const left = start + 4 + 6.8 * Math.max(2, ...yTicks.map(({ text: said }) => said.length)), right = end - 4, bottom = above + height;
     const px = (x) => left + ((x - from) / (to - from)) * (right - left);
     const py = (y) => bottom - ((y - low) / (high - low)) * (bottom - above);
@@ -82,9 +82,15 @@
     return { svg: parts.join(""), bottom: bottom + 34 };
   }
 
+  // So many panels stand side by side: a wide picture is for a page of paper, which it must not be longer than.
+  function columns(panels, width) {
+    if (panels < 3 || width < 900) return Math.min(2, panels);
+    return panels % 3 === 0 && panels < 7 || panels === 5 ? 3 : 4;
+  }
+
   // `parts` are panels { scene, range, title }, `entries` those of the legend, `notes` what stands below.
   batchlab.picture = function (parts, { width = 720, entries, notes }) {
-    const [{ scene: first }] = parts, { colors } = first, across = parts.length > 1 ? 2 : 1;
+    const [{ scene: first }] = parts, { colors } = first, across = columns(parts.length, width);
     const title = wrapped(first.title, Math.floor(width / (14 * LETTER))), own = (width - 24 - 16 * (across - 1)) / across;
     const same = new Set(parts.map(({ scene }) => scene.yLabel)).size === 1, height = Math.round(Math.min(360, own * (across > 1 ? 0.6 : 0.55)));
     let top = 20 + 18 * title.length + 16, end = top;

@@ -199,7 +199,7 @@
       xLabel: computed.clock.label + (computed.clock.unit ? ` [${computed.clock.unit}]` : ""), yLabel: yLabel(computed),
       log: computed.log, lines: [], thin: [], crosses: [], legend: [], dots: [], cut: false, beyond: payload.beyond,
       // intervals at the same place stand side by side
-      aside: new Map(computed.points && computed.points.bars ? visible.map(({ name }, i) => [name, 1.1 * (i - (visible.length - 1) / 2)]) : []),
+      aside: new Map(computed.points && computed.points.bars ? visible.map(({ name }, i) => [name, Math.min(1.1, 8 / visible.length) * (i - (visible.length - 1) / 2)]) : []),
     };
     const looks = new Map(visible.map((line) => [line.name, free ? payload.palette[shown.indexOf(line.name)] : line.look]));
     for (const line of computed.lines) {

@@ -168,7 +168,7 @@ LOOKS = (3, 5, 8, 12)
 
 
 @pytest.mark.parametrize("look", [0, 1, 2])
-@pytest.mark.parametrize("spread", [0.01, 0.016, 0.03, 0.06])
+@pytest.mark.parametrize("spread", [0.004, 0.005, 0.006, 0.008, 0.01, 0.016, 0.03, 0.06])
 @pytest.mark.parametrize("lacking", [0, 1])
 def test_in_looks_it_is_the_seeds_of_a_look_to_come(frame_of, spread, look, lacking):
     """Nothing is decided between two looks, and a seed that was left out does not come back."""

@@ -15,7 +15,6 @@ from rich.text import Text
 
 from batchlab.results.papers.recorded import archive_of, recorded
 from batchlab.results.papers.scale import Scale
-from batchlab.results.show.sheet import Sheet
 from batchlab.results.store.run import FINISHED, State
 from batchlab.results.store.runs import RunStore
 from batchlab.results.words import count, listing
@@ -197,13 +196,13 @@ def _asked(paper: str, scale: str, sweeps: Sequence[str], where: str) -> list[st
 def print_reproduction(
     store: RunStore, paper: str, sweep: str, runs: Path, printing: Printing, apart: str = ""
 ) -> None:
-    """Print a paper's verdicts, and every table and claim where that is asked for; save its plots.
+    """Print a paper's verdicts, and every table and claim where that is asked for; save its plots and its report.
 
     Args:
         store: Where its runs are.
         paper: Its name.
         sweep: The name of its sweep.
-        runs: The folder that holds all runs; plots go there.
+        runs: The folder that holds all runs; plots and report go there.
         printing: How much is printed.
         apart: The command that trains each of its runs alone; empty where they came from elsewhere.
     """
@@ -215,17 +214,20 @@ def print_reproduction(
         from batchlab.results.show.headline import headline_sheet
 
         made = reproduce(store, paper, sweep)
-        answer = "" if printing.full else made.first().answer
-        short = Sheet(made.reference, [], [], empty=answer) if answer else headline_sheet(made.claims, made.reference)
-    print_sheets(made.sheets() if printing.full else [short], wide=printing.wide)
+        short = None if printing.full else made.first().brief or headline_sheet(made.claims, made.reference)
+    print_sheets([short] if short else made.sheets(), wide=printing.wide)
     if apart and (why := undecided_by_shared_times(made.claims)):
         _note(f"{why}: `{apart}` trains each alone")
-    if not printing.full:
-        OUT.print(Text("--full prints the tables and claims, and how to read them"), soft_wrap=True)
     with busy("drawing its plots", logged=False):
         paths = made.save_plots(runs / "plots")
-    for path in paths:
-        OUT.print(Text(f"plot: {path}"), soft_wrap=True)
+    if paths:
+        more = f" to {paths[-1].name}" if len(paths) > 1 else ""
+        OUT.print(Text(f"{'plots' if more else 'plot'}: {paths[0]}{more}"), soft_wrap=True)
+    with busy("writing the report", logged=False):
+        from batchlab.results.report.write import write_report
+
+        written = write_report(store, runs / "reports" / f"{sweep}.html", sweep=sweep)
+    OUT.print(Text(f"report: {written}"), soft_wrap=True)
 
 
 def _note(line: str) -> None:

@@ -153,9 +153,9 @@ def table(request: TableRequest, runs: Path, archives: Sequence[Path] | None = N
 
         made = load_table(
             store,
-            rows=request.rows or ["optimizer"],
+            rows=request.rows,
             cols=request.cols,
-            metrics=request.metrics or ["test_accuracy"],
+            metrics=request.metrics,
             where=Where.parse(request.where, request.others),
             baseline=",".join(request.baseline) or None,
             tuned=request.tuned,

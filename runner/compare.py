@@ -31,10 +31,10 @@ from batchlab.results.show.contest_sheet import contest_sheets
 from batchlab.results.show.render import print_sheets
 from batchlab.results.store import parquet
 from batchlab.results.store.runs import UNASKED, Asked, RunStore
-from batchlab.results.words import count
+from batchlab.results.words import count, duration
 from batchlab.runner.before import look
 from batchlab.runner.console import OUT, busy
-from batchlab.runner.display import Display, duration
+from batchlab.runner.display import Display
 from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.looks import Question, decided, describe, settled, standing_plan
 from batchlab.runner.options import Deciding, GridOptions, SweepOptions

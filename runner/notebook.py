@@ -202,9 +202,9 @@ def load_rows(
 def table(
     runs: Folder = None,
     *,
-    rows: Words = ("optimizer",),
+    rows: Words = (),
     cols: Words = (),
-    metrics: Words = ("test_accuracy",),
+    metrics: Words = (),
     where: Words = (),
     others: Words = (),
     baseline: Words | None = None,
@@ -215,9 +215,9 @@ def table(
 
     Args:
         runs: the folder that holds all runs; None: what BATCHLAB_RUNS names, else `runs`.
-        rows: axes, labels or dotted configuration keys.
+        rows: axes, labels or dotted configuration keys; none: what the sweep gave values to.
         cols: the same, for columns.
-        metrics: `test_accuracy`, `min:test_loss`, `steps_to:test_accuracy>=0.9`, ...
+        metrics: `test_accuracy`, `min:test_loss`, `steps_to:test_accuracy>=0.9`, ...; none: what was measured.
         where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE` that must all hold.
         others: each an alternative to all of these, `AXIS=VALUE,AXIS=VALUE`.
         baseline: `AXIS=VALUE`, several of them as a list, which every other cell is tested against.

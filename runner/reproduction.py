@@ -158,8 +158,3 @@ def _conclude(planned: PaperPlan, runs: Path, printing: Printing, how: str = "")
             store.write_measured(planned.paper, planned.measure())
     apart = f"batchlab reproduce {planned.paper} --scale {planned.scale}{how}{there(runs)} --fuse off --rerun"
     print_reproduction(store, planned.paper, planned.sweep, runs, printing, apart)
-    with busy("writing the report", logged=False):
-        from batchlab.results.report.write import write_report
-
-        written = write_report(store, runs / "reports" / f"{planned.sweep}.html", sweep=planned.sweep)
-    OUT.print(Text(f"report: {written}"), soft_wrap=True)

@@ -23,6 +23,7 @@ from batchlab.results.axes import COLUMN
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.quantities import Quantity, quantity
 from batchlab.results.store.run import State
+from batchlab.results.words import written
 
 CLOCKS = {
     "samples": "samples",
@@ -179,7 +180,7 @@ class Metric:
         at = f" {self.within}" if self.budget else ""
         if self.reduce in CLOCKS:
             sign = {">=": "≥", "<=": "≤"}[self.sign]
-            target = f"{self.target * known.scale:g}{' %' if known.unit == '%' else ''}"
+            target = f"{written(float(self.target * known.scale))}{' %' if known.unit == '%' else ''}"
             return f"{CLOCK_LABELS[self.reduce]} to {name} {sign} {target}{at}"
         word = {"last": "", "min": "least ", "max": "greatest ", "mean": "mean "}[self.reduce]
         return word + name + at

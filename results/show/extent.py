@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,10 +12,9 @@ from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.stats import Array
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 SCALES = ("linear", "log")
+BEYOND = 1.0
+"""How far a linear axis goes for runs that diverged, in heights of all that did not: see `window`."""
 
 
 @dataclass(frozen=True)
@@ -78,35 +76,40 @@ class Extent:
         below = self.range is not None and self.range[0] <= 0
         return bool(metric.quantity.log and wide and not below)
 
-    def limit(self, axes: Axes, metric: Metric, means: Sequence[Array], bands: Sequence[Array], *, log: bool) -> None:
-        """Set the range: room for all means and most of the bands.
+    def ends(
+        self, metric: Metric, kept: Sequence[Array], lost: Sequence[Array], bands: Sequence[Array], *, log: bool
+    ) -> tuple[float, float] | None:
+        """The ends of the axis, as shown: room for all lines, most of the bands, and what `window` leaves of the lost.
 
         At n = 2 a band alone would take up the whole height.
 
         Args:
-            axes: A panel.
             metric: What is drawn.
-            means: The lines, in the unit in which the metric is stored.
+            kept: The lines that did not diverge, in the unit in which the metric is stored.
+            lost: Those that did.
             bands: The ends of intervals.
             log: Whether the axis is logarithmic.
+
+        Returns:
+            They; None where nothing is drawn.
         """
         if self.range is not None:
-            axes.set_ylim(*self.range)
-            return
-        drawn = [part for part in means if len(part)]
-        if not drawn:
-            return
+            return self.range
         forward, back = (np.log, np.exp) if log else (np.asarray, np.asarray)
-        inner = forward(np.concatenate(drawn))
-        low, high = float(inner.min()), float(inner.max())
-        room = 0.25 * (high - low or abs(high) or 1.0)
+        inner, outer = (forward(np.concatenate([*parts, np.empty(0)])) for parts in (kept, lost))
+        if not len(inner) and not len(outer):
+            return None
+        low, high = window(inner, outer, beyond=math.inf if log else BEYOND)
+        first, last = window(inner, np.empty(0)) if len(inner) else (low, high)
+        room = 0.25 * (last - first or abs(last) or 1.0)
         with np.errstate(divide="ignore"):  # of an interval that was cut at 0
-            ends = forward(np.concatenate(bands)) if bands else inner
-        ends = ends[np.isfinite(ends)]
-        if len(ends):
-            low, high = min(low, max(low - room, ends.min())), max(high, min(high + room, ends.max()))
+            outside = forward(np.concatenate([*bands, np.empty(0)]))
+        outside = outside[np.isfinite(outside)]
+        if len(outside):
+            low, high = min(low, max(first - room, outside.min())), max(high, min(last + room, outside.max()))
         pad = 0.04 * (high - low or 1.0)
-        axes.set_ylim(*(metric.quantity.scale * float(back(end)) for end in (low - pad, high + pad)))
+        below, above = (metric.quantity.scale * float(back(end)) for end in (low - pad, high + pad))
+        return below, above
 
 
 FREE = Extent()
@@ -125,6 +128,53 @@ def cut(metric: Metric, low: Array, high: Array, values: Array) -> tuple[Array, 
     """
     least, most = bounds(metric.name, metric.quantity, values)
     return np.clip(low, least, most), np.clip(high, least, most)
+
+
+def window(kept: Array, lost: Array, *, beyond: float = BEYOND) -> tuple[float, float]:
+    """The ends of a linear axis, so that no run that exploded makes the others flat.
+
+    The rule: all that did not diverge is shown, and of what did at most `beyond` times that height on either side.
+    Where everything diverged, all of it is shown. A logarithmic axis shows everything.
+
+    >>> kept = np.array([0.5, 2.5])
+    >>> window(kept, np.array([3.0])), window(kept, np.array([2.0, 1e28])), window(kept[:0], np.array([2.0, 1e28]))
+    ((0.5, 3.0), (0.5, 4.5), (2.0, 1e+28))
+
+    Args:
+        kept: What is drawn of the lines that did not diverge, in any order, finite.
+        lost: Of those that did.
+        beyond: How far the axis may go for them.
+    """
+    if not len(kept):
+        return float(lost.min()), float(lost.max())
+    low, high = float(kept.min()), float(kept.max())
+    if not len(lost):
+        return low, high
+    room = beyond * (high - low or abs(high) or 1.0)
+    return min(low, max(low - room, float(lost.min()))), max(high, min(high + room, float(lost.max())))
+
+
+def exit_of(x: Array, y: Array, ends: tuple[float, float]) -> tuple[float, bool] | None:
+    """Where a line first leaves an axis, and whether upwards; None where it stays.
+
+    >>> exit_of(np.array([0.0, 10.0]), np.array([1.0, 5.0]), (0.0, 3.0))
+    (5.0, True)
+
+    Args:
+        x: Ascending.
+        y: The line there.
+        ends: Of the axis.
+    """
+    low, high = ends
+    outside = np.flatnonzero((y < low) | (y > high))
+    if not len(outside):
+        return None
+    i = int(outside[0])
+    up = bool(y[i] > high)
+    if i == 0:
+        return float(x[0]), up
+    share = ((high if up else low) - y[i - 1]) / (y[i] - y[i - 1])
+    return float(x[i - 1] + share * (x[i] - x[i - 1])), up
 
 
 CUT = "intervals end where the quantity does"

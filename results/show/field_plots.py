@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +19,7 @@ from batchlab.results.show.drawing import COLORS, GREY, INK, FrameDrawing
 from batchlab.results.show.legend import foot, head
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import looks
+from batchlab.results.show.numbers import named, numbered
 from batchlab.results.show.panels import dress
 from batchlab.results.show.profile_plot import ProfileDrawing
 from batchlab.results.words import count
@@ -39,6 +41,7 @@ class FieldDrawing(FrameDrawing):
     Attributes:
         field: What came of them.
         title: Instead of one made from the metric.
+        remarks: How the contenders came about, where they are not as asked for.
     """
 
     together: ClassVar[str] = "contenders"
@@ -47,6 +50,12 @@ class FieldDrawing(FrameDrawing):
 
     field: Field
     title: str = ""
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know before reading it, one line each."""
+        return [*self.remarks, *super().notes]
 
     @property
     def frame(self) -> Frame:  # type: ignore[override]
@@ -82,6 +91,11 @@ class FieldDrawing(FrameDrawing):
     def names(self) -> list[Any]:
         """Contenders, problems, and what is said above."""
         return [*self.field.contenders, *self.field.problems, self.title]
+
+    @cached_property
+    def called(self) -> dict[str, str]:
+        """By contender how it is written."""
+        return {str(value): text for value, text in named(self.frame, self.field.hue).items()}
 
     @property
     def over(self) -> str:
@@ -136,7 +150,7 @@ class FieldProfiles(FieldDrawing, ProfileDrawing):
         """With how often it arrived."""
         own = self.field.costs[name]
         there = "arrived" if self.field.metric.reduce in CLOCKS else "have a number"
-        return f"{name} ({sum(map(math.isfinite, own))} of {len(own)} {there})"
+        return f"{self.called[name]} ({sum(map(math.isfinite, own))} of {len(own)} {there})"
 
     def head(self) -> str:
         """With how many problems and seeds it is over."""
@@ -145,7 +159,7 @@ class FieldProfiles(FieldDrawing, ProfileDrawing):
 
     def said(self) -> Sequence[str]:
         """How to read it, and what is mixed."""
-        return [*super().said(), *self.left_out(), *self.mixtures()]
+        return [*super().said(), *self.left_out(), *self.remarks, *self.mixtures()]
 
 
 @dataclass(frozen=True)
@@ -160,8 +174,6 @@ class Middles(FieldDrawing):
         Raises:
             ValueError: When there is nothing to draw, with what is missing.
         """
-        from matplotlib.ticker import LogFormatter
-
         self.check()
         found = self.field.middles
         order = sorted(found, key=lambda name: found[name][0])
@@ -170,9 +182,8 @@ class Middles(FieldDrawing):
         figure, axes = _rows(len(order))
         if self.field.ratio:
             axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(LogFormatter())
-            axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.7)))
-        rows = [(plain(name, 40), shown[name]) for name in order]
+        numbered(axes.xaxis, log=self.field.ratio)
+        rows = [(plain(self.called[name], 40), shown[name]) for name in order]
         _dots(axes, rows, 1.0 if self.field.ratio else 0.0)
         points = "points" if unit == "%" else unit
         axes.set_xlabel(
@@ -188,7 +199,7 @@ class Middles(FieldDrawing):
             f"over {self.over}. How far a run ends behind its problem's best mean: mean over the middle half of all "
             f"runs, which no outlier moves; line: 95 % interval, bootstrap within problems; {lost}. Further left is "
             "better; intervals that overlap are no test",
-            *self.left_out(), *self.mixtures(),
+            *self.left_out(), *self.remarks, *self.mixtures(),
         ])  # fmt: skip
         head(figure, self.title or f"{self.field.metric.label}: interquartile mean behind the best")
         return figure
@@ -215,20 +226,23 @@ class Improvement(FieldDrawing):
         few = len(pairs) <= PAIRS
         shown = pairs if few else [(order[0], other) for other in order[1:]]
         found = {(a, b): self.field.improvement(a, b) for a, b in shown}
-        rows = [(f"{plain(a, 30, 1)} > {plain(b, 30, 1)}", chance) for (a, b), chance in found.items()]
+        rows = [
+            (f"{plain(self.called[a], 30, 1)} > {plain(self.called[b], 30, 1)}", chance)
+            for (a, b), chance in found.items()
+        ]
         figure, axes = _rows(len(rows))
         axes.set_xlim(-0.02, 1.02)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
         _dots(axes, rows, 0.5)
         axes.set_xlabel("chance that a run of the first is better")
         dress(axes)
-        less = "" if few else f" Of {len(pairs)} pairs those with {order[0]}, which is ahead."
+        less = "" if few else f" Of {len(pairs)} pairs those with {self.called[order[0]]}, which is ahead."
         foot(figure, [
             f"over {self.over}. On each problem the share of all pairs of runs of which the first's is better, equals "
             "counting a half, then the mean over problems; line: 95 % interval, bootstrap within problems. 50 %: "
             f"neither; it says how often, not by how much. No line: all pairs agree, and resampling cannot "
             f"say how sure that is.{less}",
-            *self.left_out(), *self.mixtures(),
+            *self.left_out(), *self.remarks, *self.mixtures(),
         ])  # fmt: skip
         head(figure, self.title or f"{self.field.metric.label}: probability of improvement")
         return figure

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 from batchlab.results.compare.choice import shown
+from batchlab.results.compare.contenders import contenders
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CLOCKS, Metric
-from batchlab.results.compare.problems import Field, problem_axes
 from batchlab.results.compare.sensitivity import CHOOSERS
 from batchlab.results.compare.where import Where
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.extent import FREE, Extent
 from batchlab.results.show.kinds import Kind
 from batchlab.results.show.layers_plot import Layers
+from batchlab.results.show.looks import TooManyLinesError, looks
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.sensitivity_plot import Sensitivity
 from batchlab.results.show.summaries import DRAWN
 from batchlab.results.store.runs import RunStore
+
+Lines = TypeVar("Lines", Plot, Sensitivity)
 
 
 def load_figure(
@@ -68,24 +73,39 @@ def load_figure(
     columns = {
         *parsed.columns,
         *(CLOCKS[clock] for clock in x if clock in CLOCKS),
-        *(by.name for by in CHOOSERS if keys),
+        *(by.name for by in CHOOSERS if keys or kind is not Kind.CURVES),
     }
     whole = load(store, sweep, where=where, columns=columns)
     if kind is not Kind.CURVES:
         _check_summary(kind, x, panel, extent)
-        frame = shown(whole, asked)[0]
-        return DRAWN[kind](Field(frame, parsed, hue, problem_axes(frame, hue, problems)), title)
+        made = contenders(whole, parsed, hue, problems, asked)
+        return DRAWN[kind](made.field, title, made.remarks)
     if problems:
         raise ValueError("--problems goes with --kind profile, iqm, improvement or ranking")
     if keys:
         _check_key(whole, keys[0])
-        return Sensitivity(whole, parsed, keys[0], hue, panel, title, extent)
+        return _in_panels(Sensitivity(whole, parsed, keys[0], hue, panel, title, extent))
     frame = shown(whole, asked)[0]
     if parsed.name not in frame.names:
         layers = frame.stream("layers")
         if parsed.name in layers.names:
             return Layers(layers, (parsed,), hue, x[0], title)
-    return Plot(frame, parsed, tuple(x), hue, panel, title, extent)
+    return _in_panels(Plot(frame, parsed, tuple(x), hue, panel, title, extent))
+
+
+def _in_panels(drawn: Lines) -> Lines:
+    """The same, with a panel for each value of the hue's first key where one panel has too many lines."""
+    if drawn.panel is not None:
+        return drawn
+    try:
+        looks(drawn.frame, drawn.hue, rows=isinstance(drawn, Plot))
+    except TooManyLinesError as error:
+        if error.panels is None:
+            raise
+        panel, hue = error.panels
+        remark = f"{error.said}: a panel for each {panel} instead (--panel {panel} --hue {hue})"
+        return replace(drawn, panel=panel, hue=hue, remarks=(remark,), level=True)
+    return drawn
 
 
 def _check_summary(kind: Kind, x: Sequence[str], panel: str | None, extent: Extent) -> None:

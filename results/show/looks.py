@@ -8,45 +8,50 @@ not keep apart is refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from batchlab.results.compare.curves import by_hue
 from batchlab.results.compare.frame import Frame
 from batchlab.results.show.drawing import COLORS, DASHES, MARKS
+from batchlab.results.show.vision import TOLD, apart
 from batchlab.results.words import count
-
-if TYPE_CHECKING:
-    from matplotlib.colors import Colormap
 
 Looks = dict[Any, dict[str, Any]]
 """By hue what matplotlib draws its line with."""
-MOST = 40
-"""Lines of a figure: nobody follows more."""
-STEPS = 9
-"""Colours of a scale that are told apart by themselves; of more, neighbours have another dash or mark too."""
-SHADES = 15
-"""Shades of a ramp that are told apart with a dash each, as every fifth has the same one; there are no more."""
+MOST = 20
+"""Lines of a panel by two keys, of which colour and dash say one each: of more, nobody finds the one a legend names."""
+ALONE = 14
+"""Lines of a panel by one key: each colour with two dashes."""
+POINTED = 40
+"""Lines of a panel of which a reader can point at one, hide others and isolate it."""
+PANELS = 12
+"""Panels that are made of what is too much for one."""
+STEPS = 5
+"""Colours of a scale that are told apart at a glance; of more, neighbours have another dash too."""
+SCALE = ("#fe940f", "#d2762e", "#af6c4d", "#8e6f6b", "#89657c", "#83528c", "#652381")
+"""From the least to the greatest number: each darker than the one before, `TOLD` from every other, and no fainter on
+a white page than the faintest of `COLORS`."""
 RAMPS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 """Of `COLORS` those whose light and dark shades are no other's."""
-SCALE = (0.13, 0.84)
-"""The part of matplotlib's plasma that is dark enough for white paper and light enough for a dark page."""
+SHADE = 0.25
+"""How far a ramp goes towards white and towards black: further, its ends are too faint, or another ramp's."""
 NOMINAL = ("seed", "data_seed")
 """Numbers that are names: no order is meant."""
 
 
-def looks(frame: Frame, hue: str, *, rows: bool = True) -> Looks:
+def looks(frame: Frame, hue: str, *, rows: bool = True, limit: int | None = None) -> Looks:
     """Colour, dash and mark of each hue. Of two keys the first is the colour, the other dash or shade.
 
     Args:
         frame: The runs.
         hue: An axis, label or dotted configuration key, or several with commas between.
         rows: Only of hues of which a run has rows: the others have no lines.
+        limit: The most lines; None: as many as are told apart on paper.
 
     Raises:
-        ValueError: For more than the eye can tell apart, with the way out.
+        TooManyLinesError: For more than the eye can tell apart, with the way out.
     """
     groups = by_hue(frame, hue)
     drawn = [run for runs in groups.values() for run in runs] if rows else frame.runs
@@ -57,16 +62,41 @@ def looks(frame: Frame, hue: str, *, rows: bool = True) -> Looks:
     dashes = [
         value for value in (frame.values(second) if second else ()) if value in (two for _, two in pairs.values())
     ]
+    if len(pairs) > (limit or most(hue)):
+        raise TooManyLinesError(len(pairs), hue, colors, dashes)
     shaded = len(dashes) > 1 and numeric(second, dashes)
-    found = {}
+    found: Looks = {}
     for value, (one, two) in sorted(pairs.items(), key=lambda item: _place(item[1], colors, dashes)):
         i = colors.index(one)
         own = [other for other in dashes if (one, other) in pairs.values()] if shaded else dashes
-        found[value] = _two(colors, i, own, own.index(two), first, shaded=shaded) if second else _one(colors, i, first)
-    same = len({tuple(look.items()) for look in found.values()}) < len(found)
-    if len(found) > MOST or same or any(look["marker"] is None for look in found.values()):
-        raise ValueError(f"{_too_many(len(found))}: {_way_out(first, second, colors)}")
+        color, dash = _two(colors, i, own, own.index(two), first, shaded=shaded) if second else _one(colors, i, first)
+        found[value] = _look(color, DASHES[dash % len(DASHES)], found.values())
+    if any(look["marker"] is None for look in found.values()):
+        raise TooManyLinesError(len(found), hue, colors, dashes)
     return found
+
+
+def most(hue: str) -> int:
+    """How many lines by a hue a panel can show."""
+    return MOST if "," in hue else ALONE
+
+
+class TooManyLinesError(ValueError):
+    """More lines than the eye can tell apart, with the way out.
+
+    Attributes:
+        said: How many.
+        panels: What to put into panels, and the hue within each; None: that is no way out.
+    """
+
+    def __init__(self, lines: int, hue: str, colors: Sequence[Any], dashes: Sequence[Any]) -> None:
+        """Of so many lines by a hue; colors are the values of its first key, dashes those of the rest."""
+        first, _, rest = hue.partition(",")
+        self.said = f"{count(lines, 'line')} in one panel, of which the eye tells {most(hue)} apart"
+        self.panels = (first, rest) if 0 < len(dashes) <= most(rest) and len(colors) <= PANELS else None
+        way = f", or use panels (--panel {first} --hue {rest})" if self.panels else ""
+        wanted = ",".join(str(value) for value in colors[:2])
+        super().__init__(f"{self.said}: draw fewer (--where {first}={wanted}){way}")
 
 
 def numeric(key: str, values: Sequence[Any]) -> bool:
@@ -94,7 +124,7 @@ def places(values: Sequence[float]) -> list[float]:
 
     Those that would stand too near to be told apart are set at even distances.
 
-    >>> places([0.1, 1, 10]), places([1, 1.01, 1.02, 9])[1]
+    >>> places([1, 10, 100]), places([1, 1.01, 1.02, 9])[1]
     ([0.0, 0.5, 1.0], 0.3333333333333333)
 
     Args:
@@ -107,18 +137,18 @@ def places(values: Sequence[float]) -> list[float]:
     scaled = [math.log(value) for value in values] if log_spaced(values) else [float(value) for value in values]
     at = [(value - scaled[0]) / (scaled[-1] - scaled[0]) for value in scaled]
     near = min(b - a for a, b in pairwise(at))
-    return even if n > STEPS or near < 0.5 / (n - 1) else at
+    return even if n > STEPS or near < 1 / (STEPS - 1) else at
 
 
-def _one(values: Sequence[Any], i: int, key: str) -> dict[str, Any]:
-    """The look of one key's value."""
+def _one(values: Sequence[Any], i: int, key: str) -> tuple[str, int]:
+    """Colour and dash of one key's value."""
     if len(values) > 1 and numeric(key, values):
-        return _look(_on_scale(values, i), i if len(values) > STEPS else 0, 0)
-    return _look(COLORS[i % len(COLORS)], i // len(COLORS), i // (len(COLORS) * len(DASHES)))
+        return _on_scale(values, i), i if len(values) > STEPS else 0
+    return COLORS[i % len(COLORS)], i // len(COLORS)
 
 
-def _two(colors: Sequence[Any], i: int, dashes: Sequence[Any], j: int, first: str, *, shaded: bool) -> dict[str, Any]:
-    """The look of a pair of values: where marks are needed for both keys, each pair of rounds has its own.
+def _two(colors: Sequence[Any], i: int, dashes: Sequence[Any], j: int, first: str, *, shaded: bool) -> tuple[str, int]:
+    """Colour and dash of a pair of values.
 
     Args:
         colors: Those of the first key.
@@ -129,12 +159,16 @@ def _two(colors: Sequence[Any], i: int, dashes: Sequence[Any], j: int, first: st
         shaded: Whether the second key's are numbers.
     """
     if shaded:
-        return _look(_shade(RAMPS[i % len(RAMPS)], places(dashes)[j]), j, i // len(RAMPS) + (j // SHADES) * len(MARKS))
-    rounds = -(-len(dashes) // len(DASHES))
+        return _shade(RAMPS[i % len(RAMPS)], places(dashes)[j]), j
     if len(colors) > 1 and numeric(first, colors):
-        apart = i % 5 if len(colors) > STEPS else 0
-        return _look(_on_scale(colors, i), j, apart * rounds + j // len(DASHES))
-    return _look(COLORS[i % len(COLORS)], j, i // len(COLORS) * rounds + j // len(DASHES))
+        return _on_scale(colors, i), j
+    return COLORS[i % len(COLORS)], j
+
+
+def _look(color: str, dash: Any, others: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The look of a line, with the first mark that keeps it apart from others; the mark is None where none does."""
+    taken = {look["marker"] for look in others if look["ls"] == dash and apart(look["color"], color) < TOLD}
+    return {"color": color, "ls": dash, "marker": next((mark for mark in MARKS if mark not in taken), None)}
 
 
 def _place(pair: tuple[Any, Any], colors: Sequence[Any], dashes: Sequence[Any]) -> tuple[int, int]:
@@ -142,43 +176,25 @@ def _place(pair: tuple[Any, Any], colors: Sequence[Any], dashes: Sequence[Any]) 
     return colors.index(pair[0]), dashes.index(pair[1]) if dashes else 0
 
 
-def _look(color: str, dash: int, mark: int) -> dict[str, Any]:
-    return {"color": color, "ls": DASHES[dash % len(DASHES)], "marker": MARKS[mark] if mark < len(MARKS) else None}
-
-
 def _on_scale(values: Sequence[float], i: int) -> str:
-    from matplotlib.colors import to_hex
-
-    low, high = SCALE
-    return to_hex(_plasma()(high - (high - low) * places(values)[i]))
-
-
-@cache
-def _plasma() -> Colormap:
-    from matplotlib import colormaps
-
-    return colormaps["plasma"]  # a copy each time, which takes milliseconds
+    """The colour of a number among others."""
+    at = places(values)[i] * (len(SCALE) - 1)
+    k = min(int(at), len(SCALE) - 2)
+    return _mixed(SCALE[k], SCALE[k + 1], at - k)
 
 
 def _shade(base: str, at: float) -> str:
     """A colour's shade, from light at 0 over itself at a half to dark at 1."""
-    parts = [int(base[k : k + 2], 16) / 255 for k in (1, 3, 5)]
-    end, amount = (1.0, 0.55 * (1 - 2 * at)) if at < 0.5 else (0.0, 0.32 * (2 * at - 1))
-    mixed = [part + amount * (end - part) for part in parts]
-    return "#" + "".join(f"{round(255 * part):02x}" for part in mixed)
+    return _mixed(base, "#ffffff" if at < 0.5 else "#000000", SHADE * abs(2 * at - 1))
+
+
+def _mixed(color: str, other: str, share: float) -> str:
+    """A colour with a share of another one in it."""
+    pairs = [(int(color[k : k + 2], 16), int(other[k : k + 2], 16)) for k in (1, 3, 5)]
+    return "#" + "".join(f"{round(own + share * (end - own)):02x}" for own, end in pairs)
 
 
 def _unevenness(gaps: Sequence[float]) -> float:
     """Standard deviation of some gaps over their mean."""
     mean = sum(gaps) / len(gaps)
     return math.sqrt(sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) / mean
-
-
-def _too_many(lines: int) -> str:
-    return f"{count(lines, 'line')} in one figure are more than the eye can tell apart"
-
-
-def _way_out(first: str, second: str, colors: Sequence[Any]) -> str:
-    said = ",".join(str(value) for value in colors[:2])
-    panels = f", or use panels (--panel {first} --hue {second})" if second else ""
-    return f"draw fewer (--where {first}={said}){panels}"

@@ -1,11 +1,12 @@
 """Figures: a metric against samples, steps, epochs, gradients or training time, one line per method.
 
-Lines are means over seeds with a 95 % band (see `curves`). A run that diverged is drawn as a thin line that ends in a
-cross, because the mean, which leaves it out, would hide it.
+Lines are means over seeds with a 95 % band (see `curves`), or of many lines an interval at the end. A run that diverged
+is drawn as a thin line that ends in a cross, because the mean, which leaves it out, would hide it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,12 +21,13 @@ from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.stats import Array
 from batchlab.results.show.drawing import INK, FrameDrawing
-from batchlab.results.show.extent import CUT, FREE, Extent, cut
+from batchlab.results.show.extent import CUT, FREE, Extent, cut, exit_of
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, looks
+from batchlab.results.show.numbers import named, numbered
 from batchlab.results.store.run import State
-from batchlab.results.words import count
+from batchlab.results.words import count, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,6 +37,12 @@ MARKED = 8
 """Marks on a line, about."""
 ACROSS = (1, 1, 2, 2, 3)
 """By how many panels there are, how many of them stand side by side, where there is one clock."""
+BANDS = 8
+"""Lines of a panel that have their bands: more bands are one grey, and an interval stands at each end instead."""
+WHOLE = ("samples", "steps", "gradients", "batch_size")
+"""What has no parts, so that no tick stands between."""
+COUNTED = ("samples", "steps", "gradients", "flops")
+"""Clocks whose ticks have a k for a thousand."""
 THIN = 50
 """So many runs that did not finish are drawn of a line: nobody could tell more apart."""
 
@@ -52,6 +60,8 @@ class Plot(FrameDrawing):
         panel: Another one; None: a single row of panels.
         title: Instead of one made from metric and hue.
         extent: What the y-axis shows, and how.
+        remarks: What else to say to who asked for it.
+        level: Whether all panels have one y-axis, for what is in them is compared.
     """
 
     together: ClassVar[str] = "lines"
@@ -63,6 +73,8 @@ class Plot(FrameDrawing):
     panel: str | None = None
     title: str = ""
     extent: Extent = FREE
+    remarks: tuple[str, ...] = ()
+    level: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric", self.metric.of(self.frame))
@@ -76,6 +88,15 @@ class Plot(FrameDrawing):
     def wide(self) -> bool:
         """Unless it has a single panel per row."""
         return len(self.clocks) > 1 or bool(self.panel and len(self.frame.values(self.panel)) > 2)
+
+    @property
+    def notes(self) -> list[str]:
+        """Also of what leaves the plot, and what shows it."""
+        return [
+            *self.remarks,
+            *super().notes,
+            *(f"{said}: another --ylim or --scale log shows them" for said in self._gone()),
+        ]
 
     def groups(self) -> list[list[RunRow]]:
         """The runs of each line."""
@@ -127,13 +148,15 @@ class Plot(FrameDrawing):
             for j, (axes, clock, lines) in enumerate(zip(own, self.clocks, row, strict=True)):
                 self._draw(axes, lines, known)
                 self._dress(axes, clock, first=j == 0 and (not wrapped or i % across == 0), last=last, log=log)
+                if len(lines) > BANDS:
+                    self._bars(axes, lines, known)
                 if self.panel and j == 0:
-                    title = plain(f"{self.panel} {value}", 50)
+                    title = plain(f"{self.panel} {written(value)}", 50)
                     axes.set_title(title, loc="left", fontsize=9.5, color=INK)
-            everything = [line for lines in row for line in lines]
-            means = [part for line in everything for part in (line.mean, *(track.y for track in line.lost))]
-            bands = [part for line in everything if line.n > 2 for part in self._band(line)]
-            self.extent.limit(own[0], self.metric, means, bands, log=log)
+            if (ends := self._ends(row)) is not None:
+                own[0].set_ylim(*ends)
+                for axes, lines in zip(own, row, strict=True):
+                    self._arrows(axes, lines, known, ends)
         for axes in panels.flat[len(values) if wrapped else panels.size :]:
             axes.remove()
         self._legend(figure, [line for row in drawn for line in row[0]], known, across, log=log)
@@ -158,6 +181,42 @@ class Plot(FrameDrawing):
         parts, log = self._frames(), self._log
         return [[curves(part, self.metric, clock, self.hue, log=log) for clock in self.clocks] for part in parts]
 
+    def _ends(self, row: Sequence[Sequence[Curve]]) -> tuple[float, float] | None:
+        """What the y-axis of a row of panels ends at; None where nothing is drawn."""
+        rows = self._drawn if self.level else [row]
+        every = [line for own in rows for lines in own for line in lines]
+        tracks = [track for line in every for track in line.lost]
+        kept = [line.mean for line in every] + [track.y for track in tracks if track.state is not State.DIVERGED]
+        lost = [track.y for track in tracks if track.state is State.DIVERGED]
+        few = all(len(lines) <= BANDS for own in rows for lines in own)
+        bands = [part if few else part[-1:] for line in every if line.n > 2 for part in self._band(line)]
+        return self.extent.ends(self.metric, kept, lost, bands, log=self._log)
+
+    def _gone(self) -> list[str]:
+        """How many lines and runs leave the plot, where some do."""
+        scale, runs, lines = self.metric.quantity.scale, 0, 0
+        for row in self._drawn if self.drawable else ():
+            if (ends := self._ends(row)) is None:
+                continue
+            first = row[0]  # every panel of a row is of the same runs
+            tracks = [track for line in first for track in line.lost if track.state is State.DIVERGED]
+            runs += sum(exit_of(track.x, scale * track.y, ends) is not None for track in tracks)
+            means = [scale * line.mean for line in first if line.n]
+            lines += sum(bool(((mean < ends[0]) | (mean > ends[1])).all()) for mean in means)
+        said = [f"{count(runs, 'diverged run')} {'leaves' if runs == 1 else 'leave'} the plot (arrows)"] if runs else []
+        return [*said, *([f"{count(lines, 'line')} outside the plot"] if lines else [])]
+
+    def _arrows(self, axes: Axes, lines: Sequence[Curve], known: Looks, ends: tuple[float, float]) -> None:
+        """Mark where runs that diverged leave the plot."""
+        for line in lines:
+            for track in _some(line.lost):
+                if track.state is State.DIVERGED and (
+                    out := exit_of(track.x, self.metric.quantity.scale * track.y, ends)
+                ):
+                    x, up = out
+                    look = {"color": known[line.value]["color"], "ms": 6, "clip_on": False, "zorder": 5}
+                    axes.plot([x], [ends[up]], "^" if up else "v", **look)
+
     def _band(self, line: Curve) -> tuple[Array, Array]:
         """The interval of a line, within what the metric can be."""
         return cut(self.metric, line.low, line.high, self._values)
@@ -171,7 +230,7 @@ class Plot(FrameDrawing):
             drawstyle = "steps-post" if step else "default"
             every = max(1, len(line.x) // MARKED)
             axes.plot(line.x, scale * line.mean, **look, markevery=every, lw=1.7, ms=4, drawstyle=drawstyle, zorder=3)
-            if line.n > 2:  # two seeds have an interval of 13 standard errors: it would hide the rest
+            if line.n > 2 and len(lines) <= BANDS:  # of two seeds it is 13 standard errors: it would hide the rest
                 low, high = self._band(line)
                 band = axes.fill_between(line.x, scale * low, scale * high, step="post" if step else None)
                 band.set(color=color, alpha=0.16 if len(lines) < 6 else 0.09, linewidth=0, zorder=2)
@@ -182,14 +241,28 @@ class Plot(FrameDrawing):
             if ends:
                 axes.plot(*zip(*ends, strict=True), "x", color=color, ms=6, mew=1.6, zorder=4)
 
+    def _bars(self, axes: Axes, lines: Sequence[Curve], known: Looks) -> None:
+        """Set the interval at the end of each line beside the lines, one after the other, with a dot at the mean."""
+        scale, (start, stop) = self.metric.quantity.scale, axes.dataLim.intervalx
+        axes.set_xticks([tick for tick in axes.get_xticks() if start <= tick <= stop])  # none where the clock has ended
+        for i, line in enumerate(line for line in lines if line.n > 2 and len(line.x)):
+            x, look = stop + (0.02 + 0.012 * i) * (stop - start), known[line.value]
+            low, high = self._band(line)
+            if not math.isnan(low[-1]):
+                axes.vlines(x, scale * low[-1], scale * high[-1], color=look["color"], ls=look["ls"], lw=1.3)
+            axes.plot([x], [scale * line.mean[-1]], look["marker"] or "o", color=look["color"], ms=3)
+
     def _dress(self, axes: Axes, clock: str, *, first: bool, last: bool, log: bool) -> None:
-        from matplotlib.ticker import EngFormatter, LogFormatterSciNotation
+        from matplotlib.ticker import EngFormatter, MaxNLocator
 
         if log:
             axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(LogFormatterSciNotation())
-            axes.yaxis.set_minor_formatter(LogFormatterSciNotation())  # numbers only where there is no whole decade
-        if clock in ("samples", "steps", "gradients", "flops"):
+        elif self.metric.name in WHOLE:
+            axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
+        numbered(axes.yaxis, log=log)
+        if clock in WHOLE:
+            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
+        if clock in COUNTED:
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(INK)
@@ -204,12 +277,16 @@ class Plot(FrameDrawing):
 
     def _legend(self, figure: Figure, lines: Sequence[Curve], known: Looks, across: int, *, log: bool) -> None:
         owns = {hue: [line for line in lines if line.value == hue] for hue in known}
-        entries = [(known[hue], f"{hue} ({_counts(own)})") for hue, own in owns.items() if own]
+        names = named(self.frame, self.hue)
+        entries = [(known[hue], f"{names[hue]} ({_counts(own)})") for hue, own in owns.items() if own]
         mean = f"{'geometric mean' if log else 'mean'} over {'runs' if mixed_keys(self.groups()) else 'seeds'}"
         some = f" ({THIN} of a line's are drawn)" if any(len(line.lost) > THIN for line in lines) else ""
+        many = any(len(own) > BANDS for row in self._drawn for own in row)
+        where = "at the right the 95 % t interval of each line's end" if many else "95 % t interval"
         stop = ";\n" if across == 1 else "; "  # one panel is too narrow for the whole line
         said = [
-            f"{mean}, 95 % t interval (from n = 3 on){stop}thin lines did not finish{some}, × diverged",
+            f"{mean}, {where} (from n = 3 on){stop}thin lines did not finish{some}, × diverged",
+            *self._gone(),
             *([CUT] if any(self._leaves(line) for line in lines) else []),
             *(plain(note, 90 * across, lines=9) for note in self.mixtures()),
         ]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST = 20
 """Contenders of a map: each pair of them is tested on each problem."""
+LETTERS = 34
+"""Of a contender's name in one line, of two."""
 DARK, LIGHT = "#1b1f24", "#fdfdfd"
 """Letters on a cell, whatever the page's colour is."""
 
@@ -61,7 +63,7 @@ class RankingMap(FieldDrawing):
         first = rankings.get("", next(iter(rankings.values())))
         order = first.order
         columns = [*rankings]
-        longest = min(30, max(map(len, order)))
+        longest = min(LETTERS, max(len(self.called[name]) for name in order))
         size = (1.6 + 0.085 * longest + 1.12 * len(columns), 0.42 * len(order) + 1.9)
         figure = Figure(figsize=(max(5.0, size[0]), size[1]), layout="constrained")
         axes = figure.subplots()
@@ -77,7 +79,7 @@ class RankingMap(FieldDrawing):
             + ("; all: the mean over problems, seed by seed" if "" in columns and self.field.axes else "")
             + ("; † runs that were lost, not in the mean" if self._lost() else "")
             + ("; ≥: a target never reached counts as its budget" if self._never() else ""),
-            *self.left_out(), *self.mixtures(),
+            *self.left_out(), *self.remarks, *self.mixtures(),
         ])  # fmt: skip
         head(figure, self.title or f"{self.field.metric.label}: ranking of {self.field.hue.replace(',', ', ')}")
         return figure
@@ -97,7 +99,7 @@ class RankingMap(FieldDrawing):
                 axes.text(j, i + 0.27, letters, color=color, ha="center", va="center", fontsize=7, style="italic")
         heads = [plain(column or ("all" if self.field.axes else "all runs"), 14, 2) for column in columns]
         axes.set_xticks(range(len(columns)), heads, fontsize=8)
-        axes.set_yticks(range(len(order)), [plain(name, 30, 1) for name in order], fontsize=8)
+        axes.set_yticks(range(len(order)), [plain(self.called[name], LETTERS, 2) for name in order], fontsize=8)
         axes.xaxis.tick_top()
         if any(axis not in PROBLEMS for axis in self.field.axes):  # a number alone says nothing
             axes.set_xlabel(plain(", ".join(self.field.axes), 50), fontsize=8, color=GREY)

@@ -19,9 +19,12 @@ from batchlab.results.show.extent import CUT, FREE, Extent, cut
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, log_spaced, looks, numeric
+from batchlab.results.show.numbers import named, numbered
 from batchlab.results.show.panels import dress
 from batchlab.results.show.plot import ACROSS
-from batchlab.results.words import count
+from batchlab.results.show.points import Axis, Panel, Points
+from batchlab.results.show.sensitivity_points import dots, over
+from batchlab.results.words import count, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 FEWEST = 2
 """Values of a key that a curve is drawn over."""
+WHOLE = 10_000
+"""Letters of a line that is not broken."""
 STRIP = 0.075
 """The part of a panel's height that a line of counts takes up below what is drawn."""
 
@@ -45,6 +50,8 @@ class Sensitivity(FrameDrawing):
         panel: Another key: a panel for each of its values; None: one panel.
         title: Instead of one made from metric and key.
         extent: What the y-axis shows, and how.
+        remarks: What else to say to who asked for it.
+        level: Whether all panels have one y-axis, for what is in them is compared.
     """
 
     together: ClassVar[str] = "points"
@@ -56,6 +63,8 @@ class Sensitivity(FrameDrawing):
     panel: str | None = None
     title: str = ""
     extent: Extent = FREE
+    remarks: tuple[str, ...] = ()
+    level: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric", self.metric.of(self.frame))
@@ -69,6 +78,11 @@ class Sensitivity(FrameDrawing):
     def wide(self) -> bool:
         """Where it has several panels."""
         return self.panel is not None and len(self.frame.values(self.panel)) > 1
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know before reading it, one line each."""
+        return [*self.remarks, *super().notes]
 
     def groups(self) -> list[list[RunRow]]:
         """The runs of each point."""
@@ -96,6 +110,37 @@ class Sensitivity(FrameDrawing):
         """
         from matplotlib.figure import Figure
 
+        panels, drawn = self._drawn
+        known = looks(self.frame, self.hue, rows=False)
+        across = ACROSS[min(len(panels), len(ACROSS)) - 1] if len(panels) > 2 else len(panels)
+        down = -(-len(panels) // across)
+        figure = Figure(figsize=(max(5.3, 4.1 * across), 3.4 * down + 0.8), layout="constrained")
+        places = figure.subplots(down, across, squeeze=False).flat
+        for axes, value, own in zip(places, panels, drawn, strict=False):
+            self._draw(axes, own, known)
+            axes.set_xlabel(plain(self.key, 45))
+            axes.set_ylabel(plain(self.metric.title, 45) if axes.get_subplotspec().is_first_col() else "")
+            dress(axes, plain(f"{self.panel} {written(value)}", 50) if self.panel else "")
+        for axes in places[len(panels) :]:
+            axes.remove()
+        if self.level:
+            ends = np.array([axes.get_ylim() for axes in figure.axes])
+            for axes in figure.axes:
+                axes.set_ylim(ends[:, 0].min(), ends[:, 1].max())
+        names = named(self.frame, self.hue)
+        entries = [(known[hue], _entry(names[hue], [line for own in drawn for line in own if line.hue == hue]))
+                   for hue in known]  # fmt: skip
+        legend(figure, entries, self._said(drawn, 90 * across), 2 + across // 2 * 2)
+        head(figure, self.title or f"{self.metric.title} by {self.key}")
+        return figure
+
+    @cached_property
+    def _drawn(self) -> tuple[list[Any], list[list[Line]]]:
+        """The values of the panels, and the lines of each.
+
+        Raises:
+            ValueError: When there is nothing to draw, with the way out.
+        """
         if len(self._values) < FEWEST:
             raise ValueError(
                 f"every run has {self.key}={self._values[0]}: a curve over it takes a sweep of several values"
@@ -107,34 +152,49 @@ class Sensitivity(FrameDrawing):
         drawn = [lines(frame, self.metric, self.key, self.hue) for frame in frames]
         if not any(drawn):
             raise ValueError(f"no run is over that has a number of {self.metric}: see `batchlab status`")
-        known = looks(self.frame, self.hue, rows=False)
-        across = ACROSS[min(len(panels), len(ACROSS)) - 1] if len(panels) > 2 else len(panels)
-        down = -(-len(panels) // across)
-        figure = Figure(figsize=(max(5.3, 4.1 * across), 3.4 * down + 0.8), layout="constrained")
-        places = figure.subplots(down, across, squeeze=False).flat
-        for axes, value, own in zip(places, panels, drawn, strict=False):
-            self._draw(axes, own, known)
-            axes.set_xlabel(plain(self.key, 45))
-            axes.set_ylabel(plain(self.metric.title, 45) if axes.get_subplotspec().is_first_col() else "")
-            dress(axes, plain(f"{self.panel} {value}", 50) if self.panel else "")
-        for axes in places[len(panels) :]:
-            axes.remove()
-        entries = [(known[hue], _entry(hue, [line for own in drawn for line in own if line.hue == hue]))
-                   for hue in known]  # fmt: skip
-        legend(figure, entries, self._said(drawn, 90 * across), 2 + across // 2 * 2)
-        head(figure, self.title or f"{self.metric.title} by {self.key}")
-        return figure
+        return panels, drawn
+
+    def points(self) -> Points:
+        """As `figure` draws them.
+
+        Raises:
+            ValueError: When there is nothing to draw, with the way out.
+        """
+        panels, drawn = self._drawn
+        known, scale = looks(self.frame, self.hue, rows=False), self.metric.quantity.scale
+        x, at = over(self.key, self._values)
+
+        def shown(points: Sequence[Point], own: Sequence[Line]) -> list[Array]:
+            place, *rest = self._columns(points, at, own)
+            return [place, *(scale * column for column in rest)]
+
+        made = []
+        for value, own in zip(panels, drawn, strict=True):
+            log = self.extent.log(self.metric, self._numbers(own))
+            y = Axis(self.metric.label, log, unit=self.metric.quantity.unit)
+            found = [
+                dots(line, shown(line.points, own), shown([line.judged], own) if line.judged else None, known,
+                     _said_of([line]))
+                for line in own
+            ]  # fmt: skip
+            made.append(Panel(f"{self.panel} {value}" if self.panel else "", x, y, found))
+        title = self.title or f"{self.metric.title} by {self.key}"
+        return Points(title, made, self._said(drawn, WHOLE), joined=numeric(self.key, self._values), bars=True)
 
     def _draw(self, axes: Axes, own: Sequence[Line], known: Looks) -> None:
         counts = numeric(self.key, self._values)
         at = {value: float(value) if counts else float(i) for i, value in enumerate(self._values)}
         if counts and log_spaced(self._values):
             axes.set_xscale("log")
-        elif not counts:
+            numbered(axes.xaxis, log=True)
+        elif counts:
+            numbered(axes.xaxis)
+        else:
             axes.set_xticks([*at.values()], [plain(value, 18) for value in at])
         log = self.extent.log(self.metric, self._numbers(own))
         if log:
             axes.set_yscale("log")
+        numbered(axes.yaxis, log=log)
         scale = self.metric.quantity.scale
         for line in own:
             look = known[line.hue] | {"marker": known[line.hue]["marker"] or "o"}
@@ -192,7 +252,9 @@ class Sensitivity(FrameDrawing):
         shown = [point for point in every if point.n > 2]
         ends = [self._columns(shown, at, own)[k] for k in (2, 3)] if shown else []
         means = np.array([point.mean for point in every])
-        self.extent.limit(axes, self.metric, [means[np.isfinite(means)]], ends, log=log)
+        room = self.extent.ends(self.metric, [means[np.isfinite(means)]], [], ends, log=log)
+        if room is not None:
+            axes.set_ylim(*room)
         fallen = [line for line in own if any(point.diverged for point in line.points)]
         if fallen and self.extent.range is None:
             low, high = (np.log(axes.get_ylim()) if log else np.array(axes.get_ylim())).tolist()
@@ -228,19 +290,20 @@ class Sensitivity(FrameDrawing):
         return [plain(text, wide, lines=9) for text in (*found, *self.mixtures())]
 
 
-def _entry(hue: Any, own: Sequence[Line]) -> str:
+def _entry(name: str, own: Sequence[Line]) -> str:
     """`adam (n 3, 2 diverged; 0.01)`."""
+    return f"{name} ({_said_of(own)})"
+
+
+def _said_of(own: Sequence[Line]) -> str:
+    """What a legend says of lines beside their hue."""
     points = [point for line in own for point in line.points]
     sizes = sorted({point.n for point in points}) or [0]
     n = f"n {sizes[0]}" if len(sizes) == 1 else f"n {sizes[0]} to {sizes[-1]}"
     diverged = sum(point.diverged for point in points)
-    chosen = dict.fromkeys(f"{_short(line.chosen)}{'*' * line.edge}" for line in own if line.chosen is not None)
+    chosen = dict.fromkeys(f"{written(line.chosen)}{'*' * line.edge}" for line in own if line.chosen is not None)
     lost = [f"{count(diverged, 'run')} diverged"] * bool(diverged)
     judged = sorted({line.judged.n for line in own if line.judged})
     beside = f", judged n {judged[0]}{f' to {judged[-1]}' * (len(judged) > 1)}" if judged else ""
     ring = f"; ring {', '.join(chosen)}{beside}" if chosen else ""
-    return f"{hue} ({', '.join([n, *lost])}{ring})"
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{', '.join([n, *lost])}{ring}"

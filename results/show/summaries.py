@@ -15,7 +15,7 @@ from batchlab.results.compare.sensitivity import swept
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.field_plots import FieldDrawing, FieldProfiles, Improvement, Middles
 from batchlab.results.show.kinds import Kind
-from batchlab.results.show.looks import MOST
+from batchlab.results.show.looks import most
 from batchlab.results.show.ranking_plot import RankingMap
 from batchlab.results.show.sensitivity_plot import Sensitivity
 
@@ -49,7 +49,7 @@ def summaries(frame: Frame) -> list[Drawing]:
         return []
     found: list[Drawing] = []
     lines = hue or "optimizer"
-    if len({run.value(lines) for run in frame.runs}) <= MOST:
+    if len({run.value(lines) for run in frame.runs}) <= most(lines):
         axes = problem_axes(frame, lines)
         panel = ",".join(axes) or None
         curves = [Sensitivity(frame, metric, key, lines, panel) for key in swept(frame, lines)[:CURVES]]

@@ -120,6 +120,9 @@ class Sweep:
 class RunStore:
     """The folder that holds all runs (`--runs`); it need not exist yet.
 
+    Attributes:
+        root: The folder.
+
     Raises:
         ValueError: When it is a file.
     """

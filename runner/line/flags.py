@@ -140,7 +140,12 @@ Named = Annotated[
 ]
 Rows = Annotated[
     list[str] | None,
-    typer.Option("--rows", metavar="AXIS", help="Rows; may be repeated.", autocompletion=completion.axes),
+    typer.Option(
+        "--rows",
+        metavar="AXIS",
+        help="Rows, else what was swept; may be repeated.",
+        autocompletion=completion.axes,
+    ),
 ]
 Cols = Annotated[
     list[str] | None,

@@ -191,7 +191,7 @@ def test_two_keys_are_colour_and_dash(lab, curve):
     assert len(looks) == 4
 
 
-@pytest.mark.parametrize(("colors", "dashes"), [(2, 12), (8, 5), (1, 15)])
+@pytest.mark.parametrize(("colors", "dashes"), [(2, 10), (4, 5), (1, 14)])
 def test_no_two_lines_look_the_same(lab, curve, colors, dashes):
     """More values than there are colours or dashes."""
     for i in range(colors):
@@ -207,11 +207,31 @@ def test_no_two_lines_look_the_same(lab, curve, colors, dashes):
 def test_lines_that_cannot_be_told_apart_are_refused(lab, curve):
     for j in range(41):
         lab.run(f"r{j}", curve([0.1, 0.2]), optimizer="shb" if j % 2 else "adam", lr=j)
-    with pytest.raises(ValueError, match=r"41 lines .*--where optimizer=adam.*--panel optimizer --hue optimizer.lr"):
-        load_figure(lab.store, metric="test_accuracy", hue="optimizer,optimizer.lr").figure()
-    panels = load_figure(lab.store, metric="test_accuracy", hue="optimizer.lr", panel="optimizer", where=["seed=0"])
-    with pytest.raises(ValueError, match=r"41 lines .*--where optimizer.lr=0,1"):
-        panels.figure()
+    for hue, panel, wanted in (
+        ("optimizer,optimizer.lr", None, "optimizer=adam,shb"),
+        ("optimizer.lr", "optimizer", "optimizer.lr=0,1"),
+        ("optimizer.lr", None, "optimizer.lr=0,1"),
+    ):
+        with pytest.raises(ValueError, match=rf"41 lines in one panel.*--where {wanted}\)$"):
+            load_figure(lab.store, metric="test_accuracy", hue=hue, panel=panel).figure()
+
+
+@pytest.mark.parametrize("x", ["samples", "optimizer.width"])
+def test_more_lines_of_two_keys_go_into_panels_with_one_axis_and_the_terminal_is_told(lab, curve, x):
+    for i, optimizer in enumerate(("adam", "lamb", "shb")):
+        for rate in range(1, 9):
+            for width in (1, 2):
+                rows = curve([0.1, 0.1 * (i + 1) * width])
+                lab.run(f"{optimizer}{rate}x{width}", rows, optimizer=optimizer, lr=rate, width=width)
+    made = load_figure(lab.store, metric="test_accuracy", x=[x], hue="optimizer,optimizer.lr")
+    figure = made.figure()
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["optimizer adam", "optimizer lamb", "optimizer shb"]
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1, "what is compared has one axis"
+    assert len(figure.legends[0].get_texts()) == 8
+    assert made.notes[0] == (
+        "24 lines in one panel, of which the eye tells 20 apart: a panel for each optimizer instead "
+        "(--panel optimizer --hue optimizer.lr)"
+    )
 
 
 @pytest.mark.parametrize(("panels", "grid"), [(2, (2, 1)), (4, (2, 2)), (5, (2, 3))])
@@ -255,6 +275,50 @@ def test_a_loss_has_no_band_below_zero_unless_it_is_below_itself(lab, curve, nam
     lowest = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1].min()
     assert (lowest == least) if least is not None else lowest < -0.1
     assert ("intervals end" in figure.legends[0].get_title().get_text()) == (least is not None)
+
+
+def test_of_many_lines_an_interval_stands_beside_each_end(lab, curve):
+    """Against scipy's quantile; ticks end with the clock."""
+    lines = range(plot.BANDS + 1)
+    for i in lines:
+        for seed in range(3):
+            lab.run(f"r{i}x{seed}", curve([0.1, 0.3 + 0.02 * i + 0.01 * seed]), optimizer=f"o{i}", seed=seed)
+    figure = load_figure(lab.store, metric="test_accuracy").figure()
+    (axes,) = figure.axes
+    bars = [bar for collection in axes.collections for bar in collection.get_segments()]
+    assert len(axes.collections) == len(bars) == len(lines), "no band"
+    half = 100 * 4.302652729911275 * 0.01 / np.sqrt(3)
+    for i, bar in enumerate(bars):
+        middle = 100 * (0.31 + 0.02 * i)
+        assert bar[:, 1] == pytest.approx([middle - half, middle + half])
+        assert bar[0, 0] > 64
+    assert max(axes.get_xticks()) <= 64
+    assert "at the right the 95 % t interval of each line's end" in figure.legends[0].get_title().get_text()
+    few = load_figure(lab.store, metric="test_accuracy", where=["optimizer=o0,o1"]).figure()
+    assert len(few.axes[0].collections) == 2
+    assert "at the right" not in few.legends[0].get_title().get_text()
+
+
+def test_numbers_are_written_one_way(lab, curve):
+    for i, rate in enumerate((1.0, 1e-05, 1e9)):
+        lab.run(f"r{i}", curve([0.2, 3e-5 * 10**i], "train_loss"), lr=rate)
+    figure = load_figure(lab.store, metric="train_loss", hue="optimizer,optimizer.lr").figure()
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["shb 1e-5 (n 1)", "shb 1 (n 1)", "shb 1e9 (n 1)"]
+    figure.draw_without_rendering()
+    ticks = [tick.label1.get_text() for tick in figure.axes[0].yaxis.get_major_ticks()]
+    assert {"1e-5", "0.001", "0.1"} & set(ticks)
+    assert not any("$" in tick for tick in ticks)
+    panels = load_figure(lab.store, metric="train_loss", panel="optimizer.lr").figure().axes
+    titles = [axes.get_title(loc="left") for axes in panels]
+    assert titles == ["optimizer.lr 1e-5", "optimizer.lr 1", "optimizer.lr 1e9"]
+
+
+def test_no_tick_stands_between_steps(lab, curve):
+    lab.run("a", curve([0.1, 0.2], samples=1))
+    figure = load_figure(lab.store, metric="test_accuracy", x=["steps", "samples"]).figure()
+    figure.draw_without_rendering()
+    assert all(tick == round(tick) for axes in figure.axes for tick in axes.get_xticks())
 
 
 def test_scale_and_range_are_as_asked(lab, curve):

@@ -1,0 +1,111 @@
+"""What a y-axis shows of runs that exploded: the rule by hand, and figures by what is drawn."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchlab.results.show.extent import BEYOND, Extent, exit_of, window
+from batchlab.results.show.figure import load_figure
+
+finite = st.floats(-1e30, 1e30)
+some = st.lists(finite, min_size=1, max_size=9).map(np.array)
+
+
+@given(some, some)
+def test_all_that_did_not_diverge_is_shown_at_a_share_of_the_height_that_no_run_can_make_smaller(kept, lost):
+    low, high = window(kept, lost)
+    assert low <= kept.min()
+    assert high >= kept.max()
+    height = np.ptp(kept)
+    if height > 1e-3 * abs(kept).max():  # what floats can tell
+        assert high - low <= height * (1 + 2 * BEYOND) * (1 + 1e-9)
+    everything = np.concatenate([kept, lost])
+    assert everything.min() <= low
+    assert high <= everything.max(), "no room for nothing"
+
+
+@pytest.mark.parametrize(
+    ("kept", "lost", "expected"),
+    [
+        ([0.5, 2.5], [3.0], (0.5, 3.0)),
+        ([0.5, 2.5], [1e28, -1e28], (-1.5, 4.5)),
+        ([0.5, 2.5], [], (0.5, 2.5)),
+        ([], [1.0, 1e28], (1.0, 1e28)),
+        ([2.0], [1e28], (2.0, 4.0)),
+        ([0.0], [1e28], (0.0, 1.0)),
+    ],
+)
+def test_the_rule_by_hand(kept, lost, expected):
+    assert window(np.array(kept), np.array(lost)) == expected
+
+
+def test_where_a_line_leaves_by_hand():
+    x = np.array([0.0, 10.0, 20.0])
+    assert exit_of(x, np.array([1.0, 2.0, 3.0]), (0.0, 3.0)) is None
+    assert exit_of(x, np.array([1.0, 1.0, 9.0]), (0.0, 3.0)) == (12.5, True)
+    assert exit_of(x, np.array([1.0, -1.0, 9.0]), (0.0, 3.0)) == (5.0, False)
+    assert exit_of(x, np.array([7.0, 1.0, 1.0]), (0.0, 3.0)) == (0.0, True)
+
+
+def exploded(lab, curve, name="test_loss"):
+    """Two seeds of shb from 2.3 to 0.3, and of adam one run that did so and two that exploded."""
+    for optimizer, seeds in (("shb", 2), ("adam", 1)):
+        for seed in range(seeds):
+            lab.run(f"{optimizer}{seed}", curve([2.3, 1.0, 0.3], name), optimizer=optimizer, seed=seed)
+    for seed in (7, 8):
+        lab.run(f"adam{seed}", curve([2.3, 4.3, 1e28], name), "diverged", optimizer="adam", seed=seed)
+
+
+def test_runs_that_exploded_leave_a_linear_plot_and_both_figure_and_notes_say_so(lab, curve):
+    exploded(lab, curve)
+    made = load_figure(lab.store, metric="test_loss")
+    figure = made.figure()
+    (axes,) = figure.axes
+    low, high = axes.get_ylim()
+    assert (low, high) == pytest.approx((0.3 - 0.04 * 4, 4.3 + 0.04 * 4)), "twice the height of what did not diverge"
+    arrows = [line for line in axes.lines if line.get_marker() == "^"]
+    assert [line.get_ydata()[0] for line in arrows] == [high, high]
+    assert arrows[0].get_xdata()[0] == pytest.approx(64, rel=1e-9), "it leaves at once after the second row"
+    assert "2 diverged runs leave the plot (arrows)" in figure.legends[0].get_title().get_text()
+    assert made.notes == ["2 diverged runs leave the plot (arrows): another --ylim or --scale log shows them"]
+
+
+@pytest.mark.parametrize("asked", [Extent("log"), Extent("", (0, 2e28))])
+def test_a_logarithmic_axis_and_a_range_that_holds_them_show_them(lab, curve, asked):
+    exploded(lab, curve)
+    made = load_figure(lab.store, metric="test_loss", extent=asked)
+    assert made.figure().axes[0].get_ylim()[1] > 1e28
+    assert made.notes == []
+
+
+def test_a_run_that_went_down_leaves_below(lab, curve):
+    lab.run("a", curve([0.5, 0.9]))
+    lab.run("b", curve([0.5, -3.0]), "diverged", optimizer="adam")
+    (axes,) = load_figure(lab.store, metric="test_accuracy").figure().axes
+    assert [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "v"] == [axes.get_ylim()[0]]
+
+
+def test_a_range_that_leaves_a_line_out_says_so(lab, curve):
+    lab.run("a", curve([0.1, 0.9]))
+    lab.run("b", curve([0.1, 0.5]), optimizer="adam")
+    made = load_figure(lab.store, metric="test_accuracy", extent=Extent("", (85.0, 95.0)))
+    assert "1 line outside the plot" in made.figure().legends[0].get_title().get_text()
+    assert made.notes == ["1 line outside the plot: another --ylim or --scale log shows them"]
+
+
+def test_an_unfinished_run_is_shown_whole(lab, curve):
+    lab.run("a", curve([1.0, 0.5], "test_loss"))
+    lab.run("b", curve([1.0, 1e6], "test_loss"), "interrupted", optimizer="adam")
+    assert load_figure(lab.store, metric="test_loss").figure().axes[0].get_ylim()[1] > 1e6
+
+
+def test_nothing_at_all_has_no_ends():
+    from batchlab.results.compare.metrics import Metric
+
+    empty = np.empty(0)
+    assert Extent().ends(Metric("test_loss"), [empty], [empty], [empty], log=False) is None
+    low, high = Extent().ends(Metric("test_loss"), [], [np.array([1.0, math.e])], [], log=True)
+    assert low < 1 < math.e < high

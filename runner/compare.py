@@ -30,7 +30,7 @@ from batchlab.results.show.answer import sentence
 from batchlab.results.show.contest_sheet import contest_sheets
 from batchlab.results.show.render import print_sheets
 from batchlab.results.store import parquet
-from batchlab.results.store.runs import Asked, RunStore
+from batchlab.results.store.runs import UNASKED, Asked, RunStore
 from batchlab.results.words import count, duration
 from batchlab.runner.before import look
 from batchlab.runner.console import OUT, busy
@@ -216,7 +216,7 @@ def _name(overrides: Sequence[str]) -> str:
 
 
 def compare(
-    compared: Compared, runs: Path, options: SweepOptions, deciding: Deciding, name: str | None, asked: Asked
+    compared: Compared, runs: Path, options: SweepOptions, deciding: Deciding, name: str | None, asked: Asked = UNASKED
 ) -> int:
     """Tune, judge in looks, and print who is better: what `batchlab compare` does.
 

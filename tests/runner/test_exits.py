@@ -94,7 +94,7 @@ def test_codes(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    def status(name: str | None, runs: Path, wide: bool) -> int:
+    def status(name: str | None, runs: Path, *_: object) -> int:
         exits.begun.extend(begun)
         raise raised
 

@@ -41,7 +41,7 @@ COMMAND = "from batchlab.runner.cli import main; main()"
 LOGISTIC = """
 import sys
 from pathlib import Path
-from batchlab.runner.commands import execute
+from batchlab.runner.execute import execute
 from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.reproduce import plan
 plans = [one for one in plan("adadagrad", "laptop").plans if one.labels.get("experiment") == "logistic"]

@@ -50,6 +50,10 @@ def survey(root: str | Path | None = None) -> list[Entry | str]:
 def prepare(name: str, root: str | Path | None = None) -> Path | None:
     """Make a set ready, once, however many processes ask at the same time.
 
+    Args:
+        name: as `available` lists it.
+        root: the folder with data files; None: what BATCHLAB_DATA names, else the user's cache.
+
     Returns:
         The file that will be read: NAME.npz, or the LIBSVM file; `None` for a set that needs no file.
 

@@ -58,14 +58,16 @@ def with_subset(dataset: Dataset, train: int | None = None, test: int | None = N
     return replace(dataset, **changes, notes=(*dataset.notes, f"{dataset.name}: {', '.join(said)}"))
 
 
-def check(samples: int | None, key: str) -> None:
-    """See that a number can mean a subset.
+def check(samples: object, key: str) -> None:
+    """See that a value can mean a subset.
 
     Raises:
         ValueError: it is not a positive whole number, nor None.
     """
     if samples is not None and (type(samples) is not int or samples < 1):
-        raise ValueError(f"dataset.{key}={samples}: how many samples are kept, a whole number from 1; null keeps all")
+        text = ", not a text" if isinstance(samples, str) else ""
+        said = f"how many samples are kept, a whole number from 1{text}; null keeps all"
+        raise ValueError(f"dataset.{key}={samples!r}: {said}")
 
 
 def _chosen(dataset: Dataset, y: NDArray[Any], asked: int, key: str) -> NDArray[np.bool_]:

@@ -12,11 +12,18 @@ from matplotlib.mathtext import math_to_image
 
 project = "batchlab"
 author = "the batchlab authors"
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # attributes as a list, not each as an entry that `rows` in another text would be linked to
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4  # the anchors that a reader of the repository sees
 suppress_warnings = ["myst.header"]  # generated sections begin below the heading that they stand under
 exclude_patterns = ["results/**"]
+
+highlight_language = "none"  # formulas in docstrings are no Python; blocks that are say so
 
 html_theme = "furo"
 html_title = "batchlab"
@@ -91,7 +98,52 @@ def _displayed(writer: Any, node: Any) -> None:
     raise SkipNode
 
 
+def _called_attributes(app: Any, config: Any) -> None:
+    """What Google's style calls attributes are variables to Sphinx."""
+    for field in app.registry.domains["py"].directives["class"].doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"
+
+
+def _as_rst(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Docstrings are plain text with `code` and indented formulas; Sphinx reads reStructuredText."""
+    made: list[str] = []
+    block = False
+    for i, line in enumerate(lines):
+        indented = line.startswith("    ")
+        if line.strip() and not indented:
+            block = False
+        elif indented and not block and _begins_block(lines[:i]):
+            made += ["::", ""]
+            block = True
+        made.append(line if block or line.lstrip().startswith((">>>", "...")) else _spelt(line))
+    lines[:] = made
+
+
+def _begins_block(before: list[str]) -> bool:
+    """Whether an indented line begins a block: below text and an empty line, not among the entries of `Args:`."""
+    last = next((line for line in reversed(before) if line), " ")
+    return before[-1:] == [""] and not last.startswith(" ") and not last.endswith("::")
+
+
+def _spelt(line: str) -> str:
+    """A line in which nothing but `code` is marked."""
+    parts = re.split(r"(?<!`)`([^`]+)`(?!`)", line)
+    return "".join(
+        f"``{part}``" if i % 2 else re.sub(r"(?<!\s)([|*_])(?!\w)|([|*])", r"\\\1\2", part)
+        for i, part in enumerate(parts)
+    )
+
+
+def _signature(app: Any, what: str, name: str, thing: Any, options: Any, said: str, returned: str) -> Any:
+    """Nobody calls a protocol: it has no arguments of its own."""
+    return ("", None) if getattr(thing, "_is_protocol", False) else None
+
+
 def setup(app: Any) -> None:
     """What Sphinx calls."""
+    app.connect("config-inited", _called_attributes)
+    app.connect("autodoc-process-signature", _signature)
+    app.connect("autodoc-process-docstring", _as_rst, priority=400)  # before napoleon
     app.connect("source-read", _with_trees)
     app.add_html_math_renderer("mathtext", (_inline, None), (_displayed, None))

@@ -44,6 +44,57 @@ def count(n: int, noun: str, plural: str = "") -> str:
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
+def written(value: Any) -> str:
+    """A value of a configuration as people write it, the same in tables, curves and lists.
+
+    >>> [written(value) for value in (0.3, 1e-09, 1000000000.0, 50000.0, 0.1 + 0.2, 1234567.0, 1.5e-5)]
+    ['0.3', '1e-9', '1e9', '50000', '0.3', '1234567', '1.5e-5']
+    >>> [written(value) for value in (8192, True, None, "adam", [0.9, 1e-8], float("nan"), 0.123456789)]
+    ['8192', 'true', 'null', 'adam', '[0.9, 1e-8]', 'nan', '0.123456789']
+    """
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(written, value))}]"
+    if not isinstance(value, float):
+        return str(value)
+    found = ((text, float(text)) for text in (f"{value:.6g}", f"{value:.12g}", repr(value)))
+    # of a sum only the noise is left out: two values that differ are never written alike
+    text = next((text for text, read in found if abs(read - value) <= 1e-12 * abs(value)), repr(value))
+    short = exponent(text)
+    plain = f"{value:.0f}" if value.is_integer() else short
+    return plain if len(plain) <= len(short) or abs(value) < 1e6 else short
+
+
+def exponent(text: str) -> str:
+    """A number in scientific notation as short as it can be said.
+
+    >>> exponent("1e-09"), exponent("4.00e+33"), exponent("0.25")
+    ('1e-9', '4.00e33', '0.25')
+    """
+    return re.sub(r"e([+-])0*(?=\d)", lambda sign: "e" + sign[1].replace("+", ""), text)
+
+
+def duration(seconds: float, *, fine: bool = False) -> str:
+    """A length of time as it is read at a glance.
+
+    >>> duration(12.34), duration(245.0), duration(7800.0), duration(12.34, fine=True), duration(0.0123, fine=True)
+    ('12 s', '4 min 05 s', '2 h 10 min', '12.3 s', '0.012 s')
+
+    Args:
+        seconds: At least 0.
+        fine: With three digits below a minute: of what is over, not of what is counted.
+    """
+    whole = round(seconds)
+    if whole < 60:
+        if not fine or seconds == 0:
+            return f"{whole} s"
+        return f"{seconds:.1f} s" if seconds >= 1 else f"{exponent(f'{seconds:.2g}')} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+
+
 def brief(text: str, most: int = 100) -> str:
     r"""The first sentence of what another program said, cut off where it is long.
 

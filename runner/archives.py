@@ -15,7 +15,6 @@ from rich.text import Text
 
 from batchlab.results.papers.recorded import archive_of, recorded
 from batchlab.results.papers.scale import Scale
-from batchlab.results.show.sheet import Sheet
 from batchlab.results.store.run import FINISHED, State
 from batchlab.results.store.runs import RunStore
 from batchlab.results.words import count, listing
@@ -71,7 +70,11 @@ def merge(archives: Sequence[Path], runs: Path) -> int:
     for line in merged.notes:
         _note(line)
     for name in merged.sweeps:
-        OUT.print(Text(f"sweep {name}: {count(len(RunStore(runs).sweep(name).entries), 'run')}"), soft_wrap=True)
+        sweep = RunStore(runs).sweep(name)
+        if sweep.alone:
+            continue
+        lost = f", {len(sweep.left_out):,} of them left out" if sweep.left_out else ""
+        OUT.print(Text(f"sweep {name}: {count(len(sweep.entries), 'run')}{lost}"), soft_wrap=True)
     return 1 if merged.damaged else 0
 
 
@@ -93,6 +96,24 @@ def reading(runs: Path, archives: Sequence[Path] | None, sweep: str | None = Non
     from batchlab.results.store.unpacked import opened
 
     with opened(archives) as store:
+        yield store
+
+
+@contextmanager
+def listed(runs: Path, archives: Sequence[Path] | None) -> Iterator[RunStore]:
+    """The runs that a command lists, of which there may be none yet, until the block ends.
+
+    Args:
+        runs: The folder that holds all runs.
+        archives: What is read instead, where something is given.
+
+    Raises:
+        ValueError: A folder or an archive that was named and is not there, or cannot be read.
+    """
+    if not archives:
+        yield listed_store(runs)
+        return
+    with reading(runs, archives) as store:
         yield store
 
 
@@ -175,13 +196,13 @@ def _asked(paper: str, scale: str, sweeps: Sequence[str], where: str) -> list[st
 def print_reproduction(
     store: RunStore, paper: str, sweep: str, runs: Path, printing: Printing, apart: str = ""
 ) -> None:
-    """Print a paper's verdicts, and every table and claim where that is asked for; save its plots.
+    """Print a paper's verdicts, and every table and claim where that is asked for; save its plots and its report.
 
     Args:
         store: Where its runs are.
         paper: Its name.
         sweep: The name of its sweep.
-        runs: The folder that holds all runs; plots go there.
+        runs: The folder that holds all runs; plots and report go there.
         printing: How much is printed.
         apart: The command that trains each of its runs alone; empty where they came from elsewhere.
     """
@@ -193,17 +214,20 @@ def print_reproduction(
         from batchlab.results.show.headline import headline_sheet
 
         made = reproduce(store, paper, sweep)
-        answer = "" if printing.full else made.first().answer
-        short = Sheet(made.reference, [], [], empty=answer) if answer else headline_sheet(made.claims, made.reference)
-    print_sheets(made.sheets() if printing.full else [short], wide=printing.wide)
+        short = None if printing.full else made.first().brief or headline_sheet(made.claims, made.reference)
+    print_sheets([short] if short else made.sheets(), wide=printing.wide)
     if apart and (why := undecided_by_shared_times(made.claims)):
         _note(f"{why}: `{apart}` trains each alone")
-    if not printing.full:
-        OUT.print(Text("--full prints the tables and claims, and how to read them"), soft_wrap=True)
     with busy("drawing its plots", logged=False):
         paths = made.save_plots(runs / "plots")
-    for path in paths:
-        OUT.print(Text(f"plot: {path}"), soft_wrap=True)
+    if paths:
+        more = f" to {paths[-1].name}" if len(paths) > 1 else ""
+        OUT.print(Text(f"{'plots' if more else 'plot'}: {paths[0]}{more}"), soft_wrap=True)
+    with busy("writing the report", logged=False):
+        from batchlab.results.report.write import write_report
+
+        written = write_report(store, runs / "reports" / f"{sweep}.html", sweep=sweep)
+    OUT.print(Text(f"report: {written}"), soft_wrap=True)
 
 
 def _note(line: str) -> None:

@@ -53,7 +53,9 @@ def train_chosen(question: Question, runs: Path, options: SweepOptions) -> int:
         planned for planned in question.plans if planned.run_id in set(known) - {p.run_id for p in question.tuning}
     ]
     with Training(question.plans, runs, options) as training:
-        report = training.train(question.tuning, name, [*question.tuning, *judged], notes=question.notes)
+        report = training.train(
+            question.tuning, name, [*question.tuning, *judged], notes=question.notes, asked=question.asked
+        )
     code = report.exit_code
     if report.closed or code == 130 or any(_goes_on(store, planned) for planned in question.tuning):
         OUT.print("nothing is judged until all that chooses is over: the same command goes on")
@@ -64,7 +66,7 @@ def train_chosen(question: Question, runs: Path, options: SweepOptions) -> int:
         Text(said if options.fuse is None else said.replace(", each in a process of its own", "")), soft_wrap=True
     )
     with Training(question.plans, runs, alone(options, question.plans)) as training:
-        report = training.train(wanted, name, [*question.tuning, *wanted], notes=question.notes)
+        report = training.train(wanted, name, [*question.tuning, *wanted], notes=question.notes, asked=question.asked)
     return report.exit_code if report.exit_code == 130 else max(code, report.exit_code)
 
 

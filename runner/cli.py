@@ -47,6 +47,7 @@ from batchlab.runner.line.flags import (
     Problems,
     Rows,
     Runs,
+    Sort,
     Stale,
     Sweep,
     SweepName,
@@ -111,11 +112,13 @@ def status(
     runs: Runs = RUNS,
     time: Annotated[bool, typer.Option("--time", help="Where the time went, by what it was spent on.")] = False,
     wide: Wide = False,
+    archives: From = None,
 ) -> None:
     """What is done, running, failed (and why), left."""
     from batchlab.runner import commands
 
-    raise typer.Exit(commands.spent(name, runs, wide) if time else commands.status(name, runs, wide))
+    said = commands.spent if time else commands.status
+    raise typer.Exit(said(name, runs, archives, wide))
 
 
 @app.command()
@@ -203,8 +206,6 @@ def reproduce(
     options: Decided,
 ) -> None:
     """Run a paper's comparison and put its claims to the test."""
-    from batchlab.runner import commands
-
     printing = Printing(full, wide)
     if recorded or archives:
         from batchlab.runner.archives import check_trains_nothing, conclude
@@ -213,8 +214,10 @@ def reproduce(
         raise typer.Exit(conclude(paper, scale, archives, runs, printing))
     if not until_decided and deciding != Deciding():
         raise ValueError("--max-seeds, --max-minutes and --smallest go with --until-decided")
+    from batchlab.runner import reproduction
+
     looks = deciding if until_decided else None
-    raise typer.Exit(commands.reproduce(paper, scale, runs, options, looks, printing))
+    raise typer.Exit(reproduction.reproduce(paper, scale, runs, options, looks, printing))
 
 
 @app.command()
@@ -277,6 +280,7 @@ def one_by_one() -> None:
 @runs_app.command("list")
 def runs_list(
     metric: Listed = None,
+    sort: Sort = None,
     where: Where = None,
     others: Or = None,
     sweep: Sweep = None,
@@ -285,10 +289,10 @@ def runs_list(
     wide: Wide = False,
     runs: Runs = RUNS,
 ) -> None:
-    """Every run: its id, how it ended, what it is."""
+    """Every run: its id, how it ended, what sets it apart, its main metric and its training time."""
     from batchlab.runner.runs import Chosen, show
 
-    raise typer.Exit(show(Chosen(runs, where or [], sweep, stale, others or []), metric, format, wide=wide))
+    raise typer.Exit(show(Chosen(runs, where or [], sweep, stale, others or []), metric, sort, format, wide=wide))
 
 
 @runs_app.command("rm")

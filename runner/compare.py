@@ -30,11 +30,11 @@ from batchlab.results.show.answer import sentence
 from batchlab.results.show.contest_sheet import contest_sheets
 from batchlab.results.show.render import print_sheets
 from batchlab.results.store import parquet
-from batchlab.results.store.runs import RunStore
-from batchlab.results.words import count
+from batchlab.results.store.runs import Asked, RunStore
+from batchlab.results.words import count, duration
 from batchlab.runner.before import look
 from batchlab.runner.console import OUT, busy
-from batchlab.runner.display import Display, duration
+from batchlab.runner.display import Display
 from batchlab.runner.launch.executors.base import executor_for
 from batchlab.runner.looks import Question, decided, describe, settled, standing_plan
 from batchlab.runner.options import Deciding, GridOptions, SweepOptions
@@ -215,7 +215,9 @@ def _name(overrides: Sequence[str]) -> str:
     return " · ".join(parts)
 
 
-def compare(compared: Compared, runs: Path, options: SweepOptions, deciding: Deciding, name: str | None) -> int:
+def compare(
+    compared: Compared, runs: Path, options: SweepOptions, deciding: Deciding, name: str | None, asked: Asked
+) -> int:
     """Tune, judge in looks, and print who is better: what `batchlab compare` does.
 
     Args:
@@ -224,6 +226,7 @@ def compare(compared: Compared, runs: Path, options: SweepOptions, deciding: Dec
         options: How to go about training.
         deciding: How far to go.
         name: Of its sweep; None: made of the request, so that the same request goes on.
+        asked: The command that asks for it.
 
     Returns:
         The exit code.
@@ -237,7 +240,8 @@ def compare(compared: Compared, runs: Path, options: SweepOptions, deciding: Dec
         raise ValueError(f"there is a sweep {sweep}, which is no comparison: give this one another --name")
     if options.dry_run:
         return _dry_run(compared, compared.question(sweep), store, options, deciding)
-    code, begun = decided(compared.question(sweep), runs, options, deciding, compared.usual)
+    question = replace(compared.question(sweep), asked=asked)
+    code, begun = decided(question, runs, options, deciding, compared.usual)
     if not begun:
         return code
     result = result_of(store, sweep)

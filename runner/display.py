@@ -19,7 +19,7 @@ from batchlab.results.axes import CHOICES
 from batchlab.results.store import parquet
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, RunState, State
-from batchlab.results.words import caption, count
+from batchlab.results.words import caption, count, duration
 from batchlab.runner.before import tally
 from batchlab.runner.bunch import FEW, Bunch, reason, shared
 from batchlab.runner.plan.config import Planned
@@ -81,16 +81,6 @@ def result(row: dict[str, Any]) -> str:
         if isinstance(value := row.get(key), (int, float)):
             return f"{key} {100 * value:.1f} %" if key.endswith("accuracy") else f"{key} {value:.4g}"
     return ""
-
-
-def duration(seconds: float) -> str:
-    """12 s, 3 min 05 s, 2 h 10 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def values(row: dict[str, Any]) -> str:

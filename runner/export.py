@@ -35,7 +35,7 @@ def export(chosen: Chosen, asked: Sequence[str]) -> int:
         raise ConfigError("export to what? name callbacks: batchlab runs export tensorboard")
     (planned,) = compose([f"callback=[{','.join(names)}]", *(text for text in asked if "=" in text)])
     store = chosen.store
-    there = [store.run(row.run_id) for row in chosen.frame(None).runs]
+    there = [store.run(row.run_id) for row in chosen.frame(()).runs]
     ended = [run for run in there if run.config.exists() and not run.held() and run.read_state().state in OVER]
     for run in ended:
         tell(run, planned.tree["callback"])

@@ -27,7 +27,7 @@ from batchlab.results.compare.sequential import LOOKS, Looks
 from batchlab.results.compare.smallest import Smallest
 from batchlab.results.show.standing import standing_grid, standing_lines
 from batchlab.results.store.run import FINISHED, State, now
-from batchlab.results.store.runs import RunStore
+from batchlab.results.store.runs import UNASKED, Asked, RunStore
 from batchlab.results.words import count
 from batchlab.runner.console import OUT
 from batchlab.runner.display import Display
@@ -49,6 +49,7 @@ class Question:
         measure: Judges the claims.
         record: What is kept beside the plan, and has to be the same where one stands.
         notes: What is said of the sweep.
+        asked: The command that asks for it.
     """
 
     sweep: str
@@ -56,6 +57,7 @@ class Question:
     measure: Measure
     record: dict[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    asked: Asked = UNASKED
 
     @property
     def tuning(self) -> list[Planned]:
@@ -172,8 +174,8 @@ def until_decided(
         bought.update(p.run_id for p in wanted)
         among = [p for i, p in everything.items() if i in bought]
         if training.left(wanted):
-            return training.train(wanted, name, among, deadline, notes=question.notes)
-        freeze(store, name, [], among, notes=question.notes)
+            return training.train(wanted, name, among, deadline, notes=question.notes, asked=question.asked)
+        freeze(store, name, [], among, notes=question.notes, asked=question.asked)
         return Report()
 
     report = train([*question.tuning, *again])

@@ -112,7 +112,7 @@ def sweep(
     """
     from batchlab.results.store.run import State
     from batchlab.results.store.runs import RunStore
-    from batchlab.runner import commands
+    from batchlab.runner import execute, typed
     from batchlab.runner.options import GridOptions, OnError, Search, SweepOptions
     from batchlab.runner.plan.checks import check_choice
     from batchlab.runner.plan.config import compose
@@ -142,9 +142,12 @@ def sweep(
         retry_oom=retry_oom,
     )
     where, named = folder(runs), word_or_none("name", name)
-    plans = compose(words("overrides", overrides), options=grid)
-    called = commands.name_of(plans) if named is None else named
-    code = commands.execute(plans, where, options, called, extend=name is not None)
+    wanted = words("overrides", overrides)
+    plans = compose(wanted, options=grid)
+    called = execute.name_of(plans) if named is None else named
+    code = execute.execute(
+        plans, where, options, called, extend=name is not None, asked=typed.sweep(wanted, grid, named)
+    )
     if code == 130:
         raise KeyboardInterrupt
     store = RunStore(where)
@@ -199,9 +202,9 @@ def load_rows(
 def table(
     runs: Folder = None,
     *,
-    rows: Words = ("optimizer",),
+    rows: Words = (),
     cols: Words = (),
-    metrics: Words = ("test_accuracy",),
+    metrics: Words = (),
     where: Words = (),
     others: Words = (),
     baseline: Words | None = None,
@@ -212,9 +215,9 @@ def table(
 
     Args:
         runs: the folder that holds all runs; None: what BATCHLAB_RUNS names, else `runs`.
-        rows: axes, labels or dotted configuration keys.
+        rows: axes, labels or dotted configuration keys; none: what the sweep gave values to.
         cols: the same, for columns.
-        metrics: `test_accuracy`, `min:test_loss`, `steps_to:test_accuracy>=0.9`, ...
+        metrics: `test_accuracy`, `min:test_loss`, `steps_to:test_accuracy>=0.9`, ...; none: what was measured.
         where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE` that must all hold.
         others: each an alternative to all of these, `AXIS=VALUE,AXIS=VALUE`.
         baseline: `AXIS=VALUE`, several of them as a list, which every other cell is tested against.

@@ -155,9 +155,11 @@ def most_together(value: object, option: str) -> int | None:
         return None
     if value is False or value == "off":
         return 1
-    if not isinstance(value, bool) and re.fullmatch(r"[0-9]{1,3}", str(value)) and 0 < int(str(value)) <= MOST_TOGETHER:
+    if not isinstance(value, bool) and re.fullmatch(r"[0-9]{1,3}", str(value)) and 1 < int(str(value)) <= MOST_TOGETHER:
         return int(str(value))
-    raise ValueError(f"{option}={value}: auto, off, or how many runs train in one process (1 to {MOST_TOGETHER})")
+    raise ValueError(
+        f"{option}={value}: auto, off (each alone), or how many train in one process (2 to {MOST_TOGETHER})"
+    )
 
 
 @dataclass(frozen=True)

@@ -213,6 +213,7 @@ class Scheduler:
                     self.known[planned.run_id] = len(run.read_state().info.get("warnings", []))
                 if not self.executor.queues:
                     self.observer.started(planned, run, bool(run.checkpoints))
+            self.timing.mark()
             if len(group) > 1:
                 self.together |= {planned.run_id: planned for planned in group}
                 self.executor.start_together(runs)

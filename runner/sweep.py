@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import yaml
 
 from batchlab.results.store.run import FINISHED, State
-from batchlab.results.store.runs import RunStore, SweepEntry
+from batchlab.results.store.runs import UNASKED, Asked, RunStore, SweepEntry
 from batchlab.runner.before import look
 from batchlab.runner.launch.executors.base import Executor
 from batchlab.runner.plan.config import Planned
@@ -25,6 +25,7 @@ def freeze(
     among: Sequence[Planned] = (),
     staleness: Staleness | None = None,
     notes: Sequence[str] = (),
+    asked: Asked = UNASKED,
 ) -> None:
     """Write the sweep's manifest, and the configuration of every run that has none.
 
@@ -35,13 +36,14 @@ def freeze(
         among: all runs of the sweep, where these are only some of them.
         staleness: knows which are over.
         notes: what is said of the sweep.
+        asked: the command that asks for it.
     """
     for planned in plans:
         run = store.run(planned.run_id)
         found = staleness.state(planned.run_id) if staleness is not None else run.read_state()
         if found.state not in FINISHED | {State.RUNNING, State.DAMAGED}:
             run.write_config(yaml.safe_dump(planned.tree, sort_keys=False))
-    store.write_sweep(name, _entries(among or plans), notes)
+    store.write_sweep(name, _entries(among or plans), notes, asked)
 
 
 def recorded(store: RunStore, name: str, among: Sequence[Planned]) -> bool:

@@ -42,7 +42,11 @@ class Timing:
         self.marked, self.free = at, self.executor.free
 
     def started(self, run_ids: Sequence[str]) -> None:
-        """These runs were started, in one process."""
+        """These runs were started since the last mark, in one process: their place was theirs, as their time says."""
+        before, free = self.free, self.executor.free
+        if before is not None and free is not None:
+            self.free = min(before, free)
+        self.mark()
         self._groups |= dict.fromkeys(run_ids, (time.monotonic(), len(run_ids)))
 
     def parted(self, run_id: str) -> None:

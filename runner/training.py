@@ -7,12 +7,13 @@ import importlib
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from rich.text import Text
 
-from batchlab.results.store.runs import RunStore
+from batchlab.results.store.runs import UNASKED, Asked, RunStore
 from batchlab.results.words import count
 from batchlab.runner.before import joined
 from batchlab.runner.console import ERR, OUT, busy
@@ -98,6 +99,7 @@ class Training:
         *,
         extend: bool = False,
         notes: Sequence[str] = (),
+        asked: Asked = UNASKED,
     ) -> Report:
         """Train what is left of these runs; blocks until that is done or stopped.
 
@@ -110,6 +112,7 @@ class Training:
             deadline: see `run_sweep`.
             extend: other runs that a sweep of this name has stay in it.
             notes: what is said of the sweep.
+            asked: the command that asks for it.
 
         Raises:
             ConfigError: a run that cannot work, or a name that is taken; nothing was started then.
@@ -117,10 +120,11 @@ class Training:
         self.ready(plans)
         if not among:
             among, others = joined(plans, self.store, name, extend=extend)
+            asked = replace(asked, part=len(among) > len(plans))
             if others:
                 self.display.note(others)
         if self.closed is None:
-            freeze(self.store, name, plans, among, self.staleness, notes)
+            freeze(self.store, name, plans, among, self.staleness, notes, asked)
         elif not recorded(self.store, name, among):
             raise self.closed
         report = run_sweep(

@@ -33,6 +33,7 @@ RUN = {
     },
     "CONTRIBUTING.md": {"bash": ["not run: the targets of the Makefile, which `.ci/run` makes"]},
     "docs/accelerator.md": {"bash": ["tests/test_gpu_benchmark.py::test_smoke_has_the_rows_of_every_part"]},
+    "docs/api/reading.md": {"python": ["tests/results/test_reading_page.py::test_the_page"]},
     "docs/archives.md": {
         "bash": ["tests/runner/test_archives.py::test_the_commands_of_the_page_run"],
         "python": ["tests/runner/test_archives.py::test_the_page_runs_in_python"],
@@ -105,6 +106,7 @@ RUN = {
         "bash": ["tests/runner/test_rivals_page.py::test_the_commands_run"],
         "python": ["tests/runner/test_rivals_page.py::test_the_example_is_judged_by_its_average"],
     },
+    "docs/server.md": {"bash": [COMMANDS, COMMANDS]},
     "docs/slurm.md": {"bash": ["tests/runner/test_slurm.py::test_the_page_s_example"]},
     "docs/store.md": {"python": ["tests/runner/test_store_page.py::test_a_copied_file_is_checked_alone"]},
     "docs/tutorial.md": {

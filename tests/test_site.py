@@ -19,6 +19,11 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sphinx", *options, str(ROOT / "docs"), str(tmp_path / "site")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+    notebook = (tmp_path / "site" / "api" / "notebook.html").read_text()
+    own = (tmp_path / "site" / "api" / "own.html").read_text()
+    for text, id in ((notebook, "batchlab.sweep"), (own, "batchlab.optimizers.needs.Moments.gather")):
+        assert f'id="{id}"' in text, "the pages of Python are filled from docstrings"
+    assert "so often a run that fails or crashes is started again" in notebook
     pages = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
     for place in pages:
         text = (tmp_path / "site" / place).read_text()

@@ -32,7 +32,7 @@ from batchlab.results.store.archive import SUFFIX
 from batchlab.results.store.pack import pack
 from batchlab.results.store.run import FINISHED
 from batchlab.results.store.runs import RunStore
-from batchlab.runner.commands import OUT
+from batchlab.runner.console import OUT
 from batchlab.runner.display import Display
 from batchlab.runner.launch.executors.base import Executor, executor_for
 from batchlab.runner.plan.conf.files import PACKAGED

@@ -12,6 +12,10 @@ Vector: TypeAlias = Any
 class ElasticNet:
     r"""R(x) = l1 ||x||_1 + (l2/2) ||x||^2.
 
+    Attributes:
+        l1: strength of the first term, at least 0.
+        l2: strength of the second, at least 0.
+
     Raises:
         ValueError: a strength is negative or not finite.
 
@@ -52,10 +56,18 @@ class ElasticNet:
 
 
 def L1(strength: float) -> ElasticNet:
-    """R(x) = strength ||x||_1."""
+    """R(x) = strength ||x||_1.
+
+    Args:
+        strength: at least 0.
+    """
     return ElasticNet(l1=strength)
 
 
 def L2(strength: float) -> ElasticNet:
-    """R(x) = (strength/2) ||x||^2."""
+    """R(x) = (strength/2) ||x||^2.
+
+    Args:
+        strength: at least 0.
+    """
     return ElasticNet(l2=strength)

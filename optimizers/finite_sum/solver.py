@@ -112,7 +112,12 @@ class Solver(ABC, Generic[_P, _S]):
 
     @abstractmethod
     def advance(self, state: _S, draws: Indices) -> _S:
-        """The state after a stage with these draws (m, b); a pure function."""
+        """The state after a stage; a pure function.
+
+        Args:
+            state: before it; left as it is.
+            draws: indices of components, shape (m, b): inner iterations, and the batch of each.
+        """
 
     def _default_batch(self, n: int) -> int:
         return max(1, round(math.sqrt(n)))

@@ -52,7 +52,12 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What `tune` found: the trials over a grid, in its order, and the best."""
+    """What `tune` found.
+
+    Attributes:
+        trials: one for each step size, in the grid's order.
+        best: the one that is chosen.
+    """
 
     trials: list[Trial]
     best: Trial

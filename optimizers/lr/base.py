@@ -35,7 +35,12 @@ def check_finite(**values: object) -> None:
 
 
 def power(base: float, exponent: float) -> float:
-    """base^exponent, infinite where that is beyond all floats."""
+    """base^exponent, infinite where that is beyond all floats.
+
+    Args:
+        base: at least 0.
+        exponent: any number.
+    """
     try:
         return math.pow(base, exponent)
     except OverflowError:
@@ -181,4 +186,9 @@ class LRSchedule(ABC):
 
     @abstractmethod
     def shape(self, time: float, length: float) -> float:
-        """The factor `time` after the warm-up, of `length` in all; starts at `peak`."""
+        """The factor after the warm-up; starts at `peak`.
+
+        Args:
+            time: since the warm-up, in units of the schedule's clock.
+            length: of all that follows the warm-up, in the same unit; may be infinite.
+        """

@@ -48,6 +48,10 @@ class OfFunction:
 def factor_of(schedule: Rates, clock: Clock) -> float:
     """The multiple that a schedule gives, a finite number of at least 0.
 
+    Args:
+        schedule: whatever has `factor(clock)`.
+        clock: at the step that is asked for.
+
     Raises:
         ValueError: it gives something else, or raises whatever it raises.
     """

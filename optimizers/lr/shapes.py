@@ -151,7 +151,11 @@ class Linear(Decay):
 
 @dataclass(frozen=True, kw_only=True)
 class Polynomial(Decay):
-    """factor = minimum + (peak - minimum) (1 - u)^power, u = t / T after the warm-up."""
+    """factor = minimum + (peak - minimum) (1 - u)^power, u = t / T after the warm-up.
+
+    Args:
+        power: above 0.
+    """
 
     power: float = 2.0
 

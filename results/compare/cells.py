@@ -87,6 +87,7 @@ class Cell:
             neither a spread nor a test.
         mixed: Keys beside the seed in which its runs differ: then no test is made of it.
         best: Whether it is the best of its column, or not told apart from the best.
+        noisy: Whether it is so beneath a cell that is told apart from the best: its own spread is large.
         test: Against the baseline; positive is better, or more where neither is.
         p_holm: The test's p-value, corrected over all cells of the metric.
         effect: What the test is of, in the metric's own direction.
@@ -101,6 +102,7 @@ class Cell:
     shared: bool = False
     mixed: tuple[str, ...] = ()
     best: bool = False
+    noisy: bool = False
     test: Test | None = None
     p_holm: float = math.nan
     effect: Effect | None = None
@@ -119,6 +121,12 @@ class Cell:
     def arrived(self) -> bool:
         """Whether some seed has a number, not only a budget."""
         return any(outcome.fate is Fate.MEASURED for outcome in self.outcomes.values())
+
+    @property
+    def whole(self) -> bool:
+        """Whether it can be bold: several seeds, none of which lost runs, and some number among them."""
+        lost = any(outcome.fate is Fate.LOST for outcome in self.outcomes.values())
+        return len(self.outcomes) > 1 and self.arrived and not lost
 
     @property
     def log(self) -> bool:

@@ -17,7 +17,7 @@ from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.metrics import Metric, nothing
 from batchlab.results.compare.outcomes import Fate, of_run
 from batchlab.results.compare.replicates import Key
-from batchlab.results.words import count, listing
+from batchlab.results.words import count, listing, written
 
 TUNING = "tuning"
 """The label of runs that choose and are judged in nothing."""
@@ -91,7 +91,7 @@ class Tuning:
     @property
     def notes(self) -> list[str]:
         """What to know before reading the table."""
-        values = [f"{_name(cell)} {v}{'*' if cell in self.stuck else ''}" for cell, v in self.chosen.items()]
+        values = [f"{_name(cell)} {written(v)}{'*' if cell in self.stuck else ''}" for cell, v in self.chosen.items()]
         offered = max(map(len, self.offered.values()), default=0)
         notes = [
             f"{self.key} was chosen by {self.metric} on {seeds_text(self.seeds)}, not judged here, from "
@@ -108,7 +108,7 @@ class Tuning:
         if cell not in self.chosen:
             return ""
         stuck = cell in self.stuck
-        return f"{self.chosen[cell]:g}{'†' if stuck else '*' if self.edge(cell) else ''}"
+        return f"{written(self.chosen[cell])}{'†' if stuck else '*' if self.edge(cell) else ''}"
 
     def edge(self, cell: Key) -> bool:
         """Whether the value of a cell is the least or the greatest on offer, so that a better one may lie beyond."""

@@ -58,6 +58,7 @@ class Claim:
             it is logarithmic.
         within: Instead, the two differ by no more than the margin, in every stratum of `match`.
         apart: Instead, the two differ by more than the margin in some stratum, whichever is better.
+        side: What tells it from claims with the same text: `norm 0.25`, `at the same lr`.
     """
 
     text: str
@@ -71,6 +72,12 @@ class Claim:
     margin: float = 0.0
     within: bool = False
     apart: bool = False
+    side: str = ""
+
+    @property
+    def title(self) -> str:
+        """What it says, and of which side where that is not plain: no other claim at its reading is called so."""
+        return f"{self.text}, {self.side}" if self.side else self.text
 
     @property
     def distance(self) -> bool:
@@ -183,9 +190,20 @@ class Judged:
     ruling: Ruled | None = None
 
     @property
+    def resting_on(self) -> Comparison | None:
+        """The comparison that the verdict rests on: effect, p and n of a claim are all of this one.
+
+        Where one could not be tested that is why there is none, so that it rests on this. None without any.
+        """
+        untested = [comparison for comparison in self.comparisons if comparison.test is None]
+        if untested or not self.comparisons:
+            return min(untested, key=lambda comparison: comparison.seeds, default=None)
+        return deciding(self.claim, self.comparisons)[0]
+
+    @property
     def seeds(self) -> int:
-        """How many were compared, of the comparison with the fewest."""
-        return min((comparison.seeds for comparison in self.comparisons), default=0)
+        """How many were compared, of the comparison that the verdict rests on."""
+        return self.resting_on.seeds if self.resting_on else 0
 
     @property
     def tested(self) -> bool:

@@ -155,7 +155,20 @@ def _ruled(judged: Judged, look: int, apart: Ruling, alike: Ruling, family: int,
     testable = look < 0 or judged.tested
     goes_on = testable and look + 1 < len(plan.looks.seeds)
     seeds, minutes = outlook(judged, plan.smallest.of(judged.claim)) if look >= 0 else (None, math.nan)
+    if seeds is not None:
+        seeds, minutes = _at_a_look(plan.looks.seeds, look, judged.seeds, seeds, minutes)
     return replace(judged, needed=seeds, minutes=minutes, ruling=replace(ruled, open=goes_on))
+
+
+def _at_a_look(looks: Sequence[int], look: int, pairs: int, needed: int, minutes: float) -> tuple[int, float]:
+    """The seeds of the first look that has as many pairs as are needed, and the minutes until then.
+
+    Nothing is decided between two looks. Seeds that are left out so far stay left out. Beyond the last look it stays
+    what it is: the plan has no such look.
+    """
+    there = looks[look]
+    found = next((seeds for seeds in looks[look + 1 :] if seeds - (there - pairs) >= needed), None)
+    return (needed, minutes) if found is None else (found, (found - there) * minutes / (needed - pairs))
 
 
 def _over(judged: Judged, seeds: Sequence[int]) -> bool:

@@ -20,7 +20,7 @@ from batchlab.results.axes import COLUMNS
 from batchlab.results.compare.quantities import Quantity, declared
 from batchlab.results.legacy import switch
 from batchlab.results.store.run import State
-from batchlab.results.words import spelt
+from batchlab.results.words import spelt, written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ class RunRow:
         """
         if "," in key:
             values = [self.value(part) for part in key.split(",")]
-            return MISSING if MISSING in values else " ".join(map(str, values))
+            return MISSING if MISSING in values else " ".join(map(written, values))
         if key in self.labels:
             return self.labels[key]
         if key == "run_id":

@@ -94,8 +94,9 @@ def _weigh(claim: Claim, frames: Sequence[Frame]) -> Judged:
         for part in [[key] for key in strata] if claim.distance and strata else [strata]:
             comparisons.append(_compare(claim, rival, [(ours[key], theirs[key]) for key in part], part, planned))
     if any(comparison.test is None for comparison in comparisons):
-        seeds = min(comparison.seeds for comparison in comparisons)
-        why = f"{count(seeds, 'seed')} with every run done and measured: needs at least 2"
+        fewest = min(comparisons, key=lambda comparison: comparison.seeds)
+        where = f" ({', '.join(map(str, fewest.stratum))})" if fewest.stratum else ""
+        why = f"{count(fewest.seeds, 'seed')} with every run done and measured{where}: needs at least 2"
         return replace(_undecided(claim, why), comparisons=comparisons, budget=budget)
     p = deciding(claim, comparisons)[1]
     reasons = []

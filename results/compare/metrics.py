@@ -23,6 +23,7 @@ from batchlab.results.axes import COLUMN
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.quantities import Quantity, quantity
 from batchlab.results.store.run import State
+from batchlab.results.words import written
 
 CLOCKS = {
     "samples": "samples",
@@ -34,6 +35,8 @@ CLOCKS = {
     "flops": "flops",
 }
 """What can be counted, and the column that counts it; that of `flops` is computed, see `load.with_flops`."""
+CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "gap")
+"""What says most of runs of which nobody says more, the most telling first."""
 ROUNDED_UP = 1 + 1e-9
 """Epochs and seconds are sums of floats: a row this little beyond a budget lies within it."""
 
@@ -177,7 +180,7 @@ class Metric:
         at = f" {self.within}" if self.budget else ""
         if self.reduce in CLOCKS:
             sign = {">=": "≥", "<=": "≤"}[self.sign]
-            target = f"{self.target * known.scale:g}{' %' if known.unit == '%' else ''}"
+            target = f"{written(float(self.target * known.scale))}{' %' if known.unit == '%' else ''}"
             return f"{CLOCK_LABELS[self.reduce]} to {name} {sign} {target}{at}"
         word = {"last": "", "min": "least ", "max": "greatest ", "mean": "mean "}[self.reduce]
         return word + name + at

@@ -17,10 +17,10 @@ from batchlab.results.compare.choice import TUNING, choose, shown
 from batchlab.results.compare.examples import OverExamples, load_correct, over_examples, side_of
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.load import load
-from batchlab.results.compare.metrics import Metric, columns_of
-from batchlab.results.compare.outcomes import Fate
+from batchlab.results.compare.metrics import CANDIDATES, Metric, columns_of
 from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note, tied_keys
 from batchlab.results.compare.stats import ALPHA, Test, holm
+from batchlab.results.compare.swept import filled, usual_metrics, usual_rows
 from batchlab.results.compare.where import Where, conditions
 from batchlab.results.store.fingerprint import stale, stale_lines
 from batchlab.results.store.runs import RunStore
@@ -63,16 +63,21 @@ class Table:
     examples: dict[tuple[Key, Key], OverExamples] = field(default_factory=dict)
 
     def rival(self, row: Key, col: Key) -> tuple[Key, Key]:
-        """The baseline's cell for a cell: the baseline's values on its axes and the same ones elsewhere."""
+        """The baseline's cell for a cell: the baseline's values on its axes and the same ones elsewhere.
+
+        Args:
+            row: The cell's values on the axes of the rows.
+            col: And on those of the columns.
+        """
         return _swap(self.row_axes, row, self.baseline), _swap(self.col_axes, col, self.baseline)
 
 
 def load_table(
     store: RunStore,
     *,
-    rows: Sequence[str] = ("optimizer",),
+    rows: Sequence[str] = (),
     cols: Sequence[str] = (),
-    metrics: Sequence[str] = ("test_accuracy",),
+    metrics: Sequence[str] = (),
     where: Where | Iterable[str] = (),
     baseline: str | None = None,
     tuned: str | None = None,
@@ -83,9 +88,9 @@ def load_table(
 
     Args:
         store: Where the runs are.
-        rows: Axes, labels or dotted configuration keys.
+        rows: Axes, labels or dotted configuration keys; none: what the sweep gave values to (`swept`).
         cols: The same for the columns.
-        metrics: In the grammar of `metrics`.
+        metrics: In the grammar of `metrics`; none: what was measured.
         where: Conditions `AXIS=VALUE`, as for `load`.
         baseline: `AXIS=VALUE` (or several with commas between), which every other cell is tested against.
         tuned: A key whose value is chosen for each cell by the first metric on the first half of the seeds, which are
@@ -96,9 +101,14 @@ def load_table(
     Raises:
         ValueError: With the way out, for an axis, metric or baseline that no run has.
     """
-    parsed, where = [Metric.parse(metric) for metric in metrics], Where.of(where)
+    where = Where.of(where)
     asked = [*rows, *cols, *where.keys, *([TUNING] if tuned else [])]
-    frame, notes = shown(load(store, sweep, where=where, columns=columns_of(parsed)), asked)
+    columns = columns_of([Metric.parse(metric) for metric in metrics]) if metrics else CANDIDATES
+    frame, notes = shown(load(store, sweep, where=where, columns=columns), asked)
+    if not rows:
+        rows = usual_rows(store, frame, sweep, [*cols, *([tuned] if tuned else [])])
+        frame = filled(frame, rows)
+    parsed = [Metric.parse(metric) for metric in metrics or usual_metrics(frame)]
     made = build_table(frame, rows=rows, cols=cols, metrics=parsed, baseline=baseline, tuned=tuned, title=title)
     return replace(made, notes=[*made.notes, *notes])
 
@@ -109,7 +119,7 @@ def build_table(
     rows: Sequence[str],
     cols: Sequence[str] = (),
     metrics: Sequence[Metric],
-    baseline: str | None = None,
+    baseline: str | Mapping[str, Any] | None = None,
     tuned: str | None = None,
     title: str = "",
 ) -> Table:
@@ -120,7 +130,7 @@ def build_table(
         rows: Axes, labels or dotted configuration keys, as for `load_table`.
         cols: The same for the columns.
         metrics: What is shown of each cell.
-        baseline: `AXIS=VALUE`, which every other cell is tested against.
+        baseline: `AXIS=VALUE`, or values by axis, which every other cell is tested against.
         tuned: A key whose value is chosen for each cell, as for `load_table`.
         title: Instead of one made from metrics and axes.
 
@@ -154,7 +164,8 @@ def build_table(
         measured = metric.measure(inner)
         for (row, col), group in groups.items():
             cells[row, col, metric] = make_cell(row, col, metric, placed, group, measured, apart[row, col])
-    named = _baseline(baseline, frame, row_axes + col_axes)
+    if baseline is None or isinstance(baseline, str):
+        baseline = _baseline(baseline, frame, row_axes + col_axes)
     made = Table(
         title or _title(metrics, row_axes, col_axes),
         row_axes,
@@ -163,7 +174,7 @@ def build_table(
         _ordered(inner, col_axes, [col for _, col in groups]),
         metrics,
         cells,
-        named,
+        dict(baseline),
         mixed,
         [key for key in varying if key not in mixed],
         unplaced,
@@ -179,21 +190,20 @@ def build_table(
     for metric in metrics:
         _mark_best(made, metric)
         _test_baseline(made, metric)
-    if named and any(metric == Metric("test_accuracy") for metric in metrics):
+    if baseline and any(metric == Metric("test_accuracy") for metric in metrics):
         runs = {key: [placed[i] for i in group] for key, group in groups.items() if not apart[key]}
         made.examples.update(_over_examples(made, inner, runs))
     return made
 
 
 def _mark_best(table: Table, metric: Metric) -> None:
-    """Within a column: the best, and every cell down to the last that a test at 5 % does not tell apart from it.
+    """Within a column: the best, and each cell that a test at 5 % does not tell apart from it.
 
-    Bold says tested: a cell of one seed is never bold, nor one of which no seed reached the target, nor is the best
-    where no other cell was tested against it, nor what lies below a cell that could not be tested: one that mixes
-    methods, say. In order a cell that
-    lost runs comes last; in a column of times none is bold where runs trained together. The tests are not corrected for
-    their number: with 3 seeds and a dozen rows nothing would be told apart. Bold guides the eye; `p_holm` is for
-    claims.
+    Each cell by itself: one that is told apart is not bold because a worse one, whose spread is large, is not. Bold
+    says tested: a cell of one seed is never bold, nor one that lost runs, mixes methods or of which no seed reached the
+    target, nor is the best where no other cell was tested against it. In a column of times none is bold where runs
+    trained together. The tests are not corrected for their number: with 3 seeds and a dozen rows nothing would be told
+    apart. Bold guides the eye; `p_holm` is for claims.
     """
     better = metric.quantity.better
     if better is None:
@@ -201,22 +211,21 @@ def _mark_best(table: Table, metric: Metric) -> None:
     for col in table.cols:
         cells = [table.cells[row, col, metric] for row in table.rows if (row, col, metric) in table.cells]
         ordered = sorted((cell for cell in cells if cell.outcomes), key=order, reverse=True)
-        if not ordered or any(cell.shared for cell in ordered):
+        if not ordered or not ordered[0].whole or any(cell.shared for cell in ordered):
             continue
         best, *others = ordered
         step = least_step(ordered)
-        if len(best.outcomes) < 2 or not best.arrived or any(o.fate is Fate.LOST for o in best.outcomes.values()):
-            continue
-        tests: list[Test] = []
-        for cell in others:
-            test = compare_cells(best, cell, step)
-            if test is None or not cell.arrived or any(o.fate is Fate.LOST for o in cell.outcomes.values()):
-                break
-            tests.append(test)
-        same = [i for i, test in enumerate(tests, 1) if test.p >= ALPHA]
-        told = bool(tests) or any(compare_cells(best, cell) for cell in others)
-        for cell in ordered[: 1 + max(same, default=0)] if told else ():
-            table.cells[cell.row, col, metric] = replace(cell, best=True)
+        tests = [(cell, test) for cell in others if (test := compare_cells(best, cell, step)) is not None]
+        marked = {best.row: False} if tests else {}
+        beneath = False
+        for cell, test in tests:
+            if test.p < ALPHA:
+                beneath = True
+            elif cell.whole:
+                marked[cell.row] = beneath
+        for row, noisy in marked.items():
+            cell = table.cells[row, col, metric]
+            table.cells[row, col, metric] = replace(cell, best=True, noisy=noisy)
 
 
 def _test_baseline(table: Table, metric: Metric) -> None:

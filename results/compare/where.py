@@ -21,7 +21,11 @@ Conditions = Mapping[str, list[str]]
 
 @dataclass(frozen=True)
 class Where:
-    """Which runs are meant: those that meet all conditions of one of the alternatives."""
+    """Which runs are meant: those that meet all conditions of one of the alternatives.
+
+    Attributes:
+        alternatives: each by axis, label or dotted key, the values that are allowed there, as texts.
+    """
 
     alternatives: tuple[Conditions, ...] = ({},)
 

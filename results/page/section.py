@@ -14,6 +14,10 @@ from batchlab.results.papers.reproduction import Front, Reproduction
 from batchlab.results.show.render import in_markdown, render
 from batchlab.results.show.sheet import Sheet
 from batchlab.results.show.table_sheet import table_sheet
+from batchlab.results.words import count
+
+WILL = "of which `--dry-run` says how many it trains"
+MAY = "which adds seeds while a claim asks for more; `--dry-run` says how many runs it may come to"
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,9 @@ def section(recorded: Recorded) -> str:
     parts.append(_listed("**How that differs from what was published**", deviations))
     parts.append(_folded("How to read it, and what it does not say", [*caveats, *made.problems]))
     parts.append(
-        f"All tables and figures: `batchlab reproduce {made.paper} --scale {scale} --recorded --full`; again from the "
-        "start: the same without `--recorded`.\n"
+        f"All tables and figures of these {count(len(recorded.frame.runs), 'run')}: `batchlab reproduce {made.paper} "
+        f"--scale {scale} --recorded --full`. Again from the start: `batchlab reproduce {made.paper} --scale {scale}`, "
+        f"{MAY if recorded.plan else WILL}.\n"
     )
     return "\n".join(filter(None, parts))
 

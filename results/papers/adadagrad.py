@@ -109,21 +109,22 @@ def _claims(frame: Frame, among: dict[str, Any], margin: float) -> Iterator[Clai
     small, large = (Side(role, among | {"role": role}) for role in ("small", "large"))
     sides = list(_adaptive(frame, among))
     for side in sides:
-        yield _claim("fewer steps than constant small", side, small, STEPS)
+        yield _claim("fewer steps than constant small", side, small, STEPS, side.label)
     for side in sides:
         near = f"as accurate as constant small, to {100 * margin:g} points"
-        yield replace(_claim(near, side, small, ACCURACY), margin=margin, within=True)
+        yield replace(_claim(near, side, small, ACCURACY, side.label), margin=margin, within=True)
     for side in sides:
-        yield _claim("more accurate than constant large", side, large, ACCURACY)
+        yield _claim("more accurate than constant large", side, large, ACCURACY, side.label)
     loose = {side.where["test"]: side for side in sides if side.where["role"] == "loose"}
     pairs = [(side, loose[side.where["test"]]) for side in sides if side.where["role"] == "tight"]
     without = (Side("a smaller tolerance", among | {"role": "tight"}), Side("a larger one", among | {"role": "loose"}))
     for tight, looser in pairs or [without]:
-        yield _claim("smaller tolerance, faster growth: fewer steps", tight, looser, STEPS)
+        test = str(tight.where["test"]) if len(pairs) > 1 else ""
+        yield _claim("smaller tolerance, faster growth: fewer steps", tight, looser, STEPS, test)
 
 
-def _claim(text: str, ours: Side, rival: Side, metric: Metric) -> Claim:
-    return Claim(text, "tables unknown", "reconstructed", ours, (rival,), metric, match=("experiment",))
+def _claim(text: str, ours: Side, rival: Side, metric: Metric, side: str) -> Claim:
+    return Claim(text, "tables unknown", "reconstructed", ours, (rival,), metric, match=("experiment",), side=side)
 
 
 def _adaptive(frame: Frame, among: dict[str, Any]) -> Iterator[Side]:

@@ -54,6 +54,11 @@ def reproduce(store: RunStore, paper: str, sweep: str) -> Reproduction:
 
     Where a plan was declared, the verdicts are those of its looks.
 
+    Args:
+        store: Where its runs are.
+        paper: By the name that the command takes.
+        sweep: Whose runs they are, with the paper's labels.
+
     Raises:
         ValueError: For a paper or a sweep that is not there, or runs without the paper's labels.
     """

@@ -15,7 +15,7 @@ from batchlab.results.compare.derived import known_by
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.tuning import UNTUNED, tuned
-from batchlab.results.papers.crossing_answer import QUESTION, answer, answer_sheet
+from batchlab.results.papers.crossing_answer import QUESTION, answer, answer_sheet, brief_sheet
 from batchlab.results.papers.crossing_costs import Costs
 from batchlab.results.papers.crossing_readings import Standing, standings
 from batchlab.results.papers.crossing_sheets import accuracy_sheet, cost_sheet, pair_sheets, ranking_sheet
@@ -103,6 +103,7 @@ class Crossing(Reproduction):
             profiles if profiles.drawable else None,
             CAPTION,
             answer(found, self.costs),
+            brief_sheet(found, self.reference),
             verdicts=False,
         )
 

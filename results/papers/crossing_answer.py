@@ -12,6 +12,7 @@ from batchlab.results.papers.crossing_readings import PLURALS, Standing
 from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.words import count, listing
 
+NOTHING = "No judged run is done yet: nothing can be said."
 QUESTION = "What should I use at this budget?"
 NAMED = 4
 """Contenders that a sentence names."""
@@ -34,7 +35,7 @@ def answer(standings: Sequence[Standing], costs: Costs) -> str:
     """
     found = {(one.kind, one.reading.name): one for one in standings}
     if not any(one.values(name) for one in standings for name in one.names):
-        return "No judged run is done yet: nothing can be said."
+        return NOTHING
     parts = []
     for reading in dict.fromkeys(one.reading for one in standings):
         own = [one for one in standings if one.reading == reading]
@@ -45,6 +46,44 @@ def answer(standings: Sequence[Standing], costs: Costs) -> str:
     return " ".join(filter(None, parts))
 
 
+def brief_sheet(standings: Sequence[Standing], title: str) -> Sheet:
+    """The same for a screen: a line for each budget, and what follows.
+
+    Args:
+        standings: Everything that was compared, with verdicts.
+        title: Of the sheet.
+    """
+    columns = [Column(("",)), Column(("",))]
+    if not any(one.values(name) for one in standings for name in one.names):
+        return Sheet(title, columns, [], empty=NOTHING)
+    rows = []
+    for reading in dict.fromkeys(one.reading for one in standings):
+        own = [one for one in standings if one.reading == reading and len(one.names) > 1]
+        first = [f"{PLURALS[one.kind]}: {text}" for one in own if (text := _first(one))]
+        left = [PLURALS[one.kind] for one in own if not _first(one) and not _untested(one)]
+        without = [PLURALS[one.kind] for one in own if _untested(one)]
+        said = [*first, *([f"nothing is decided between {listing(left)}"] if left else [])]
+        said += [f"{listing(without)} are not compared"] if without else []
+        rows.append([Text(reading.name), Text("; ".join(said))])
+    contenders = next(one for one in standings if one.kind == "contender")
+    return Sheet(title, columns, rows, [f"{_so(contenders)} --full prints all."])
+
+
+def _first(one: Standing) -> str:
+    """Who stands first of its kind, and whom it is better than; empty where it is better than none."""
+    best, *others = one.order
+    worse = [name for name in others if one.beats(best, name)]
+    if not worse or not (values := one.values(best)):
+        return ""
+    than = "every other" if len(worse) == len(others) else _few(worse)
+    return f"{best} first ({100 * sum(values) / len(values):.2f} %), better than {than}"
+
+
+def _untested(one: Standing) -> list[str]:
+    """Why nothing of a kind could be tested."""
+    return [item.reason for item in one.pairs if item.reason and item.comparisons and not item.tested]
+
+
 def _said(one: Standing) -> str:
     """Who is best at a budget, beyond whom, and against whom that is open."""
     if len(one.names) < 2:
@@ -53,7 +92,7 @@ def _said(one: Standing) -> str:
     values = one.values(best)
     if not values:
         return f"no {one.kind} has a number"
-    if reasons := [item.reason for item in one.pairs if item.reason and item.comparisons and not item.tested]:
+    if reasons := _untested(one):
         return f"{PLURALS[one.kind]} are not compared ({reasons[0]})"
     worse = [name for name in others if one.beats(best, name)]
     same = [name for name in others if _is(one, best, name, Verdict.NO_DIFFERENCE)]

@@ -97,6 +97,7 @@ class Standing(Ranking):
             Claim(
                 f"{a} beats {b}", "our own comparison", "ours",
                 Side(a, {self.kind: a}), (Side(b, {self.kind: b}),), ACCURACY, match=KINDS[self.kind],
+                side=f"with {self.reading.words}",
             )
             for a, b in combinations(self.names, 2)
         ]  # fmt: skip

@@ -28,6 +28,7 @@ from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.store.run import State
+from batchlab.results.words import exponent
 
 REFERENCE = "Murata, Suzuki (arXiv 1703.00439)"
 GAP = Metric("gap")
@@ -257,7 +258,10 @@ def _reference_gaps(frame: Frame) -> Sheet:
         cells = [Text("" if regularizer == before else regularizer), Text(method)]
         for k in budgets_:
             mine = _gap_after(part, k)
-            cells += [Text(f"{found[k].value:.1e}" if k in found else ""), _compared(mine, found.get(k), ".1e")]
+            cells += [
+                Text(exponent(f"{found[k].value:.1e}") if k in found else ""),
+                _compared(mine, found.get(k), ".1e"),
+            ]
             if k in found:
                 ours[found[k]] = mine
         rows.append(cells)
@@ -292,7 +296,9 @@ def _compared(ours: Ours | None, row: Published | None, form: str) -> Text:
     """Our mean, and beneath how far it is from the reference value; of gaps at rounding that says nothing."""
     if ours is None:
         return Text("–", tone="dim")
-    return Text(format(ours.mean, form), detail=ours.distance(row.value) if row and ours.mean >= FLOOR else "")
+    return Text(
+        exponent(format(ours.mean, form)), detail=ours.distance(row.value) if row and ours.mean >= FLOOR else ""
+    )
 
 
 def _optimum(frame: Frame, regularizer: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from batchlab.results.show.drawing import COLORS, DASHES, GREY, INK, Drawing
 from batchlab.results.show.panels import LEGEND, dress, head
+from batchlab.results.show.points import Axis, Dots, Panel, Point, Points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 MARKERS = "osD^vP*Xh"
 FILL = "#8fb3d1"
+SHARES = "learning rate, in shares of the scheme's own limit"
 TITLE = "Train loss at the end over each scheme's learning rates (×: learnt nothing, or a run was lost)"
 
 
@@ -120,44 +122,63 @@ class LossByShare(Drawing):
             raise ValueError("no run has a loss yet: see `batchlab status`")
         figure = Figure(figsize=(4.2 * len(self.losses) + 0.4, 4.3), layout="constrained")
         panels = figure.subplots(1, len(self.losses), squeeze=False)[0]
-        schemes = list(dict.fromkeys(scheme for losses in self.losses.values() for scheme in losses))
-        for axes, (problem, losses) in zip(panels, self.losses.items(), strict=True):
-            self._panel(axes, problem, losses, schemes)
-            axes.set_xlabel("learning rate, in shares of the scheme's own limit")
-            dress(axes, problem)
-        panels[0].set_ylabel("train loss at the end")
+        drawn = self.points()
+        for axes, panel in zip(panels, drawn.panels, strict=True):
+            self._panel(axes, panel)
+            axes.set_xlabel(panel.x.label)
+            dress(axes, panel.title)
+        panels[0].set_ylabel(drawn.panels[0].y.label)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=3, **LEGEND)
         head(figure, TITLE)
         return figure
 
-    def _panel(
-        self, axes: Axes, problem: str, losses: Mapping[str, Mapping[float, float]], schemes: Sequence[str]
-    ) -> None:
+    def points(self) -> Points:
+        """As `figure` draws them.
+
+        Raises:
+            ValueError: No run has a loss.
+        """
+        if not self.drawable:
+            raise ValueError("no run has a loss yet: see `batchlab status`")
+        schemes = list(dict.fromkeys(scheme for losses in self.losses.values() for scheme in losses))
+        panels = []
+        for problem, losses in self.losses.items():
+            ceiling = self.ceiling.get(problem, math.inf)
+            shares = sorted({share for own in losses.values() for share in own})
+            lines = []
+            for i, scheme in enumerate(schemes):
+                own = losses.get(scheme, {})
+                good = [Point(share, own[share]) for share in sorted(own) if 0 < own[share] <= ceiling]
+                lost = [(share, "×") for share in own if not 0 < own[share] <= ceiling]
+                look = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
+                lines.append(Dots(scheme, look | {"ls": DASHES[i // len(COLORS)]}, good, fallen=lost))
+            x = Axis(SHARES, True, [(share, share_text(share)) for share in shares])
+            panels.append(Panel(problem, x, Axis("train loss at the end", True), lines))
+        return Points(TITLE, panels, panel="problem", edge="top")
+
+    @staticmethod
+    def _panel(axes: Axes, panel: Panel) -> None:
         from matplotlib.transforms import offset_copy
 
-        ceiling = self.ceiling.get(problem, math.inf)
-        shares = sorted({share for own in losses.values() for share in own})
-        inside = [loss for _, _, loss in _points(losses) if 0 < loss <= ceiling]
-        for i, scheme in enumerate(schemes):
-            own = losses.get(scheme, {})
-            color, marker = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
-            good = [(share, own[share]) for share in sorted(own) if 0 < own[share] <= ceiling]
-            drawn = list(zip(*good, strict=True)) or [(), ()]
-            style = DASHES[i // len(COLORS)]
-            axes.plot(*drawn, color=color, marker=marker, ms=4.5, lw=1.3, ls=style, label=scheme)
-            lost = [share for share in own if not 0 < own[share] <= ceiling]
+        for i, line in enumerate(panel.lines):
+            drawn = [point.x for point in line.points], [point.y for point in line.points]
+            axes.plot(*drawn, **line.look, ms=4.5, lw=1.3, label=line.name)
+            lost = [share for share, _ in line.fallen]
             if lost:  # beside each other, so that nine crosses at one share can be told apart
                 aside = offset_copy(
                     axes.get_xaxis_transform(),
                     axes.get_figure(root=True),
-                    x=5.0 * (i - len(schemes) / 2),
+                    x=5.0 * (i - len(panel.lines) / 2),
                     units="points",
                 )
+                color = line.look["color"]
                 axes.plot(lost, [1.0] * len(lost), "x", color=color, ms=6, mew=1.6, transform=aside, clip_on=False)
+        shares = [share for share, _ in panel.x.ticks]
+        inside = [point.y for line in panel.lines for point in line.points]
         axes.set_xscale("log")
         axes.set_xlim(shares[0] / 1.5, shares[-1] * 1.5)
-        axes.set_xticks(shares, [share_text(share) for share in shares])
+        axes.set_xticks(shares, [text for _, text in panel.x.ticks])
         axes.minorticks_off()
         axes.set_yscale("log")
         if inside:

@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchlab.results.show.drawing import COLORS, GREY, Drawing
+from batchlab.results.show.drawing import COLORS, DASHES, GREY, Drawing
 from batchlab.results.show.panels import GRID, LEGEND, dress, head
+from batchlab.results.show.points import Axis, Dots, Panel, Point, Points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MARKERS = "os^D"
+LINEAR = "linear speed-up"
+SIZES = (1 / 16, 1 / 4, 1 / 2, 1, 2, 4, 8)
+"""Mini-batches that are named on the axis."""
 
 
 @dataclass(frozen=True)
@@ -22,17 +26,17 @@ class MiniBatches(Drawing):
     """Iterations on the left, passes on the right, against the batch in units of sqrt(n); one line per data set.
 
     Attributes:
-        points: Data set -> (b / sqrt(n), iterations, passes), ascending in b; means over seeds.
+        measured: Data set -> (b / sqrt(n), iterations, passes), ascending in b; means over seeds.
         title: Over the whole figure.
     """
 
-    points: Mapping[str, Sequence[tuple[float, float, float]]]
+    measured: Mapping[str, Sequence[tuple[float, float, float]]]
     title: str
 
     @property
     def drawable(self) -> bool:
         """Whether some data set has two points."""
-        return any(len(points) > 1 for points in self.points.values())
+        return any(len(points) > 1 for points in self.measured.values())
 
     def figure(self) -> Figure:
         """Draw both on logarithmic axes, with the slope of linear speed-up.
@@ -45,23 +49,46 @@ class MiniBatches(Drawing):
         if not self.drawable:
             raise ValueError("no run has reached the target yet: see `batchlab status`")
         figure = Figure(figsize=(8.6, 3.9), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        for i, (name, points) in enumerate(self.points.items()):
-            batches = [batch for batch, _, _ in points]
-            look = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)], "ms": 5, "lw": 1.7}
-            left.plot(batches, [iterations for _, iterations, _ in points], label=name, **look)
-            right.plot(batches, [passes for _, _, passes in points], label=name, **look)
-        first = next(points for points in self.points.values() if len(points) > 1)
-        start, stop = first[0][0], math.sqrt(2)
-        left.plot([start, stop], [first[0][1], first[0][1] * start / stop], color=GREY, ls=":", label="linear speed-up")
-        left.legend(**LEGEND)
-        sizes = sorted({size for points in self.points.values() for size, _, _ in points})
-        for axes, label in ((left, "iterations"), (right, "passes")):
-            _scale(axes, label)
+        both = figure.subplots(1, 2)
+        drawn, sizes = self.points(), sorted({size for points in self.measured.values() for size, _, _ in points})
+        for axes, panel in zip(both, drawn.panels, strict=True):
+            for line in panel.lines:
+                x, y = ([getattr(point, key) for point in line.points] for key in ("x", "y"))
+                axes.plot(x, y, label=line.name, **line.look, ms=5, lw=1.5 if line.name == LINEAR else 1.7)
+            _scale(axes, panel.y.label)
             dress(axes)
             axes.set_xlim(sizes[0] / 1.2, sizes[-1] * 1.2)
+        both[0].legend(**LEGEND)
         head(figure, self.title)
         return figure
+
+    def points(self) -> Points:
+        """As `figure` draws them.
+
+        Raises:
+            ValueError: No data set has two batches at which every run reached the target.
+        """
+        if not self.drawable:
+            raise ValueError("no run has reached the target yet: see `batchlab status`")
+        sizes = sorted({size for points in self.measured.values() for size, _, _ in points})
+        shown = [size for size in SIZES if sizes[0] / 1.1 <= size <= sizes[-1] * 1.1]
+        x = Axis("mini-batch size", log=True, ticks=[(size, _size(size)) for size in shown])
+        panels = []
+        for i, label in enumerate(("iterations", "passes"), 1):
+            lines = []
+            for k, (name, own) in enumerate(self.measured.items()):
+                look = {"color": COLORS[k % len(COLORS)], "marker": MARKERS[k % len(MARKERS)]}
+                lines.append(Dots(name, look, [Point(point[0], point[i]) for point in own]))
+            panels.append(Panel(label, x, Axis(label, log=True), [*lines, *([self._linear()] if i == 1 else [])]))
+        return Points(
+            self.title, panels, ["means over seeds; dotted: as many times fewer as the batch is larger"], "cost"
+        )
+
+    def _linear(self) -> Dots:
+        """Half the iterations at twice the batch, from the first point on."""
+        (size, iterations, _), *_ = next(points for points in self.measured.values() if len(points) > 1)
+        ends = [Point(size, iterations), Point(math.sqrt(2), iterations * size / math.sqrt(2))]
+        return Dots(LINEAR, {"color": GREY, "ls": DASHES[2], "marker": ""}, ends)
 
 
 def _scale(axes: Axes, label: str) -> None:
@@ -71,7 +98,7 @@ def _scale(axes: Axes, label: str) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.axvline(1.0, color=GRID, lw=0.8, alpha=0.7, zorder=0)
-    axes.xaxis.set_major_locator(FixedLocator([1 / 16, 1 / 4, 1 / 2, 1, 2, 4, 8]))
+    axes.xaxis.set_major_locator(FixedLocator(SIZES))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: _size(size)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

@@ -28,6 +28,7 @@ from batchlab.results.papers.reproduction import Front, Reproduction
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number
 from batchlab.results.store.run import State
+from batchlab.results.words import exponent
 
 REFERENCE = "arXiv 2409.04707"
 EULER, TAYLOR = "Euler (SGD)", "Taylor 4-instant (our interpretation)"
@@ -209,7 +210,7 @@ def _grid(study: Study) -> Sheet:
             runs = judged(study.frame).where(scheme=scheme, share=share).runs
             lost = sum(run.state is not State.DONE for run in runs)
             loss = study.final.get(scheme, {}).get(share, math.inf)
-            shown = number(loss, decimals(math.nan, loss) - 1) if loss < 1e4 else f"{loss:.0e}"
+            shown = number(loss, decimals(math.nan, loss) - 1) if loss < 1e4 else exponent(f"{loss:.0e}")
             shown = "–" if math.isinf(loss) else shown
             bold = study.chosen["epochs"].get(scheme) == share
             line.append(Text(shown, bold, f"† {lost} lost" if lost else "") if runs else Text(""))

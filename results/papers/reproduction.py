@@ -31,6 +31,7 @@ class Front:
         figure: The one that says most; None: there is none.
         caption: What it shows, in a sentence.
         answer: What came of it in a paragraph, where one can be made from the verdicts.
+        brief: The same for a screen, where that is not the verdicts.
         verdicts: Whether each claim is listed with its verdict: not where there are hundreds.
     """
 
@@ -39,6 +40,7 @@ class Front:
     figure: Drawing | None = None
     caption: str = ""
     answer: str = ""
+    brief: Sheet | None = None
     verdicts: bool = True
 
 

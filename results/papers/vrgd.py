@@ -56,7 +56,7 @@ def build(frame: Frame) -> Reproduction:
         notes += toy.NOTES
     if deep.runs:
         tables += network.tables(deep)
-        plots += network.plots(deep)
+        plots += [_by_batch(tuned(deep, ACCURACY, "lr", CELL).frame), *network.plots(deep)]
         notes += network.NOTES
         if {run.value("dataset") for run in deep.runs} == {"digits"}:
             notes.append(network.LAPTOP)
@@ -77,5 +77,10 @@ def build(frame: Frame) -> Reproduction:
 def _front(frame: Frame, deep: Frame) -> Front:
     """The network, beside Table 5: base, VR form and control, and how far VR leads."""
     best = tuned(deep, ACCURACY, "lr", CELL).frame if deep.runs else deep
-    figure = AccuracyByBatch(best, "Test accuracy by batch size, each at its best learning rate")
+    figure = _by_batch(best)
     return Front(QUESTION, [table5.ours(frame, best)], figure if figure.drawable else None, CAPTION)
+
+
+def _by_batch(best: Frame) -> AccuracyByBatch:
+    """The network's accuracies over the batch size."""
+    return AccuracyByBatch(best, "Test accuracy by batch size, each at its best learning rate")

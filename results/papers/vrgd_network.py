@@ -26,10 +26,13 @@ from batchlab.results.compare.tuning import UNTUNED, together, tuned
 from batchlab.results.papers.vrgd_plots import MetricByRate
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.layers_plot import Layers
+from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals
 from batchlab.results.store.run import State
 
 ACCURACY = Metric("test_accuracy")
+LOSS = Metric("train_loss")
+TRAINING = "Network: training, each at its best learning rate"
 REESTIMATED = Metric("test_accuracy_reestimated")
 METRICS = (ACCURACY, REESTIMATED, Metric("train_accuracy"))
 GAIN = "accuracy_gain"
@@ -37,6 +40,8 @@ PAIRS = {"momentum": "Momentum", "adam": "Adam", "lars": "LARS", "lamb": "LAMB"}
 NAMES = PAIRS | {"sgd": "SGD"}
 BASE, VR, CONTROL = "base", "VR", "control"
 CELL = ("pair", "variant", "batch")
+RATES = {"best": "each at its best lr", "same": "at the same lr"}
+"""At which learning rates two forms are compared."""
 APART = 0.01
 """VR and its control differ when their accuracies differ by more than this: one point."""
 
@@ -83,8 +88,8 @@ def _asked(network: Frame, choice: Tuning) -> list[Claim]:
     controlled = {"batch": controls.values("batch") if controls.runs else []}
 
     def side(variant: str, rates: str, **where: Any) -> Side:
-        said = {"best": "each at its best lr", "same": "at the same lr"}[rates]
-        label = (variant if variant == VR else f"{variant}, {said}") + (untuned if rates == "best" else "")
+        label = f"{variant}, {RATES[rates]}" if variant == BASE else variant  # a control's claim says it itself
+        label += untuned if rates == "best" else ""
         return Side(label, {"variant": variant, "rates": rates, **where})
 
     def gain(batch: Any) -> Side:
@@ -95,6 +100,7 @@ def _asked(network: Frame, choice: Tuning) -> list[Claim]:
             Claim(
                 "VR helps more the larger the batch", "Table 5", "read",
                 gain(large), (gain(small),), metric, match=("pair",),
+                side="" if len(gained) == 1 else "as measured" if metric.name == GAIN else "BatchNorm re-estimated",
             )
             for metric in gained
         ),
@@ -106,7 +112,7 @@ def _asked(network: Frame, choice: Tuning) -> list[Claim]:
             Claim(
                 f"{pair}: VR is more than 1 point away from its control, at some batch", "our own check", "ours",
                 side(VR, rates, pair=pair, **controlled), (side(CONTROL, rates, pair=pair, **controlled),), ACCURACY,
-                match=("batch", "lr"), margin=APART, apart=True,
+                match=("batch", "lr"), margin=APART, apart=True, side=RATES[rates],
             )
             for pair in (controls.values("pair") if controls.runs else PAIRS.values())
             for rates in ("best", "same")
@@ -310,11 +316,13 @@ def _multipliers(network: Frame) -> Frame:
 
 
 def plots(network: Frame) -> list[Drawing]:
-    """Accuracy against the learning rate, and VR-Momentum's multiplier in each layer."""
+    """Accuracy against the learning rate, both over training, and VR-Momentum's multiplier in each layer."""
     title = "Network: test accuracy by learning rate"
     seen = tuple(map(Metric, ("mean", "clipped_low", "clipped_high")))
-    layers = tuned(network, ACCURACY, "lr", CELL).frame.where(pair="Momentum", variant=VR).stream("layers")
+    best = tuned(network, ACCURACY, "lr", CELL).frame
+    layers = best.where(pair="Momentum", variant=VR).stream("layers")
     return [
         MetricByRate(judged(network), ACCURACY, title),
+        *(Plot(best, metric, ("samples",), "variant", "pair,batch", TRAINING) for metric in (ACCURACY, LOSS)),
         Layers(layers, seen, "batch", title="VR-Momentum: the multiplier r in each layer"),
     ]

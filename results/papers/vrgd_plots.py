@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from batchlab.results.compare.metrics import Metric
 from batchlab.results.papers.beside import ours_of
 from batchlab.results.show.drawing import COLORS, GREY, Drawing
 from batchlab.results.show.panels import LEGEND, dress, head
+from batchlab.results.show.points import Axis, Dots, Panel, Point, Points
 from batchlab.results.store.run import State
 
 if TYPE_CHECKING:
@@ -22,7 +26,9 @@ if TYPE_CHECKING:
 
 MARKERS = "os^D"
 WINDOW = 10
+RATIO = "signal-to-noise ratio"
 ACCURACY = "test_accuracy"
+READ = "mean over seeds, a dot for each run; ×k: of so many the run diverged"
 
 
 @dataclass(frozen=True)
@@ -50,46 +56,69 @@ class Weights(Drawing):
         Raises:
             ValueError: The weights were not recorded.
         """
-        from matplotlib import colormaps
         from matplotlib.figure import Figure
         from matplotlib.lines import Line2D
 
-        if not self.drawable:
-            raise ValueError("the weights were not recorded: train with +measure=parameters")
-        methods = self.frame.values("method")
-        figure = Figure(figsize=(3.7 * len(methods) + 0.9, 5.6), layout="constrained")
-        panels = figure.subplots(2, len(methods), sharex=True, sharey="row", squeeze=False)
-        shades = colormaps["viridis"](np.linspace(0, 0.93, len(self.weights)))
-        for j, method in enumerate(methods):
-            part = self.frame.where(method=method)
-            for i, shade in zip(self.weights, shades, strict=True):
-                self._line(panels[0, j], part, f"w{i}", shade, log=False)
-                self._line(panels[1, j], part, f"gsnr_w{i}", shade, log=True)
-            dress(panels[0, j], str(method))
-            dress(panels[1, j])
-            panels[1, j].set_xlabel("steps")
-            if not panels[1, j].lines:
-                panels[1, j].text(
-                    0.5, 0.5, "not measured", ha="center", color=GREY, fontsize=8, transform=panels[1, j].transAxes
-                )
+        drawn = self.points().panels
+        columns = len(drawn) // 2
+        figure = Figure(figsize=(3.7 * columns + 0.9, 5.6), layout="constrained")
+        panels = figure.subplots(2, columns, sharex=True, sharey="row", squeeze=False)
+        for axes, panel in zip(panels.flat, drawn, strict=True):
+            for line in panel.lines:
+                x, y = ([getattr(point, key) for point in line.points] for key in ("x", "y"))
+                axes.plot(x, y, color=line.look["color"], lw=1.5)
+        for (above, below), panel in zip(panels.T, drawn[:columns], strict=True):
+            dress(above, panel.title)
+            dress(below)
+            below.set_xlabel(panel.x.label)
+            if not below.lines:
+                below.text(0.5, 0.5, "not measured", ha="center", color=GREY, fontsize=8, transform=below.transAxes)
         panels[1, 0].set_yscale("log")
         panels[0, 0].set_ylabel("weight")
-        panels[1, 0].set_ylabel(f"signal-to-noise ratio\n(geometric mean of {WINDOW} steps)")
-        handles = [Line2D([], [], color=c, lw=2, label=f"w{i}") for i, c in zip(self.weights, shades, strict=True)]
+        panels[1, 0].set_ylabel(f"{RATIO}\n(geometric mean of {WINDOW} steps)")
+        looks = {line.name: line.look for line in drawn[0].lines}
+        handles = [Line2D([], [], color=look["color"], lw=2, label=name) for name, look in looks.items()]
         figure.legend(handles=handles, loc="outside right center", **LEGEND)
         head(figure, self.title)
         return figure
 
-    def _line(self, axes: Axes, part: Frame, name: str, shade: Any, *, log: bool) -> None:
+    def points(self) -> Points:
+        """As `figure` draws them: the weights of each method, then the ratios.
+
+        Raises:
+            ValueError: The weights were not recorded.
+        """
+        from matplotlib import colormaps
+        from matplotlib.colors import to_hex
+
+        if not self.drawable:
+            raise ValueError("the weights were not recorded: train with +measure=parameters")
+        shades = dict(zip(self.weights, colormaps["viridis"](np.linspace(0, 0.93, len(self.weights))), strict=True))
+        panels = []
+        for before, label, log in (("", "weight", False), ("gsnr_", RATIO, True)):
+            for method in self.frame.values("method"):
+                part = self.frame.where(method=method)
+                lines = [
+                    Dots(f"w{i}", {"color": to_hex(shade), "marker": ""}, self._line(part, f"{before}w{i}", log=log))
+                    for i, shade in shades.items()
+                ]
+                panels.append(Panel(str(method), Axis("steps"), Axis(label, log), lines))
+        note = f"means over seeds; the ratios are geometric means over seeds and {WINDOW} steps"
+        return Points(self.title, panels, [note], "method")
+
+    @staticmethod
+    def _line(part: Frame, name: str, *, log: bool) -> list[Point]:
         if name not in part.names:
-            return
-        for line in curves(part, Metric(name), "steps", "method", log=log):
-            y = line.mean
-            x = line.x
-            if log and len(y) >= WINDOW:  # one step's ratio is noisy, and flips where the step overshoots
-                y = np.exp(np.lib.stride_tricks.sliding_window_view(np.log(y), WINDOW).mean(axis=1))
-                x = x[WINDOW - 1 :]
-            axes.plot(x, y, color=shade, lw=1.5)
+            return []
+        found = curves(part, Metric(name), "steps", "method", log=log)
+        if not found:
+            return []
+        (line,) = found
+        x, y = line.x, line.mean
+        if log and len(y) >= WINDOW:  # one step's ratio is noisy, and flips where the step overshoots
+            y = np.exp(np.lib.stride_tricks.sliding_window_view(np.log(y), WINDOW).mean(axis=1))
+            x = x[WINDOW - 1 :]
+        return [Point(*point) for point in zip(x.tolist(), y.tolist(), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -119,35 +148,65 @@ class AccuracyByBatch(Drawing):
 
         if not self.drawable:
             raise ValueError(f"no run has a row of {ACCURACY} yet: see `batchlab status`")
-        pairs, batches, variants = (self.frame.values(key) for key in ("pair", "batch", "variant"))
-        figure = Figure(figsize=(2.7 * len(pairs) + 0.6, 3.5), layout="constrained")
-        panels = figure.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
-        for i, (axes, pair) in enumerate(zip(panels, pairs, strict=True)):
-            for k, variant in enumerate(variants):
-                self._line(axes, self.frame.where(pair=pair, variant=variant), batches, k, len(variants))
+        drawn = self.points()
+        variants = [line.name for line in drawn.panels[0].lines]
+        figure = Figure(figsize=(2.7 * len(drawn.panels) + 0.6, 3.5), layout="constrained")
+        panels = figure.subplots(1, len(drawn.panels), sharey=True, squeeze=False)[0]
+        for i, (axes, panel) in enumerate(zip(panels, drawn.panels, strict=True)):
+            for k, line in enumerate(panel.lines):
+                self._line(axes, line, k, len(variants))
             axes.set_xscale("log")
-            axes.set_xticks(batches, [f"{batch:,}" for batch in batches])
+            axes.set_xticks(*zip(*panel.x.ticks, strict=True))
             axes.minorticks_off()
-            axes.set_xlabel("batch size")
+            axes.set_xlabel(panel.x.label)
             if i == 0:
-                axes.set_ylabel("test accuracy [%]")
-            dress(axes, str(pair))
+                axes.set_ylabel(f"{panel.y.label} [{panel.y.unit}]")
+            dress(axes, panel.title)
         return _named(figure, variants, self.title)
 
-    def _line(self, axes: Axes, part: Frame, batches: Sequence[int], k: int, lines: int) -> None:
-        places, means, spreads = [], [], []
+    def points(self) -> Points:
+        """As `figure` draws them.
+
+        Raises:
+            ValueError: No run has an accuracy.
+        """
+        if not self.drawable:
+            raise ValueError(f"no run has a row of {ACCURACY} yet: see `batchlab status`")
+        pairs, batches, variants = (self.frame.values(key) for key in ("pair", "batch", "variant"))
+        x = Axis("batch size", log=True, ticks=[(batch, f"{batch:,}") for batch in batches])
+        y = Axis("test accuracy", unit="%")
+        parts = {pair: self.frame.where(pair=pair) for pair in pairs}
+        panels = [
+            Panel(str(pair), x, y, [self._dots(part.where(variant=name), batches, k, name)
+                                    for k, name in enumerate(variants)])
+            for pair, part in parts.items()
+        ]  # fmt: skip
+        note = "mean over seeds, each with its standard deviation either way; † lost: not in the mean"
+        return Points(self.title, panels, [note], "pair", bars=True)
+
+    @staticmethod
+    def _dots(part: Frame, batches: Sequence[int], k: int, name: Any) -> Dots:
+        points, fallen = [], []
         for batch in batches:
             found = ours_of(part.where(batch=batch), Metric(ACCURACY))
+            lost = f"† {found.lost} lost" if found and found.lost else ""
             if found and found.values:
-                summary = found.summary
-                places.append(batch * 1.035 ** (k - (lines - 1) / 2))  # side by side: bars would hide each other
-                means.append(summary.mean)
-                spreads.append(summary.std if summary.n > 1 else 0.0)
-            if found and found.lost:
-                at = (batch, 0.02 + 0.06 * k)
-                look: dict[str, Any] = {"ha": "center", "fontsize": 7, "color": COLORS[k]}
-                axes.annotate(f"† {found.lost} lost", at, xycoords=("data", "axes fraction"), **look)
+                own = found.summary
+                spread = own.std if own.n > 1 else math.nan
+                points.append(Point(batch, own.mean, own.mean - spread, own.mean + spread, own.n, lost))
+            if lost:
+                fallen.append((float(batch), lost))
+        return Dots(str(name), {"color": COLORS[k], "marker": MARKERS[k]}, points, fallen=fallen)
+
+    @staticmethod
+    def _line(axes: Axes, line: Dots, k: int, lines: int) -> None:
+        places = [point.x * 1.035 ** (k - (lines - 1) / 2) for point in line.points]  # bars would hide each other
+        spreads = [0.0 if math.isnan(point.high) else point.high - point.y for point in line.points]
+        means = [point.y for point in line.points]
         axes.errorbar(places, means, spreads, color=COLORS[k], marker=MARKERS[k], ms=4, lw=1.5, capsize=2)
+        for batch, text in line.fallen:
+            look: dict[str, Any] = {"ha": "center", "fontsize": 7, "color": COLORS[k]}
+            axes.annotate(text, (batch, 0.02 + 0.06 * k), xycoords=("data", "axes fraction"), **look)
 
 
 @dataclass(frozen=True)
@@ -182,36 +241,64 @@ class MetricByRate(Drawing):
         pairs, batches, variants = (self.frame.values(key) for key in ("pair", "batch", "variant"))
         figure = Figure(figsize=(3.1 * len(batches) + 0.6, 2.2 * len(pairs) + 0.9), layout="constrained")
         panels = figure.subplots(len(pairs), len(batches), squeeze=False)
+        drawn = iter(self.points().panels)
         for i, pair in enumerate(pairs):
             for j, batch in enumerate(batches):
-                axes = panels[i, j]
-                part = self.frame.where(pair=pair, batch=batch)
-                for k, variant in enumerate(variants):
-                    self._line(axes, part.where(variant=variant), k)
+                axes, panel = panels[i, j], next(drawn)
+                for k, line in enumerate(panel.lines):
+                    self._line(axes, line, k)
                 axes.set_xscale("log")
-                rates = sorted({run.value("lr") for run in part.runs})
-                axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
+                axes.set_xticks([at for at, _ in panel.x.ticks], [text for _, text in panel.x.ticks])
                 axes.minorticks_off()
                 if i == len(pairs) - 1:
-                    axes.set_xlabel("learning rate")
+                    axes.set_xlabel(panel.x.label)
                 if j == 0:
                     axes.set_ylabel(f"{pair}\n{self.metric.title}")
                 dress(axes, "" if i else f"batch {batch}")
         return _named(figure, variants, self.title)
 
-    def _line(self, axes: Axes, part: Frame, k: int) -> None:
+    def points(self) -> Points:
+        """As `figure` draws them: a panel for each pair and batch size, pair by pair.
+
+        Raises:
+            ValueError: No run has measured the metric.
+        """
+        if not self.drawable:
+            raise ValueError(f"no run has a row of {self.metric.name} yet: see `batchlab status`")
+        pairs, batches, variants = (self.frame.values(key) for key in ("pair", "batch", "variant"))
+        bound, panels = self.metric.of(self.frame), []
+        for pair, batch in product(pairs, batches):
+            part = self.frame.where(pair=pair, batch=batch)
+            rates = sorted({float(run.value("lr")) for run in part.runs})
+            x = Axis("learning rate", log=True, ticks=[(rate, f"{rate:g}") for rate in rates])
+            lines = [self._dots(part.where(variant=name), k, name) for k, name in enumerate(variants)]
+            panels.append(Panel(f"{pair}, batch {batch}", x, Axis(bound.label, unit=bound.quantity.unit), lines))
+        return Points(self.title, panels, [READ], "pair, batch")
+
+    def _dots(self, part: Frame, k: int, name: Any) -> Dots:
         values = self.metric.quantity.scale * self.metric.measure(part).values
-        done = [run.state is State.DONE for run in part.runs]
         rates = np.array([float(run.value("lr")) for run in part.runs])
-        keep = np.array(done, dtype=bool) & np.isfinite(values)
-        x = np.unique(rates[keep])
+        keep = np.array([run.state is State.DONE for run in part.runs], dtype=bool) & np.isfinite(values)
+        lost = Counter(float(run.value("lr")) for run in part.runs if run.state is State.DIVERGED)
+        points = []
+        for rate in np.unique(rates[keep]).tolist():
+            own = values[keep & (rates == rate)]
+            note = f"{lost[rate]} diverged" if lost[rate] else ""
+            points.append(Point(rate, float(own.mean()), n=len(own), note=note))
+        single = list(zip(rates[keep].tolist(), values[keep].tolist(), strict=True))
+        fallen = [(rate, f"×{n}") for rate, n in sorted(lost.items())]
+        return Dots(str(name), {"color": COLORS[k], "marker": MARKERS[k]}, points, single=single, fallen=fallen)
+
+    @staticmethod
+    def _line(axes: Axes, line: Dots, k: int) -> None:
         color = COLORS[k]
-        axes.plot(x, [values[keep & (rates == rate)].mean() for rate in x], color=color, lw=1.7, zorder=3)
-        axes.plot(rates[keep], values[keep], MARKERS[k], color=color, ms=3.5, alpha=0.6, mew=0, zorder=2)
-        lost = np.array([run.state is State.DIVERGED for run in part.runs], dtype=bool)
-        if lost.any():
-            height = np.full(int(lost.sum()), 0.02 * (k + 1))
-            axes.plot(rates[lost], height, "x", color=color, transform=axes.get_xaxis_transform(), zorder=4)
+        axes.plot([point.x for point in line.points], [point.y for point in line.points], color=color, lw=1.7, zorder=3)
+        each = [x for x, _ in line.single], [y for _, y in line.single]
+        axes.plot(*each, MARKERS[k], color=color, ms=3.5, alpha=0.6, mew=0, zorder=2)
+        rates = [rate for rate, _ in line.fallen]
+        if rates:
+            height = [0.02 * (k + 1)] * len(rates)
+            axes.plot(rates, height, "x", color=color, transform=axes.get_xaxis_transform(), zorder=4)
 
 
 def _named(figure: Figure, variants: Sequence[Any], title: str) -> Figure:

@@ -89,9 +89,9 @@ def claims(frame: Frame) -> list[Judged]:
         Claim(
             "VR-SGD reaches at about step 50 SGD's loss of step 100", "its toy", "read",
             Side(name + (untuned if reading == BEST else ""), {"method": name, "reading": reading}),
-            (Side(f"the bound ({reading})", {}, HALF_WAY),), ARRIVAL, match=("lr",),
+            (Side(f"the bound ({reading})", {}, HALF_WAY),), ARRIVAL, match=("lr",), side=f"{UPPERS[upper]}, {reading}",
         )
-        for name in VR.values()
+        for upper, name in VR.items()
         for reading in (SAME, BEST)
     ]  # fmt: skip
     order = [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from batchlab.results.report.curves import SCRIPTS, STYLES
+from batchlab.results.show.hypertext import coded
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -41,4 +42,6 @@ def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # 0.1 s that only a report waits for
 
     loader = FileSystemLoader(HERE / "templates")
-    return Environment(autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made = Environment(autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.filters["coded"] = lambda text: Markup(coded(text))
+    return made

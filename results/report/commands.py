@@ -63,12 +63,19 @@ def run_command(config: Mapping[str, Any]) -> str:
 
 
 def sweep_command(sweep: Sweep, configs: Mapping[str, Mapping[str, Any]]) -> str:
-    """The command that gives a sweep, for a shell; empty where its runs are no grid of values, so that none is known.
+    """The command that gives a sweep, for a shell; empty where none is known.
+
+    It is the one that asked for it. Where its manifest has none, or others of its runs were there before, one is made
+    of its runs' configurations, if they are a grid of values.
 
     Args:
         sweep: One called after a paper and a scale is that paper's reproduction.
         configs: The configurations of its runs, by identity.
     """
+    if sweep.alone:
+        return run_command(configs.get(sweep.name, {}))
+    if sweep.asked.command and not sweep.asked.part:
+        return shlex.join(["batchlab", *sweep.asked.command])
     papers = {f"{paper}-{scale}": (paper, str(scale)) for paper in known_papers() for scale in Scale}
     if sweep.name in papers:
         paper, scale = papers[sweep.name]
@@ -77,8 +84,8 @@ def sweep_command(sweep: Sweep, configs: Mapping[str, Mapping[str, Any]]) -> str
     if not known or len(known) < len(sweep.entries) or any(entry.labels for entry in sweep.entries):
         return ""
     values = [dict(map(_parted, entry.overrides)) for entry in sweep.entries]
-    keys = list(values[0])
-    if any(list(own) != keys for own in values) or any("@" in key or key[0] in "+~" for key in keys):
+    keys = [key for key in values[0] if all(key in own for own in values)]  # what only some name is alike, or no grid
+    if any("@" in key or key[0] in "+~" for key in keys):
         return ""
     offered = {key: list(dict.fromkeys(own[key] for own in values)) for key in keys}
     if len(sweep.entries) != len([*product(*offered.values())]):

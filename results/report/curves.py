@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,24 @@ from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.replicates import Key, mixed_keys, mixed_note, repeats_note, replicate
 from batchlab.results.compare.stats import Array, t_quantile
 from batchlab.results.show.drawing import COLORS, DASHES
-from batchlab.results.show.extent import CUT, FREE
+from batchlab.results.show.extent import BEYOND, CUT, FREE
 from batchlab.results.show.looks import POINTED, looks
 from batchlab.results.store.run import State
 from batchlab.results.words import count, visible
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("uPlot.iife.min.js", "view.js", "compute.js", "scene.js", "words.js", "picture.js", "plot.js", "curves.js")
+SCRIPTS = (
+    "uPlot.iife.min.js",
+    "view.js",
+    "compute.js",
+    "scene.js",
+    "dots.js",
+    "words.js",
+    "picture.js",
+    "plot.js",
+    "pane.js",
+    "curves.js",
+)
 """In the order in which a page holds them."""
 STYLES = ("uPlot.min.css", "curves.css")
 ROWS = 150_000
@@ -59,6 +70,8 @@ def payload(
     title: str,
     baseline: str | None = None,
     clock: str = "samples",
+    panel: str | None = None,
+    scale: str = "",
 ) -> dict[str, Any]:
     """What one interactive figure is drawn from: JSON-ready.
 
@@ -70,6 +83,8 @@ def payload(
         title: What the figure is called.
         baseline: The line that others are most likely compared to: the first that is offered.
         clock: One of `CLOCKS`, shown at first where the runs have it.
+        panel: Another axis, label or key: a plot of its own for each of its values.
+        scale: `linear` or `log`, at first; empty: as each metric and its values ask for.
 
     Raises:
         ValueError: When no run has a row of any of the metrics, or for an axis that no run has.
@@ -80,35 +95,44 @@ def payload(
     known = list({metric.name: metric for metric in reversed(asked) if frame.has(metric.name)}.values())[::-1]
     if not known:
         raise ValueError(f"no run has a row of {' or '.join(metrics) or 'a metric'} yet: see `batchlab status`")
-    members = by_hue(frame, hue)
-    lost = _without_rows(frame, hue)
-    mixed = mixed_keys(members.values())
+    parts = [frame.where(**{panel: value}) for value in frame.values(panel)] if panel else [frame]
+    members = [by_hue(part, hue) for part in parts]
+    mixed = mixed_keys(runs for own in members for runs in own.values())
     clocks = _clocks(frame, clock)
     rows = _Rows(frame, known, clocks, most=_most(frame, known))
     replicates: dict[Key, int] = {}
-    known_looks = _looks(frame, hue, sum(map(bool, members.values())))
-    lines: dict[str, Any] = {}
-    for value, runs in members.items():
-        drawn = [_run(run, rows, replicates.setdefault(replicate(run, mixed), len(replicates))) for run in runs]
-        if any(drawn) or value in lost:
-            own = {"look": known_looks.get(value), "together": bool(together(runs)), "runs": list(filter(None, drawn))}
-            lines[_unused(visible(str(value)), lines)] = {**own, "rowless": lost.get(value, NONE_LOST)}
+    names = _names(frame, hue)
+    known_looks = _looks(frame, hue, len({value for own in members for value, runs in own.items() if runs}))
+    lines: list[dict[str, Any]] = []
+    for place, (part, own) in enumerate(zip(parts, members, strict=True)):
+        lost, apart = _without_rows(part, hue), mixed_keys(own.values())
+        for value, runs in own.items():
+            drawn = [_run(run, rows, replicates.setdefault(replicate(run, apart), len(replicates))) for run in runs]
+            if any(drawn) or value in lost:
+                line = {"name": names[value], "panel": place, "look": known_looks.get(value)}
+                line |= {"together": bool(together(runs)), "runs": list(filter(None, drawn))}
+                lines.append(line | {"rowless": lost.get(value, NONE_LOST)})
+    there = {line["name"] for line in lines}
     return {
         "title": visible(title),
         "hue": visible(hue),
+        "panel": visible((panel or "").replace(",", ", ")),
+        "panels": _panels(frame, panel) if panel else [{"key": "", "title": ""}],
+        "names": [name for name in names.values() if name in there],
         "baseline": None if baseline is None else visible(str(baseline)),
         "grid": GRID,
         "clocks": [{"key": key, "label": CLOCK_LABELS[key], "unit": "s" if key == "seconds" else ""} for key in clocks],
-        "metrics": [_metric(metric, frame) for metric in known],
+        "metrics": [_metric(metric, frame, scale) for metric in known],
         "replicates": [visible(" ".join(map(str, key))) for key in replicates],
         "over": "runs" if mixed else "seeds",
         "t": [float(f"{t_quantile(df):.9g}") for df in range(1, max(2, len(replicates)))],
         "many": not known_looks,
-        "palette": [_look(color, dash) for dash in DASHES for color in COLORS],
+        "palette": PALETTE,
         "cut": CUT,
-        "lines": [{"name": name, **line} for name, line in lines.items()],
+        "beyond": BEYOND,
+        "lines": lines,
         "rows": rows.pool,
-        "notes": [*_notes(frame, list(members.values()), mixed), *rows.notes],
+        "notes": [*_notes(frame, [runs for own in members for runs in own.values()], mixed), *rows.notes],
     }
 
 
@@ -134,9 +158,24 @@ def _without_rows(frame: Frame, hue: str) -> dict[Any, dict[str, int]]:
     return found
 
 
-def _unused(name: str, names: Container[str]) -> str:
+def _unused(name: str, names: Collection[str]) -> str:
     """A name that no other line has: 1 and "1" are two values."""
     return name if name not in names else _unused(f"{name} again", names)
+
+
+def _names(frame: Frame, hue: str) -> dict[Any, str]:
+    """What each line is called, the same in every panel."""
+    found: dict[Any, str] = {}
+    for value in frame.values(hue):
+        found[value] = _unused(visible(str(value)), found.values())
+    return found
+
+
+def _panels(frame: Frame, panel: str) -> list[dict[str, str]]:
+    """By panel what it is called in the address, and over its plot: `pair Adam, batch 256`."""
+    keys, runs = panel.split(","), {run.value(panel): run for run in frame.runs}
+    titles = {value: ", ".join(f"{key} {runs[value].value(key)}" for key in keys) for value in frame.values(panel)}
+    return [{"key": visible(str(value)), "title": visible(title)} for value, title in titles.items()]
 
 
 def _looks(frame: Frame, hue: str, lines: int) -> dict[Any, dict[str, Any]]:
@@ -148,12 +187,16 @@ def _looks(frame: Frame, hue: str, lines: int) -> dict[Any, dict[str, Any]]:
         found = looks(frame, hue, limit=POINTED) if lines <= POINTED else {}
     except ValueError:
         return {}
-    return {value: _look(look["color"], look["ls"], look["marker"]) for value, look in found.items()}
+    return {value: sent_look(look["color"], look["ls"], look["marker"]) for value, look in found.items()}
 
 
-def _look(color: str, dash: Any, mark: str = "") -> dict[str, Any]:
+def sent_look(color: str, dash: Any, mark: str = "") -> dict[str, Any]:
     """Lengths of lines and gaps are in widths of the line."""
     return {"color": color, "dash": [] if dash == "-" else list(dash[1]), "mark": mark}
+
+
+PALETTE = [sent_look(color, dash) for dash in DASHES for color in COLORS]
+"""For lines that have no looks of their own, until few enough are seen."""
 
 
 def _clocks(frame: Frame, first: str) -> list[str]:
@@ -164,7 +207,7 @@ def _clocks(frame: Frame, first: str) -> list[str]:
     return sorted(known, key=lambda clock: clock != first)
 
 
-def _metric(metric: Metric, frame: Frame) -> dict[str, Any]:
+def _metric(metric: Metric, frame: Frame, scale: str) -> dict[str, Any]:
     quantity = metric.column
     plain = Metric(metric.name, declared=quantity)
     values = _values(frame, metric)
@@ -178,7 +221,7 @@ def _metric(metric: Metric, frame: Frame) -> dict[str, Any]:
         "floor": least if np.isfinite(least) else None,
         "ceiling": most if np.isfinite(most) else None,
         "better": quantity.better,
-        "log": FREE.log(metric, values),
+        "log": scale == "log" if scale else FREE.log(metric, values),
         "run": "plain" if metric.reduce == "last" else "best",
         "best": _best(metric),
         "timed": timed(plain),

@@ -1,35 +1,43 @@
-"""What stands on top of the report: of each paper and each comparison one line a claim, with its verdict."""
+"""What stands on top of the report: of each paper and each comparison its claims at a glance, with their verdicts.
+
+What is decided comes first. A claim that was read at several budgets is said once, with a line for each; of what is not
+decided only the first lines are seen at once, the others are folded away.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from batchlab.results.compare.claims import Judged, Verdict
-from batchlab.results.show.headline import tally_text
+from batchlab.results.show.claims_sheet import effect
+from batchlab.results.show.headline import FIRST, tally_text
 from batchlab.results.show.sheet import Sheet, Text
 
-LINES = 40
-"""Of more claims only those that were decided have a line, and of them so many."""
+DECIDED = 24
+"""Lines of claims that are decided, before others are folded away."""
+OPEN = 6
+"""The same of those that are not."""
+MOST = 200
+"""Lines in all: of more claims the last have none."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A claim at a glance.
+    """A claim at a glance, as it was read at one budget.
 
     Attributes:
-        claim: What is claimed, or which pair is compared.
         at: What it was read at.
-        effect: The difference with its interval.
+        effect: The difference with its interval, of the comparison that the verdict rests on.
         p: Corrected.
         n: Seeds.
         verdict: In words.
         tone: Of its colour.
-        detail: When it was decided, or what would.
+        detail: When it was decided, or what would; of several rivals, which one the effect is against.
+        marks: Places, from 1, among `Glance.remarks`.
         anchor: Where the details are.
     """
 
-    claim: str
     at: str
     effect: str
     p: str
@@ -37,7 +45,16 @@ class Line:
     verdict: str
     tone: str
     detail: str
+    marks: Sequence[int]
     anchor: str
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """What is claimed, or which pair is compared, with a line for each budget that it was read at."""
+
+    text: str
+    lines: Sequence[Line]
 
 
 @dataclass(frozen=True)
@@ -49,16 +66,32 @@ class Glance:
         anchor: Its section.
         summary: How many claims came to what.
         answer: What came of it in a sentence or two; may be empty.
-        lines: A line a claim.
-        more: Claims that have no line.
+        claims: What is seen at once.
+        folded: What is seen where somebody asks for it.
+        rest: What that is, in words.
+        remarks: What was lost, and why nothing was decided, each once.
+        more: Lines that are neither.
     """
 
     title: str
     anchor: str
     summary: str
-    answer: str
-    lines: Sequence[Line]
+    answer: str = ""
+    claims: Sequence[Claimed] = ()
+    folded: Sequence[Claimed] = ()
+    rest: str = ""
+    remarks: Sequence[str] = field(default=())
     more: int = 0
+
+    @property
+    def lines(self) -> list[Line]:
+        """All lines."""
+        return [line for claim in (*self.claims, *self.folded) for line in claim.lines]
+
+    @property
+    def readings(self) -> bool:
+        """Whether there is a column of what they were read at: not where that is the same for all."""
+        return len({line.at for line in self.lines}) > 1
 
 
 def glance(title: str, anchor: str, rows: str, sheet: Sheet, judged: Sequence[Judged], answer: str = "") -> Glance:
@@ -67,37 +100,89 @@ def glance(title: str, anchor: str, rows: str, sheet: Sheet, judged: Sequence[Ju
     Args:
         title: Of the section.
         anchor: Of the section.
-        rows: What the rows of the sheet are named after, see `render.to_html`.
+        rows: What the rows of the sheet are named after, see `hypertext.to_html`.
         sheet: A row for each claim: what is said here and there is the same.
         judged: The claims of the rows, in their order.
         answer: What came of it all in words.
     """
-    lines = [_line(sheet, i, item, rows) for i, item in enumerate(judged)]
-    shown = lines
-    if len(lines) > LINES:
-        decided = [line for line, item in zip(lines, judged, strict=True) if item.verdict is not Verdict.UNDECIDED]
-        shown = decided[:LINES]
-    return Glance(title, anchor, tally_text(judged), answer, shown, len(lines) - len(shown))
+    groups: dict[str, list[int]] = {}
+    for i, item in enumerate(judged):
+        groups.setdefault(_cells(sheet, i)["pair"].text if _paired(sheet) else item.claim.title, []).append(i)
+    order = sorted(groups, key=lambda text: min(FIRST.index(judged[i].verdict) for i in groups[text]))
+    seen, folded, left = _parted([(text, groups[text]) for text in order], judged)
+    remarks: dict[str, int] = {}
+    shown, more = (
+        [Claimed(text, [_line(sheet, i, judged[i], rows, remarks) for i in own]) for text, own in part]
+        for part in (seen, folded)
+    )
+    rest = _rest([judged[i] for _, own in folded for i in own])
+    return Glance(title, anchor, tally_text(judged), answer, shown, more, rest, list(remarks), left)
 
 
-def _line(sheet: Sheet, i: int, item: Judged, rows: str) -> Line:
-    cells = {
-        column.header[-1].partition(" [")[0]: cell for column, cell in zip(sheet.columns, sheet.rows[i], strict=True)
-    }
+def _parted(
+    groups: Sequence[tuple[str, list[int]]], judged: Sequence[Judged]
+) -> tuple[list[tuple[str, list[int]]], list[tuple[str, list[int]]], int]:
+    """What is seen at once, what is folded away, and how many lines are left out."""
+    seen: list[tuple[str, list[int]]] = []
+    folded: list[tuple[str, list[int]]] = []
+    lines = {True: 0, False: 0}
+    left = shown = 0
+    for text, own in groups:
+        decided = any(judged[i].verdict is not Verdict.UNDECIDED for i in own)
+        room = lines[decided] + len(own) <= (DECIDED if decided else OPEN) or not seen
+        if shown + len(own) > MOST and seen:
+            left += len(own)
+            continue
+        shown += len(own)
+        if room and not folded:
+            lines[decided] += len(own)
+            seen.append((text, own))
+        else:
+            folded.append((text, own))
+    if sum(len(own) for _, own in folded) == 1:  # nobody is asked to open what is as short as the asking
+        return [*seen, *folded], [], left
+    return seen, folded, left
+
+
+def _rest(folded: Sequence[Judged]) -> str:
+    if not folded:
+        return ""
+    if all(item.verdict is Verdict.UNDECIDED for item in folded):
+        return f"{len(folded)} more {'is' if len(folded) == 1 else 'are'} not decided"
+    return f"more: {tally_text(folded)}"
+
+
+def _paired(sheet: Sheet) -> bool:
+    return bool(sheet.columns) and sheet.columns[0].header[-1] == "pair"
+
+
+def _cells(sheet: Sheet, i: int) -> dict[str, Text]:
+    titles = (column.header[-1].partition(" [")[0] for column in sheet.columns)
+    return dict(zip(titles, sheet.rows[i], strict=True))
+
+
+def _line(sheet: Sheet, i: int, item: Judged, rows: str, remarks: dict[str, int]) -> Line:
+    cells = _cells(sheet, i)
 
     def text(*names: str) -> Text:
         return next((cells[name] for name in names if name in cells), Text(""))
 
-    verdict = text("verdict")
+    verdict, measured = text("verdict"), text("effect", "ratio", "difference").text
+    said = verdict.detail.split("\n") if verdict.detail else []
+    if "\n" in measured and (shown := item.resting_on) is not None:
+        measured = effect(item, shown)
+        said.append(f"effect against {shown.rival.label}")
+    lost = [part for text in said if text.startswith("† ") for part in text.removeprefix("† ").split("; ")]
+    name = "not decided" if item.verdict is Verdict.UNDECIDED else verdict.text  # n has a column of its own
     return Line(
-        cells["pair"].text if "pair" in cells else item.claim.text,
         text("read at").text,
-        text("effect", "ratio", "difference").text,
+        measured,
         " ".join(filter(None, [text("p").text, text("p").detail])),
-        text("n").text,
-        verdict.text,
+        str(item.seeds) if "\n" in text("n").text else text("n").text,
+        name,
         verdict.tone or _tone(verdict),
-        verdict.detail,
+        ", ".join(text for text in said if not text.startswith("† ")),
+        [remarks.setdefault(text, len(remarks) + 1) for text in lost],
         f"{rows}-{i + 1}",
     )
 

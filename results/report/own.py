@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from markupsafe import Markup
 
-from batchlab.results.axes import CHOICES
-from batchlab.results.compare.choice import TUNING, shown
-from batchlab.results.compare.frame import MISSING, Frame
-from batchlab.results.compare.metrics import CLOCKS, Metric
-from batchlab.results.compare.replicates import mixed_keys
+from batchlab.results.compare.choice import shown
+from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.metrics import CANDIDATES, CLOCKS, Metric
+from batchlab.results.compare.swept import filled, swept_axes
 from batchlab.results.compare.table import build_table
 from batchlab.results.report.parts import Parts, said
 from batchlab.results.show.layers_plot import Layers
@@ -26,8 +26,6 @@ from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import Sweep
 
-CANDIDATES = ("test_accuracy", "test_loss", "train_loss", "full_gradient_norm", "gap")
-"""What is shown of runs that belong to no paper: the first three that were recorded."""
 CHOOSERS = ("validation_accuracy", "validation_loss")
 """What may choose a rate: nothing is judged by it."""
 SHOWN = (*CANDIDATES, *CHOOSERS, *dict.fromkeys(CLOCKS.values()))
@@ -35,10 +33,10 @@ OWN = 3
 """So many of the columns that runs declare are shown beside them."""
 ROWS = 300
 """Rows of a table: of more the command that prints them all is named."""
+AGAINST = 12
+"""Of more contenders none is compared with the first: corrected for so many, little would be told apart."""
 PANELS = 6
 """Panels of a plot of layers."""
-AXES = 6
-"""Axes of a table of runs that no sweep says anything of."""
 
 
 def of_sweep(every: Frame, sweep: Sweep) -> Frame:
@@ -68,9 +66,11 @@ def overview(parts: Parts, frame: Frame, swept: Sequence[str] = ()) -> Markup:
         return said("no run has recorded a row yet")
     everything = frame
     frame, notes = shown(frame, [])
-    axes = _axes(frame, swept)
+    axes = swept_axes(frame, swept)
     hue = ",".join(axes) or "optimizer"
-    made = [_table(parts, frame, axes or ["optimizer"], metrics, notes), _tuned(parts, everything, axes, metrics)]
+    rates = [axis for axis in axes if axis == "lr" or axis.endswith(".lr")]
+    made = [_table(parts, frame, axes or ["optimizer"], metrics, notes, against=not rates)]
+    made.append(_tuned(parts, everything, rates, [axis for axis in axes if axis not in rates], metrics))
     drawn = [metric for i, metric in enumerate(metrics) if i < 2 or metric.name in own]
     made.append(parts.curves(*(Plot(frame, metric, ("samples", "seconds"), hue) for metric in drawn)))
     layers = frame.stream("layers").select(lambda run: run.rows.stop > run.rows.start)
@@ -86,38 +86,32 @@ def summed_up(parts: Parts, frame: Frame) -> Markup:
     return Markup("").join(parts.drawing(drawing, drawing.notes) for drawing in summaries(frame))
 
 
-def _axes(frame: Frame, swept: Sequence[str]) -> list[str]:
-    """What tells the runs' methods apart: what was swept, else the choices and keys that differ; never the seed."""
+def _table(
+    parts: Parts, frame: Frame, axes: Sequence[str], metrics: Sequence[Metric], notes: Sequence[str], *, against: bool
+) -> Markup:
+    """By what was swept.
 
-    def differs(key: str) -> bool:
-        return len({run.value(key) for run in frame.runs} - {MISSING}) > 1
-
-    asked = [key for key in swept if key != "seed" and differs(key)]
-    labels = [name for name in dict.fromkeys(name for run in frame.runs for name in run.labels) if name != TUNING]
-    labels = [name for name in labels if differs(name)]
-    if asked or labels:
-        chosen = [key for key in CHOICES if key in asked]
-        return [*labels, *chosen, *(key for key in asked if key not in chosen)]
-    choices = [key for key in CHOICES if differs(key)]
-    groups: dict[tuple[object, ...], list[int]] = {}
-    for i, run in enumerate(frame.runs):
-        groups.setdefault(tuple(map(run.value, choices)), []).append(i)
-    mixed = mixed_keys([frame.runs[i] for i in group] for group in groups.values())
-    return [*choices, *[key for key in mixed if differs(key)][: AXES - len(choices)]]
-
-
-def _table(parts: Parts, frame: Frame, axes: Sequence[str], metrics: Sequence[Metric], notes: Sequence[str]) -> Markup:
-    table = build_table(frame, rows=axes, metrics=metrics)
+    Args:
+        parts: Makes it.
+        frame: The runs.
+        axes: What was swept.
+        metrics: What is shown.
+        notes: Said beneath.
+        against: Whether each row is compared with the first: not where rates that were tried have rows.
+    """
+    frame = filled(frame, axes)
+    baseline = _first(frame, axes) if against else None
+    table = build_table(frame, rows=axes, metrics=metrics, baseline=baseline)
     if len(table.rows) > ROWS:
         rows = " ".join(f"--rows {axis}" for axis in axes)
         return said(f"the table has {len(table.rows):,} rows: `batchlab table {rows}` prints it")
     return parts.sheet(table_sheet(replace(table, notes=[*table.notes, *notes])))
 
 
-def _tuned(parts: Parts, frame: Frame, axes: Sequence[str], metrics: Sequence[Metric]) -> Markup:
+def _tuned(
+    parts: Parts, frame: Frame, rates: Sequence[str], others: Sequence[str], metrics: Sequence[Metric]
+) -> Markup:
     """Each contender at the rate that validation chose; why there is no such table where rates were tried."""
-    rates = [axis for axis in axes if axis == "lr" or axis.endswith(".lr")]
-    others = [axis for axis in axes if axis not in rates]
     if len(rates) != 1 or not others:
         return Markup("")
     chooser = next((Metric(name) for name in CHOOSERS if frame.has(name)), None)
@@ -128,7 +122,19 @@ def _tuned(parts: Parts, frame: Frame, axes: Sequence[str], metrics: Sequence[Me
         )
     try:
         title = f"each at the {rates[0]} that validation chose"
-        table = build_table(frame, rows=others, metrics=[chooser, *metrics], tuned=rates[0], title=title)
+        shown, baseline = [chooser, *metrics], _first(frame, others)
+        table = build_table(frame, rows=others, metrics=shown, baseline=baseline, tuned=rates[0], title=title)
     except ValueError as error:
         return said(f"no table of tuned rates: {error}")
     return parts.sheet(table_sheet(table))
+
+
+def _first(frame: Frame, axes: Sequence[str]) -> dict[str, Any] | None:
+    """The first contender that was asked for, against which the others are tested; None where there are too many.
+
+    Who sweeps a method of their own against a usual one writes that one first.
+    """
+    contenders = {tuple(map(run.value, axes)): None for run in frame.runs}
+    if not 2 <= len(contenders) <= AGAINST:
+        return None
+    return dict(zip(axes, next(iter(contenders)), strict=True))

@@ -7,18 +7,21 @@ import re
 import zlib
 from collections.abc import Sequence
 from itertools import count as counting
+from typing import Any
 
 from markupsafe import Markup
 
 from batchlab.results.report.assets import fill
 from batchlab.results.report.curves import encode, payload
+from batchlab.results.report.points import points_payload
 from batchlab.results.show.drawing import Drawing
+from batchlab.results.show.hypertext import coded, to_html
 from batchlab.results.show.plot import Plot
-from batchlab.results.show.render import render, to_html
+from batchlab.results.show.render import render
 from batchlab.results.show.sheet import Sheet
 
 LINES = 14
-"""With more lines a still picture is left out: nobody could tell them apart."""
+"""With more lines a still picture is left out: nobody could tell them apart (a paper's, with panels, can be)."""
 CURVES = 600
 """The same for curves that a reader can hide, isolate and point at."""
 WIDE = 6
@@ -47,6 +50,19 @@ class Parts:
         table = Markup(to_html(sheet, anchor))
         return fill("sheet", table=table, copies=copies, title=sheet.title, wide=len(sheet.columns) > WIDE)
 
+    def drawings(self, drawings: Sequence[Drawing]) -> Markup:
+        """Figures in their order; plots that differ in their metric alone are one, in which it is a choice."""
+        found: list[list[Drawing]] = []
+        for drawing in drawings:
+            if found and _differ_in_metric(found[-1][-1], drawing):
+                found[-1].append(drawing)
+            else:
+                found.append([drawing])
+        made = [[own for own in group if isinstance(own, Plot)] for group in found]
+        return Markup("").join(
+            self.curves(*plots) if plots else self.drawing(group[0]) for group, plots in zip(found, made, strict=True)
+        )
+
     def drawing(self, drawing: Drawing, notes: Sequence[str] = ()) -> Markup:
         """A figure: one that answers where it is of curves, else a still one; why there is none where that is so.
 
@@ -54,10 +70,14 @@ class Parts:
             drawing: What it shows.
             notes: Said below a still one.
         """
-        if isinstance(drawing, Plot) and drawing.panel is None:
+        if isinstance(drawing, Plot):
             return self.curves(drawing)
         try:
-            return fill("still", svg=self._svg(drawing), wide=drawing.wide, notes=notes)
+            points = drawing.points()
+            if points is None:
+                return fill("still", svg=self._svg(drawing), wide=drawing.wide, notes=notes)
+            still = [fill("still", svg=self._svg(drawing), wide=drawing.wide, notes=())]
+            return self._answering(points_payload(points), still)
         except ValueError as error:  # nothing to draw yet
             return said(str(error))
 
@@ -73,22 +93,37 @@ class Parts:
         if lines > CURVES:
             return said(f"{lines:,} lines are too many to draw: `batchlab plot --where` draws some")
         title = first.title or f"{first.metric.title} by {first.hue.replace(',', ', ')}"
+        metrics = [str(plot.metric) for plot in plots]
+        look: dict[str, Any] = {"title": title, "panel": first.panel, "scale": first.extent.scale}
         try:
-            data = payload(
-                first.frame, [str(plot.metric) for plot in plots], first.hue, title=title, clock=first.clocks[0]
-            )
-            still = [fill("still", svg=self._svg(plot), wide=plot.wide, notes=()) for plot in plots if lines <= LINES]
+            data = payload(first.frame, metrics, first.hue, clock=first.clocks[0], **look)
+            still = [
+                fill("still", svg=self._svg(plot), wide=plot.wide, notes=())
+                for plot in plots
+                if lines <= LINES or plot.panel
+            ]
         except ValueError as error:
             return said(str(error))
-        return fill("curves", name=self.name("c"), data=Markup(encode(data)), still=still, title=title)
+        return self._answering(data, still)
+
+    def _answering(self, data: dict[str, Any], still: Sequence[Markup]) -> Markup:
+        """A figure that answers, of what a browser needs, with still pictures until it does."""
+        return fill("curves", name=self.name("c"), data=Markup(encode(data)), still=still, title=data["title"])
 
     def _svg(self, drawing: Drawing) -> Markup:
         return Markup(apart(drawing.svg(), self.name("f")))
 
 
+def _differ_in_metric(one: Drawing, other: Drawing) -> bool:
+    """Whether two drawings are the same plot of two metrics."""
+    if not isinstance(one, Plot) or not isinstance(other, Plot) or one.frame is not other.frame:
+        return False
+    return all(getattr(one, key) == getattr(other, key) for key in ("clocks", "hue", "panel", "title", "extent"))
+
+
 def said(text: str) -> Markup:
     """A line in the place of what is not there."""
-    return Markup("<p class='empty'>{}</p>").format(text)
+    return Markup("<p class='empty'>{}</p>").format(Markup(coded(text)))
 
 
 def lead(text: str) -> Markup:

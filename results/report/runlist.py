@@ -22,11 +22,12 @@ from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.report.assets import fill
 from batchlab.results.report.commands import run_overrides, sweep_command
 from batchlab.results.report.curves import encode
+from batchlab.results.show.hypertext import breakable
 from batchlab.results.show.sheet import decimals, number
 from batchlab.results.show.status import Status
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import Sweep
-from batchlab.results.words import visible
+from batchlab.results.words import duration, visible, written
 
 STILL = 200
 """Rows that are there without a script."""
@@ -37,6 +38,8 @@ AXES = 12
 OFFERED = 30
 """Values of an axis that are offered in a menu; of more, text is searched for."""
 METRICS = 2
+SHORT = 16
+"""So many letters of a value are never broken into lines."""
 UNKNOWN = "–"
 
 
@@ -50,6 +53,7 @@ class Values:
         texts: One for each run.
         numeric: Whether it is in order by number.
         menu: Whether its values are offered to choose from.
+        by: What it is in order by, where its texts are not read as numbers (`4 min 05 s`).
     """
 
     key: str
@@ -57,6 +61,24 @@ class Values:
     texts: list[str]
     numeric: bool = False
     menu: bool = False
+    by: list[float | None] | None = None
+
+    @property
+    def header(self) -> Markup:
+        """Its title, which may be broken into lines."""
+        return Markup(breakable(self.title))
+
+    @property
+    def axis(self) -> bool:
+        """Whether it tells runs apart, and not what came of them."""
+        return self.menu and self.key != "state"
+
+    @property
+    def classes(self) -> str:
+        """Of its cells."""
+        return " ".join(
+            filter(None, [self.key if self.key in ("run", "state") else "", "right" * self.numeric, "axis" * self.axis])
+        )
 
     @property
     def offered(self) -> list[str]:
@@ -69,7 +91,8 @@ class Values:
     def compact(self) -> dict[str, Any]:
         """For the browser: each value once, and which one a run has."""
         known = {text: i for i, text in enumerate(dict.fromkeys(self.texts))}
-        own = {"key": self.key, "title": self.title, "numeric": self.numeric}
+        own = {"key": self.key, "title": self.title, "numeric": self.numeric, "classes": self.classes}
+        own |= {"by": self.by} if self.by else {}
         if 2 * len(known) > len(self.texts):
             return own | {"texts": self.texts}
         return own | {"known": [*known], "of": [known[text] for text in self.texts]}
@@ -98,10 +121,12 @@ class RunList:
             "words": self.words,
             "commands": self.commands,
             "page": PAGE,
+            "short": SHORT,
         }
         rows = [*zip(*(column.texts[:STILL] for column in self.columns), strict=True)]
         total = len(self.columns[0].texts)
-        return fill("runs", list=self, data=Markup(encode(data)), rows=rows, total=total, still=STILL, page=PAGE)
+        found = Markup(encode(data))
+        return fill("runs", list=self, data=found, rows=rows, total=total, still=STILL, page=PAGE, short=SHORT)
 
 
 def run_list(
@@ -124,9 +149,9 @@ def run_list(
         Values("run", "run", [run.run_id for run in status.runs]),
         Values("state", "state", [run.state.value for run in status.runs], menu=True),
     ]
-    columns += _labels(status)
-    columns += _axes(status, runs, keys, AXES - len(columns) + 2)
+    labels = _labels(status)
     columns += _numbers(every, status, metrics)
+    columns += [*labels, *_axes(status, runs, keys, AXES - len(labels))]
     words: dict[str, int] = {}
     commands = [
         [words.setdefault(shlex.quote(text), len(words)) for text in run_overrides(run.config)]
@@ -135,7 +160,8 @@ def run_list(
         for run in runs
     ]
     configs = {run.run_id: run.config for run in every.runs}
-    known = [(sweep.name, len(sweep.entries), sweep_command(sweep, configs)) for sweep in sweeps]
+    several = [sweep for sweep in sweeps if not sweep.alone]  # the command of a run is in its row
+    known = [(sweep.name, len(sweep.entries), sweep_command(sweep, configs)) for sweep in several]
     return RunList(columns, [*words], commands, known)
 
 
@@ -192,12 +218,11 @@ def _numbers(every: Frame, status: Status, metrics: Iterable[str]) -> list[Value
         places = 2 if metric.quantity.share else None
         found.append(Values(name, metric.title, [_number(value, places) for value in shown], numeric=True))
     info = {run_id: state.info.get("train_seconds") for run_id, state in status.states.items()}
-    seconds = [info.get(run.run_id) for run in status.runs]
-    times = [UNKNOWN if not isinstance(value, (int, float)) else f"{value:,.1f}" for value in seconds]
-    return [
-        *found,
-        *([Values("train_seconds", "training time [s]", times, numeric=True)] if {*times} != {UNKNOWN} else []),
-    ]
+    seconds = [value if isinstance(value := info.get(run.run_id), (int, float)) else None for run in status.runs]
+    times = [UNKNOWN if value is None else duration(value, fine=True) for value in seconds]
+    by = [value if value is None else round(value, 3) for value in seconds]
+    timed = Values("train_seconds", "training time", times, numeric=True, by=by)
+    return [*found, *([timed] if {*times} != {UNKNOWN} else [])]
 
 
 def _number(value: float, places: int | None) -> str:
@@ -211,11 +236,7 @@ def _offered(column: Values) -> Values:
 
 
 def _text(value: Any) -> str:
-    if value == MISSING:
-        return UNKNOWN
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return visible(f"{value:g}" if isinstance(value, float) else str(value))
+    return UNKNOWN if value == MISSING else visible(written(value))
 
 
 def _is_number(text: str) -> bool:

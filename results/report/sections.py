@@ -20,6 +20,7 @@ from batchlab.results.report.own import summed_up
 from batchlab.results.report.parts import Parts, lead, said
 from batchlab.results.show.answer import sentence
 from batchlab.results.show.contest_sheet import contest_sheets
+from batchlab.results.show.headline import tally_text
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.show.status import Status
@@ -53,10 +54,15 @@ def of_paper(parts: Parts, made: Reproduction, sweep: str) -> Section:
     """A paper's claims, figures and tables."""
     name = parts.name("s")
     *tables, claims = made.sheets()
-    top = [lead(f"{made.reference} · sweep {sweep}"), parts.sheet(claims, f"{name}-claim")]
-    drawn = [parts.drawing(plot) for plot in made.plots if plot.drawable]
-    content = Markup("").join([*top, *drawn, *map(parts.sheet, tables)])
-    found = glance(made.title, name, f"{name}-claim", claims, made.claims)
+    listed = any(column.header[-1] == "claim" for column in claims.columns)
+    rows = f"{name}-claim" if listed else ""  # of hundreds of claims the sheet is what came of them, in words
+    top = [lead(f"{made.reference} · sweep {sweep}"), parts.sheet(claims, rows)]
+    drawn = parts.drawings([plot for plot in made.plots if plot.drawable])
+    content = Markup("").join([*top, drawn, *map(parts.sheet, tables)])
+    if listed or not claims.rows:
+        found = glance(made.title, name, rows, claims, made.claims if listed else [])
+    else:
+        found = Glance(made.title, name, tally_text(made.claims), claims.rows[0][0].text)
     return Section(name, made.title, content, found)
 
 
@@ -66,7 +72,7 @@ def of_contest(parts: Parts, result: Result, sweep: str) -> Section:
     if not judged(result.frame).runs:
         done = sum(run.state is State.DONE for run in result.frame.runs)
         answer = f"nothing is chosen and nothing judged yet: {count(done, 'run')} that choose are done"
-        return Section(name, title, lead(answer), Glance(title, name, answer, "", [], 0))
+        return Section(name, title, lead(answer), Glance(title, name, answer))
     frame = judged(result.best)
     order, pairs = contest_sheets(result)
     made = [lead(sentence(result)), parts.sheet(order), parts.sheet(pairs, f"{name}-pair")]

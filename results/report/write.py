@@ -76,7 +76,7 @@ def report_page(store: RunStore, sweep: str | None = None, follow: str = "") -> 
     sections.append(Section(parts.name("s"), "Where they ran", environment(parts, every)))
     sections.append(Section(parts.name("s"), "What went wrong", failures(parts, status)))
     runs = run_list(status, every, swept_keys(store, every, sweep), (*SHOWN[:5], *own), known)
-    what = f"sweep {status.sweep}" if status.sweep else "all runs"
+    what = status.title if status.sweep else "all runs"
     body = fill(
         "body",
         what=what,
@@ -137,7 +137,9 @@ def _own(store: RunStore, every: Frame, known: Sequence[Sweep], shown: set[str],
         if not frame.runs:
             continue
         swept = swept_keys(store, frame, sweep.name)
-        sections.append(Section(parts.name("s"), f"Sweep {sweep.name}", overview(parts, frame, swept)))
+        sections.append(
+            Section(parts.name("s"), f"{'Run' if sweep.alone else 'Sweep'} {sweep.name}", overview(parts, frame, swept))
+        )
         told |= ids
     rest = every.select(lambda run: run.run_id not in told)
     if rest.runs:

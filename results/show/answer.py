@@ -9,7 +9,7 @@ from batchlab.results.compare.contest import Result, turned
 from batchlab.results.compare.stats import summarize
 from batchlab.results.show.claims_sheet import effect, outlook_text
 from batchlab.results.show.sheet import decimals, number
-from batchlab.results.words import count, listing
+from batchlab.results.words import count, listing, written
 
 
 def sentence(result: Result) -> str:
@@ -40,8 +40,8 @@ def sentence(result: Result) -> str:
         smallest = item.ruling.smallest if item and item.ruling else ""
         parts.append(f"No difference beyond {smallest} from {listing(alike)}.")
     if left:
-        outlooks = _outlooks(result, best, left)
-        shown = [f"{name} ({said} decide{more})" if said else name for name, said, more in outlooks]
+        outlooks = {name: outlook_text(item) for name in left if (item := result.between(best, name)) is not None}
+        shown = [f"{name} ({outlooks[name]})" if outlooks.get(name) else name for name in left]
         parts.append(f"Not decided against {listing(shown)}.")
     return " ".join(parts)
 
@@ -49,7 +49,7 @@ def sentence(result: Result) -> str:
 def chosen_value(result: Result, name: str) -> str:
     """The values that tuning gave a contender; empty where nothing was tuned."""
     value = result.choice.chosen.get((name,), "–") if result.choice else ""
-    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+    return written(value)
 
 
 def places_of(result: Result) -> int:
@@ -104,13 +104,3 @@ def _lead(result: Result, best: str, other: str) -> str:
     unit = " points" if item.claim.metric.quantity.share and not (test and test.ranks) else ""
     seeds = "" if test and test.ranks else f" at {count(item.seeds, 'seed')}"
     return f"{effect(item, item.comparisons[0])}{unit}{seeds}"
-
-
-def _outlooks(result: Result, best: str, left: list[str]) -> list[tuple[str, str, str]]:
-    """By contender how many seeds would decide, and how much longer that takes."""
-    found = []
-    for name in left:
-        item = result.between(best, name)
-        said, comma, more = (outlook_text(item) if item is not None else "").partition(",")
-        found.append((name, said, comma + more))
-    return found

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchlab.results.compare.caveats import batchnorm_note, selection_note, timed, together
-from batchlab.results.compare.claims import Claim, Comparison, Judged, Verdict, deciding
+from batchlab.results.compare.claims import Claim, Comparison, Judged, Side, Verdict
+from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.outcomes import Fate, Outcome, restricted_mean, tally
 from batchlab.results.compare.power import MOST, POWER, detectable
 from batchlab.results.compare.stats import ALPHA
@@ -15,6 +16,10 @@ from batchlab.results.show.sheet import Column, Sheet, Text, decimals, effect_te
 from batchlab.results.words import count, listing
 
 READINGS = {None: "whole runs", "seconds": "equal time", "method": "the method itself"}
+ANY = 100
+"""An effect of more standard deviations is not worth its digits: so few seeds hardly see any."""
+LONG = 180
+"""So many minutes are said in hours."""
 TONES: dict[Verdict, Any] = {
     Verdict.HOLDS: "good",
     Verdict.DOES_NOT_HOLD: "bad",
@@ -27,30 +32,29 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
     """Claims with what was measured and the verdict, a row each.
 
     Args:
-        judged: The verdicts; a text that repeats the row above is left blank.
+        judged: The verdicts; what repeats the row above is left blank.
         title: Of the sheet.
     """
     columns = [Column((name,)) for name in ("claim", "read at", "measured", "effect [95 %]")]
     columns += [Column(("p",), "right"), Column(("n",), "right"), Column(("verdict",))]
-    rows, records, before = [], [], ""
+    rows, records, before = [], [], Claim("", "", "", Side("", {}), (), Metric(""))
     for item in judged:
         claim = item.claim
-        same = claim.text == before
-        before = claim.text
         shown = _shown(item)
         rows.append(
             [
-                Text("" if same else claim.text, detail="" if same else f"{claim.source}, {claim.certainty}"),
-                Text(READINGS.get(claim.at, f"equal {claim.at}"), detail=_budget(item)),
+                _named(claim, before),
+                Text(reading_text(claim), detail=_budget(item)),
                 Text("\n".join(_values(claim, c) for c in shown) or item.reason),
                 Text("\n".join(effect(item, c) for c in shown)),
                 _p(item),
-                Text("" if claim.at == "method" else str(item.seeds)),
+                Text(seeds_text(item, shown)),
                 Text(
                     verdict_text(item), item.verdict is not Verdict.UNDECIDED, verdict_detail(item), TONES[item.verdict]
                 ),
             ]
         )
+        before = claim
         records += [_record(item, c) for c in item.comparisons] or [_record(item, None)]
     notes = [*rule_notes(judged), *power_note(judged)]
     notes += selection_note(item.claim.metric for item in judged)
@@ -63,8 +67,26 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
     return Sheet(title, columns, rows, notes, records, "no claims")
 
 
-def _verdict(item: Judged) -> Text:
-    return Text(verdict_text(item), item.verdict is not Verdict.UNDECIDED, verdict_detail(item), TONES[item.verdict])
+def reading_text(claim: Claim) -> str:
+    """What a claim was read at."""
+    return READINGS.get(claim.at, f"equal {claim.at}")
+
+
+def seeds_text(item: Judged, shown: Sequence[Comparison] = ()) -> str:
+    """How many seeds were compared; a line for each of the comparisons shown, where they differ."""
+    if item.claim.at == "method":
+        return ""
+    own = [str(comparison.seeds) for comparison in shown]
+    return "\n".join(own) if len(set(own)) > 1 else str(item.seeds)
+
+
+def _named(claim: Claim, before: Claim) -> Text:
+    """What is claimed, less what the row above has said."""
+    if claim.title == before.title:
+        return Text("")
+    if claim.text == before.text:
+        return Text(f"… {claim.side}")
+    return Text(claim.title, detail=f"{claim.source}, {claim.certainty}")
 
 
 def rule_notes(judged: Sequence[Judged]) -> list[str]:
@@ -123,10 +145,14 @@ def power_note(judged: Sequence[Judged]) -> list[str]:
     if not seen:
         return []
     said = [
-        f"at n = {n} (p of {count(family, 'claim')}) one of {effect:.2g} standard deviations"
+        f"at n = {n} (p of {count(family, 'claim')}) one of {_deviations(effect)} standard deviations"
         for effect, n, family in (seen[0], seen[-1])
     ]
     return [f"power: what a paired difference is detected at with {POWER:.0%}: {', '.join(dict.fromkeys(said))}"]
+
+
+def _deviations(effect: float) -> str:
+    return f"more than {ANY}" if effect > ANY else f"{effect:.2g}"
 
 
 def _p(item: Judged) -> Text:
@@ -137,17 +163,8 @@ def _p(item: Judged) -> Text:
 
 
 def _shown(item: Judged) -> list[Comparison]:
-    """What there is room for: of strata that were compared one by one, only the one that decides."""
-    tested = [c for c in item.comparisons if c.test]
-    return [deciding(item.claim, tested)[0]] if item.claim.distance and tested else item.comparisons
-
-
-def resting_on(item: Judged) -> Comparison | None:
-    """The comparison that the verdict rests on; the first where none was tested; None without any."""
-    tested = [comparison for comparison in item.comparisons if comparison.test]
-    if tested:
-        return deciding(item.claim, tested)[0]
-    return item.comparisons[0] if item.comparisons and item.comparisons[0].seeds else None
+    """What there is room for: of strata that were compared one by one, only the one that the verdict rests on."""
+    return [item.resting_on] if item.claim.distance and item.resting_on else item.comparisons
 
 
 def effect(item: Judged, comparison: Comparison) -> str:
@@ -217,15 +234,25 @@ def verdict_detail(item: Judged) -> str:
 
 
 def outlook_text(item: Judged) -> str:
-    """How many seeds would decide, and what they would take: `about 12 seeds would, 3 min more`."""
+    """How many seeds would decide, and what they would take: `5 seeds would decide: the next look, 3 min more`."""
     if not item.needed:
         return ""
     if item.needed > MOST:
-        return f"more than {MOST:,} seeds would"
-    minutes = f", {max(item.minutes, 0.1):.2g} min more" if math.isfinite(item.minutes) else ""
-    last = item.ruling.looks[-1] if item.ruling else item.needed
-    beyond = f", beyond this plan's {last}" if item.needed > last else minutes
-    return f"about {item.needed} seeds would{beyond}"
+        return f"more than {MOST:,} seeds would decide"
+    looks = item.ruling.looks if item.ruling else ()
+    minutes = f"{_minutes(item.minutes)} more" if math.isfinite(item.minutes) else ""
+    if item.ruling and item.ruling.look is not None and item.needed in looks[item.ruling.look + 1 :]:
+        place = looks.index(item.needed)
+        which = "the next look" if place == item.ruling.look + 1 else f"look {place + 1} of {len(looks)}"
+        return ", ".join(filter(None, [f"{item.needed} seeds would decide: {which}", minutes]))
+    about = f"about {item.needed} seeds would decide"
+    return f"{about}, beyond this plan's {looks[-1]}" if looks else ", ".join(filter(None, [about, minutes]))
+
+
+def _minutes(minutes: float) -> str:
+    """`0.1 min`, `3.5 min`, `100 min`, `13 h`: two digits, of hours where there are several."""
+    value, unit = (max(minutes, 0.1), "min") if minutes < LONG else (minutes / 60, "h")
+    return f"{value:.2g} {unit}" if value < 99.5 else f"{value:,.0f} {unit}"  # from here on `g` would write 1e+02
 
 
 def _record(item: Judged, comparison: Comparison | None) -> dict[str, Any]:
@@ -233,6 +260,7 @@ def _record(item: Judged, comparison: Comparison | None) -> dict[str, Any]:
     test = comparison.test.at_level(1 - item.level) if comparison and comparison.test else None
     return {
         "claim": claim.text,
+        "side": claim.side,
         "source": claim.source,
         "certainty": claim.certainty,
         "metric": str(claim.metric),

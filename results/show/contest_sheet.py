@@ -24,7 +24,7 @@ from batchlab.results.show.claims_sheet import (
     verdict_text,
 )
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, p_value, uncertain
-from batchlab.results.words import count, listing
+from batchlab.results.words import count, listing, written
 
 
 def contest_sheets(result: Result) -> list[Sheet]:
@@ -157,7 +157,7 @@ def _tuning_note(result: Result) -> str:
 
 
 def _texts(values: Iterable[Any]) -> str:
-    return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+    return ", ".join(map(written, values))
 
 
 def _record(result: Result, name: str, costs: dict[str, Metric]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from batchlab.results.words import count, visible
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from batchlab.results.show.points import Points
+
 # Okabe and Ito's colours, told apart by colour-blind readers (yellow left out: too faint on white).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6B6B6B")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (5, 1.2, 1, 1.2, 1, 1.2)))
@@ -55,6 +57,14 @@ class Drawing(ABC):
         Raises:
             ValueError: When there is nothing to draw.
         """
+
+    def points(self) -> Points | None:
+        """The points that `figure` draws, for a page where they answer; None: it is of something else.
+
+        Raises:
+            ValueError: When there is nothing to draw.
+        """
+        return None
 
     def save(self, path: Path, said: str = "") -> Path:
         """Write it as PNG (200 dpi), SVG or PDF, by the suffix.

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from batchlab.results.compare.claims import Judged, Verdict
-from batchlab.results.show.claims_sheet import READINGS, TONES, effect, outlook_text, resting_on, verdict_text
+from batchlab.results.show.claims_sheet import (
+    TONES,
+    effect,
+    outlook_text,
+    reading_text,
+    seeds_text,
+    verdict_text,
+)
+from batchlab.results.show.layout import laid_out
 from batchlab.results.show.sheet import Column, Sheet, Text, p_value
 from batchlab.results.words import count, listing
 
@@ -17,12 +25,16 @@ SAID = {
     Verdict.NO_DIFFERENCE: ("of no difference that matters", "of no difference that matters"),
     Verdict.UNDECIDED: ("not decided", "not decided"),
 }
+"""What is said of one claim, and of several."""
 FIRST = (Verdict.DOES_NOT_HOLD, Verdict.HOLDS, Verdict.NO_DIFFERENCE, Verdict.UNDECIDED)
 """In which order claims are listed: where there is not room for all, what does not hold is not what is left out."""
-LISTED = 8
-"""Claims that are decided have so many lines at most."""
+WIDTH = 80
+ROOM = 11
+"""So many lines of that width, so that with the paths beneath there are 14."""
 NEAREST = 3
-"""Where none is, so many of those that the fewest seeds would decide."""
+"""Where no claim is decided, so many of those that the fewest seeds would decide."""
+NAMED = 4
+"""Sides or readings that a line names."""
 
 
 def tally_text(judged: Sequence[Judged]) -> str:
@@ -30,12 +42,12 @@ def tally_text(judged: Sequence[Judged]) -> str:
     found = Counter(item.verdict for item in judged)
     if found[Verdict.UNDECIDED] == len(judged):
         return f"{count(len(judged), 'claim')}, none decided" if judged else "no claims"
-    return f"{count(len(judged), 'claim')}: {_each(found)}"
+    return f"{count(len(judged), 'claim')}: {', '.join(each_verdict(found))}"
 
 
-def _each(found: Counter[Verdict]) -> str:
-    said = ((found[verdict], words[found[verdict] != 1]) for verdict, words in SAID.items())
-    return ", ".join(f"{n} {word}" for n, word in said if n)
+def each_verdict(found: Mapping[Verdict, int]) -> list[str]:
+    """`4 hold`, `1 does not hold`: a text for each verdict that some claim came to."""
+    return [f"{n} {words[n != 1]}" for verdict, words in SAID.items() if (n := found.get(verdict, 0))]
 
 
 def headline_sheet(judged: Sequence[Judged], reference: str) -> Sheet:
@@ -45,39 +57,65 @@ def headline_sheet(judged: Sequence[Judged], reference: str) -> Sheet:
         judged: All claims.
         reference: Whose they are.
     """
-    lines: dict[tuple[Verdict, str], list[Judged]] = {}
+    decided: dict[tuple[Verdict, str], list[Judged]] = {}
     for item in sorted(judged, key=lambda item: FIRST.index(item.verdict)):
         if item.verdict is not Verdict.UNDECIDED:
-            lines.setdefault((item.verdict, item.claim.text), []).append(item)
+            decided.setdefault((item.verdict, item.claim.text), []).append(item)
     near = sorted((item for item in judged if item.needed), key=lambda item: item.needed or 0)
-    shown = [*lines.values()][:LISTED] or [[item] for item in near[:NEAREST]]
-    columns = [Column(("verdict",)), Column(("claim",)), Column(("effect [95 %]",))]
-    columns += [Column(("p",), "right"), Column(("n",), "right")]
-    left = [item for own in [*lines.values()][LISTED:] for item in own]
-    notes = [f"and {len(left)} more: {_each(Counter(item.verdict for item in left))}"] if left else []
-    if near and not lines and len(judged) > len(shown):
-        notes.append("shown: what the fewest seeds would decide")
-    title = f"{reference}: {tally_text(judged)}"
+    title = f"{reference}: {tally_text(judged)}{'' if decided or not near else '; nearest to it:'}"
+    lines = [*decided.values()] or [[item] for item in near[:NEAREST]]
+    columns = [Column(("",)), Column(("",))] if decided else [Column(("",))]
     empty = "too few runs are done" if judged else "nothing is claimed of these runs"
-    return Sheet(title, columns, [_line(own) for own in shown], notes, [], empty)
+
+    def sheet(shown: int) -> Sheet:
+        rows = [_line(own) for own in lines[:shown]]
+        return Sheet(title, columns, rows, _notes(lines[shown:] if decided else [], rows), [], empty)
+
+    fitting = (made for shown in range(len(lines), 1, -1) if _height(made := sheet(shown)) <= ROOM)
+    return next(fitting, sheet(1))
+
+
+def _height(sheet: Sheet) -> int:
+    """How many lines it takes."""
+    return len(laid_out(sheet, WIDTH)) - 1  # the last is empty
+
+
+def _notes(left: Sequence[Sequence[Judged]], rows: Sequence[Sequence[Text]]) -> list[str]:
+    said = ["brackets: 95 % intervals"] if any("[" in row[-1].detail for row in rows) else []
+    if left:
+        found = Counter(item.verdict for own in left for item in own)
+        said.append(f"{found.total()} more: {', '.join(each_verdict(found))}")
+    return ["; ".join([*said, "--full prints all"])]
 
 
 def _line(own: Sequence[Judged]) -> list[Text]:
     """A claim; of several with one text the one that is least certain, which all of them come to at least."""
     item = max(own, key=lambda item: -math.inf if math.isnan(item.p_holm) else item.p_holm)
-    decided, shown = item.verdict is not Verdict.UNDECIDED, resting_on(item)
-    return [
-        Text(verdict_text(item) if decided else "not decided", tone=TONES[item.verdict]),
-        Text(f"{item.claim.text}{_where(own)}", detail="" if decided else outlook_text(item)),
-        Text(effect(item, shown) if shown else item.reason),
-        Text("" if math.isnan(item.p_holm) else p_value(item.p_holm).removeprefix("p ")),
-        Text("" if item.claim.at == "method" else str(item.seeds)),
-    ]
+    shown, n = item.resting_on, seeds_text(item)
+    measured = [(effect(item, shown) if shown else "") or item.reason]
+    measured += [] if math.isnan(item.p_holm) else [p_value(item.p_holm)]
+    measured += [f"n {n}"] if n else []
+    said = ", ".join(filter(None, measured))
+    if item.verdict is Verdict.UNDECIDED:
+        said = "; ".join(filter(None, [said, outlook_text(item)]))
+    claim = f"{item.claim.text}{_where(own)}"
+    if item.verdict is Verdict.UNDECIDED:
+        return [Text(f"· {claim}", detail=said)]
+    return [Text(verdict_text(item), tone=TONES[item.verdict]), Text(claim, detail=said)]
 
 
 def _where(own: Sequence[Judged]) -> str:
-    """At which budgets, or how often."""
-    readings = list(dict.fromkeys(READINGS.get(item.claim.at, f"equal {item.claim.at}") for item in own))
-    if len(own) == 1:
-        return f" ({readings[0]})" if own[0].claim.at else ""
-    return f" ({listing(readings)})" if len(readings) == len(own) else f" ({len(own)} comparisons)"
+    """Which sides they are of, and at which budgets; of many how many they are."""
+    sides, readings = (
+        [*dict.fromkeys(filter(None, texts))]
+        for texts in (
+            (item.claim.side for item in own),
+            (reading_text(item.claim) for item in own if item.claim.at or len(own) > 1),
+        )
+    )
+    if len(own) > 1 and len(readings) == 1 and own[0].claim.at is None:
+        readings = []
+    if max(len(sides), 1) * max(len(readings), 1) != len(own) or len(own) > NAMED:
+        return f" ({len(own)} comparisons)"
+    said = "; ".join(listing(texts) for texts in (sides, readings) if texts)
+    return f" ({said})" if said else ""

@@ -1,4 +1,7 @@
-"""Figures of what each layer did over a run: one row of colours per layer, from the rows of layers.parquet."""
+"""Figures of what each layer did over a run, from the rows of layers.parquet: one row of colours per layer.
+
+Where the layers were recorded at one time only there is nothing that colours could follow: a dot stands for each then.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from batchlab.results.compare.derived import split
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.stats import Array
-from batchlab.results.show.drawing import GREY, INK, FrameDrawing
+from batchlab.results.show.drawing import COLORS, GREY, INK, FrameDrawing
 from batchlab.results.show.lettering import plain, room
 
 if TYPE_CHECKING:
@@ -84,20 +87,28 @@ class Layers(FrameDrawing):
         grids = [[_grid(part, metric, self.clock) for metric in self.metrics] for part in frames]
         if not any(len(grid.x) for row in grids for grid in row):
             raise ValueError("no run that is done has rows of its layers: train with +measure=gsnr")
+        once = all(len(grid.x) < 2 for row in grids for grid in row)
         tallest = max(len(grid.layers) for row in grids for grid in row)
-        height = min(max(1.6, 0.55 + 0.145 * tallest), 7.0)
+        height = min(max(1.6, 0.55 + 0.145 * tallest), 7.0) + (0.4 if once else 0.0)
         figure = Figure(figsize=(4.1 * len(self.metrics) + 1.6, height * len(values) + 0.9), layout="constrained")
         panels = figure.subplots(len(values), len(self.metrics), sharey="row", sharex=False, squeeze=False)
         for j, metric in enumerate(self.metrics):
             top = max((float(np.nanmax(row[j].z)) for row in grids if row[j].z.size), default=1.0)
             image = None
             for i, (value, row) in enumerate(zip(values, grids, strict=True)):
-                image = _draw(panels[i, j], row[j], metric, top, named=j == 0) or image
+                axes, grid = panels[i, j], row[j]
+                if once:
+                    _dots(axes, grid, metric, top, named=j == 0)
+                else:
+                    image = _draw(axes, grid, metric, top, named=j == 0) or image
+                over = [plain(metric.title, 45)] if i == 0 and len(self.metrics) > 1 else []
                 if self.panel and j == 0:
-                    title = plain(f"{self.panel} {value}", 50)
-                    panels[i, j].set_title(title, loc="left", fontsize=9.5, color=INK)
+                    over.append(plain(f"{self.panel} {value}", 50))
+                axes.set_title("\n".join(over), loc="left", fontsize=9.5, color=INK)
+                axes.set_title(_counted(grid, self.clock, once=once), loc="right", fontsize=7.5, color=GREY)
                 if i == len(values) - 1:
-                    panels[i, j].set_xlabel(CLOCK_LABELS[self.clock], fontsize=9, color=INK)
+                    label = plain(metric.title, 45) if once else CLOCK_LABELS[self.clock]
+                    axes.set_xlabel(label, fontsize=9, color=INK)
             if image is not None:
                 bar = figure.colorbar(image, ax=list(panels[:, j]), location="bottom", aspect=30, shrink=0.9, pad=0.02)
                 bar.set_label(plain(metric.title, 50), fontsize=9, color=INK)
@@ -162,9 +173,7 @@ def _draw(axes: Axes, grid: _Grid, metric: Metric, top: float, *, named: bool) -
     for spine in axes.spines.values():
         spine.set_visible(False)
     if not len(grid.x):
-        axes.text(
-            0.5, 0.5, "no run is done", ha="center", va="center", color=GREY, fontsize=8, transform=axes.transAxes
-        )
+        _nothing(axes)
         return None
     middles = (grid.x[1:] + grid.x[:-1]) / 2
     first, last = (middles[0] - grid.x[0], grid.x[-1] - middles[-1]) if len(middles) else (0.5, 0.5)
@@ -174,12 +183,45 @@ def _draw(axes: Axes, grid: _Grid, metric: Metric, top: float, *, named: bool) -
         edges, np.arange(len(grid.layers) + 1), grid.z, vmin=0, vmax=metric.quantity.scale if share else top,
         cmap="Blues" if share else "viridis", rasterized=grid.z.size > 2000,
     )  # fmt: skip
-    axes.invert_yaxis()  # the input's side on top
+    _name_layers(axes, grid, named=named)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    return image
+
+
+def _dots(axes: Axes, grid: _Grid, metric: Metric, top: float, *, named: bool) -> None:
+    """A dot for each layer, on one scale for all panels of a metric."""
+    from batchlab.results.show.panels import dress
+
+    dress(axes)
+    axes.tick_params(axis="y", length=2, labelsize=7.5)
+    if not len(grid.x):
+        _nothing(axes)
+        return
+    places = np.arange(len(grid.layers)) + 0.5
+    axes.hlines(places, 0, grid.z[:, 0], color=COLORS[0], lw=0.8, alpha=0.35)
+    axes.plot(grid.z[:, 0], places, "o", color=COLORS[0], ms=4)
+    axes.set_xlim(0, 1.05 * (metric.quantity.scale if metric.quantity.share else top or 1.0))
+    axes.set_ylim(0, len(grid.layers))
+    _name_layers(axes, grid, named=named)
+
+
+def _name_layers(axes: Axes, grid: _Grid, *, named: bool) -> None:
+    """Put the input's side on top, and names beside the layers."""
+    if not axes.yaxis_inverted():  # an axis that panels share is turned once
+        axes.invert_yaxis()
     if named:
         every = -(-len(grid.layers) // NAMES)
         shown = range(0, len(grid.layers), every)
         axes.set_yticks([i + 0.5 for i in shown], [plain(grid.layers[i], WIDTH, lines=1) for i in shown], fontsize=6.5)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def _nothing(axes: Axes) -> None:
+    axes.text(0.5, 0.5, "no run is done", ha="center", va="center", color=GREY, fontsize=8, transform=axes.transAxes)
+
+
+def _counted(grid: _Grid, clock: str, *, once: bool) -> str:
+    """`mean of 3 runs`, and at what time that was where it was one."""
+    if not len(grid.x):
+        return ""
     counted = f"mean of {grid.runs} runs" if grid.runs > 1 else "one run"
-    axes.set_title(counted, loc="right", fontsize=7.5, color=GREY)
-    return image
+    return f"{counted}, at {grid.x[0]:,.6g} {CLOCK_LABELS[clock]}" if once else counted

@@ -151,11 +151,12 @@ def _printed(grid: _Grid, widths: Sequence[int]) -> list[Line]:
     ]
     depth = max(map(len, heads))
     head = [[(text, "bold") for text in [*[""] * (depth - len(own)), *own]] for own in heads]
-    lines: list[Line] = [[], *_row(head, widths, right), [(f" {'─' * (_across(widths) - 2)}", "")]]
+    titled = any(text for own in head for text, _ in own)
+    lines: list[Line] = [[], *_row(head, widths, right), [(f" {'─' * (_across(widths) - 2)}", "")]] if titled else []
     for row in grid.rows:
         fitted = [[*_fitted(cell, width)] for cell, width in zip(row, widths, strict=True)]
         lines += _row(fitted, widths, right)
-    return [*lines, []]
+    return [*lines, []] if titled else lines
 
 
 def _fitted(cell: Sequence[Piece], width: int) -> Iterator[Piece]:

@@ -25,9 +25,9 @@ from batchlab.results.show.extent import CUT, FREE, Extent, cut, exit_of, explod
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, dotted, looks
-from batchlab.results.show.numbers import named, number, numbered
+from batchlab.results.show.numbers import named, numbered
 from batchlab.results.store.run import State
-from batchlab.results.words import count
+from batchlab.results.words import count, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -165,7 +165,7 @@ class Plot(FrameDrawing):
                 elif len(lines) > BANDS:
                     end_bars(axes, lines, known, self.metric.quantity.scale, self._band)
                 if self.panel and j == 0:
-                    title = plain(f"{self.panel} {number(value)}", 50)
+                    title = plain(f"{self.panel} {written(value)}", 50)
                     axes.set_title(title, loc="left", fontsize=9.5, color=INK)
             if (ends := self._ends(row)) is not None:
                 own[0].set_ylim(*ends)

@@ -13,6 +13,7 @@ from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.panels import dress
+from batchlab.results.show.points import Axis, Dots, Panel, Point, Points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,7 +82,7 @@ class ProfileDrawing(Drawing):
         width = max(5.3, 4.1 * len(counted))
         figure = Figure(figsize=(width, 4.4), layout="constrained")
         panels = figure.subplots(1, len(counted), sharey=True, squeeze=False)[0]
-        ratios = np.geomspace(1.0, self.farthest, 400)
+        ratios = self.ratios()
         shown = [tick for tick in TICKS if tick <= self.farthest]
         for axes, (key, (words, title)) in zip(panels, counted.items(), strict=True):
             for name, shares in self.profile(key, ratios).items():
@@ -99,3 +100,37 @@ class ProfileDrawing(Drawing):
         legend(figure, [(look, self.entry(name)) for name, look in looks.items()], said, self.columns())
         head(figure, self.head())
         return figure
+
+    def points(self) -> Points:
+        """As `figure` draws them: each where its share changes, and at both ends.
+
+        Raises:
+            ValueError: When there is nothing to draw.
+        """
+        self.check()
+        looks, ratios = self.looks(), self.ratios()
+        ticks = [(tick, f"{tick:g}") for tick in TICKS if tick <= self.farthest]
+        panels = []
+        for key, (words, title) in self.panels().items():
+            found = [
+                Dots(name, looks[name], _changes(ratios, 100 * shares), self._beside(name))
+                for name, shares in self.profile(key, ratios).items()
+            ]
+            panels.append(
+                Panel(title, Axis(f"{words}: times the least", True, ticks), Axis("within that", unit="%"), found)
+            )
+        return Points(self.head(), panels, self.said(), "cost", step=True)
+
+    def _beside(self, name: str) -> str:
+        """What a legend says of a contender beside its name."""
+        return self.entry(name).removeprefix(name).strip(" ()")
+
+    def ratios(self) -> Array:
+        """The ratios that are drawn."""
+        return np.geomspace(1.0, self.farthest, 400)
+
+
+def _changes(x: Array, y: Array) -> list[Point]:
+    """The points of a step function where it steps, and its ends."""
+    keep = np.flatnonzero(np.diff(y, prepend=np.nan) != 0)
+    return [Point(float(x[i]), float(y[i])) for i in dict.fromkeys([*keep.tolist(), len(x) - 1])]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from batchlab.results.show.hypertext import header_rows, to_html
 from batchlab.results.show.layout import laid_out
 from batchlab.results.show.piped import piped
 from batchlab.results.show.sheet import Format, Sheet, Text
@@ -148,7 +147,7 @@ def latex(sheet: Sheet) -> str:
     aligns = "".join("r" if column.align == "right" else "l" for column in sheet.columns)
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(sheet.title)}}}", rf"\begin{{tabular}}{{{aligns}}}"]
     lines.append(r"\toprule")
-    for cells in _header(sheet):
+    for cells in header_rows(sheet):
         spans = [
             _latex(text) if span == 1 else rf"\multicolumn{{{span}}}{{c}}{{{_latex(text)}}}" for text, span in cells
         ]
@@ -185,60 +184,6 @@ def to_csv(sheet: Sheet) -> str:
     writer.writerow([_no_formula(str(name)) for name in names])
     writer.writerows([_plain(record.get(name)) for name in names] for record in sheet.records)
     return file.getvalue()
-
-
-def to_html(sheet: Sheet, anchor: str = "") -> str:
-    """A `<figure>` with a `<table>`; classes only, no style (`report` brings one).
-
-    Args:
-        sheet: What to render.
-        anchor: Its rows are `ANCHOR-1` and so on for who links to them; empty: they have no names.
-    """
-    escape = html.escape
-    lines = ["<figure class='sheet'>", f"<figcaption>{escape(sheet.title)}</figcaption>"]
-    if sheet.rows:
-        label = escape(sheet.title)  # what scrolls can be reached by keys, and then has to say what it is
-        lines += [f'<div class="scroll" tabindex="0" role="group" aria-label="{label}"><table>', "<thead>"]
-        *groups, names = _header(sheet)
-        for cells in groups:
-            spans = [f"<th colspan={span} scope='colgroup'>{escape(text)}</th>" for text, span in cells]
-            lines.append(f"<tr>{''.join(spans)}</tr>")
-        aligns = [" class='right'" if column.align == "right" else "" for column in sheet.columns]
-        heads = [f"<th{a} scope='col'>{escape(text)}</th>" for (text, _), a in zip(names, aligns, strict=True)]
-        lines.append(f"<tr>{''.join(heads)}</tr>")
-        lines += ["</thead>", "<tbody>"]
-        for i, row in enumerate(sheet.rows, 1):
-            name = f" id='{anchor}-{i}'" if anchor else ""
-            lines.append(f"<tr{name}>{''.join(_td(*pair) for pair in zip(row, sheet.columns, strict=True))}</tr>")
-        lines += ["</tbody>", "</table></div>"]
-    else:
-        lines.append(f"<p class='empty'>{escape(sheet.empty)}</p>")
-    if sheet.notes:
-        notes = "".join(f"<li>{escape(note)}</li>" for note in sheet.notes)
-        lines.append(f"<ul class='notes'>{notes}</ul>")
-    return "\n".join([*lines, "</figure>"]) + "\n"
-
-
-def _td(text: Text, column: Any) -> str:
-    short = all(len(line) <= 46 for line in [*text.text.split("\n"), *text.detail.split("\n")])
-    classes = " ".join(filter(None, [column.align.replace("left", ""), text.tone, "short" if short else ""]))
-    shown = html.escape(text.text).replace("\n", "<br>")
-    shown = f"<strong>{shown}</strong>" if text.bold else shown
-    detail = html.escape(text.detail).replace("\n", "<br>")
-    detail = f"<small>{detail}</small>" if detail else ""
-    return f"<td{f' class={classes!r}' if classes else ''}>{shown}{detail}</td>"
-
-
-def _header(sheet: Sheet) -> list[list[tuple[str, int]]]:
-    """Header rows as (text, span): neighbours that share everything down to a level share its cell."""
-    depth = max((len(column.header) for column in sheet.columns), default=0)
-    padded = [("",) * (depth - len(column.header)) + column.header for column in sheet.columns]
-    levels = []
-    for level in range(depth):
-        last = level == depth - 1
-        keys = [(*header[: level + 1], i if last or not header[level] else -1) for i, header in enumerate(padded)]
-        levels.append([(str(key[level]), len(list(group))) for key, group in groupby(keys)])
-    return levels
 
 
 def _plain(value: Any) -> Any:

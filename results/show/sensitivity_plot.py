@@ -20,10 +20,12 @@ from batchlab.results.show.extent import CUT, FREE, Extent, cut, exploded
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, dotted, log_spaced, looks, numeric
-from batchlab.results.show.numbers import named, number, numbered
+from batchlab.results.show.numbers import named, numbered
 from batchlab.results.show.panels import dress
 from batchlab.results.show.plot import ACROSS
-from batchlab.results.words import count
+from batchlab.results.show.points import Axis, Panel, Points
+from batchlab.results.show.sensitivity_points import dots, over
+from batchlab.results.words import count, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +35,8 @@ SIDE = 0.5
 """The width that methods take side by side at a word: on top of each other nobody could tell them apart."""
 FEWEST = 2
 """Values of a key that a curve is drawn over."""
+WHOLE = 10_000
+"""Letters of a line that is not broken."""
 STRIP = 0.075
 """The part of a panel's height that a line of counts takes up below what is drawn."""
 
@@ -132,16 +136,7 @@ class Sensitivity(FrameDrawing):
         """
         from matplotlib.figure import Figure
 
-        if len(self._values) < FEWEST:
-            raise ValueError(
-                f"every run has {self.key}={self._values[0]}: a curve over it takes a sweep of several values"
-                if self._values
-                else f"no run has a value of {self.key}"
-            )
-        panels = self.frame.values(self.panel) if self.panel else [None]
-        drawn = self._drawn
-        if not any(drawn):
-            raise ValueError(f"no run is over that has a number of {self.metric}: see `batchlab status`")
+        panels, drawn = self._shown()
         known = looks(self.frame, self.hue, rows=False)
         if not numeric(self.key, self._values):
             known = {hue: dotted(look) for hue, look in known.items()}
@@ -153,7 +148,7 @@ class Sensitivity(FrameDrawing):
             self._draw(axes, own, known)
             axes.set_xlabel(plain(self.key, 45))
             axes.set_ylabel(plain(self.metric.title, 45) if axes.get_subplotspec().is_first_col() else "")
-            dress(axes, plain(f"{self.panel} {number(value)}", 50) if self.panel else "")
+            dress(axes, plain(f"{self.panel} {written(value)}", 50) if self.panel else "")
         for axes in places[len(panels) :]:
             axes.remove()
         if self.level:
@@ -166,6 +161,51 @@ class Sensitivity(FrameDrawing):
         legend(figure, entries, self._said(drawn, 90 * across), 2 + across // 2 * 2)
         head(figure, self.title or f"{self.metric.title} by {self.key}")
         return figure
+
+    def _shown(self) -> tuple[list[Any], list[list[Line]]]:
+        """The values of the panels, and the lines of each.
+
+        Raises:
+            ValueError: When there is nothing to draw, with the way out.
+        """
+        if len(self._values) < FEWEST:
+            raise ValueError(
+                f"every run has {self.key}={self._values[0]}: a curve over it takes a sweep of several values"
+                if self._values
+                else f"no run has a value of {self.key}"
+            )
+        if not any(self._drawn):
+            raise ValueError(f"no run is over that has a number of {self.metric}: see `batchlab status`")
+        return self.frame.values(self.panel) if self.panel else [None], self._drawn
+
+    def points(self) -> Points:
+        """As `figure` draws them.
+
+        Raises:
+            ValueError: When there is nothing to draw, with the way out.
+        """
+        panels, drawn = self._shown()
+        known, scale = looks(self.frame, self.hue, rows=False), self.metric.quantity.scale
+        x, at = over(self.key, self._values)
+
+        def shown(points: Sequence[Point], own: Sequence[Line]) -> list[Array]:
+            place, *rest = self._columns(points, at, own)
+            return [place, *(scale * column for column in rest)]
+
+        made = []
+        for value, own in zip(panels, drawn, strict=True):
+            log = self.extent.log(self.metric, self._numbers(own))
+            y = Axis(self.metric.label, log, unit=self.metric.quantity.unit)
+            found = [
+                dots(line, shown(line.points, own), shown([line.judged], own) if line.judged else None, known,
+                     _said_of([line]))
+                for line in own
+            ]  # fmt: skip
+            made.append(Panel(f"{self.panel} {value}" if self.panel else "", x, y, found))
+        title = self.title or f"{self.metric.title} by {self.key}"
+        return Points(
+            title, made, self._said(drawn, WHOLE), self.panel or "", joined=numeric(self.key, self._values), bars=True
+        )
 
     def _draw(self, axes: Axes, own: Sequence[Line], known: Looks) -> None:
         counts = numeric(self.key, self._values)
@@ -299,13 +339,18 @@ class Sensitivity(FrameDrawing):
 
 def _entry(name: str, own: Sequence[Line]) -> str:
     """`adam (n 3, 2 diverged; 0.01)`."""
+    return f"{name} ({_said_of(own)})"
+
+
+def _said_of(own: Sequence[Line]) -> str:
+    """What a legend says of lines beside their hue."""
     points = [point for line in own for point in line.points]
     sizes = sorted({point.n for point in points}) or [0]
     n = f"n {sizes[0]}" if len(sizes) == 1 else f"n {sizes[0]} to {sizes[-1]}"
     diverged = sum(point.diverged for point in points)
-    chosen = dict.fromkeys(f"{number(line.chosen)}{'*' * line.edge}" for line in own if line.chosen is not None)
+    chosen = dict.fromkeys(f"{written(line.chosen)}{'*' * line.edge}" for line in own if line.chosen is not None)
     lost = [f"{count(diverged, 'run')} diverged"] * bool(diverged)
     judged = sorted({line.judged.n for line in own if line.judged})
     beside = f", judged n {judged[0]}{f' to {judged[-1]}' * (len(judged) > 1)}" if judged else ""
     ring = f"; ring {', '.join(chosen)}{beside}" if chosen else ""
-    return f"{name} ({', '.join([n, *lost])}{ring})"
+    return f"{', '.join([n, *lost])}{ring}"

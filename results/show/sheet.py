@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from batchlab.results.words import exponent
+
 
 class Format(StrEnum):
     """What a sheet can be printed as (`render`)."""
@@ -82,7 +84,7 @@ def number(value: float, places: int) -> str:
     """A number with so many decimal places; scientific where that would be mostly zeros, or digits without end.
 
     >>> number(91.234, 1), number(0.00000123, 8), number(float("inf"), 2), number(1234567.0, -1), number(4e33, 0)
-    ('91.2', '1.23e-06', '∞', '1,234,567', '4.00e+33')
+    ('91.2', '1.23e-6', '∞', '1,234,567', '4.00e33')
 
     Args:
         value: Any, NaN and infinities too.
@@ -93,10 +95,10 @@ def number(value: float, places: int) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if abs(value) >= 1e9:
-        return f"{value:.2e}"
+        return exponent(f"{value:.2e}")
     if places > 5 and abs(value) < 1e-2:
         digits = 0 if value == 0 else max(0, places + math.floor(math.log10(abs(value))))
-        return f"{value:.{min(digits, 3)}e}"
+        return exponent(f"{value:.{min(digits, 3)}e}")
     return f"{value:,.{min(max(places, 0), 6)}f}"
 
 
@@ -122,6 +124,15 @@ TOO_WIDE = "[too wide to tell]"
 """What is said in its place."""
 
 
+def factor(value: float) -> str:
+    """A ratio with three digits.
+
+    >>> factor(0.4), factor(0.00133), factor(1.23456e-5), factor(1280.4), factor(999_999.0), factor(2.5e33)
+    ('0.4', '0.00133', '1.23e-5', '1,280', '1,000,000', '2.5e33')
+    """
+    return f"{float(f'{value:.3g}'):,.0f}" if 1000 <= value < OPEN else exponent(f"{value:.3g}")
+
+
 def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: float = math.inf) -> str:
     """A difference or a ratio with its interval, where it has one.
 
@@ -133,6 +144,8 @@ def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: fl
     '-5 [too wide to tell]'
     >>> effect_text(42.0, -23.0, 107.0, ratio=False, most=100.0)
     '+42 [-23, +100]'
+    >>> effect_text(-0.4, -24.0, 23.0, ratio=False)
+    '0 [-24, +23]'
 
     Args:
         middle: The estimate, as it is shown.
@@ -142,15 +155,21 @@ def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: fl
         most: What two values can differ by at most, as it is shown, where the interval ends: 100 for accuracies in %.
     """
     if ratio:
-        ends = "" if math.isnan(low) else f" [{low:.3g}, {high:.3g}]" if high < OPEN * low else f" {TOO_WIDE}"
-        return f"× {middle:.3g}{ends}"
+        ends = "" if math.isnan(low) else f" [{factor(low)}, {factor(high)}]" if high < OPEN * low else f" {TOO_WIDE}"
+        return f"× {factor(middle)}{ends}"
     if math.isnan(low):
-        return f"{middle:+.{decimals(math.nan, middle)}f}"
+        return _signed(middle, decimals(math.nan, middle))
     places = decimals((high - low) / 4, middle)
     if low <= -most and high >= most:
-        return f"{middle:+.{places}f} {TOO_WIDE}"
+        return f"{_signed(middle, places)} {TOO_WIDE}"
     low, high = max(low, -most), min(high, most)
-    return f"{middle:+.{places}f} [{low:+.{places}f}, {high:+.{places}f}]"
+    return f"{_signed(middle, places)} [{_signed(low, places)}, {_signed(high, places)}]"
+
+
+def _signed(value: float, places: int) -> str:
+    """With its sign, unless nothing but noughts is left of it."""
+    text = f"{value:+.{places}f}"
+    return text if text.strip("+-0.") else text[1:]
 
 
 def p_value(p: float) -> str:

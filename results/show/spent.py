@@ -26,6 +26,9 @@ PARTS = {
     "idle": "idle: places that had nothing to do",
     "rest": "unaccounted: processes that end, and what was lost or trained anew",
 }
+OVERLAP = "parts overlap by {:,.2f} s ({:.1%}), as runs and their command count by themselves: all is their sum"
+SEEN = 0.005
+"""Seconds that are not 0.00."""
 OF_RUNS = ("start", "data", "tune", "train", "evaluate", "write")
 
 
@@ -49,7 +52,7 @@ def by_command(info: Mapping[str, Any]) -> dict[str, Parts]:
     before: Parts = {}
     for command, until in (info.get(COMMANDS) or {"": {}}).items():
         now = parts_of(info | until)
-        found[command] = {part: seconds - before.get(part, 0.0) for part, seconds in now.items()}
+        found[command] = {part: max(0.0, seconds - before.get(part, 0.0)) for part, seconds in now.items()}
         before = now
     return found
 
@@ -84,7 +87,11 @@ def spent_sheets(status: Status, sessions: Sequence[Session], problems: Iterable
         sums["idle"] = sum(one.idle or 0.0 for one in known)
         if tried := sum(one.tried for one in known):
             sums["tried"] = tried
-        sums["rest"] = total - sum(sums.values())
+        over = sum(sums.values()) - total
+        sums["rest"] = max(0.0, -over)
+        total += max(0.0, over)
+        if over >= SEEN:
+            notes.append(OVERLAP.format(over, over / total))
         wall = sum(one.wall for one in known)
         numbers = sorted({one.places or 0 for one in known})
         places = " or ".join(str(n) for n in numbers)
@@ -94,13 +101,12 @@ def spent_sheets(status: Status, sessions: Sequence[Session], problems: Iterable
     else:
         total = sum(sums.values())
         said = "the runs' own time; when and where their commands ran is not known"
-    name = f"sweep {status.sweep}" if status.sweep else status.root
     shown = [part for part in PARTS if part in sums or (part not in ("tune", "tried") and times)]
     if running and times:
         notes.append(f"{running:,} running, whose times are not known yet")
     none = f"{running:,} running, no times yet" if running else "nothing was trained yet"
     sheet = Sheet(
-        f"{name}: where {count(len(here), 'run')} went, {said}" if times else f"{name}: {none}",
+        f"{status.title}: where {count(len(here), 'run')} went, {said}" if times else f"{status.title}: {none}",
         [Column(("what",)), Column(("seconds",), "right"), Column(("share",), "right")],
         [[Text(PARTS[part]), *_figures(sums.get(part), total)] for part in shown]
         + ([[Text("all"), *_figures(total, total)]] if times else []),

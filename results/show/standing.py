@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from batchlab.results.compare.claims import Judged, Verdict
-from batchlab.results.show.claims_sheet import READINGS, effect, outlook_text, verdict_text
+from batchlab.results.show.claims_sheet import effect, outlook_text, reading_text, verdict_text
 from batchlab.results.words import count
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def _summary(followed: Sequence[Judged]) -> str:
 
 
 def _name(item: Judged) -> str:
-    where = f" ({READINGS.get(item.claim.at, f'equal {item.claim.at}')})" if item.claim.at else ""
-    return f"{item.claim.text}{where}"
+    where = f" ({reading_text(item.claim)})" if item.claim.at else ""
+    return f"{item.claim.title}{where}"
 
 
 def _said(item: Judged) -> str:

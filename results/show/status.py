@@ -29,6 +29,7 @@ ORDER = (
 TONES = {State.DONE: "good", State.FAILED: "bad", State.DAMAGED: "bad", State.DIVERGED: "bad"}
 WARNINGS = 6
 """So many lines are shown."""
+MERGED = "where they are merged (`batchlab runs merge`) the same sweep command"
 LEFT = (State.PENDING, State.INTERRUPTED, State.CANCELLED, State.CRASHED)
 
 
@@ -68,6 +69,9 @@ class Status:
         problems: One line per manifest that cannot be read, and one where runs crashed on a disk that is full now.
         queue: What there is to say of a cluster's queue.
         states: All that run.json says of the runs, by identity.
+        left_out: Runs that have not begun here, and that an archive or a merge had to leave out; why, by identity.
+        alone: Whether the sweep is a run that was trained by itself.
+        packed: Whether they are in archives, where nothing goes on.
     """
 
     runs: list[RunStatus]
@@ -76,6 +80,9 @@ class Status:
     problems: list[str] = field(default_factory=list)
     queue: list[str] = field(default_factory=list)
     states: Mapping[str, RunState] = field(default_factory=dict, repr=False)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = False
+    packed: bool = False
 
     def with_queue(self, runs: Mapping[str, str], notes: Sequence[str]) -> Status:
         """With what a cluster's queue says.
@@ -91,6 +98,11 @@ class Status:
                 reason = reason.removesuffix(f": {AGAIN}")
             told.append(replace(run, reason=reason))
         return replace(self, runs=told, queue=[*notes])
+
+    @property
+    def title(self) -> str:
+        """What it is of."""
+        return f"{'run' if self.alone else 'sweep'} {self.sweep}" if self.sweep else self.root
 
     @property
     def total(self) -> int:
@@ -119,7 +131,6 @@ class Status:
         Args:
             every: Whether every run has a row.
         """
-        title = f"sweep {self.sweep}" if self.sweep else self.root
         shown = [run for run in self.runs if every or run.state not in (State.DONE, State.PENDING)]
         rows = [
             [
@@ -134,16 +145,21 @@ class Status:
         late = sum(run.late for run in self.runs)
         left = sum(n for state, n in self.counts.items() if state in LEFT) - late
         if left and not self.queue:
-            notes.append(f"{count(left, 'run')} left: the same sweep command goes on where they stopped")
-        if late:
+            goes_on = f"{MERGED} trains them" if self.packed else "the same sweep command goes on where they stopped"
+            notes.append(f"{count(left, 'run')} left: {goes_on}")
+        if self.left_out:
+            reasons = [*dict.fromkeys(self.left_out.values())]
+            why = f"{reasons[0]}{', and so on' if len(reasons) > 1 else ''}"
+            notes.append(f"{len(self.left_out):,} of these runs left out when packed or merged: {why}")
+        if late and not self.packed:
             notes.append(f"{count(late, 'run')} stopped at a timeout: a longer --timeout, or --retry, goes on")
-        if State.FAILED in self.counts:
+        if State.FAILED in self.counts and not self.packed:
             notes.append("failed runs run again with --retry; their logs are in RUN/log")
         warnings = [line for run in self.runs for line in run.warnings]
         more = [f"and {count(len(warnings) - WARNINGS, 'warning')} more"] if len(warnings) > WARNINGS else []
         notes += [*warnings[:WARNINGS], *more, *self.problems]
         counts = Sheet(
-            f"{title}: {self.summary()}",
+            f"{self.title}: {next(iter(self.counts)) if self.alone else self.summary()}",
             [Column((state,), "right") for state in self.counts],
             [[Text(f"{n:,}", tone=_tone(state)) for state, n in self.counts.items()]] if self.counts else [],
             [] if rows else notes,
@@ -170,31 +186,32 @@ def read_status(store: RunStore, sweep: str | None = None) -> Status:
     Raises:
         ValueError: For a sweep that is not there.
     """
-    entries, problems = _entries(store, sweep)
+    sweeps, problems = ([store.sweep(sweep)], []) if sweep is not None else store.manifests()
+    entries = {entry.run_id: entry for one in sweeps for entry in one.entries}
+    missed = {run_id: why for one in sweeps for run_id, why in one.left_out.items()}
     chosen = {} if sweep else {run.run_id: run for run in store.runs()}
     chosen |= {run_id: store.run(run_id) for run_id in entries if run_id not in chosen}
     runs, states, shared = [], {}, Shared()
+    left_out: dict[str, str] = {}
     for run_id, run in chosen.items():
         read = run.read_state()
         reason = read.reason and store.said(read.reason)
         state = states[run_id] = replace(read, reason=reason, info=shared(read.info))
         progress = run.read_progress() if state.state is State.RUNNING else {}
         entry = entries.get(run_id, SweepEntry(run_id))
+        if state.state is State.PENDING and run_id in missed:
+            left_out[run_id] = missed[run_id]
+            state = replace(state, reason=f"left out: {missed[run_id]}")
         warnings = state.info.get("warnings", [])
         late = state.state is State.INTERRUPTED and isinstance(state.info.get("timeout"), (int, float))
         known = state.state, state.reason, entry.labels, entry.overrides, progress, warnings, late
         runs.append(RunStatus(run_id, *known))
     if any(run.state is State.CRASHED for run in runs) and (full := exhausted.now(store.root)):
         problems = [*problems, f"{full}: a run that has crashed may have had no room to say why"]
-    return Status(runs, sweep, store.name, problems, states=states)
-
-
-def _entries(store: RunStore, sweep: str | None) -> tuple[dict[str, SweepEntry], list[str]]:
-    """What sweeps say of their runs: those of one, or of all that can be read; and which cannot."""
-    if sweep is not None:
-        return {entry.run_id: entry for entry in store.sweep(sweep).entries}, []
-    sweeps, problems = store.manifests()
-    return {entry.run_id: entry for one in sweeps for entry in one.entries}, problems
+    alone = sweep is not None and sweeps[0].alone
+    return Status(
+        runs, sweep, store.name, problems, states=states, left_out=left_out, alone=alone, packed=not store.lasting
+    )
 
 
 def _tone(state: State) -> Any:

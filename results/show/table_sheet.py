@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
@@ -17,7 +17,7 @@ from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.replicates import NAMED, Key
 from batchlab.results.compare.table import Table
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, effect_text, number, p_value, uncertain
-from batchlab.results.words import count, listing
+from batchlab.results.words import count, listing, written
 
 WORDS = {
     "diverged": "diverged",
@@ -166,10 +166,7 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
     if sizes == {1}:
         notes = ["one seed per cell: no spread, no interval, no test; add seeds before believing a difference"]
     if any(cell.best for cell in table.cells.values()):
-        notes.append(
-            "bold: the best of its column, down to the last that a paired test at 5 % (each by itself) does not tell "
-            "apart from it; cells of one seed or of lost runs are never bold"
-        )
+        notes.append(bold_note(table.cells.values()))
     if table.baseline:
         name = listing([f"{axis}={_value(value)}" for axis, value in table.baseline.items()])
         notes.append(
@@ -197,6 +194,17 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
     if table.unplaced:
         notes.append(f"{count(table.unplaced, 'run')} without a value on every axis left out")
     return [*notes, *(over_examples(table, row, col) for row, col in table.examples), *table.notes]
+
+
+def bold_note(cells: Iterable[Cell]) -> str:
+    """What bold says, and of how many cells it says little."""
+    noisy = sum(cell.noisy for cell in cells)
+    its = "its spread is" if noisy == 1 else "their spreads are"
+    beneath = f" ({noisy} of them beneath a cell that is told apart, as {its} large)" if noisy else ""
+    return (
+        "bold: the best of its column, and each cell that a paired test at 5 % (each by itself) does not tell apart "
+        f"from it{beneath}; cells of one seed, of lost runs or of several methods are never bold"
+    )
 
 
 def _untested(table: Table) -> str:
@@ -304,6 +312,4 @@ def _name(axis: str, value: Any) -> str:
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, bool) or value in (None, MISSING):
-        return {True: "true", False: "false"}.get(value, "null")
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return written(None if value == MISSING else value)

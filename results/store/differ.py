@@ -1,4 +1,4 @@
-"""Whether two folders hold the same run, and what of it differs: configuration, end or rows."""
+"""Whether two folders hold the same run, and what of it differs: configuration, end, rows or what run.json says."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import pyarrow as pa
 
 from batchlab.results.store import parquet
 from batchlab.results.store.record import CONFIG_KEY, read_stream, to_arrow
-from batchlab.results.store.run import STREAMS, Run
-from batchlab.results.store.travel import unplaced
+from batchlab.results.store.run import COMMANDS, SEALED, SECONDS, STREAMS, Run, RunState
+from batchlab.results.store.travel import placeless, unplaced
 from batchlab.results.store.yaml_file import read_yaml
 
+TIMES = ("changed", "started", "ended", "train_seconds", "eval_seconds", "contention", SECONDS, COMMANDS)
+"""Of run.json, when something was and how long it took."""
 FAULTS = (pa.ArrowException, OSError, ValueError, RecursionError)
 """What reading a damaged run may raise."""
 
@@ -21,7 +23,7 @@ def difference(one: Run, other: Run, here: str, there: str) -> str:
     """What differs between two runs that are over, in a phrase; empty where they are the same.
 
     What was rewritten on the way (names of the machine, metadata, encodings) is no difference; a number of a row is,
-    its time included: no two trainings take the same.
+    its time included: no two trainings take the same. Of run.json all is compared but when and how long.
 
     Args:
         one: A run.
@@ -32,19 +34,24 @@ def difference(one: Run, other: Run, here: str, there: str) -> str:
     Raises:
         ValueError: One of them cannot be read; `check_whole` says which.
     """
-    if (ends := one.read_state().state) is not (others := other.read_state().state):
-        return f"it is {ends} in {here} and {others} in {there}"
+    ended, others = one.read_state(), other.read_state()
+    if ended.state is not others.state:
+        return f"it is {ended.state} in {here} and {others.state} in {there}"
     for stream in STREAMS:
         before, after = _rows(one, stream), _rows(other, stream)
         if (before is None) is not (after is None):
             return f"its {stream} are only in {here if after is None else there}"
         if before is not None and after is not None and (said := _differ(before, after, here, there)):
             return f"{stream}: {said}"
-    mine, theirs = _flat(config_of(one)), _flat(config_of(other))
-    for key in dict.fromkeys((*mine, *theirs)):
-        if mine.get(key, ...) != theirs.get(key, ...):
-            return f"{key} is {mine.get(key, 'not said')} in {here} and {theirs.get(key, 'not said')} in {there}"
-    return ""
+    if said := _unlike(config_of(one), config_of(other), here, there):
+        return said
+    said = _unlike(facts(ended), facts(others), here, there)
+    return f"run.json: {said}" if said else ""
+
+
+def facts(state: RunState) -> dict[str, Any]:
+    """What run.json says that is the same wherever the run lies: neither times nor names of the machine."""
+    return {key: value for key, value in placeless(state.info).items() if key not in (*TIMES, SEALED)}
 
 
 def check_whole(run: Run) -> str:
@@ -101,6 +108,20 @@ def _differ(one: pa.Table, other: pa.Table, here: str, there: str) -> str:
             if mine != theirs and not (mine != mine and theirs != theirs):
                 return f"{name} of row {i} is {mine} in {here} and {theirs} in {there}"
     return ""
+
+
+def _unlike(one: Any, other: Any, here: str, there: str) -> str:
+    """The first key of which two objects say something else; empty where there is none."""
+    mine, theirs = _flat(one), _flat(other)
+    for key in dict.fromkeys((*mine, *theirs)):
+        if (here_is := _said(mine, key)) != (there_is := _said(theirs, key)):
+            return f"{key} is {here_is} in {here} and {there_is} in {there}"
+    return ""
+
+
+def _said(values: dict[str, Any], key: str) -> str:
+    """A value as a text, NaN being what it is."""
+    return repr(values[key]) if key in values else "not said"
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

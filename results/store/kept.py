@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from batchlab.results.store.objects import parse_object
 from batchlab.results.store.regular import content_of
-from batchlab.results.store.runs import RunStore, Sweep
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import Asked, RunStore, Sweep, SweepEntry
 from batchlab.results.store.shapes import anything
 
 OWN = ("declared", "seen")
@@ -22,7 +23,7 @@ class Kept:
     """What comes to a store from archives.
 
     Attributes:
-        sweeps: Those that are new, or have runs more.
+        sweeps: Those that are new, have runs more, or of which other ones are missing.
         plans: What was declared of sweeps of which nothing was.
         measured: What was measured for papers for which nothing was.
         notes: What stays as it is although an archive says something else.
@@ -79,9 +80,28 @@ class Kept:
         if more or not before.entries:
             created = before.created or sweep.created
             notes = before.notes or sweep.notes
-            self.sweeps[name] = replace(before, entries=[*before.entries, *more], created=created, notes=notes)
+            asked, entries = _asked(before, sweep, more), [*before.entries, *more]
+            lost = {**before.left_out, **sweep.left_out}
+            self.sweeps[name] = Sweep(name, entries, created, notes, asked, lost)
             if not before.entries:
                 self._sources.setdefault(name, str(path))
+
+    def leave_out(self, store: RunStore, stores: Sequence[tuple[Path, RunStore]], why: Mapping[str, str]) -> None:
+        """Have sweeps say which of their runs did not come along; what is there by now is not left out any more.
+
+        Args:
+            store: Where runs were merged into.
+            stores: Archives, and what was unpacked of them.
+            why: By identity, why a run of theirs was not taken over.
+        """
+        for name in dict.fromkeys(name for _, source in stores for name in source.sweeps()):
+            sweep = self.sweeps.get(name) or store.sweep(name)
+            known = dict(sweep.left_out) | {
+                entry.run_id: why[entry.run_id] for entry in sweep.entries if entry.run_id in why
+            }
+            lost = {run_id: said for run_id, said in known.items() if _absent(store, run_id)}
+            if lost != sweep.left_out:
+                self.sweeps[name] = replace(sweep, left_out=lost)
 
     def _source(self, store: RunStore, name: str) -> str:
         """Where what is known of a sweep is from."""
@@ -109,6 +129,18 @@ class Kept:
             self.measured[paper] = content
         elif before != content:
             self.notes.append(f"what was measured for {paper} here stays; {path} has other numbers")
+
+
+def _asked(before: Sweep, sweep: Sweep, more: Sequence[SweepEntry]) -> Asked:
+    """The command of a sweep that gets more runs: the archive's if all are in it, else it may give only a part."""
+    if len(sweep.entries) == len(before.entries) + len(more) and sweep.asked.kind:
+        return sweep.asked
+    part = before.asked.part or sweep.asked.part or before.asked.command != sweep.asked.command
+    return replace(before.asked, part=part and bool(before.entries))
+
+
+def _absent(store: RunStore, run_id: str) -> bool:
+    return store.run(run_id).read_state().state is State.PENDING
 
 
 def _read(path: Path, source: RunStore, name: str) -> Sweep:

@@ -30,6 +30,7 @@ from batchlab.results.store.runs import RunStore
 from batchlab.results.store.travel import mended
 
 LOCK = ".merge"
+NOT_OVER = "not over where it was packed, and an archive has nothing to go on from"
 NAMED = 3
 """So many differences are named."""
 Identity = Callable[[Mapping[str, Any]], str]
@@ -51,7 +52,7 @@ class Merged:
         busy: Those that a process trains here: left alone.
         damaged: Those that are damaged in their archive; why, by identity.
         aside: Those of the store that others took the place of, and where they are.
-        sweeps: Those that have runs they did not have.
+        sweeps: Those that have runs they did not have, or miss other ones.
         notes: What else to know.
     """
 
@@ -87,6 +88,7 @@ def merge(store: RunStore, stores: Stores, identity: Identity) -> Merged:
         kept = Kept.of(store, stores)
         for run_id, (path, run) in chosen.items():
             _place(store, run, f"run {run_id} of {path.name} took its place", merged)
+        kept.leave_out(store, stores, dict.fromkeys(merged.unfinished, NOT_OVER) | merged.damaged)
         merged.sweeps = kept.write(store)
         merged.notes += kept.notes
     known = {*merged.new, *merged.there, *merged.busy}

@@ -14,10 +14,13 @@ from batchlab.results.store.objects import formatted
 from batchlab.results.store.regular import open_file
 from batchlab.results.store.run import Run, State
 from batchlab.results.store.runs import RunStore, Sweep
-from batchlab.results.store.travel import ChangedError, NotWholeError, belongings
+from batchlab.results.store.travel import ChangedError, NotWholeError, belongings, placeless
 
 PLACES = ("executor", "callback", "dataset.root")
 """Overrides that say where and for whom, and nothing of a result."""
+
+
+DAMAGED = "damaged where it was packed"
 
 
 @dataclass
@@ -63,11 +66,11 @@ def pack(store: RunStore, path: Path, sweep: str | None = None) -> Packed:
         raise ValueError(f"there is no run to pack in {store.name}" + (f", sweep {sweep}" if sweep else ""))
 
     def files() -> Iterator[tuple[str, bytes]]:
-        yield from _said(store, sweeps)
         yield from _files(runs, packed)
         if not packed.states:
             what = next(iter(packed.damaged.values()), "each run is being trained")
             raise ValueError(f"nothing was packed: {what}")
+        yield from _said(store, sweeps, packed)  # it names what was damaged
 
     archive.write(path, files())
     packed.bytes = path.stat().st_size
@@ -85,11 +88,13 @@ def _check_target(path: Path) -> None:
                 raise ValueError(f"{path} is there and is no archive: name another file")
 
 
-def _said(store: RunStore, sweeps: list[Sweep]) -> Iterator[tuple[str, bytes]]:
+def _said(store: RunStore, sweeps: list[Sweep], packed: Packed) -> Iterator[tuple[str, bytes]]:
     """What was said of sweeps, declared before their first look, and measured for their papers."""
     for sweep in sorted(sweeps, key=lambda sweep: sweep.name):
         entries = [replace(entry, overrides=_placeless(entry.overrides)) for entry in sweep.entries]
-        yield f".sweeps/{sweep.name}.json", formatted(replace(sweep, entries=entries).as_json())
+        lost = {run_id: why for run_id, why in placeless(sweep.left_out).items() if run_id not in packed.states}
+        lost |= {entry.run_id: DAMAGED for entry in entries if entry.run_id in packed.damaged}
+        yield f".sweeps/{sweep.name}.json", formatted(replace(sweep, entries=entries, left_out=lost).as_json())
     for sweep in sorted(sweeps, key=lambda sweep: sweep.name):
         if (plan := store.plan(sweep.name)) is not None:
             yield f".plans/{sweep.name}.json", formatted(plan)

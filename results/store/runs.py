@@ -19,7 +19,7 @@ import contextlib
 import fcntl
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,6 +55,30 @@ class SweepEntry:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a sweep was asked for by, at last.
+
+    Attributes:
+        kind: The command's verb: train, sweep, compare or reproduce; empty where an earlier version wrote it.
+        command: What stands behind `batchlab`, less what says only where runs lie and how they are trained.
+        part: Whether it gives some of the runs only, as others were there and stayed.
+    """
+
+    kind: str = ""
+    command: tuple[str, ...] = ()
+    part: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in a manifest."""
+        said = {"kind": self.kind, "command": [*self.command]} if self.kind else {}
+        return said | ({"part": True} if self.part else {})
+
+
+UNASKED = Asked()
+"""Nobody knows."""
+
+
+@dataclass(frozen=True)
 class Sweep:
     """The runs of a named sweep, in the order they were asked for.
 
@@ -63,17 +87,28 @@ class Sweep:
         entries: Its runs.
         created: When it was recorded.
         notes: What its author says of it, a line each: how a recipe differs from what a paper did.
+        asked: The command that asked for it.
+        left_out: Runs of it that were damaged or not over where they were packed, and why, by identity.
     """
 
     name: str
     entries: list[SweepEntry]
     created: str = ""
     notes: list[str] = field(default_factory=list)
+    asked: Asked = UNASKED
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in its manifest."""
         said = {"notes": self.notes} if self.notes else {}
-        return {"created": self.created, **said, "runs": [entry.as_json() for entry in self.entries]}
+        lost = {"left_out": dict(self.left_out)} if self.left_out else {}
+        runs = [entry.as_json() for entry in self.entries]
+        return {"created": self.created, **self.asked.as_json(), **said, **lost, "runs": runs}
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is a run that was trained by itself, whose identity is its name."""
+        return self.asked.kind in ("", "train") and [entry.run_id for entry in self.entries] == [self.name]
 
     @property
     def labels(self) -> dict[str, dict[str, Any]]:
@@ -84,6 +119,9 @@ class Sweep:
 @dataclass(frozen=True)
 class RunStore:
     """The folder that holds all runs (`--runs`); it need not exist yet.
+
+    Attributes:
+        root: The folder.
 
     Raises:
         ValueError: When it is a file.
@@ -197,7 +235,8 @@ class RunStore:
         except (OSError, ValueError) as error:
             raise ValueError(self.said(f"{path} is damaged; run the sweep again (no run is lost)")) from error
         entries = [SweepEntry(e["run_id"], e.get("labels", {}), e.get("overrides", [])) for e in content["runs"]]
-        return Sweep(name, entries, content["created"], content.get("notes", []))
+        asked = Asked(content.get("kind", ""), tuple(content.get("command", ())), content.get("part", False))
+        return Sweep(name, entries, content["created"], content.get("notes", []), asked, content.get("left_out", {}))
 
     def manifests(self) -> tuple[list[Sweep], list[str]]:
         """All sweeps that can be read, latest last, and a line for each that cannot."""
@@ -209,13 +248,20 @@ class RunStore:
                 problems.append(str(error))
         return found, problems
 
-    def write_sweep(self, name: str, entries: list[SweepEntry], notes: Sequence[str] = ()) -> Sweep:
+    def write_sweep(
+        self,
+        name: str,
+        entries: list[SweepEntry],
+        notes: Sequence[str] = (),
+        asked: Asked = Asked(),
+    ) -> Sweep:
         """Record a sweep, in place of an earlier one of the same name.
 
         Args:
             name: Letters, digits, dot, dash and underscore.
             entries: Its runs, in order.
             notes: What is said of it.
+            asked: The command that asked for it.
 
         Returns:
             The sweep as it was recorded.
@@ -223,7 +269,7 @@ class RunStore:
         Raises:
             ValueError: For another name, or a folder that cannot be written.
         """
-        return self.record(Sweep(name, entries, now(), list(notes)))
+        return self.record(Sweep(name, entries, now(), list(notes), asked))
 
     def record(self, sweep: Sweep) -> Sweep:
         """Record a sweep as it is, with the time at which it was made.

@@ -103,7 +103,17 @@ ENTRY = has(
     },
     "run_id",
 )
-SWEEP = has({"created": text, "notes": listed(text), "runs": listed(ENTRY)}, "created", "runs")
+SWEEP = has(
+    {
+        **dict.fromkeys(("created", "kind"), text),
+        **dict.fromkeys(("command", "notes"), listed(text)),
+        "part": lambda value: isinstance(value, bool),
+        "left_out": mapped(text),
+        "runs": listed(ENTRY),
+    },
+    "created",
+    "runs",
+)
 """A sweep's manifest."""
 
 

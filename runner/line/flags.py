@@ -140,7 +140,12 @@ Named = Annotated[
 ]
 Rows = Annotated[
     list[str] | None,
-    typer.Option("--rows", metavar="AXIS", help="Rows; may be repeated.", autocompletion=completion.axes),
+    typer.Option(
+        "--rows",
+        metavar="AXIS",
+        help="Rows, else what was swept; may be repeated.",
+        autocompletion=completion.axes,
+    ),
 ]
 Cols = Annotated[
     list[str] | None,
@@ -245,7 +250,21 @@ DataSets = Annotated[
 ]
 Listed = Annotated[
     str | None,
-    typer.Option("--metric", metavar="M", help="A column of it, best first.", autocompletion=completion.metrics),
+    typer.Option(
+        "--metric",
+        metavar="M",
+        help="A column of it, best first (by default the main one).",
+        autocompletion=completion.metrics,
+    ),
+]
+Sort = Annotated[
+    str | None,
+    typer.Option(
+        "--sort",
+        metavar="KEY",
+        help="In order of metric (best first), train_seconds, state, or any axis or key.",
+        autocompletion=completion.axes,
+    ),
 ]
 Callbacks = Annotated[
     list[str],

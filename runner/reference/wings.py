@@ -81,6 +81,7 @@ def levels(room: str) -> dict[str, int]:
     return found | {name: top for name in found if name == "" and found[name] < top}
 
 
+@cache
 def _imported(file: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -74,7 +74,8 @@ def test_numbers_to_regress_are_one_class() -> None:
         (["dataset.subset=0"], "dataset.subset=0: how many samples are kept, a whole number from 1; null keeps all"),
         (["dataset.test_subset=1.5"], "dataset.test_subset=1.5: how many samples"),
         (["dataset.subset=true"], "dataset.subset=True: how many samples"),
-        (["dataset.subset=many"], "dataset.subset=many: how many samples"),
+        (["dataset.subset=many"], "dataset.subset='many': how many samples"),
+        (["dataset.subset='10'"], "dataset.subset='10': how many samples are kept, a whole number from 1, not a text"),
         (["dataset.subst=10"], "did you mean dataset.subset"),
     ],
 )

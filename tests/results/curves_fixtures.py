@@ -4,25 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from curves_page import write_page
+from curves_page import rows_of, write_page
 
 from batchlab.results.compare.load import load
 from batchlab.results.report.curves import payload
-
-
-def rows_of(rng, n, *, pace=1.0, step=64):
-    """Rows of three metrics: a share, a loss with a trend, and a gap that ends in rounding."""
-    losses = 2 * np.exp(-np.arange(n) / 5) * np.exp(0.2 * rng.normal(size=n)) + 0.01
-    seconds = np.cumsum(rng.uniform(0.3, 0.7, n)) * pace
-    rows = [
-        {"samples": step * i, "steps": 2 * i, "epoch": float(i), "gradients": 2 * step * i}
-        | {"train_seconds": float(seconds[i]), "train_loss": float(loss), "gap": float(loss - 0.06)}
-        | {"test_accuracy": float(np.clip(1 - loss / 3, 0, 1))}
-        for i, loss in enumerate(losses)
-    ]
-    if n > 4:
-        rows[3]["train_seconds"] = rows[2]["train_seconds"]  # a clock that stood still
-    return rows
 
 
 @pytest.fixture(scope="module")

@@ -79,11 +79,11 @@ def test_it_holds_results_and_nothing_to_go_on_from(store: RunStore, tmp_path: P
     assert packed.absent == 1
     assert names(packed.path) == [
         "archive.json",
+        *(f"a{i}/{part}" for i in (0, 1) for part in ("config.yaml", "metrics.parquet", "run.json")),
+        *(f"a{i}/{part}" for i in (2, 3) for part in ("config.yaml", "metrics.jsonl", "run.json")),
         ".sweeps/s-laptop.json",
         ".plans/s-laptop.json",
         ".measured/s.json",
-        *(f"a{i}/{part}" for i in (0, 1) for part in ("config.yaml", "metrics.parquet", "run.json")),
-        *(f"a{i}/{part}" for i in (2, 3) for part in ("config.yaml", "metrics.jsonl", "run.json")),
     ]
 
 

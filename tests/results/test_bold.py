@@ -1,14 +1,18 @@
-"""Bold means tested, and whatever beats a bold cell is bold; intervals of positive quantities are positive."""
+"""Bold means tested, and not told apart from the best; intervals of positive quantities are positive."""
 
 import math
+import re
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy import stats
 
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.outcomes import Fate
 from batchlab.results.compare.table import build_table
+from batchlab.results.show.render import render
 from batchlab.results.show.table_sheet import table_sheet
 
 ARRIVAL = Metric("there", "steps", ">=", 1.0)
@@ -48,11 +52,12 @@ def level(cell, metric):
 
 @pytest.mark.parametrize("metric", [Metric("test_accuracy"), Metric("train_loss"), ARRIVAL], ids=str)
 @given(columns=cells)
-def test_bold_is_tested_and_monotone(frame_of, metric, columns):
+def test_bold_is_tested_and_no_cell_is_better_than_the_best(frame_of, metric, columns):
     table = grid(frame_of, columns, metric)
     if table is None:
         return
     found = list(table.cells.values())
+    top = max((level(cell, metric) for cell in found), default=-math.inf)
     for bold in (cell for cell in found if cell.best):
         assert len(bold.outcomes) >= 2
         assert level(bold, metric) > -math.inf, "no cell that lost runs"
@@ -61,9 +66,32 @@ def test_bold_is_tested_and_monotone(frame_of, metric, columns):
         shared = [len(bold.outcomes.keys() & cell.outcomes.keys()) for cell in others]
         unpaired = [n == 0 and len(cell.outcomes) >= 2 for n, cell in zip(shared, others, strict=True)]
         assert max(shared, default=0) >= 2 or any(unpaired), "tested against nothing"
-        for cell in others:
-            if level(cell, metric) > level(bold, metric) + 1e-9:
-                assert cell.best
+    if any(cell.best for cell in found):
+        assert any(cell.best for cell in found if level(cell, metric) >= top - 1e-9), "the best is among them"
+
+
+@given(
+    columns=st.lists(st.lists(st.floats(0.1, 0.9), min_size=5, max_size=5), min_size=2, max_size=6),
+    logarithmic=st.booleans(),
+)
+def test_bold_is_what_scipy_does_not_tell_apart_from_the_best(frame_of, columns, logarithmic):
+    """Each cell by itself, whatever stands between: Student's paired test as another hand wrote it."""
+    metric = Metric("train_loss" if logarithmic else "test_accuracy")
+    values = np.array(columns)
+    scored = -np.log(values) if logarithmic else values
+    means = scored.mean(1)
+    top = int(np.argmax(means))
+    differences = scored[top] - scored
+    spreads = differences.std(1, ddof=1)
+    assume(all(s > 1e-3 for i, s in enumerate(spreads) if i != top))
+    assume(all(abs(means[top] - m) > 1e-6 for i, m in enumerate(means) if i != top))
+    p = [1.0 if i == top else stats.ttest_rel(scored[top], own).pvalue for i, own in enumerate(scored)]
+    assume(all(abs(own - 0.05) > 1e-6 for own in p))
+    found = list(grid(frame_of, columns, metric).cells.values())
+    assert [cell.best for cell in found] == [own >= 0.05 for own in p]
+    apart = [mean for mean, own in zip(means, p, strict=True) if own < 0.05]
+    beneath = [own >= 0.05 and any(mean < better for better in apart) for mean, own in zip(means, p, strict=True)]
+    assert [cell.noisy for cell in found] == beneath
 
 
 @pytest.mark.parametrize("metric", [Metric("train_loss"), Metric("train_seconds"), ARRIVAL], ids=str)
@@ -86,11 +114,31 @@ def test_no_cell_is_best_of_those_that_never_arrive(frame_of):
     assert not any(cell.best for cell in table.cells.values())
 
 
-def test_a_noisy_cell_between_is_bold_too(frame_of):
-    """Told apart by its own small spread, yet better in the mean than one that is not: both are bold."""
-    best, steady, wild = [0.90, 0.91, 0.92, 0.93], [0.895, 0.905, 0.915, 0.9251], [0.95, 0.80, 0.99, 0.85]
-    table = grid(frame_of, [best, steady, wild], Metric("test_accuracy"))
-    assert [cell.best for cell in table.cells.values()] == [True, True, True]
+BEST, STEADY, WILD = [0.90, 0.91, 0.92, 0.93], [0.895, 0.905, 0.915, 0.9251], [0.95, 0.80, 0.99, 0.85]
+
+
+@pytest.mark.parametrize("format", ["rich", "markdown", "latex", "html"])
+def test_a_noisy_cell_is_bold_and_pulls_none_with_it(frame_of, format):
+    """The steady one is told apart by its own small spread; the wild one beneath is not, which the note says."""
+    table = grid(frame_of, [BEST, STEADY, WILD], Metric("test_accuracy"))
+    assert [cell.best for cell in table.cells.values()] == [True, False, True]
+    sheet = table_sheet(table)
+    note = next(note for note in sheet.notes if note.startswith("bold:"))
+    assert "does not tell apart from it (1 of them beneath a cell that is told apart, as its spread is large)" in note
+    text = " ".join(render(sheet, format).split())
+    assert "beneath a cell that is told apart, as its spread is large" in text
+    marks = {"rich": r"\*\d", "markdown": r"\*\*\d", "latex": r"\\textbf\{\d", "html": r"<strong>\d"}
+    assert len(re.findall(marks[format], text)) == 2
+
+
+def test_the_note_says_nothing_of_spreads_where_none_is_large(frame_of):
+    (note,) = [n for n in table_sheet(grid(frame_of, [BEST, STEADY], Metric("test_accuracy"))).notes if "bold" in n]
+    assert "spread" not in note
+
+
+def test_a_cell_that_cannot_be_tested_hides_none_beneath_it(frame_of):
+    table = grid(frame_of, [BEST, [0.91], WILD], Metric("test_accuracy"))
+    assert [cell.best for cell in table.cells.values()] == [True, False, True]
 
 
 def test_seconds_have_no_negative_interval(frame_of):

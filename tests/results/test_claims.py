@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from batchlab.results.compare.claims import Claim, Side, Verdict, observed
 from batchlab.results.compare.judge import judge
@@ -267,3 +268,63 @@ def test_a_property_of_the_methods_themselves_has_no_seeds(holds, verdict):
     assert judged.verdict is verdict
     row = [cell.text for cell in claims_sheet([judged]).rows[0]]
     assert row == ["Adam is better", "the method itself", "2.000 and 1.001", "", "", "", verdict]
+
+
+def in_strata(frame_of, **apart):
+    """Two sides in strata: by stratum how much A is above B at each of its seeds."""
+    return frame_of(
+        [
+            ({"side": side, "batch": batch, "seed": seed}, {"test_accuracy": 0.5 + (side == "A") * d})
+            for batch, own in apart.items()
+            for seed, d in enumerate(own)
+            for side in "AB"
+        ]
+    )
+
+
+FAR, SEEDS, ALONE = [0.05, 0.01, 0.06, 0.02], [0.012, 0.002, 0.031], [0.2]
+
+
+@pytest.mark.parametrize(
+    ("strata", "decides"),
+    [
+        ({"far": FAR, "near": SEEDS}, "far"),
+        ({"near": SEEDS, "few": FAR[:2]}, "near"),
+        ({"far": FAR, "alone": ALONE}, "alone"),
+        ({"far": FAR, "few": FAR[:2], "alone": ALONE}, "alone"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["apart", "within"])
+def test_effect_p_and_n_of_a_row_are_of_one_comparison(frame_of, strata, decides, kind):
+    """Three numbers side by side would lend each other what none of them has: an interval of four seeds, an n of 1."""
+    sides = (Side("A", {"side": "A"}), (Side("B", {"side": "B"}),))
+    asked = claim(*sides, match=("batch",), margin=0.001, **{kind: True})
+    (item,) = judge(in_strata(frame_of, **strata), [asked])
+    tests = {key: stats.ttest_1samp(own, 0.001).pvalue for key, own in strata.items() if len(own) > 1}
+    if kind == "within" and decides != "alone":  # all lie beyond the margin: any of them refutes it
+        decides = min(tests, key=tests.get)
+    (row,) = claims_sheet([item]).rows
+    said = {key: text.text for key, text in zip(("measured", "effect", "p", "n", "verdict"), row[2:], strict=True)}
+    own = strata[decides]
+    assert said["n"] == str(len(own)) == str(item.seeds)
+    assert f"({decides})" in said["measured"]
+    if len(own) == 1:
+        assert said["effect"] == said["p"] == ""
+        assert "1 seed with every run done" in row[-1].detail
+        assert said["verdict"] == "not decided"
+    else:
+        assert float(said["effect"].split()[0]) == pytest.approx(100 * np.mean(own), abs=0.06)
+        assert item.p == pytest.approx(min(1.0, len(tests) * tests[decides]))
+        assert f"n = {len(own)}" in said["verdict"] or item.verdict is not Verdict.UNDECIDED
+
+
+def test_of_rivals_with_other_numbers_of_seeds_each_has_its_own_line(frame_of):
+    runs = [
+        ({"side": side, "seed": seed}, {"test_accuracy": 0.5 + 0.1 * (side == "A") + 0.003 * seed * (side == "C")})
+        for side, n in (("A", 4), ("B", 3), ("C", 4))
+        for seed in range(n)
+    ]
+    sides = [Side(name, {"side": name}) for name in "ABC"]
+    (item,) = judge(frame_of(runs), [claim(sides[0], tuple(sides[1:]))])
+    (row,) = claims_sheet([item]).rows
+    assert row[5].text == "3\n4"

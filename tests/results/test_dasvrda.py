@@ -193,7 +193,7 @@ def test_tables_show_passes_seconds_and_steps(made):
 def test_reference_values_stand_beside_ours(made):
     gaps, batches = made.published
     row = next(row for row in gaps.rows if row[1].text == "DASVRDA adaptive restart, eta 10")
-    assert [cell.text for cell in row[2:6]] == ["2.0e-07", "2.2e-07", "9.0e-14", "4.6e-14"]
+    assert [cell.text for cell in row[2:6]] == ["2.0e-7", "2.2e-7", "9.0e-14", "4.6e-14"]
     assert row[-1].text == "–", "after 100 passes the gap is rounding, below 0"
     theory = next(row for row in gaps.rows if "theory" in row[1].text)
     assert theory[3].text == "–"

@@ -19,12 +19,12 @@ from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.table import build_table, load_table
 from batchlab.results.report.write import write_report
 from batchlab.results.show.render import render
+from batchlab.results.show.runs_sheet import runs_sheet
 from batchlab.results.show.status import read_status
 from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.record import CONFIG_KEY, Recorder
 from batchlab.results.store.run import Run, State
 from batchlab.results.store.runs import RunStore, SweepEntry
-from batchlab.runner.runs import sheet
 
 CONFIG: dict[str, Any] = {
     **{axis: {"name": f"some_{axis}"} for axis in CHOICES},
@@ -130,7 +130,7 @@ def whole(store: RunStore, *, report: bool = False) -> State:
     assert values[good.rows].tolist() == [row["test_accuracy"] for row in ROWS]
     assert valid[good.rows].all()
     metric = Metric.parse("test_accuracy")
-    render(sheet(frame, metric), "rich")
+    render(runs_sheet(frame, metric), "rich")
     table = build_table(frame, rows=["optimizer"], cols=["seed"], metrics=[metric])
     render(table_sheet(table), "rich")
     swept_keys(store, frame)

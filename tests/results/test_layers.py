@@ -13,8 +13,8 @@ from batchlab.results.store.record import Recorder
 NAMES = ("stem.weight", "head.weight", "head.bias")
 
 
-def with_layers(lab, curve, run_id, level, state="done", **config):
-    """Rows of three layers at samples 0, 64, 128; the multiplier is level, then a tenth more a layer."""
+def with_layers(lab, curve, run_id, level, state="done", times=(0, 64, 128), **config):
+    """Rows of three layers at samples 0, 64, 128, or others; the multiplier is level, then a tenth more a layer."""
     rows = [
         {
             "samples": samples,
@@ -24,7 +24,7 @@ def with_layers(lab, curve, run_id, level, state="done", **config):
             "clipped_low": level / 2,
             "clipped_high": 0.0,
         }
-        for samples in (0, 64, 128)
+        for samples in times
         for i, name in enumerate(NAMES)
     ]
     run = lab.run(run_id, curve([0.1, 0.2]), state="interrupted", **config)
@@ -66,6 +66,24 @@ def test_shares_are_percent_of_a_hundred(layered):
     assert image.get_clim() == (0, 100)
     assert np.asarray(image.get_array()) == pytest.approx(25.0)
     assert figure.axes[0].get_xlabel() == "steps"
+
+
+def test_one_time_is_a_dot_for_each_layer(lab, curve):
+    for seed, level in enumerate((0.4, 0.6)):
+        with_layers(lab, curve, f"v{seed}", level, times=(256,), optimizer="vr_sgd", seed=seed)
+    frame = load(lab.store).stream("layers")
+    figure = Layers(frame, (Metric("mean"), Metric("clipped_low")), "optimizer").figure()
+    mean, low = figure.axes  # no bar of colours beside them
+    assert mean.get_title(loc="left") == "mean multiplier\noptimizer vr_sgd"
+    assert low.get_title(loc="left") == "share at the lower clip [%]"
+    assert mean.get_title(loc="right") == "mean of 2 runs, at 256 samples"
+    assert [axes.get_xlabel() for axes in (mean, low)] == ["mean multiplier", "share at the lower clip [%]"]
+    for axes, wanted in ((mean, [0.5, 0.6, 0.7]), (low, [25.0] * 3)):
+        (dots,) = (line for line in axes.lines if line.get_marker() == "o")
+        assert dots.get_xdata() == pytest.approx(wanted)
+        assert dots.get_ydata() == pytest.approx([0.5, 1.5, 2.5])
+        assert axes.yaxis_inverted()
+    assert [text.get_text() for text in mean.get_yticklabels()] == [*NAMES]
 
 
 def test_nothing_to_draw(lab, curve):

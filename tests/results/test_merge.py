@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 
 from batchlab.results.axes import CHOICES
 from batchlab.results.compare.load import load
+from batchlab.results.show.status import read_status
 from batchlab.results.store import archive
 from batchlab.results.store import merge as merging
 from batchlab.results.store.aside import stale_store
@@ -22,9 +24,20 @@ from batchlab.results.store.merge import Merged, merge
 from batchlab.results.store.pack import pack
 from batchlab.results.store.record import Recorder
 from batchlab.results.store.run import Run, State
-from batchlab.results.store.runs import RunStore, SweepEntry
+from batchlab.results.store.runs import UNASKED, Asked, RunStore, SweepEntry
 from batchlab.results.store.unpacked import opened, unpacked
 
+SHORT, LONG = (Asked("sweep", ("sweep", f"seed=range(0,{n})")) for n in (2, 3))
+ASKED = {
+    "to a store without it": (([], UNASKED), ([0, 1], SHORT), SHORT),
+    "with all the runs": (([0, 1], SHORT), ([0, 1, 2], LONG), LONG),
+    "with other runs": (([0, 1], SHORT), ([2], LONG), replace(SHORT, part=True)),
+    "with fewer runs": (([0, 1, 2], LONG), ([0, 1], SHORT), LONG),
+    "of the same command, which went on elsewhere": (([0, 1], LONG), ([1, 2], LONG), LONG),
+    "that nobody wrote down": (([0, 1], UNASKED), ([1, 2], UNASKED), UNASKED),
+    "that is only a part of its own": (([], UNASKED), ([0, 1], replace(SHORT, part=True)), replace(SHORT, part=True)),
+}
+"""Runs and commands of a sweep here and in an archive, and the command that it has when they are together."""
 OPEN = ("interrupted", "running", "pending")
 
 
@@ -121,6 +134,14 @@ DIFFERENCES: dict[str, tuple[Callable[[RunStore], object], str]] = {
         lambda store: made(store, "a1", accuracy=0.1, train={"epochs": 2}),
         r"run a1: train.epochs is 2 in \S*here and 1 in \S*x\.tar\.xz",
     ),
+    "a fact of run.json": (
+        lambda store: made(store, "a1", accuracy=0.1).write_state(steps=18),
+        r"run a1: run.json: steps is 18 in \S*here and not said in \S*x\.tar\.xz",
+    ),
+    "a part of a fact": (
+        lambda store: made(store, "a1", accuracy=0.1).write_state(hardware={"cores": 2}),
+        r"run a1: run.json: hardware.cores is 2 in \S*here and not said in \S*x\.tar\.xz",
+    ),
     "a label": (
         lambda store: store.write_sweep("s-desk", [SweepEntry("a1", {"case": 7})]),
         r'sweep s-desk calls run a1 \{"case": 7\} in \S*here, and \{"case": 1\} in \S*x\.tar\.xz',
@@ -142,6 +163,13 @@ def test_what_differs_is_refused_and_nothing_written(
         merged(here, packed)
     assert "\n" not in str(caught.value)
     assert content(here) == before | {".merge": b""}
+
+
+def test_times_and_names_of_the_machine_are_no_difference(here: RunStore, packed: Path) -> None:
+    run = made(here.prepare(), "a1", accuracy=0.1)
+    run.write_state(pid=7, host="there", started="2026-01-01T00:00:00+00:00", train_seconds=9.0, seconds={"start": 1.0})
+    run.write_state(commands={"ab": {}}, contention=1.5)
+    assert merged(here, packed).there == ["a1"]
 
 
 def test_archives_that_differ_are_refused_by_readers_too(
@@ -254,6 +282,42 @@ def test_what_is_damaged_or_another_run_in_its_archive_is_left_out(
     assert done.new == ["a2"]
     assert [f"{tmp_path}/y.tar.xz/a{i}" in done.damaged[f"a{i}"] for i in range(2)] == [True, True]
     assert "has the configuration of another run, a8" in done.damaged["a1"]
+    assert here.sweep("s-desk").left_out == done.damaged
+    status = read_status(here, "s-desk")
+    assert [run.reason or "" for run in status.runs] == [f"left out: {done.damaged[f'a{i}']}" for i in range(2)] + [""]
+    assert [run.state for run in status.runs] == [State.PENDING] * 2 + [State.DONE]
+    lines = [note for sheet in read_status(here).sheets() for note in sheet.notes]
+    assert any(note.startswith("2 of these runs left out when packed or merged: ") for note in lines)
+    again = merged(here, packed)  # which is whole
+    assert (again.new, again.sweeps, here.sweep("s-desk").left_out) == (["a0", "a1"], ["s-desk"], {})
+    assert not read_status(here).left_out
+
+
+def test_what_is_damaged_when_it_is_packed_is_missed_later(away: RunStore, here: RunStore, tmp_path: Path) -> None:
+    """And said wherever the archive goes, without the names of the machine."""
+    away.run("a1").metrics.write_bytes(b"PAR1")
+    path = pack(away, tmp_path / "x.tar.xz").path
+    assert merged(here, path).new == ["a0", "a2"]
+    assert here.sweep("s-desk").left_out == {"a1": "damaged where it was packed"}
+    further = RunStore(tmp_path / "further")
+    merged(further, pack(here, tmp_path / "y.tar.xz").path)
+    assert further.sweep("s-desk").left_out == {"a1": "damaged where it was packed"}
+    here.write_sweep("s-desk", here.sweep("s-desk").entries)
+    assert not here.sweep("s-desk").left_out, "whoever asks for the sweep again trains it"
+
+
+@pytest.mark.parametrize(("own", "theirs", "kept"), ASKED.values(), ids=ASKED.keys())
+def test_a_sweeps_command_comes_along(
+    own: tuple[list[int], Asked], theirs: tuple[list[int], Asked], kept: Asked, here: RunStore, tmp_path: Path
+) -> None:
+    away = RunStore(tmp_path / "away").prepare()
+    for store, (seeds, asked) in ((away, theirs), (here, own)):
+        for seed in seeds:
+            made(store.prepare(), f"a{seed}", accuracy=0.1 * seed)
+        if seeds:
+            store.write_sweep("s", [SweepEntry(f"a{seed}") for seed in seeds], asked=asked)
+    merged(here, pack(away, tmp_path / "x.tar.xz").path)
+    assert here.sweep("s").asked == kept
 
 
 def test_of_two_archives_the_whole_one_is_read(packed: Path, here: RunStore, tmp_path: Path) -> None:

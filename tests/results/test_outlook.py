@@ -8,11 +8,13 @@ import pytest
 from scipy import stats
 
 from batchlab.results.compare.claims import Claim, Side, Verdict
+from batchlab.results.compare.decide import Plan, decide
 from batchlab.results.compare.frame import RunRow
 from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.outlook import minutes_a_seed, outlook
 from batchlab.results.compare.power import needed_one_sided
+from batchlab.results.compare.sequential import Looks
 from batchlab.results.show.claims_sheet import outlook_text
 from batchlab.results.store.run import State
 
@@ -158,5 +160,53 @@ def test_the_minutes_are_of_the_seeds_that_are_missing(frame_of):
     assert item.verdict is Verdict.UNDECIDED
     assert (
         outlook_text(replace(item, needed=seeds, minutes=minutes))
-        == f"about {seeds} seeds would, {minutes:.2g} min more"
+        == f"about {seeds} seeds would decide, {minutes:.2g} min more"
     )
+
+
+LOOKS = (3, 5, 8, 12)
+
+
+@pytest.mark.parametrize("look", [0, 1, 2])
+@pytest.mark.parametrize("spread", [0.01, 0.016, 0.03, 0.06])
+@pytest.mark.parametrize("lacking", [0, 1])
+def test_in_looks_it_is_the_seeds_of_a_look_to_come(frame_of, spread, look, lacking):
+    """Nothing is decided between two looks, and a seed that was left out does not come back."""
+    n = LOOKS[look]
+    values = [*scaled(0.012, spread, n - lacking), *[None] * lacking]
+    runs = [
+        (
+            {"side": side, "seed": seed},
+            {} if d is None and side == "A" else {"test_accuracy": 0.5 + (side == "A") * d if d else 0.5},
+            "done",
+            span(seed, 10 * seed + 5 * (side == "B"), 10 * seed + 5 * (side == "B") + 5).info,
+        )
+        for side in "AB"
+        for seed, d in enumerate(values)
+    ]
+    claimed = Claim("A beats B", "", "ours", Side("A", {"side": "A"}), (Side("B", {"side": "B"}),), ACCURACY)
+    (item,) = decide(frame_of(runs), lambda part: judge(part, [claimed]), Plan(Looks(LOOKS), tuple(range(12))))
+    if item.verdict is not Verdict.UNDECIDED:
+        pytest.skip("decided")
+    assert (item.seeds, item.ruling.look) == (n - lacking, look)
+    pairs = max(n - lacking + 1, two_sided(0.012 / spread, Looks(LOOKS).levels()[look]))
+    later = [seeds for seeds in LOOKS if seeds > n and seeds - lacking >= pairs]
+    text = outlook_text(item)
+    if not later:
+        assert text == f"about {pairs} seeds would decide, beyond this plan's 12"
+        return
+    assert item.needed == later[0]
+    assert item.minutes == pytest.approx(10 * (later[0] - n))
+    place = LOOKS.index(later[0])
+    which = "the next look" if place == look + 1 else f"look {place + 1} of 4"
+    assert text == f"{later[0]} seeds would decide: {which}, {item.minutes:.0f} min more"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [(0.01, "0.1 min"), (3.456, "3.5 min"), (42.4, "42 min"), (100, "100 min"), (179, "179 min"), (180, "3 h"),
+     (500, "8.3 h"), (6000, "100 h"), (60_000, "1,000 h")],
+)  # fmt: skip
+def test_minutes_are_never_in_powers_of_ten(frame_of, minutes, said):
+    item = replace(one(frame_of, scaled(0.006, 0.01)), needed=9, minutes=minutes)
+    assert outlook_text(item) == f"about 9 seeds would decide, {said} more"

@@ -18,6 +18,7 @@ from batchlab.results.report.assets import HERE, scripts, styles
 from batchlab.results.report.parts import Parts, apart, packed
 from batchlab.results.report.runlist import PAGE, STILL, run_list
 from batchlab.results.report.write import write_report
+from batchlab.results.show.hypertext import to_html
 from batchlab.results.show.render import render
 from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.show.status import RunStatus, Status, read_status
@@ -122,22 +123,41 @@ def test_the_rows_of_an_own_sweep_are_what_was_swept_and_rates_are_not_pooled(ow
 
 def test_an_own_sweep_has_each_contender_at_the_rate_that_validation_chose(own, page):
     metrics = ["validation_accuracy", "test_accuracy"]
-    tuned = load_table(own.store, rows=["optimizer"], metrics=metrics, tuned="optimizer.lr", sweep="mine")
+    against = {"baseline": "optimizer=adam", "tuned": "optimizer.lr"}  # the first of the sweep
+    tuned = load_table(own.store, rows=["optimizer"], metrics=metrics, sweep="mine", **against)
     asked = render(table_sheet(tuned), "csv")
     copied = [unpack(own["data-packed"]) for own in Page(page).of("button") if "CSV" in own.get("aria-label", "")]
     assert asked in copied
     assert any("adam 0.01, shb 0.1" in text for text in Page(page).texts)
 
 
-def test_nothing_is_tested_in_a_table_that_nobody_asked_to_test(page):
-    text = page[page.index("<h2>Sweep mine</h2>") :]
-    assert not re.search(r"\bp (<|0)\.?\d", re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
+def test_rates_that_were_tried_are_compared_with_nothing(page):
+    text = re.sub(r"<script.*?</script>", "", page[page.index("<h2>Sweep mine</h2>") :], flags=re.DOTALL)
+    tried, tuned = text.split("each at the optimizer.lr that validation chose", 1)
+    assert "Δ" not in tried
+    assert tuned[: tuned.index("</table>")].count("Δ") == 2, "of validation and of test"
+
+
+def test_a_sweep_without_rates_compares_each_with_the_first(lab, curve):
+    entries = []
+    for level, optimizer in enumerate(("shb", "adam", "sgd")):
+        for seed in range(3):
+            name = f"{optimizer}{seed}"
+            lab.run(name, curve([0.1, 0.5 + 0.1 * level + 0.01 * seed * seed]), optimizer=optimizer, seed=seed)
+            entries.append(SweepEntry(name, {}, [f"optimizer={optimizer}", f"seed={seed}"]))
+    lab.store.write_sweep("three", entries)
+    page = write_report(lab.store, lab.store.root / "report.html").read_text()
+    copied = [unpack(own["data-packed"]) for own in Page(page).of("button") if "CSV" in own.get("aria-label", "")]
+    asked = load_table(
+        lab.store, rows=["optimizer"], metrics=["test_accuracy"], baseline="optimizer=shb", sweep="three"
+    )
+    assert render(table_sheet(asked), "csv") in copied
 
 
 def test_the_list_of_runs_says_what_the_table_says(own, page):
     data = json.loads(re.search(r'id="runs-data">(.*?)</script>', page, re.DOTALL)[1])
     columns = {c["key"]: c.get("texts") or [c["known"][i] for i in c["of"]] for c in data["columns"]}
-    assert [*columns][:2] == ["run", "state"]
+    assert [*columns][:4] == ["run", "state", "test_accuracy", "train_seconds"], "what is always seen"
     assert {"optimizer", "optimizer.lr", "seed", "test_accuracy", "train_seconds"} <= {*columns}
     frame = load(own.store, columns=["test_accuracy"])
     values, _ = frame.column("test_accuracy")
@@ -148,10 +168,50 @@ def test_the_list_of_runs_says_what_the_table_says(own, page):
             assert columns["test_accuracy"][i] == "–"
         else:
             assert float(columns["test_accuracy"][i]) == pytest.approx(100 * values[run.rows][-1], abs=0.005)
-        assert columns["train_seconds"][i] == f"{1 + run.value('seed')},000.0"
+        times = ("16 min 40 s", "33 min 20 s", "50 min 00 s", "1 h 06 min")
+        assert columns["train_seconds"][i] == times[run.value("seed")]
         assert (columns["optimizer"][i], columns["seed"][i]) == (run.value("optimizer"), str(run.value("seed")))
         words = [data["words"][k] for k in data["commands"][i]]
         assert f"optimizer.lr={run.value('optimizer.lr')}" in words or run.value("optimizer") == "shb"
+
+
+def test_a_time_is_sorted_by_its_seconds_and_a_header_may_break_at_its_dots():
+    status, frame = many(3)
+    states = {run_id: replace(state, info={"train_seconds": 50.0 * i}) for i, (run_id, state) in
+              enumerate(status.states.items())}  # fmt: skip
+    made = run_list(replace(status, states=states), frame, ["optimizer.lr"], [], [])
+    columns = {column.key: column for column in made.columns}
+    assert columns["train_seconds"].texts == ["0 s", "50.0 s", "1 min 40 s"]
+    assert columns["train_seconds"].compact()["by"] == [0.0, 50.0, 100.0]
+    assert "optimizer.<wbr>lr</button>" in made.html()
+
+
+def test_a_value_is_written_alike_in_the_list_and_in_tables(lab, curve):
+    for rate in (1e-9, 0.3, 1e9):
+        lab.run(f"r{rate}", curve([0.1, 0.9]), lr=rate, optimizer="adam")
+    made = run_list(read_status(lab.store), load(lab.store), ["optimizer.lr"], [], [])
+    listed = next(column for column in made.columns if column.key == "optimizer.lr").texts
+    table = table_sheet(load_table(lab.store, rows=["optimizer.lr"], metrics=["test_accuracy"]))
+    assert {*listed} == {row[0].text for row in table.rows} == {"1e-9", "0.3", "1e9"}
+
+
+def test_an_axis_that_is_the_same_for_all_has_no_column():
+    status, frame = many(3)
+    made = run_list(status, frame, ["optimizer.lr", "model", "dataset"], ["test_accuracy"], [])
+    assert not {"model", "dataset", "optimizer"} & {column.key for column in made.columns}
+
+
+def test_many_notes_are_folded_and_backquotes_are_code():
+    notes = [f"note {i}: `batchlab <status>`" for i in range(9)]
+    sheet = Sheet("a", [Column(("x",))], [[Text("1")]], notes)
+    text = to_html(sheet)
+    seen, folded = text.split("<details class='notes'>")
+    assert (seen.count("<li>"), folded.count("<li>")) == (3, 6)
+    assert "<summary>how to read this: 6 more notes</summary>" in folded
+    assert folded.count("<code>batchlab &lt;status&gt;</code>") == 6
+    assert "<details" not in to_html(replace(sheet, notes=notes[:4])), (
+        "one more note takes no more room than the asking"
+    )
 
 
 def many(n):
@@ -173,9 +233,9 @@ def test_thousands_of_runs_stay_small_and_the_first_are_there_without_a_script()
     status, frame = many(5000)
     text = run_list(status, frame, ["optimizer.lr", "seed"], ["test_accuracy"], []).html()
     assert len(text.encode()) < 1 << 20
-    rows = text[text.index("<tbody>") : text.index("</tbody>")]
+    rows = text[text.index("<tbody") : text.index("</tbody>")]
     assert rows.count("<tr") == STILL
-    assert rows.count('<tr class="later"') == STILL - PAGE
+    assert rows.count('class="later"') == STILL - PAGE
     assert f"The first {STILL} of 5,000 runs" in text
 
 

@@ -92,6 +92,29 @@ def test_what_a_killed_command_spent_is_counted_apart(
     assert (f"{apart:,.1f} s, which are not in these sums" in said) == bool(apart)
 
 
+@pytest.mark.parametrize(
+    ("wall", "rest", "over"), [(20.0, 0.25, 0.0), (19.75, 0.0, 0.0), (19.5, 0.0, 0.25), (9.5, 0.0, 10.25)]
+)
+def test_nothing_is_less_than_nothing(tmp_path: Path, wall: float, rest: float, over: float) -> None:
+    """Where what was counted is more than there was, all is its sum, and how much that is too much is said."""
+    store = store_of(tmp_path, aa=NEW)  # 17.25 s
+    add_session(store, "s", Session("2026-01-01", wall, 1.0, 1, 1.5, ["aa"]))
+    found, said, _ = shown(store)
+    assert found["rest"] == pytest.approx(rest)
+    assert all(seconds >= 0 for seconds in filter(None, found.values()))
+    assert sum(filter(None, found.values())) == pytest.approx(wall + over)
+    sheet = spent_sheets(read_status(store, "s"), *sessions(store, "s"))[0]
+    assert sum(record["share"] for record in sheet.records) == pytest.approx(1)
+    assert (f"parts overlap by {over:,.2f} s ({over / (wall + over):.1%})" in said) == bool(over)
+
+
+def test_who_went_on_from_less_than_was_written_spent_nothing_there(tmp_path: Path) -> None:
+    """A checkpoint that was damaged: the run went on from the one before, and says less than the killed command did."""
+    store = store_of(tmp_path, aa=NEW | {"commands": {"a": KILLED | {"train_seconds": 12.0}, "b": {}}})
+    add_session(store, "s", Session("2026-01-01", 20.0, 1.0, 1, 0.0, ["aa"], command="b"))
+    assert shown(store)[0]["train"] == 0
+
+
 def test_what_trains_now_is_said(tmp_path: Path) -> None:
     store = store_of(tmp_path, aa=NEW, bb={})
     with store.run("bb").hold():

@@ -1,5 +1,8 @@
 """VRGD's reproduction on runs whose right verdicts are known."""
 
+import math
+
+import numpy as np
 import pytest
 from vrgd_book import Book, network, toy
 
@@ -8,6 +11,7 @@ from batchlab.results.compare.claims import Verdict
 from batchlab.results.compare.outcomes import Fate
 from batchlab.results.papers import vrgd_toy
 from batchlab.results.papers.catalogue import reproduce
+from batchlab.results.papers.vrgd_plots import Weights
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.store.runs import SweepEntry
 
@@ -169,7 +173,31 @@ def test_it_prints_in_every_format_and_draws(book, tmp_path):
     for format in FORMATS:
         text = "".join(render(sheet, format) for sheet in made.sheets())
         assert "reconstructions" in text or format == "csv"
-    assert [file.name for file in made.save_plots(tmp_path)] == [f"vrgd-{i}.png" for i in (1, 2, 3, 4)]
+    assert [file.name for file in made.save_plots(tmp_path)] == [f"vrgd-{i}.png" for i in range(1, 7)]
+
+
+def test_weights_are_means_and_ratios_means_of_ten_steps(book):
+    steps = np.arange(30)
+    for seed in range(2):
+        ratios = np.exp(np.sin(steps + seed))
+        rows = [
+            {"samples": int(t), "steps": int(t), "w1": float(t + seed), "w2": 0.5, "gsnr_w1": float(r)}
+            for t, r in zip(steps, ratios, strict=True)
+        ]
+        book.run({"method": "sgd"}, rows, optimizer={"name": "sgd"}, seed=seed)
+    drawing = Weights(book.frame(), (1, 2), "weights")
+    above, below = drawing.points().panels
+    first, second = ([(point.x, point.y) for point in line.points] for line in above.lines)
+    assert first == [(t, t + 0.5) for t in steps]
+    assert second == [(t, 0.5) for t in steps]
+    logs = np.mean([np.sin(steps), np.sin(steps + 1)], axis=0)
+    wanted = [math.exp(logs[t - 9 : t + 1].mean()) for t in range(9, 30)]
+    assert [point.x for point in below.lines[0].points] == [*range(9, 30)]
+    assert [point.y for point in below.lines[0].points] == pytest.approx(wanted)
+    assert below.y.log
+    assert below.lines[1].points == []
+    axes = drawing.figure().axes
+    assert [line.get_ydata().tolist() for line in axes[0].lines] == [[y for _, y in first], [y for _, y in second]]
 
 
 def test_nothing_yet(lab):

@@ -36,7 +36,7 @@ def test_tuning_runs_are_shown_and_judged_nowhere(book):
     assert judged == {0, 1, 2}
     assert all(item.reason == "" for item in made.claims if item.comparisons)
     frames = [plot.frame for plot in made.plots]
-    assert len(frames) == 4
+    assert len(frames) == 7
     assert {run.value("seed") for frame in frames for run in frame.runs} == {0, 1, 2}
 
 
@@ -48,7 +48,7 @@ def test_of_a_sweep_without_tuning_runs_what_needs_a_choice_says_so(book, tmp_pa
     texts = {item.claim.text for item in chosen}
     assert {"VR-SGD: w5 and w6 converge first", "VR helps more the larger the batch"} < texts
     assert {item.verdict for item in chosen} == {Verdict.UNDECIDED}
-    same = [item for item in made.claims if item.claim.rivals[0].label == "control, at the same lr"]
+    same = [item for item in made.claims if item.claim.side == "at the same lr"]
     assert [item.verdict for item in same] == [Verdict.HOLDS] * 2
     quick = "VR-SGD reaches at about step 50 SGD's loss of step 100"
     same = [item for item in made.claims if item.claim.text == quick and "no tuning" not in item.claim.better.label]

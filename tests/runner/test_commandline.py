@@ -31,7 +31,7 @@ PRINTING = {"--full", "--wide", "--from"}
 COMMANDS = {
     "train": {"--runs", *AGAIN, "--rerun", "--profile"},
     "sweep": {"--runs", *AGAIN, *MANY, "--rerun", "--on-error", "--name", "--detach", *GRID},
-    "status": {"--runs", "--time", "--wide"},
+    "status": {"--runs", "--time", "--wide", "--from"},
     "table": {
         "--runs",
         "--rows",
@@ -214,7 +214,7 @@ def test_ctrl_c_ends_a_reproduction_of_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All papers, not only the one that is being trained."""
-    from batchlab.runner import commands
+    from batchlab.runner import reproduction
     from batchlab.runner.plan.reproduce import recipes
 
     begun: list[str] = []
@@ -223,8 +223,8 @@ def test_ctrl_c_ends_a_reproduction_of_all(
         begun.append(name)
         return 130
 
-    monkeypatch.setattr(commands, "execute", execute)
-    assert commands.reproduce("all", "laptop", tmp_path, SweepOptions(), None) == 130
+    monkeypatch.setattr(reproduction, "execute", execute)
+    assert reproduction.reproduce("all", "laptop", tmp_path, SweepOptions(), None) == 130
     assert begun == [f"{recipes()[0]}-laptop"]
     said = capsys.readouterr().out
     assert recipes()[0] in said

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from batchlab.results.store.run import RunState, State
 from batchlab.results.store.runs import RunStore
-from batchlab.runner.display import Active, Display, duration
+from batchlab.results.words import duration
+from batchlab.runner.display import Active, Display
 from batchlab.runner.plan.config import Planned
 
 

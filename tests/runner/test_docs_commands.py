@@ -27,6 +27,8 @@ CASES = {
     "performance.md status": (0, f"batchlab sweep{SMALL} --name NAME", {}),
     "performance.md profile": (1, "", {}),
     "performance.md fuse": (2, "", {r"(?<=range\(0,)16": "3"}),
+    "server.md compare": (0, "", {"cifar10": "digits", "resnet18": "mlp", "epochs=30": "epochs=1"}),
+    "server.md look": (1, f"batchlab sweep{SMALL} --name five", {}),
     "vrgd.md": (0, "", {r"^(batchlab sweep.*)$": rf"\1{SMALL}"}),
 }
 """Page -> which of its blocks, what comes before it, and what is written otherwise."""

@@ -21,7 +21,7 @@ from batchlab.results.papers import catalogue
 from batchlab.results.papers.reproduction import Reproduction
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
-from batchlab.runner import archives, commands
+from batchlab.runner import archives, execute, reproduction
 from batchlab.runner.launch.executors.local import LocalExecutor, Slots
 from batchlab.runner.options import MOST_TOGETHER, Printing, SweepOptions, most_together
 from batchlab.runner.plan import fusable
@@ -140,9 +140,9 @@ def test_a_number_that_was_asked_for_is_told_to_who_trains(fuse: str | int, said
 
 
 def test_how_many_are_asked_for() -> None:
-    assert [most_together(value, "--fuse") for value in ("auto", "off", False, "8", 8, "1")] == [None, 1, 1, 8, 8, 1]
-    for value in ("on", "0", "-1", "1.5", "", True, None, MOST_TOGETHER + 1, "٣"):
-        with pytest.raises(ValueError, match=f"--fuse={value}: auto, off, or how many runs"):
+    assert [most_together(value, "--fuse") for value in ("auto", "off", False, "8", 8, "2")] == [None, 1, 1, 8, 8, 2]
+    for value in ("on", "0", "1", 1, "-1", "1.5", "", True, None, MOST_TOGETHER + 1, "٣"):
+        with pytest.raises(ValueError, match=rf"--fuse={value}: auto, off \(each alone\), or how many"):
             most_together(value, "--fuse")
     with pytest.raises(ValueError, match="--fuse=many"):
         SweepOptions(fuse="many")
@@ -187,13 +187,13 @@ def test_a_reproduction_says_how_claims_about_time_are_decided(tmp_path: Path, m
     run = RunRow("a", State.DONE, None, {"fused": 8}, {}, {}, {})
     open_ = Judged(claim, [], math.nan, math.nan, Verdict.UNDECIDED, "", runs=(run,))
     monkeypatch.setattr(catalogue, "reproduce", lambda *_: Reproduction("dasvrda", "", "", claims=[open_, open_]))
-    monkeypatch.setattr(commands, "usual_runs", lambda: None)
+    monkeypatch.setattr(execute, "usual_runs", lambda: None)
     monkeypatch.setattr("batchlab.results.report.write.write_report", lambda store, path, sweep: path)
-    monkeypatch.setattr(commands, "OUT", SimpleNamespace(print=lambda *_, **__: None))
+    monkeypatch.setattr(reproduction, "OUT", SimpleNamespace(print=lambda *_, **__: None))
     printed: list[str] = []
     monkeypatch.setattr(archives, "OUT", SimpleNamespace(print=lambda text, **_: printed.append(str(text))))
     for runs, there in ((tmp_path, f" --runs {tmp_path}"), (Path("runs"), "")):
-        commands._conclude(PaperPlan("dasvrda", "laptop", []), runs, Printing(full=True), " --until-decided")
+        reproduction._conclude(PaperPlan("dasvrda", "laptop", []), runs, Printing(full=True), " --until-decided")
         command = f"batchlab reproduce dasvrda --scale laptop --until-decided{there} --fuse off --rerun"
         said = f"2 claims about time are not decided because their runs trained together: `{command}` trains each alone"
         assert printed.pop() == said
@@ -202,8 +202,8 @@ def test_a_reproduction_says_how_claims_about_time_are_decided(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--fuse", "many"), "--fuse=many: auto, off, or how many runs train in one process (1 to 256)"),
-        (("executor.fuse=0",), "executor.fuse=0: auto, off, or how many runs train in one process (1 to 256)"),
+        (("--fuse", "many"), "--fuse=many: auto, off (each alone), or how many train in one process (2 to 256)"),
+        (("executor.fuse=0",), "executor.fuse=0: auto, off (each alone), or how many train in one process (2 to 256)"),
         (
             ("executor.fuse=2,off",),
             "executor.fuse=2,off: a sweep has one executor: do not sweep over executor or its keys",

@@ -25,7 +25,7 @@ from batchlab.results.compare.tuning import judged as judged_runs
 from batchlab.results.compare.tuning import tuned
 from batchlab.results.store.record import Recorder
 from batchlab.results.store.run import FINISHED, State
-from batchlab.results.store.runs import RunStore
+from batchlab.results.store.runs import UNASKED, Asked, RunStore
 from batchlab.runner.looks import Question, declare, describe, missing, until_decided
 from batchlab.runner.options import Deciding, SweepOptions
 from batchlab.runner.plan.config import Planned
@@ -78,8 +78,9 @@ class Trained:
         deadline: float = math.inf,
         *,
         notes: Sequence[str] = (),
+        asked: Asked = UNASKED,
     ) -> Report:
-        freeze(self.store, name, plans, among, notes=notes)
+        freeze(self.store, name, plans, among, notes=notes, asked=asked)
         self.deadlines.append(deadline)
         self.batches.append([])
         report = Report()

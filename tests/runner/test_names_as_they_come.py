@@ -10,7 +10,7 @@ import pytest
 from batchlab.datasets.files import write_npz
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
-from batchlab.runner import commands
+from batchlab.runner import commands, execute
 
 STRANGE = ["[red]x", "[/]", "[bold]a[/bold]", "[link=http://a]b", "$x$", "a_b*c"]
 
@@ -32,7 +32,7 @@ def test_folders_sweeps_and_files(
         return capsys.readouterr().out
 
     assert f"optimizer: {min([short, 'ab2'])}, " in said(commands.show([], axes=True))
-    assert f"in {folder}: `batchlab status" in said(commands.hint("s", folder))
+    assert f"in {folder}: `batchlab status" in said(execute.hint("s", folder))
     listed = said(commands.list_data())
     assert f"\n {short} " in listed.replace("\n", "\n ")
     assert f"data root: {folder}" in listed

@@ -12,7 +12,7 @@ import yaml
 import batchlab
 from batchlab.results.store.record import Recorder
 from batchlab.results.store.runs import RunStore
-from batchlab.runner import commands
+from batchlab.runner import execute
 from batchlab.runner.options import OnError, SweepOptions
 
 call: Any = batchlab  # its types forbid what is tried here
@@ -85,11 +85,11 @@ def test_a_plot_takes_alternatives(folder: Path) -> None:
 def test_a_sweep_takes_what_the_command_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[SweepOptions] = []
 
-    def execute(plans: Any, runs: Path, options: SweepOptions, name: str, **_: Any) -> int:
+    def executed(plans: Any, runs: Path, options: SweepOptions, name: str, **_: Any) -> int:
         taken.append(options)
         return 130
 
-    monkeypatch.setattr(commands, "execute", execute)
+    monkeypatch.setattr(execute, "execute", executed)
     with pytest.raises(KeyboardInterrupt):
         batchlab.sweep("model=mlp dataset=digits", tmp_path, on_error="stop", jobs_per_device=2)
     assert (taken[0].on_error, taken[0].jobs_per_device) == (OnError.STOP, 2)

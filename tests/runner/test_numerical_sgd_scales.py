@@ -13,7 +13,7 @@ from batchlab.results.papers.catalogue import reproduce
 from batchlab.results.papers.literature import published
 from batchlab.results.papers.numerical_sgd import LOSS, SCHEMES
 from batchlab.results.store.runs import RunStore
-from batchlab.runner import commands
+from batchlab.runner import reproduction
 from batchlab.runner.display import title
 from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.config import Planned
@@ -118,13 +118,13 @@ def test_its_paper_scale_is_absent_and_says_why() -> None:
 @pytest.mark.slow
 def test_all_leaves_out_what_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(commands.OUT, "print", lambda *texts, **_: said.extend(map(str, texts)))
-    monkeypatch.setattr(commands.OUT, "rule", said.append)
+    monkeypatch.setattr(reproduction.OUT, "print", lambda *texts, **_: said.extend(map(str, texts)))
+    monkeypatch.setattr(reproduction.OUT, "rule", said.append)
     monkeypatch.setattr("batchlab.runner.plan.reproduce.recipes", lambda: ["numerical_sgd", "sgdm_schedules"])
-    assert commands.reproduce("all", "paper", tmp_path, SweepOptions(dry_run=True)) == 0
+    assert reproduction.reproduce("all", "paper", tmp_path, SweepOptions(dry_run=True)) == 0
     assert said[0].startswith("numerical_sgd is left out at scale paper: the settings")
     with pytest.raises(ConfigError, match="--scale huge"):
-        commands.reproduce("all", "huge", tmp_path, SweepOptions(dry_run=True))
+        reproduction.reproduce("all", "huge", tmp_path, SweepOptions(dry_run=True))
 
 
 @pytest.mark.slow

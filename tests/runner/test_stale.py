@@ -120,8 +120,7 @@ def mine(tmp_path: Path) -> Project:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """One run of one's own optimizer on one's own table, and one on a file in the data root."""
     made = project(tmp_path_factory.mktemp("trained"))
-    made.sweep()
-    made.batchlab("sweep", "optimizer=mine", "dataset=npz", "dataset.file=wine", *TINY)
+    made.batchlab("sweep", "optimizer=mine", "dataset=table,npz", "dataset.file@npz=wine", *TINY)
     return made
 
 

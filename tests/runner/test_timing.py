@@ -59,6 +59,22 @@ def test_idle_places_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (second.wall, second.before, second.places, second.idle, second.runs) == (4.0, 3.0, None, None, ["bb"])
 
 
+def test_a_place_that_is_being_taken_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three places one is taken, which takes a second, and two seconds later another: 2 x 1 + 2 x 2 + 1 x 1 idle."""
+    clock, places = [0.0], Places()
+    monkeypatch.setattr(timing.time, "monotonic", lambda: clock[0])
+    mine: Any = places
+    counted = timing.Timing(mine)
+    for free, waited in ((2, 2.0), (1, 0.0)):
+        counted.mark()
+        clock[0] += 1.0
+        places.free = free
+        counted.started([str(free)])
+        clock[0] += waited
+    counted.mark()
+    assert counted.idle == 2 * 1 + 2 * 2 + 1 * 1
+
+
 @pytest.mark.parametrize(
     "overrides",
     [(), ("optimizer=saga", "model=logistic", "dataset=breast_cancer", "train.epochs=4")],

@@ -200,6 +200,7 @@ def check_same(here: Sequence[Run], there: Sequence[Run], tolerance: float) -> N
         assert [info[0].get(fact) for fact in facts] == [info[1].get(fact) for fact in facts]
 
 
+TEXT = ("dataset=text", "model=transformer", "model.width=16")
 GRIDS = {
     "seeds": ["optimizer=shb", "seed=range(0,4)"],
     "rates": ["optimizer=sgd", "optimizer.lr=0.01,0.1,0.3", "seed=0,1"],
@@ -219,7 +220,14 @@ GRIDS = {
     "cnn": ["model=cnn_mnist", "train.samples=160", "seed=0,1"],
     "regression": ["dataset=linear_regression", "model=linear", "train.loss=mse", "model.zero_init=false", "seed=0,1"],
     "table": ["dataset=breast_cancer", "model=logistic", "seed=0,1"],
-    "transformer": ["dataset=text", "model=transformer", "train.samples=96", "optimizer=adam", "seed=0,1"],
+    "transformer": [
+        "dataset=text",
+        "model=transformer",
+        "model.width=16",
+        "train.samples=96",
+        "optimizer=adam",
+        "seed=0,1",
+    ],
     "clicks": ["dataset=clicks", "model=dlrm", "train.samples=640", "seed=0,1"],
     "noise": ["optimizer=vr_sgd,vr_adam", "optimizer.control=false,true", "train.groups=8", "seed=0,1"],
     "measures": ["+measure=full_gradient_norm", "+measure=train_accuracy", "log.steps=true", "seed=0,1"],

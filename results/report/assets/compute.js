@@ -14,8 +14,8 @@
   const pools = new WeakMap();
 
   function rowsOf(payload, place) {
-    if (!pools.has(payload)) pools.set(payload, new Map());
-    const pool = pools.get(payload);
+    if (!pools.has(payload.rows)) pools.set(payload.rows, new Map());
+    const pool = pools.get(payload.rows);
     if (!pool.has(place)) pool.set(place, unpacked(payload.rows[place]));
     return pool.get(place);
   }
@@ -142,19 +142,21 @@
 
   // ---- lines ----
 
+  batchlab.logarithmic = ({ y }, first) => y === "log" || (y !== "linear" && first);
+
   // What a view asks of a figure, less what the figure does not have.
-  function resolve(payload, view) {
+  function resolve(payload, view, lines) {
     const twin = { passes: "epochs", epochs: "passes" };
     const clockAt = Math.max(0, payload.clocks.findIndex(({ key }) => key === view.x || key === twin[view.x]));
     const metricAt = Math.max(0, payload.metrics.findIndex(({ key }) => key === view.metric));
     const metric = payload.metrics[metricAt];
     const run = ["plain", "best"].includes(view.run) ? view.run : metric.run;
-    const base = payload.lines.find(({ name }) => name === view.base) || null;
+    const base = lines.find(({ name }) => name === view.base) || null;
     return {
       metricAt, metric, clockAt, base,
       clock: payload.clocks[clockAt],
       best: run === "best" && metric.best !== null,
-      log: view.y === "log" || (view.y !== "linear" && metric.log),
+      log: batchlab.logarithmic(view, metric.log),
       stat: ["median", "seeds"].includes(view.stat) ? view.stat : "mean",
     };
   }
@@ -225,11 +227,13 @@
   }
 
   // Everything that a view shows of a figure; `bare` are lines of which every run ended before a row. Values are as stored: times `metric.scale` they are as shown.
-  batchlab.compute = function (payload, view) {
-    const how = resolve(payload, view || {});
+  // Of a figure with panels those of one of them, by its place.
+  batchlab.compute = function (payload, view, panel) {
+    const lines = payload.lines.filter((line) => panel === undefined || line.panel === panel);
+    const how = resolve(payload, view || {}, lines);
     const tracks = how.base && how.base.runs.map((run) => track(payload, run, how));
     const base = tracks && tracks.filter((one) => one && one.state === "done");
-    const made = payload.lines.map((line) => summarize(payload, line, base, how));
+    const made = lines.map((line) => summarize(payload, line, base, how));
     const bare = made.filter((line) => line.bare && line.rowless.diverged + line.rowless.unfinished);
     return { ...how, base: how.base ? how.base.name : null, step: how.best, lines: made.filter((line) => !line.bare), bare };
   };

@@ -2,29 +2,12 @@
 (function () {
   "use strict";
   const batchlab = (window.batchlab = window.batchlab || {});
-  const { view, words } = batchlab;
-  const { counted, csv, described, explained, interval, plural, ranges, valued } = words;
-  const KEYS = ["metric", "x", "y", "run", "stat", "base"];
-  const read = () => (window.innerWidth < 600 ? 6 : 14); // so many lines are read at a time
+  const { make, view } = batchlab;
+  const { counted, csv, explained } = batchlab.words;
+  const KEYS = ["metric", "x", "y", "run", "stat", "base", "panel"];
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const theme = () => (dark.matches ? "dark" : "light");
   const figures = new Set();
-
-  function make(name, attributes = {}, ...children) {
-    const element = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) {
-      if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-      else if (value !== null) element.setAttribute(key, value);
-    }
-    element.append(...children);
-    return element;
-  }
-
-  function shape(name, attributes) {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    return element;
-  }
 
   function save(name, blob) {
     const link = make("a", { href: URL.createObjectURL(blob), download: name });
@@ -38,43 +21,29 @@
 
   function mount(figure, number) {
     const payload = JSON.parse(figure.querySelector("script.curves-data").textContent);
-    const names = payload.lines.map(({ name }) => name);
+    const { names } = payload;
     const caption = make("figcaption");
-    let scene = null, zoom = null, cursor = null, stale = false;
+    let scenes = [], stale = false; // a scene for each panel that is seen
 
     const bar = make("div", { class: "curves-bar", role: "group", "aria-label": `View of all plots, from ${payload.title}` });
     const label = make("span"), head = make("div", { class: "curves-head" }, label);
-    const area = make("div", { class: "curves-area" });
-    const box = make("div", { class: "curves-box", hidden: "", "aria-hidden": "true" });
     const live = make("p", { class: "curves-live", "aria-live": "polite" });
-    const plotted = make("div", { class: "curves-plot", tabindex: "0", role: "group", onkeydown: key, onblur: () => point(null) }, area, box);
     const legend = make("div", { class: "curves-legend", role: "group", "aria-label": "Lines: a click hides, a double click or Shift shows one alone" });
     const notes = make("ul", { class: "curves-notes" });
     const print = make("div", { class: "curves-print" });
-    const plot = batchlab.plot(area, {
-      move: (x, top) => show(x, top),
-      zoom: (range) => {
-        zoom = range;
-        draw();
-      },
-    });
-    const overlay = shape("svg", { class: "curves-over", "aria-hidden": "true" });
+    const panes = payload.panels.map(({ title }) => batchlab.pane(title, live, { zoom: () => draw() }));
+    const grid = make("div", { class: `curves-panes${panes.length > 1 ? " several" : ""}${panes.length % 3 && panes.length < 5 ? "" : " three"}` }, ...panes.map(({ element }) => element));
 
     // -- controls --
 
     const id = (name) => `curves-${number}-${name}`;
     const selects = Object.fromEntries(KEYS.map((name) => [name, make("select", { id: id(name), onchange: ({ target }) => view.set(name, target.value || null) })]));
-    const titles = { metric: "metric", x: "x", y: "y", run: "values", stat: "over seeds", base: "relative to" };
+    const titles = { metric: "metric", x: "x", y: "y", run: "values", stat: "over seeds", base: "relative to", panel: payload.panel ? `panel: ${payload.panel}` : "panel" };
     const fields = Object.fromEntries(KEYS.map((name) => [name, make("span", {}, make("label", { for: id(name) }, titles[name]), selects[name])]));
     const button = (text, title, onclick) => make("button", { type: "button", title, onclick }, text);
-    const reset = button("Reset zoom", "All of x (or a double click in the plot)", () => {
-      zoom = null;
-      draw();
-    });
-    const file = () => scene.title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "curves";
-    reset.className = "curves-reset";
-    plotted.append(reset);
-    head.append(button("CSV", "Download the numbers of this view", () => save(`${file()}.csv`, new Blob([csv(scene, zoom)], { type: "text/csv" }))),
+    const file = () => scenes[0].scene.title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "curves";
+    const table = () => csv(scenes.map(({ scene, panel }) => ({ scene, title: payload.panels[panel].key, range: panes[panel].zoom })));
+    head.append(button("CSV", "Download the numbers of this view", () => save(`${file()}.csv`, new Blob([table()], { type: "text/csv" }))),
       button("PNG", "Download this view as a picture", async () => save(`${file()}.png`, await batchlab.raster(picture("light")))),
       button("SVG", "Download this view as a drawing", () => save(`${file()}.svg`, new Blob([picture("light")], { type: "image/svg+xml" }))));
     bar.append(...Object.values(fields));
@@ -89,18 +58,21 @@
     }
 
     function controls(how) {
+      fill(selects.y, [["linear", "linear"], ["log", "logarithmic"]], how.log ? "log" : "linear");
+      fill(selects.panel, [["", "all"], ...new Map(payload.panels.map(({ key }) => [key, key]))], chosen() ?? "");
+      fields.panel.hidden = panes.length < 2;
+      for (const key of ["metric", "x", "run", "stat", "base"]) fields[key].hidden = Boolean(how.points);
+      if (how.points) return; // what else there is to choose was chosen in Python
       const others = [...names].sort((a, b) => (b === payload.baseline) - (a === payload.baseline));
       fill(selects.metric, payload.metrics.map(({ key, label }) => [key, label]), how.metric.key);
       fill(selects.x, payload.clocks.map(({ key, label }) => [key, label]), how.clock.key);
-      fill(selects.y, [["linear", "linear"], ["log", "logarithmic"]], how.log ? "log" : "linear");
       fill(selects.run, [["plain", "as measured"], ["best", `running ${how.metric.best === "max" ? "maximum" : "minimum"}`]], how.best ? "best" : "plain");
       fill(selects.stat, [["mean", "mean, 95 % interval"], ["median", "median, quartiles"], ["seeds", "every seed"]], how.stat);
-      fill(selects.base, [["", "nothing"], ...others.map((name) => [name, name])], how.base ?? "");
+      fill(selects.base, [["", "nothing"], ...others.map((name) => [name, name])], names.includes(view.get("base")) ? view.get("base") : "");
       fields.metric.hidden = payload.metrics.length < 2;
       fields.x.hidden = payload.clocks.length < 2;
       fields.run.hidden = how.metric.best === null;
       fields.base.hidden = names.length < 2;
-      reset.hidden = zoom === null;
     }
 
     // -- legend --
@@ -147,7 +119,7 @@
     legend.append(list);
 
     function legends() {
-      const drawn = new Map(scene.legend.map((entry) => [entry.name, entry]));
+      const drawn = merged(scenes.map(({ scene }) => scene));
       for (const [name, { one, key, small }] of entries) {
         const entry = drawn.get(name);
         one.hidden = !entry;
@@ -158,118 +130,67 @@
           key.dataset.look = look;
           key.innerHTML = batchlab.svgKey(entry);
         }
-        small.textContent = counted(entry, scene.how);
+        small.textContent = entry.said;
       }
+    }
+
+    // The entries of all panels: a line looks the same in each, and is counted over them.
+    function merged(all) {
+      const found = new Map(names.map((name) => [name, []]));
+      for (const scene of all) for (const entry of scene.legend) found.get(entry.name).push(entry);
+      const made = [...found].filter(([, own]) => own.length);
+      return new Map(made.map(([name, own]) => [name, { ...own[0], said: counted(own.map(({ line }) => line), all[0].how) }]));
     }
 
     // -- drawing --
 
-    function state() {
-      return Object.fromEntries(KEYS.map((key) => [key, view.get(key)]));
+    // The panel that is shown alone; null: all are.
+    function chosen() {
+      const key = view.get("panel");
+      return panes.length > 1 && payload.panels.some((one) => one.key === key) ? key : null;
     }
 
-    function sceneOf(colors) {
-      return batchlab.scene(payload, batchlab.compute(payload, state()), hidden(), colors);
+    function scenesOf(colors) {
+      const state = Object.fromEntries(KEYS.map((key) => [key, view.get(key)])), only = chosen();
+      const off = hidden(), seen = names.filter((name) => !off.has(name));
+      const places = panes.map((_, panel) => panel).filter((panel) => only === null || payload.panels[panel].key === only);
+      const made = places.map((panel) => [panel, (payload.axes ? batchlab.dots : batchlab.compute)(payload, state, panel)]);
+      return made.map(([panel, computed]) => ({ panel, scene: batchlab.scene(payload, computed, seen, colors) }));
     }
 
     function draw() {
       stale = false;
-      scene = sceneOf(theme());
-      if (zoom && (zoom[1] <= scene.xRange[0] || zoom[0] >= scene.xRange[1])) zoom = null; // of another clock
-      controls(scene.how);
-      label.textContent = scene.yLabel;
-      caption.textContent = scene.title;
-      plot.draw(scene, zoom);
+      scenes = scenesOf(theme());
+      const [{ scene: first }] = scenes, labels = new Set(scenes.map(({ scene }) => scene.yLabel));
+      controls(first.how);
+      label.textContent = labels.size > 1 ? "" : first.yLabel;
+      caption.textContent = first.title;
+      panes.forEach(({ element }, panel) => (element.hidden = !scenes.some((one) => one.panel === panel)));
+      for (const { panel, scene } of scenes) panes[panel].draw(scene, labels.size > 1 ? scene.yLabel : "");
       legends();
-      notes.replaceChildren(...explained(scene, payload).map((note) => make("li", {}, note)));
-      const said = described(scene), canvas = plot.canvas();
-      canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", said);
-      plotted.setAttribute("aria-label", `${scene.title}: arrow keys read values`);
-      if (!overlay.isConnected) plot.over.append(overlay);
-      point(null);
+      notes.replaceChildren(...said().map((note) => make("li", {}, note)));
     }
+
+    const said = () => explained(scenes.map(({ scene, panel }) => ({ scene, range: panes[panel].zoom, title: payload.panels[panel].title })), payload);
 
     function picture(colors, width) {
-      const own = sceneOf(colors);
-      const shown = own.legend.filter(({ on }) => on).map((entry) => ({ ...entry, said: `${entry.name} (${counted(entry, own.how)})` }));
-      return batchlab.picture(own, { width, range: zoom, notes: explained(own, payload), entries: own.many ? [] : shown });
+      const own = scenesOf(colors), all = own.map(({ scene }) => scene);
+      const shown = [...merged(all).values()].filter(({ on }) => on).map((entry) => ({ ...entry, said: entry.said ? `${entry.name} (${entry.said})` : entry.name }));
+      const parts = own.map(({ scene, panel }) => ({ scene, range: panes[panel].zoom, title: payload.panels[panel].title }));
+      return batchlab.picture(parts, { width, notes: said(), entries: all[0].many ? [] : shown });
     }
-
-    // -- reading --
-
-    function point(x) {
-      cursor = x;
-      plot.cursor(x);
-    }
-
-    function show(x, top) {
-      box.hidden = x === null;
-      overlay.replaceChildren();
-      if (x === null) return;
-      cursor = x;
-      const rows = batchlab.readings(scene, x), far = (row) => Math.abs(plot.position(x, row.y)[1] - top);
-      const near = rows.length <= read() ? rows : [...rows].sort((a, b) => far(a) - far(b)).slice(0, read()).sort((a, b) => b.y - a.y);
-      const table = near.map((row) => {
-        const key = make("td");
-        key.innerHTML = batchlab.svgKey(row);
-        return make("tr", {}, key, make("td", {}, row.name), make("td", {}, valued(row, scene)), make("td", {}, interval(row, scene)), make("td", {}, `n ${row.n}`));
-      });
-      const more = rows.length - near.length;
-      box.replaceChildren(make("b", {}, words.amount(x, scene.how.clock)), " ", make("small", {}, ranges[scene.how.stat]), make("table", {}, ...table), more ? `and ${plural(more, "line")} more` : "");
-      const [left] = plot.position(x);
-      overlay.append(shape("path", { d: `M${left} 0V${plot.over.clientHeight}` }));
-      if (scene.many && rows.length) highlight([...rows].sort((a, b) => far(a) - far(b))[0].name);
-      else near.forEach((row) => overlay.append(shape("circle", { cx: left, cy: plot.position(x, row.y)[1], r: 3.5, fill: row.color })));
-      const edge = plot.over.offsetLeft + left, wide = box.offsetWidth, whole = plotted.clientWidth;
-      box.style.left = `${Math.max(4, Math.min(whole - wide - 4, edge > whole / 2 ? edge - wide - 14 : edge + 14))}px`;
-    }
-
-    // Of many grey lines the nearest one is seen.
-    function highlight(name) {
-      const line = scene.lines.find((one) => one.name === name);
-      const { path } = batchlab.paths(line, (x) => plot.position(x)[0], (y) => plot.position(0, y)[1]);
-      overlay.append(shape("path", { d: path, class: "nearest" }));
-    }
-
-    function key(event) {
-      const { places } = scene, now = cursor === null ? -1 : batchlab.before(places, cursor), step = event.shiftKey ? 10 : 1;
-      const inside = zoom ? places.filter((x) => x >= zoom[0] && x <= zoom[1]) : places;
-      if (!inside.length) return;
-      const to = { ArrowRight: places[now + step], ArrowLeft: places[now - step], Home: inside[0], End: inside[inside.length - 1] };
-      if (event.key === "Escape") return void point(null);
-      if (!(event.key in to)) return;
-      event.preventDefault();
-      const last = inside[inside.length - 1];
-      let x = now < 0 ? inside[0] : to[event.key] ?? (event.key === "ArrowRight" ? last : inside[0]);
-      x = Math.min(last, Math.max(inside[0], x));
-      point(x);
-      show(x, plot.over.clientHeight / 2);
-      const rows = batchlab.readings(scene, x).slice(0, 14);
-      live.textContent = `${words.amount(x, scene.how.clock)}: ${rows.map((row) => {
-        const range = interval(row, scene);
-        return `${row.name} ${valued(row, scene)}${range ? ` (${range})` : ""}, n ${row.n}`;
-      }).join("; ")}`;
-    }
-
-    area.addEventListener("pointermove", (event) => {
-      if (event.pointerType !== "touch" || !scene) return; // a finger reads as a mouse does
-      const rect = plot.over.getBoundingClientRect();
-      const [from, to] = zoom || scene.xRange;
-      point(plot.nearest(from + ((event.clientX - rect.left) / rect.width) * (to - from)));
-    });
 
     figure.querySelectorAll(".static").forEach((element) => element.remove());
     figure.classList.add("mounted");
-    figure.append(caption, bar, head, plotted, live, legend, notes, print);
+    figure.append(caption, bar, head, grid, live, legend, notes, print);
     draw();
-    new ResizeObserver(() => plot.resize()).observe(area);
+    panes.forEach((pane) => pane.watch());
 
     return {
       draw,
       spoil: () => (stale = true),
       freshen: () => stale && draw(),
-      print: () => (print.innerHTML = picture("light", 680)),
+      print: () => (print.innerHTML = picture("light", panes.length > 1 ? 1000 : 680)),
       printed: () => print.replaceChildren(),
     };
   }

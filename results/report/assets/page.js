@@ -44,6 +44,39 @@
     told(button, text);
   });
 
+  // --- paper holds what is folded away on a screen -------------------------------------------------------------------
+
+  let unfolded = [];
+  window.addEventListener("beforeprint", () => {
+    unfolded = [...document.querySelectorAll("details:not([open])")];
+    unfolded.forEach((details) => { details.open = true; });
+  });
+  window.addEventListener("afterprint", () => unfolded.forEach((details) => { details.open = false; }));
+
+  // --- where in the page one is -------------------------------------------------------------------------------------
+
+  const nav = document.querySelector("nav");
+  const links = [...nav.querySelectorAll("a")];
+  const sections = links.map((link) => document.getElementById(link.hash.slice(1)));
+  let waits = false;
+
+  function mark() {
+    waits = false;
+    const here = sections.findLastIndex((place) => place.getBoundingClientRect().top < 90);
+    links.forEach((link, i) => {
+      if (i !== here) return link.removeAttribute("aria-current");
+      if (link.hasAttribute("aria-current")) return undefined;
+      link.setAttribute("aria-current", "location");
+      nav.scrollLeft = link.offsetLeft - nav.offsetLeft - 60; // of many the one is in sight
+      return undefined;
+    });
+  }
+  document.addEventListener("scroll", () => {
+    if (!waits) requestAnimationFrame(mark);
+    waits = true;
+  }, { passive: true });
+  mark();
+
   // --- the list of runs ---------------------------------------------------------------------------------------------
 
   const section = document.getElementById("runs");
@@ -51,9 +84,11 @@
   const view = batchlab.view;
   const table = section.querySelector("table");
   const form = section.querySelector("form");
+  const order = section.querySelector(".order select"); // where there is no header to press
   const columns = data.columns.map((column) => {
     const texts = column.texts || column.of.map((i) => column.known[i]);
-    return { ...column, texts, numbers: column.numeric ? texts.map(asNumber) : null };
+    const numbers = column.by ? column.by.map((value) => value ?? NaN) : column.numeric ? texts.map(asNumber) : null;
+    return { ...column, texts, numbers };
   });
   const places = new Map(columns.map((column, i) => [column.key, i]));
   const total = columns[0].texts.length;
@@ -97,13 +132,20 @@
 
   function row(i) {
     const line = document.createElement("tr");
-    for (const column of columns) {
+    line.setAttribute("role", "row");
+    const add = (className, text) => {
       const cell = document.createElement("td");
-      if (column.numeric) cell.className = "right";
-      cell.textContent = column.texts[i];
+      cell.setAttribute("role", "cell"); // whatever a style makes of it
+      cell.className = className;
+      cell.textContent = text;
       line.append(cell);
+      return cell;
+    };
+    for (const column of columns) {
+      const text = column.texts[i];
+      add(column.classes + (text === "–" ? " none" : text.length <= data.short ? " short" : ""), text).dataset.label = column.title;
     }
-    const last = document.createElement("td");
+    const last = add("command", "");
     if (data.commands[i]) {
       const button = document.createElement("button");
       button.type = "button";
@@ -114,7 +156,6 @@
       button.setAttribute("aria-label", "Copy the command of run " + columns[0].texts[i]);
       last.append(button);
     }
-    line.append(last);
     return line;
   }
 
@@ -141,6 +182,7 @@
       if (here) head.setAttribute("aria-sort", by.startsWith("-") ? "descending" : "ascending");
       else head.removeAttribute("aria-sort");
     }
+    order.value = by;
     if (document.activeElement !== form.elements.text) form.elements.text.value = view.get("r.text", "");
     for (const element of filters()) element.value = view.get("r.is." + element.name, "");
   }
@@ -178,6 +220,7 @@
     const by = view.get("r.sort", "");
     set("r.sort", by === key ? "-" + key : by === "-" + key ? null : key);
   });
+  order.addEventListener("change", () => set("r.sort", order.value));
   view.on((key) => { if (!quiet && (key === null || key === undefined || key.startsWith("r."))) draw(); });
   draw();
 

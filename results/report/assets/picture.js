@@ -27,8 +27,9 @@
     ...(dash.length ? { "stroke-dasharray": dash.map((length) => Math.round(length * width * 10) / 10).join(" ") } : {}),
   });
 
-  function shapes(scene, px, py) {
-    const made = scene.lines.map((line) => [line, batchlab.paths(line, px, py)]);
+  function shapes(scene, px, py, area, range) {
+    const made = scene.lines.map((line) => [line, batchlab.paths(line, batchlab.beside(scene, line, px, 3.4), py)]);
+    const extra = batchlab.extras(scene, px, py, area, 3.4, range);
     const one = (line, path) => {
       const dot = batchlab.dot(line, px, py);
       return dot ? tag("circle", { cx: dot[0], cy: dot[1], r: 3, fill: line.color }) : tag("path", { d: path, ...stroked(line) });
@@ -39,6 +40,8 @@
       ...made.map(([line, { path }]) => one(line, path)),
       ...scene.lines.filter(({ mark }) => mark).map((line) => tag("path", { d: batchlab.marks(line, px, py, 3.4), fill: line.color })),
       ...scene.crosses.map(({ x, y, color }) => tag("path", { d: batchlab.cross(px(x), py(y), 4), stroke: color, "stroke-width": 1.8 })),
+      ...extra.shapes.map(({ d, fill = "none", stroke, width, alpha = 1 }) => tag("path", { d, fill, ...(stroke ? { stroke, "stroke-width": width } : {}), ...(alpha < 1 ? { "fill-opacity": alpha } : {}) })),
+      ...extra.texts.map(({ x, y, said, color }) => text(x, y + 4, said, { fill: color, "font-size": 11, "font-weight": 600, "text-anchor": "middle" })),
     ].join("");
   }
 
@@ -57,34 +60,56 @@
 
   let drawn = 0; // several pictures may stand in one page
 
-  // `entries` are those of the legend, `notes` what stands below; the range is that of the x-axis.
-  batchlab.picture = function (scene, { width = 720, entries, notes, range }) {
-    const { colors } = scene, height = Math.round(Math.min(360, width * 0.55));
-    const title = wrapped(scene.title, Math.floor(width / (14 * LETTER))), top = 20 + 18 * title.length + 16;
-    const [from, to] = range || scene.xRange, [low, high] = scene.yRange(range);
-    const yTicks = batchlab.ticks(low, high, Math.floor(height / 50), scene.log);
-    const left = 16 + 6.8 * Math.max(2, ...yTicks.map(({ text: said }) => said.length)), right = width - 16, bottom = top + height;
+  // One panel with its axes, from `top` down and between two x; what is in it, and where it ends.
+  function panel({ scene, range, title }, top, start, end, height, labelled) {
+    const label = labelled && scene.yLabel !== title;
+    const { colors } = scene, [from, to] = range || scene.xRange, [low, high] = scene.yRange(range);
+    const small = { fill: colors.ink, "font-size": 11.5 }, above = top + (title ? 18 : 0) + (label ? 18 : 0);
+    const yTicks = batchlab.ticks(low, high, Math.max(3, Math.floor(height / 50)), scene.log);
+    const left = start + 4 + 6.8 * Math.max(2, ...yTicks.map(({ text: said }) => said.length)), right = end - 4, bottom = above + height;
     const px = (x) => left + ((x - from) / (to - from)) * (right - left);
-    const py = (y) => bottom - ((y - low) / (high - low)) * (bottom - top);
-    const xTicks = scene.how.clock.unit ? batchlab.ticks(from, to, width / 100, false) : batchlab.countTicks(from, to, width / 100);
+    const py = (y) => bottom - ((y - low) / (high - low)) * (bottom - above);
     const line = (d) => tag("path", { d, stroke: colors.grid, "stroke-width": 1 });
-    const small = { fill: colors.ink, "font-size": 11.5 };
     const parts = [
-      ...title.map((said, i) => text(12, 22 + 18 * i, said, { fill: colors.ink, "font-size": 14, "font-weight": 600 })),
-      text(12, top - 10, scene.yLabel, small),
+      title ? text(start, top + 6, title, { ...small, "font-weight": 600 }) : "",
+      label ? text(start, above - 10, scene.yLabel, small) : "",
       ...yTicks.map(({ at, text: said }) => line(`M${left} ${py(at)}H${right}`) + text(left - 6, py(at) + 4, said, { ...small, "text-anchor": "end" })),
-      ...xTicks.map(({ at, text: said }) => line(`M${px(at)} ${top}V${bottom}`) + text(px(at), bottom + 16, said, { ...small, "text-anchor": "middle" })),
-      tag("clipPath", { id: `curves-area-${++drawn}` }, tag("rect", { x: left, y: top - 3, width: right - left + 4, height: height + 6 })),
-      tag("g", { "clip-path": `url(#curves-area-${drawn})` }, shapes(scene, px, py)),
+      ...scene.xTicks(from, to, (right - left) / 90).map(({ at, text: said }) => line(`M${px(at)} ${above}V${bottom}`) + text(px(at), bottom + 16, said, { ...small, "text-anchor": "middle" })),
+      tag("clipPath", { id: `curves-area-${++drawn}` }, tag("rect", { x: left, y: above - 3, width: right - left + 4, height: height + 6 })),
+      tag("g", { "clip-path": `url(#curves-area-${drawn})` }, shapes(scene, px, py, { left, top: above, width: right - left, height }, range)),
       text((left + right) / 2, bottom + 34, scene.xLabel, { ...small, "text-anchor": "middle" }),
     ];
-    const keys = legend(scene, entries, 12, bottom + 60, width - 24);
+    return { svg: parts.join(""), bottom: bottom + 34 };
+  }
+
+  // So many panels stand side by side: a wide picture is for a page of paper, which it must not be longer than.
+  function columns(panels, width) {
+    if (panels < 3 || width < 900) return Math.min(2, panels);
+    return panels % 3 === 0 && panels < 7 || panels === 5 ? 3 : 4;
+  }
+
+  // `parts` are panels { scene, range, title }, `entries` those of the legend, `notes` what stands below.
+  batchlab.picture = function (parts, { width = 720, entries, notes }) {
+    const [{ scene: first }] = parts, { colors } = first, across = columns(parts.length, width);
+    const title = wrapped(first.title, Math.floor(width / (14 * LETTER))), own = (width - 24 - 16 * (across - 1)) / across;
+    const same = new Set(parts.map(({ scene }) => scene.yLabel)).size === 1, height = Math.round(Math.min(360, own * (across > 1 ? 0.6 : 0.55)));
+    let top = 20 + 18 * title.length + 16, end = top;
+    const made = [...title.map((said, i) => text(12, 22 + 18 * i, said, { fill: colors.ink, "font-size": 14, "font-weight": 600 }))];
+    if (same) made.push(text(12, top - 10, first.yLabel, { fill: colors.ink, "font-size": 11.5 }));
+    if (same && across > 1) top += 14;
+    parts.forEach((part, i) => {
+      const start = 12 + (i % across) * (own + 16), one = panel(part, top, start, start + own, height, !same);
+      made.push(one.svg);
+      end = one.bottom;
+      if (i % across === across - 1) top = end + 26;
+    });
+    const keys = legend(first, entries, 12, end + 26, width - 24);
     const below = notes.flatMap((note) => wrapped(note, Math.floor((width - 24) / (10.5 * LETTER))));
-    const last = bottom + 56 + keys.height;
-    parts.push(keys.svg, ...below.map((said, i) => text(12, last + 10 + 15 * i, said, { fill: colors.soft, "font-size": 10.5 })));
+    const last = end + 22 + keys.height;
+    made.push(keys.svg, ...below.map((said, i) => text(12, last + 10 + 15 * i, said, { fill: colors.soft, "font-size": 10.5 })));
     const tall = last + 10 + 15 * below.length;
     const head = { xmlns: "http://www.w3.org/2000/svg", width, height: tall, viewBox: `0 0 ${width} ${tall}`, "font-family": FONT, role: "img" };
-    return tag("svg", head, tag("title", {}, escaped(scene.title)) + tag("rect", { width, height: tall, fill: colors.paper }) + parts.join(""));
+    return tag("svg", head, tag("title", {}, escaped(first.title)) + tag("rect", { width, height: tall, fill: colors.paper }) + made.join(""));
   };
 
   // An SVG as a PNG of twice its size.

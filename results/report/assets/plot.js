@@ -8,7 +8,7 @@
   batchlab.cross = (x, y, size) =>
     `M${x - size} ${y - size}L${x + size} ${y + size}M${x - size} ${y + size}L${x + size} ${y - size}`;
 
-  function paint(u, scene) {
+  function paint(u, scene, range) {
     const { ctx } = u, ratio = window.devicePixelRatio || 1;
     const px = (x) => u.valToPos(x, "x", true), py = (y) => u.valToPos(y, "y", true);
     const { left, top, width, height } = u.bbox;
@@ -30,7 +30,8 @@
     ctx.rect(left - ratio, top - 4 * ratio, width + 6 * ratio, height + 8 * ratio); // a line at the edge is whole
     ctx.clip();
     ctx.lineJoin = "round";
-    const made = scene.lines.map((line) => [line, batchlab.paths(line, px, py)]);
+    const beside = (line) => batchlab.beside(scene, line, px, 3.4 * ratio);
+    const made = scene.lines.map((line) => [line, batchlab.paths(line, beside(line), py)]);
     for (const [line, { band }] of made) {
       if (!band) continue;
       ctx.globalAlpha = line.bandAlpha;
@@ -49,6 +50,23 @@
     for (const { x, y, color } of scene.crosses) {
       ctx.strokeStyle = color;
       ctx.stroke(new Path2D(batchlab.cross(px(x), py(y), 4 * ratio)));
+    }
+    const { shapes, texts } = batchlab.extras(scene, px, py, u.bbox, 3.4 * ratio, range);
+    for (const { d, fill, stroke: line, width: wide, alpha = 1 } of shapes) {
+      const path = new Path2D(d);
+      ctx.globalAlpha = alpha;
+      ctx.fillStyle = fill || "transparent";
+      if (fill) ctx.fill(path);
+      ctx.strokeStyle = line || "transparent";
+      ctx.lineWidth = (wide || 0) * ratio;
+      if (line) ctx.stroke(path);
+    }
+    ctx.font = `600 ${11 * ratio}px system-ui, sans-serif`;
+    ctx.textAlign = "center";
+    ctx.textBaseline = "middle";
+    for (const { x, y, said, color } of texts) {
+      ctx.fillStyle = color;
+      ctx.fillText(said, x, y);
     }
     ctx.restore();
   }
@@ -75,8 +93,7 @@
     }
 
     function xTicks(self, low, high) {
-      const n = Math.max(2, Math.floor((self.width - 60) / 66));
-      return scene.how.clock.unit ? batchlab.ticks(low, high, n, false) : batchlab.countTicks(low, high, n);
+      return scene.xTicks(low, high, Math.max(2, Math.floor((self.width - 60) / 66)));
     }
 
     function nearest(x) {
@@ -113,7 +130,7 @@
         bind: { dblclick: () => () => void on.zoom(null) },
       },
       hooks: {
-        draw: [(self) => paint(self, scene)],
+        draw: [(self) => paint(self, scene, zoom)],
         setCursor: [(self) => on.move(at(self), self.cursor.top)],
         setSelect: [selected],
       },

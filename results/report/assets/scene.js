@@ -100,30 +100,56 @@
     return [low, high];
   }
 
+  const within = ({ x }, y, [from, to]) => y.filter((value, i) => Number.isFinite(value) && x[i] >= from && x[i] <= to);
+
+  // All lines, and of those that diverged so much that the others are not flat: the rule of results/show/extent.py.
+  function framed(scene, window) {
+    const kept = [...scene.lines, ...scene.thin.filter(({ state }) => state !== "diverged")];
+    const gone = scene.thin.filter(({ state }) => state === "diverged");
+    let [low, high] = extent([...kept.map((line) => within(line, line.y, window)), ...dotted(scene, window)]);
+    const [least, most] = extent(gone.map((line) => within(line, line.y, window)));
+    if (low > high) [low, high] = [least, most];
+    const size = high - low || Math.abs(high) || 1, reach = scene.log ? Infinity : scene.beyond * size;
+    return { low: Math.min(low, Math.max(low - reach, least)), high: Math.max(high, Math.min(high + reach, most)), size };
+  }
+
+  const dotted = (scene, [from, to]) => scene.dots.map(({ points, single }) => [...points, ...single.map(([x, y]) => ({ x, y }))].filter(({ x }) => x >= from && x <= to).map(({ y }) => y));
+
   // Room for all the means and most of the bands, of what lies between the x of a window.
-  function limits(scene, [from, to]) {
-    const inside = ({ x }, y) => y.filter((value, i) => Number.isFinite(value) && x[i] >= from && x[i] <= to);
-    const lines = [...scene.lines, ...scene.thin];
-    let [low, high] = extent(lines.map((line) => inside(line, line.y)));
-    if (low > high) [low, high] = extent(lines.map(({ y }) => y.filter(Number.isFinite)));
+  function limits(scene, window) {
+    let { low, high, size } = framed(scene, window);
+    if (low > high) ({ low, high, size } = framed(scene, [-Infinity, Infinity]));
     if (low > high) return [0, 1];
-    const room = 0.25 * (high - low || Math.abs(high) || 1);
     const bands = scene.lines.filter(({ low }) => low);
-    const [under, over] = extent(bands.flatMap((line) => [inside(line, line.low), inside(line, line.high)]));
+    const bars = scene.dots.flatMap(({ points }) => points.map((one) => [one.low, one.high].filter(Number.isFinite)));
+    const [under, over] = extent([...bars, ...bands.flatMap((line) => [within(line, line.low, window), within(line, line.high, window)])]);
+    const room = 0.25 * size;
     if (under <= over) [low, high] = [Math.min(low, Math.max(low - room, under)), Math.max(high, Math.min(high + room, over))];
     const pad = 0.04 * (high - low || Math.abs(high) || 1);
-    return [low - pad, high + pad];
+    return batchlab.strip(scene, [low - pad, high + pad]);
+  }
+
+  // Where runs that diverged leave the plot for the first time, and whether upwards.
+  function exits(scene, window) {
+    const [low, high] = limits(scene, window), found = [];
+    for (const { x, y, color, state } of scene.thin) {
+      const i = state === "diverged" ? y.findIndex((value, k) => x[k] >= window[0] && x[k] <= window[1] && (value < low || value > high)) : -1;
+      if (i < 0) continue;
+      const up = y[i] > high, edge = up ? high : low;
+      found.push({ x: i && Number.isFinite(y[i]) ? x[i - 1] + ((x[i] - x[i - 1]) * (edge - y[i - 1])) / (y[i] - y[i - 1]) : x[i], up, color });
+    }
+    return found;
   }
 
   // ---- the scene ----
 
-  function shown(how) {
+  function drawn(how) {
     const scale = how.base !== null && how.log ? 1 : how.metric.scale;
     return how.log ? (value) => Math.log10(scale * value) : (value) => scale * value;
   }
 
   // What an interval may not leave: a share lies from 0 to 1, and what spans orders of magnitude above 0.
-  function within(values, { floor, ceiling }, how) {
+  function inside(values, { floor, ceiling }, how) {
     if (how.base !== null || (floor === null && ceiling === null)) return values;
     return values.map((value) => Math.min(ceiling ?? Infinity, Math.max(floor ?? -Infinity, value)));
   }
@@ -138,7 +164,6 @@
     return `${name}: difference to ${how.base}${unit}`;
   }
 
-  // `hidden` are names, `theme` is light or dark.
   // `test accuracy [%] by optimizer` is said of the metric that is shown.
   function titled({ title, metrics }, metric) {
     const by = title.indexOf(" by ");
@@ -146,25 +171,49 @@
     return first ? metric.label + title.slice(by) : title;
   }
 
-  batchlab.scene = function (payload, computed, hidden, theme) {
-    const colors = THEMES[theme], forward = shown(computed);
-    const visible = computed.lines.filter(({ name }) => !hidden.has(name));
-    const free = payload.many; // too many lines for looks of their own
-    const many = free && visible.length > payload.palette.length;
-    const scene = {
-      theme, colors, many, how: computed, title: titled(payload, computed.metric),
-      xLabel: computed.clock.label + (computed.clock.unit ? ` [${computed.clock.unit}]` : ""), yLabel: yLabel(computed),
-      log: computed.log, lines: [], thin: [], crosses: [], legend: [], cut: false,
+  // An axis of a clock, or of what Python drew points over.
+  function across({ axis, clock }) {
+    if (!axis) {
+      const ticks = clock.unit ? (low, high, n) => batchlab.ticks(low, high, n, false) : batchlab.countTicks;
+      return { xTicks: ticks, said: (x) => amount(x, clock), back: (x) => x };
+    }
+    const back = axis.log ? (x) => Number((10 ** x).toPrecision(12)) : (x) => x;
+    const named = axis.ticks.map(([at, text]) => ({ at: axis.log ? Math.log10(at) : at, text }));
+    const known = (low, high, n) => {
+      const seen = [], room = (0.7 * (high - low)) / Math.max(2, n);
+      for (const one of named) if (one.at >= low && one.at <= high && !(seen.length && one.at - seen[seen.length - 1].at < room)) seen.push(one);
+      return seen.length ? seen : batchlab.ticks(low, high, n, axis.log);
     };
-    const looks = new Map(visible.map((line, i) => [line.name, free ? payload.palette[i] : line.look]));
+    const text = (x) => (named.find(({ at }) => Math.abs(at - x) < 1e-9) || { text: number(back(x), 5) }).text;
+    return { xTicks: known, said: (x) => `${axis.label} ${text(x)}`, back };
+  }
+
+  // `shown` are the names of the lines that are seen, in this panel or another; `theme` is light or dark.
+  batchlab.scene = function (payload, computed, shown, theme) {
+    const colors = THEMES[theme], forward = drawn(computed);
+    const visible = computed.lines.filter(({ name }) => shown.includes(name));
+    const free = payload.many; // too many lines for looks of their own
+    const many = free && shown.length > payload.palette.length;
+    const scene = {
+      theme, colors, many, how: computed, title: titled(payload, computed.metric), ...across(computed),
+      xLabel: computed.clock.label + (computed.clock.unit ? ` [${computed.clock.unit}]` : ""), yLabel: yLabel(computed),
+      log: computed.log, lines: [], thin: [], crosses: [], legend: [], dots: [], cut: false, beyond: payload.beyond,
+      // intervals at the same place stand side by side
+      aside: new Map(computed.points && computed.points.bars ? visible.map(({ name }, i) => [name, Math.min(1.1, 8 / visible.length) * (i - (visible.length - 1) / 2)]) : []),
+    };
+    const looks = new Map(visible.map((line) => [line.name, free ? payload.palette[shown.indexOf(line.name)] : line.look]));
     for (const line of computed.lines) {
       const look = (!many && looks.get(line.name)) || { color: colors.many, dash: [], mark: "" };
       const style = { name: line.name, ...look, color: lifted(look.color, theme), step: computed.step };
       scene.legend.push({ ...style, line, on: looks.has(line.name) });
       if (!looks.has(line.name)) continue;
+      if (line.points) {
+        scene.dots.push(batchlab.dotted(line, style, forward));
+        if (!computed.points.joined) continue;
+      }
       const seeds = line.seeds.map(({ x, y }) => ({ ...style, x, y: y.map(forward), width: 1.1, alpha: 0.75 }));
       if (computed.stat === "seeds") scene.lines.push(...seeds);
-      else scene.lines.push({ ...style, x: line.x, y: line.mean.map(forward), width: many ? 1 : 1.8, alpha: 1, ...bandOf(line) });
+      else scene.lines.push({ ...style, x: line.x, y: line.mean.map(forward), width: many ? 1 : 1.8, alpha: 1, ...bandOf(line), ...(line.points && !computed.step ? { mark: "" } : {}) });
       const kept = line.lost.filter((_, i, all) => all.length <= THIN || (i * THIN) % all.length < THIN);
       const thin = kept.map(({ x, y, state }) => ({ ...style, x, y: y.map(forward), width: 0.8, alpha: 0.7, state }));
       scene.thin.push(...thin);
@@ -175,17 +224,20 @@
 
     function bandOf(line) {
       if (!line.band || many) return {};
-      const low = within(line.low, computed.metric, computed), high = within(line.high, computed.metric, computed);
+      const low = inside(line.low, computed.metric, computed), high = inside(line.high, computed.metric, computed);
       scene.cut ||= low.some((v, i) => v !== line.low[i]) || high.some((v, i) => v !== line.high[i]);
       return { low: low.map(forward), high: high.map(forward), bandAlpha: visible.length < 6 ? 0.16 : 0.09 };
     }
 
-    const everything = [...scene.lines, ...scene.thin].map(({ x }) => x).filter((x) => x.length);
+    const stood = scene.dots.map(({ points, single, fallen }) => [...points.map(({ x }) => x), ...[...single, ...fallen].map(([x]) => x)].sort((a, b) => a - b));
+    const everything = [...[...scene.lines, ...scene.thin].map(({ x }) => x), ...stood].filter((x) => x.length);
     const [from, to] = extent(everything.map((x) => [x[0], x[x.length - 1]]));
-    scene.xRange = from <= to ? [from, to === from ? from + 1 : to] : [0, 1];
+    const pad = stood.length && !computed.step ? 0.05 * (to - from || 1) : 0;
+    scene.xRange = from <= to ? [from - pad, (to === from && !pad ? from + 1 : to) + pad] : [0, 1];
     scene.yRange = (window) => limits(scene, window || scene.xRange);
+    scene.exits = (window) => exits(scene, window || scene.xRange);
     scene.empty = !everything.length;
-    scene.places = Float64Array.from(new Set(scene.lines.flatMap(({ x }) => Array.from(x)))).sort();
+    scene.places = Float64Array.from(new Set([...scene.lines.flatMap(({ x }) => Array.from(x)), ...scene.dots.flatMap(({ points }) => points.map(({ x }) => x))])).sort();
     return scene;
   };
 
@@ -198,9 +250,19 @@
     return y[i] + ((y[i + 1] - y[i]) * (value - x[i])) / (x[i + 1] - x[i]);
   }
 
+  // Of points those that stand at an x: nothing is known between them.
+  function standing(scene, x, back) {
+    const rows = scene.dots.flatMap(({ name, color, dash, mark, points }) => points.filter((one) => Math.abs(one.x - x) < 1e-9).map((one) => {
+      const range = Number.isFinite(one.high) ? { low: Number.isFinite(one.low) ? back(one.low) : 0, high: back(one.high) } : {};
+      return { name, color, dash, mark, y: one.y, value: back(one.y), ...range, n: one.n, note: one.note };
+    }));
+    return rows.sort((a, b) => b.y - a.y);
+  }
+
   // What every line that is shown says at an x, from above to below.
   batchlab.readings = function (scene, x) {
     const back = scene.log ? (value) => 10 ** value : (value) => value;
+    if (scene.dots.length && !scene.how.step) return standing(scene, x, back);
     const found = new Map();
     for (const line of scene.lines) {
       const y = at(line.x, line.y, x, line.step);
@@ -248,12 +310,19 @@
     const bottom = batchlab.points(line.x, line.low, px, py, line.step).reverse();
     return { path, band: batchlab.outline(top) + batchlab.outline(bottom, "L") + "Z" };
   };
+  // Where the x of a line stand: beside those of others, where intervals would hide each other.
+  batchlab.beside = (scene, line, px, size) => {
+    const aside = (scene.aside.get(line.name) || 0) * size;
+    return aside ? (x) => px(x) + aside : px;
+  };
   // A single point has no length: it is seen as a dot.
   batchlab.dot = (line, px, py) => (line.x.length === 1 ? [px(line.x[0]), py(line.y[0])] : null);
 
   // Marks on lines whose colour and dash are another's too, by their names in matplotlib; corners, of a size of 1.
   const MARKS = {
     "^": [[0, -1], [1, 0.8], [-1, 0.8]], v: [[0, 1], [1, -0.8], [-1, -0.8]],
+    "*": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map((i) => [(i % 2 ? 0.5 : 1.2) * Math.sin((i * Math.PI) / 5), -(i % 2 ? 0.5 : 1.2) * Math.cos((i * Math.PI) / 5)]),
+    h: [0, 1, 2, 3, 4, 5].map((i) => [Math.sin((i * Math.PI) / 3), -Math.cos((i * Math.PI) / 3)]),
     s: [[-0.8, -0.8], [0.8, -0.8], [0.8, 0.8], [-0.8, 0.8]], D: [[0, -1.1], [1.1, 0], [0, 1.1], [-1.1, 0]],
     P: [[-0.4, -1], [0.4, -1], [0.4, -0.4], [1, -0.4], [1, 0.4], [0.4, 0.4], [0.4, 1], [-0.4, 1], [-0.4, 0.4], [-1, 0.4], [-1, -0.4], [-0.4, -0.4]],
     X: [[-1, -0.5], [-0.5, -1], [0, -0.5], [0.5, -1], [1, -0.5], [0.5, 0], [1, 0.5], [0.5, 1], [0, 0.5], [-0.5, 1], [-1, 0.5], [-0.5, 0]],

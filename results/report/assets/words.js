@@ -3,7 +3,7 @@
   "use strict";
   const batchlab = (window.batchlab = window.batchlab || {});
   const { number, amount } = batchlab.words;
-  const ranges = { mean: "95 % interval", median: "quartiles", seeds: "mean, least and greatest of the seeds" };
+  const ranges = { mean: "95 % interval", median: "quartiles", seeds: "mean, least and greatest of the seeds", points: "" };
   const plural = (n, noun) => `${n.toLocaleString("en-US")} ${noun}${n === 1 ? "" : "s"}`;
 
   // ---- words of a view ----
@@ -12,27 +12,45 @@
     [[diverged, "diverged"], [unfinished, "not done"]].filter(([k]) => k).map(([k, word]) => `${k} ${word}${where}`);
   const rowless = ({ rowless: { diverged, unfinished } }) => lost([diverged, unfinished], " without a row");
 
-  function counted({ line }, how) {
-    const n = how.base !== null && !line.n && line.name !== how.base ? "no seed in common" : `n ${line.n}`;
-    return [n, ...lost([line.diverged, line.unfinished], ""), ...rowless(line)].join(", ");
+  // `n 3`, `n 2 to 3`: of a line in each panel that has it.
+  function counted(lines, how) {
+    if (how.points) return [...new Set(lines.map(({ said }) => said))].filter(Boolean).join("; ");
+    const sizes = lines.map(({ n }) => n), least = Math.min(...sizes), most = Math.max(...sizes);
+    const alone = how.base !== null && !most && lines[0].name !== how.base;
+    const n = alone ? "no seed in common" : `n ${least === most ? least : `${least} to ${most}`}`;
+    const sum = (of) => lines.reduce((total, line) => total + of(line), 0);
+    const ended = [sum((line) => line.diverged), sum((line) => line.unfinished)];
+    const bare = [sum((line) => line.rowless.diverged), sum((line) => line.rowless.unfinished)];
+    return [n, ...lost(ended, ""), ...lost(bare, " without a row")].join(", ");
   }
 
-  function explained(scene, payload) {
-    const { how } = scene, over = payload.over;
+  // Of parts { scene, range, title }, one for each panel that is seen.
+  function explained(parts, payload) {
+    const [{ scene: first }] = parts, { how } = first, over = payload.over, any = (test) => parts.some(({ scene }) => test(scene));
     const kind = {
       mean: `${how.log ? "geometric mean" : "mean"} over ${over} with its 95 % t interval (from n = 3 on)`,
       median: `median over ${over} with its quartiles (linear between ${over}; from n = 3 on)`,
-      seeds: `every ${over.slice(0, -1)} by itself, repeats averaged`,
+      seeds: `every ${over && over.slice(0, -1)} by itself, repeats averaged`,
     }[how.stat];
     const relative = how.base !== null ? `; ${how.log ? "ratio" : "difference"} to ${how.base} within seeds, n counts those that both have` : "";
-    const said = [`${kind}${relative}`];
-    if (scene.thin.length) said.push("thin lines did not finish, × diverged");
-    if (scene.cut) said.push(payload.cut);
-    if (scene.many) said.push(`${plural(scene.legend.filter(({ on }) => on).length, "line")} are too many to tell apart, and grey: keep at most ${payload.palette.length}, by the filter or a double click in the legend`);
-    if (scene.empty) said.push(how.log ? "nothing above 0 to draw: choose a linear y" : "nothing to draw");
-    const bare = how.bare.map((line) => `${line.name} (${rowless(line).join(", ")})`);
-    return [said.join("; "), ...(bare.length ? [`no line: ${bare.join(", ")}`] : []), ...payload.notes];
+    const said = kind ? [`${kind}${relative}`] : [];
+    if (any((scene) => scene.thin.length)) said.push("thin lines did not finish, × diverged");
+    if (any((scene) => scene.cut)) said.push(payload.cut);
+    if (first.many) said.push(`${plural(payload.names.length, "line")} are too many to tell apart, and grey: keep at most ${payload.palette.length}, by the filter or a double click in the legend`);
+    if (!any((scene) => !scene.empty)) said.push(how.log ? "nothing above 0 to draw: choose a linear y" : "nothing to draw");
+    const bare = parts.flatMap(({ scene, title }) => scene.how.bare.map((line) => `${line.name}${title ? ` in ${title}` : ""} (${rowless(line).join(", ")})`));
+    return [...(said.length ? [said.join("; ")] : []), ...left(parts), ...(bare.length ? [`no line: ${bare.join(", ")}`] : []), ...payload.notes];
   }
+
+  // That runs go on beyond the plot: nobody shall think that they end at its edge.
+  function left(parts) {
+    const gone = parts.reduce((sum, { scene, range }) => sum + scene.exits(range).length, 0);
+    const way = parts[0].scene.log ? "" : ": a logarithmic y shows all that is above 0";
+    return gone ? [`${plural(gone, "run")} that diverged ${gone === 1 ? "leaves" : "leave"} the plot (▲▼)${way}`] : [];
+  }
+
+  // What is said of a value beside it.
+  const noted = ({ n, note }) => [n === undefined || n === null ? "" : `n ${n}`, note].filter(Boolean).join(", ");
 
   function interval(row, scene) {
     if (row.low === undefined) return "";
@@ -49,27 +67,43 @@
     return unit === "× " ? `×${number(row.value)}` : `${number(row.value)}${unit}`;
   }
 
-  function described(scene) {
-    const rows = scene.empty ? [] : batchlab.readings(scene, scene.xRange[1]);
+  function described(scene, panel) {
+    const last = scene.dots.length ? scene.places[scene.places.length - 1] : scene.xRange[1];
+    const rows = scene.empty ? [] : batchlab.readings(scene, last);
     const ends = rows.slice(0, 8).map((row) => `${row.name} ${valued(row, scene)}`).join(", ");
     const shown = plural(scene.legend.filter(({ on }) => on).length, "line");
-    return `${scene.title}: ${scene.yLabel} against ${scene.xLabel}, ${shown}${ends ? `; at the end ${ends}` : ""}`;
+    return `${[scene.title, panel].filter(Boolean).join(", ")}: ${scene.yLabel} against ${scene.xLabel}, ${shown}${ends ? `; at the end ${ends}` : ""}`;
   }
 
   // ---- data of a view ----
 
   const exact = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(8))) : "");
 
-  function csv(scene, range) {
-    const { how } = scene;
-    const safe = (text) => (/^\s*[=+\-@]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text); // no formula
-    const quoted = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const safe = (text) => (/^\s*[=+\-@]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text); // no formula
+  const quoted = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
+  // Of parts { scene, title, range }: the titles of panels are a column where there are several.
+  function csv(parts) {
+    const { how } = parts[0].scene, several = parts.length > 1 || parts[0].title;
+    const head = how.points ? ["value", "line", "at", "x", "y", "low", "high", "n", "note"] : ["metric", "relative_to", "line", "clock",
+      ...(how.stat === "seeds" ? ["seed", "state", "x", "value"] : ["x", how.stat, "low", "high", "n", "diverged", "unfinished"])];
+    const rows = parts.flatMap(({ scene, title, range }) => (how.points ? pointed : lined)(scene, range).map((row) => (several ? [safe(title), ...row] : row)));
+    return [several ? ["panel", ...head] : head, ...rows].map((row) => row.map(quoted).join(",")).join("\n") + "\n";
+  }
+
+  function pointed(scene, range) {
+    const { how } = scene, [from, to] = range || [-Infinity, Infinity];
+    const back = (value) => exact(Number.isFinite(value) && scene.log ? 10 ** value : value);
+    return scene.dots.flatMap(({ name, points }) => points.filter(({ x }) => x >= from && x <= to).map((one) =>
+      [how.metric.label, safe(name), how.axis.label, exact(scene.back(one.x)), back(one.y), back(one.low), back(one.high), String(one.n ?? ""), safe(one.note)]));
+  }
+
+  function lined(scene, range) {
+    const { how } = scene, rows = [];
     const metric = how.best ? `${how.metric.best}:${how.metric.key}` : how.metric.key;
     const first = [metric, how.base === null ? "" : `${how.log ? "ratio" : "difference"} to ${how.base}`];
-    const rows = [["metric", "relative_to", "line", "clock"]];
     const [from, to] = range || [-Infinity, Infinity];
     const seeds = how.stat === "seeds";
-    rows[0].push(...(seeds ? ["seed", "state", "x", "value"] : ["x", how.stat, "low", "high", "n", "diverged", "unfinished"]));
     for (const { line } of scene.legend.filter(({ on }) => on)) {
       const tracks = seeds ? [...line.seeds.map((one) => ({ ...one, state: "done" })), ...line.lost] : [line];
       const lostOf = [line.diverged + line.rowless.diverged, line.unfinished + line.rowless.unfinished];
@@ -83,8 +117,8 @@
         });
       }
     }
-    return rows.map((row) => row.map(quoted).join(",")).join("\n") + "\n";
+    return rows;
   }
 
-  batchlab.words = { number, amount, counted, csv, described, explained, interval, plural, ranges, valued };
+  batchlab.words = { number, amount, counted, csv, described, explained, interval, noted, plural, ranges, valued };
 })();

@@ -94,7 +94,12 @@ class Executor(ABC):
 
     @abstractmethod
     def start(self, run: Run, nproc: int) -> None:
-        """Start a run whose config.yaml is written."""
+        """Start a run whose config.yaml is written.
+
+        Args:
+            run: its folder.
+            nproc: how many ranks it has.
+        """
 
     def start_together(self, runs: Sequence[Run]) -> None:
         """Start several runs of one rank in one process, in the place of one; each ends by itself.

@@ -1,0 +1,101 @@
+"""What tells the runs of a sweep apart, and what was measured of them: what a table has unless asked for others.
+
+Learning rates that were tried have rows of their own: their mean is of no method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from batchlab.results.axes import CHOICES
+from batchlab.results.compare.choice import TUNING
+from batchlab.results.compare.frame import MISSING, Frame, RunRow
+from batchlab.results.compare.load import swept_keys
+from batchlab.results.compare.metrics import CANDIDATES
+from batchlab.results.compare.replicates import mixed_keys
+from batchlab.results.store.run import State
+from batchlab.results.store.runs import RunStore
+
+SHOWN = 3
+"""So many of the candidates a table has."""
+NONE = "–"
+"""The value of a key that a run does not have."""
+AXES = 6
+"""So many axes there are at most where no sweep says what was swept."""
+
+
+def swept_axes(frame: Frame, swept: Sequence[str] = ()) -> list[str]:
+    """What tells the runs' methods apart: labels, what was swept, and what else differs; never the seed.
+
+    Args:
+        frame: The runs.
+        swept: The keys that their sweep gave values to, as far as it says.
+    """
+
+    def differs(key: str) -> bool:
+        return _varies(key, frame.runs)
+
+    asked = [key for key in swept if key != "seed" and differs(key)]
+    labels = [name for name in dict.fromkeys(name for run in frame.runs for name in run.labels) if name != TUNING]
+    found = [*filter(differs, labels), *(key for key in asked if key not in CHOICES)]
+    chosen = [key for key in CHOICES if key in asked or any(_varies(key, group) for group in _groups(frame, found))]
+    found = sorted([*found, *chosen], key=lambda key: (key not in labels, key not in chosen))
+    mixed = [key for key in mixed_keys(_groups(frame, found)) if differs(key)]
+    return [*found, *mixed[: max(0, AXES - len(found))]]
+
+
+def _groups(frame: Frame, axes: Sequence[str]) -> list[list[RunRow]]:
+    """The runs that agree on some axes."""
+    groups: dict[tuple[object, ...], list[RunRow]] = {}
+    for run in frame.runs:
+        groups.setdefault(tuple(map(run.value, axes)), []).append(run)
+    return [*groups.values()]
+
+
+def _varies(key: str, runs: Sequence[RunRow]) -> bool:
+    return len({run.value(key) for run in runs} - {MISSING}) > 1
+
+
+def filled(frame: Frame, axes: Sequence[str]) -> Frame:
+    """The same runs, where one that begun and has no such key is labelled `NONE`.
+
+    A key of one optimizer is an axis of the table, and the runs of the others belong into it too.
+    """
+
+    def lacks(run: RunRow) -> dict[str, str]:
+        return {axis: NONE for axis in axes if run.config and run.value(axis) == MISSING}
+
+    return replace(
+        frame, runs=[replace(run, labels=run.labels | gaps) if (gaps := lacks(run)) else run for run in frame.runs]
+    )
+
+
+def usual_rows(store: RunStore, frame: Frame, sweep: str | None, taken: Sequence[str] = ()) -> list[str]:
+    """The rows of a table that was asked for none.
+
+    Where no sweep was named, and there is not just one, they are optimizers: one sweep's keys may not be another's.
+
+    Args:
+        store: Where the runs are.
+        frame: The runs of the table.
+        sweep: The sweep that was named.
+        taken: What is an axis already, or is chosen.
+    """
+    if sweep is None and len(store.manifests()[0]) != 1:
+        return ["optimizer"]
+    parts = {part for axis in taken for part in axis.split(",")}
+    return [axis for axis in swept_axes(frame, swept_keys(store, frame, sweep)) if axis not in parts] or ["optimizer"]
+
+
+def usual_metrics(frame: Frame) -> list[str]:
+    """The metrics of a table that was asked for none: the test accuracy, or what else every run that is done measured.
+
+    Args:
+        frame: The runs of the table, with the columns of `CANDIDATES`.
+    """
+    done = replace(frame, runs=[run for run in frame.runs if run.state is State.DONE])
+    some = [name for name in CANDIDATES if frame.has(name)]
+    every = [name for name in some if all(replace(done, runs=[run]).has(name) for run in done.runs)]
+    found = (every or some)[:SHOWN]
+    return found[:1] if found[:1] == [CANDIDATES[0]] else found or [CANDIDATES[0]]

@@ -1,0 +1,66 @@
+"""Sensitivity curves as points, for a page where they answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from batchlab.results.compare.sensitivity import Line, Point
+from batchlab.results.compare.stats import Array
+from batchlab.results.show.looks import Looks, log_spaced, numeric
+from batchlab.results.show.points import DIAMOND, HOLLOW, RING, Axis, Dots
+from batchlab.results.show.points import Point as Shown
+
+
+def over(key: str, values: Sequence[Any]) -> tuple[Axis, dict[Any, float]]:
+    """The axis of a key, and where each of its values stands on it.
+
+    Args:
+        key: What was swept.
+        values: In the order of the key.
+    """
+    if not numeric(key, values):
+        places = {value: float(i) for i, value in enumerate(values)}
+        return Axis(key, ticks=[(at, str(value)) for value, at in places.items()]), places
+    return Axis(key, log=log_spaced(values)), {value: float(value) for value in values}
+
+
+def dots(line: Line, columns: Sequence[Array], beside: Sequence[Array] | None, known: Looks, said: str) -> Dots:
+    """The points of a line.
+
+    Args:
+        line: What was measured.
+        columns: Place, mean and the ends of the interval of its points, as shown.
+        beside: The same of the runs that are judged at the value chosen; None: there are none.
+        known: How lines look.
+        said: What its entry in the legend says beside its name.
+    """
+    points = [
+        _shown(point, row, line.chosen)
+        for point, row in zip(line.points, zip(*columns, strict=True), strict=True)
+        if math.isfinite(point.mean)
+    ]
+    if beside is not None and line.judged is not None:
+        (row,) = zip(*beside, strict=True)
+        points.append(_shown(line.judged, row, None, judged=True))
+    places = {point.value: float(x) for point, x in zip(line.points, columns[0], strict=True)}
+    fallen = [(places[point.value], f"×{point.diverged}") for point in line.points if point.diverged]
+    look = known[line.hue] | {"marker": known[line.hue]["marker"] or "o"}
+    return Dots(str(line.hue), look, points, said, fallen=fallen)
+
+
+def _shown(point: Point, row: Sequence[float], chosen: Any, *, judged: bool = False) -> Shown:
+    x, mean, low, high = map(float, row)
+    if point.n < 3:
+        low = high = math.nan  # two seeds have an interval of 13 standard errors
+    ringed = not judged and chosen is not None and point.value == chosen
+    notes = {
+        f"{point.diverged} lost": point.diverged,
+        f"{point.missed} never reached it": point.missed,
+        "chosen": ringed,
+        "judged": judged,
+    }
+    marks = {HOLLOW: not judged and bool(point.diverged or point.missed), RING: ringed, DIAMOND: judged}
+    found = tuple(mark for mark, has in marks.items() if has)
+    return Shown(x, mean, low, high, point.n, ", ".join(note for note, has in notes.items() if has), found, judged)

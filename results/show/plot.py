@@ -6,7 +6,6 @@ is drawn as a thin line that ends in a cross, because the mean, which leaves it 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,6 +20,7 @@ from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.stats import Array
 from batchlab.results.show.drawing import INK, FrameDrawing, without_note
+from batchlab.results.show.ends import counts, end_bars
 from batchlab.results.show.extent import CUT, FREE, Extent, cut, exit_of, exploded
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
@@ -157,13 +157,13 @@ class Plot(FrameDrawing):
             own = [panels[divmod(i, across)]] if wrapped else list(panels[i])
             last = i + across >= len(values) if wrapped else i == len(values) - 1
             for j, (axes, clock, lines) in enumerate(zip(own, self.clocks, row, strict=True)):
-                self._draw(axes, lines, known)
+                self._draw(axes, lines, known, set() if log else self._exploded(row))
                 self._dress(axes, clock, first=j == 0 and (not wrapped or i % across == 0), last=last, log=log)
                 if len(places := {float(x) for line in lines for x in line.x}) == 1:
                     axes.set_xticks([*places])
                     axes.margins(x=0.08)
                 elif len(lines) > BANDS:
-                    self._bars(axes, lines, known)
+                    end_bars(axes, lines, known, self.metric.quantity.scale, self._band)
                 if self.panel and j == 0:
                     title = plain(f"{self.panel} {written(value)}", 50)
                     axes.set_title(title, loc="left", fontsize=9.5, color=INK)
@@ -256,7 +256,8 @@ class Plot(FrameDrawing):
         """The interval of a line, within what the metric can be."""
         return cut(self.metric, line.low, line.high, self._values)
 
-    def _draw(self, axes: Axes, lines: Sequence[Curve], known: Looks) -> None:
+    def _draw(self, axes: Axes, lines: Sequence[Curve], known: Looks, far: set[int]) -> None:
+        """Draw the lines of a panel; those that exploded (by `id`) without a band, which would hide the others."""
         step = self.metric.reduce != "last"
         once = len({float(x) for line in lines for x in line.x}) == 1  # side by side, at a single tick
         for i, line in enumerate(lines):
@@ -272,7 +273,7 @@ class Plot(FrameDrawing):
                 line.n > 2 and len(line.x) == 1
             ):  # two seeds have an interval of 13 standard errors: it would hide the rest
                 axes.vlines(x, scale * low, scale * high, color=color, lw=1.3)
-            elif line.n > 2 and len(lines) <= BANDS:
+            elif line.n > 2 and len(lines) <= BANDS and id(line) not in far:
                 band = axes.fill_between(line.x, scale * low, scale * high, step="post" if step else None)
                 band.set(color=color, alpha=0.16 if len(lines) < 6 else 0.09, linewidth=0, zorder=2)
             shown = _some(line.lost)
@@ -281,18 +282,6 @@ class Plot(FrameDrawing):
             ends = [(track.x[-1], scale * track.y[-1]) for track in shown if track.state is State.DIVERGED]
             if ends:
                 axes.plot(*zip(*ends, strict=True), "x", color=color, ms=6, mew=1.6, zorder=4)
-
-    def _bars(self, axes: Axes, lines: Sequence[Curve], known: Looks) -> None:
-        """Set the interval at the end of each line beside the lines, one after the other, with a dot at the mean."""
-        scale, (start, stop) = self.metric.quantity.scale, axes.dataLim.intervalx
-        width = stop - start or float(np.ptp(axes.get_xlim()))
-        axes.set_xticks([tick for tick in axes.get_xticks() if start <= tick <= stop])  # none where the clock has ended
-        for i, line in enumerate(line for line in lines if line.n > 2 and len(line.x)):
-            x, look = stop + (0.02 + 0.012 * i) * width, known[line.value]
-            low, high = self._band(line)
-            if not math.isnan(low[-1]):
-                axes.vlines(x, scale * low[-1], scale * high[-1], color=look["color"], ls=look["ls"], lw=1.3)
-            axes.plot([x], [scale * line.mean[-1]], look["marker"] or "o", color=look["color"], ms=3)
 
     def _dress(self, axes: Axes, clock: str, *, first: bool, last: bool, log: bool) -> None:
         from matplotlib.ticker import EngFormatter, MaxNLocator
@@ -320,7 +309,7 @@ class Plot(FrameDrawing):
     def _legend(self, figure: Figure, lines: Sequence[Curve], known: Looks, across: int, *, log: bool) -> None:
         owns = {hue: [line for line in lines if line.value == hue] for hue in known}
         names = named(self.frame, self.hue)
-        entries = [(known[hue], f"{names[hue]} ({_counts(own)})") for hue, own in owns.items() if own]
+        entries = [(known[hue], f"{names[hue]} ({counts(own)})") for hue, own in owns.items() if own]
         mean = f"{'geometric mean' if log else 'mean'} over {'runs' if mixed_keys(self.groups()) else 'seeds'}"
         some = f" ({THIN} of a line's are drawn)" if any(len(line.lost) > THIN for line in lines) else ""
         many = any(len(own) > BANDS and max(len(line.x) for line in own) > 1 for row in self._drawn for own in row)
@@ -349,12 +338,3 @@ def _some(tracks: Sequence[Track]) -> Sequence[Track]:
     if len(tracks) <= THIN:
         return tracks
     return [tracks[i] for i in np.linspace(0, len(tracks) - 1, THIN).round().astype(int)]
-
-
-def _counts(lines: Sequence[Curve]) -> str:
-    """`n 3`, `n 2 to 3, 1 diverged`: over the panels that a legend speaks for."""
-    n = sorted({line.n for line in lines})
-    diverged = sum(line.diverged for line in lines)
-    unfinished = sum(len(line.lost) for line in lines) - diverged
-    lost = [f"{k} {word}" for k, word in ((diverged, "diverged"), (unfinished, "not done")) if k]
-    return ", ".join([f"n {n[0]}" if len(n) == 1 else f"n {n[0]} to {n[-1]}", *lost])

@@ -222,6 +222,7 @@ class Sensitivity(FrameDrawing):
             axes.set_yscale("log")
         numbered(axes.yaxis, log=log)
         scale = self.metric.quantity.scale
+        top = (self._span(own) or (0.0, math.inf))[1]
         for i, line in enumerate(own):
             look = known[line.hue] | {"marker": known[line.hue]["marker"] or "o"}
             places = at if counts else {value: x + SIDE * (i / len(own) - 0.5) for value, x in at.items()}
@@ -231,7 +232,7 @@ class Sensitivity(FrameDrawing):
             axes.plot(
                 x[hollow], scale * mean[hollow], look["marker"], color=look["color"], mfc="white", ms=4.5, zorder=4
             )
-            shown = np.array([point.n > 2 for point in line.points]) & ~np.isnan(low)
+            shown = np.array([point.n > 2 for point in line.points]) & ~np.isnan(low) & (scale * mean <= top)
             color = look["color"]
             axes.vlines(x[shown], scale * low[shown], scale * high[shown], color=color, lw=1.1, alpha=0.75)
             if counts:

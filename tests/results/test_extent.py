@@ -118,6 +118,19 @@ def test_a_run_that_exploded_and_went_on_to_its_end_leaves_too(lab, curve):
     assert load_figure(lab.store, metric="test_loss", extent=Extent("log")).notes == []
 
 
+def test_the_interval_of_what_exploded_hides_nothing(lab, curve):
+    for i, last in enumerate([0.3, 0.4, 1e8]):
+        for rate in (0.1, 1.0):
+            for seed in range(3):
+                values = [2.3, last * (1 + 0.1 * seed)]
+                lab.run(f"r{i}x{rate}x{seed}", curve(values, "test_loss"), optimizer=f"o{i}", lr=rate, seed=seed)
+    for x, where in (("samples", ["optimizer.lr=1"]), ("optimizer.lr", [])):
+        (axes,) = load_figure(lab.store, metric="test_loss", x=[x], where=where).figure().axes
+        drawn = [path.vertices[:, 1].max() for own in axes.collections for path in own.get_paths()]
+        assert drawn
+        assert max(drawn) < 1e3
+
+
 @pytest.mark.parametrize("name", ["test_accuracy", "batch_size", "advantage"])
 def test_what_may_grow_does_not_explode(lab, curve, name):
     finished(lab, curve, name)

@@ -3,6 +3,7 @@
 A test marked real_data("FILE", ...) runs where BATCHLAB_DATA holds these files; elsewhere it is skipped.
 """
 
+import gc
 import os
 import subprocess
 import sys
@@ -13,6 +14,16 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+
+def pytest_configure() -> None:
+    """Ten thousand tests are kept to the end: looking for garbage among them took a quarter of collecting them."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

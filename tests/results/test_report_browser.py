@@ -130,8 +130,8 @@ def test_each_column_sorts_both_ways_and_the_address_keeps_it(opened):
 
 def test_filters_leave_the_runs_that_they_name(opened, store):
     page = opened()
-    page.get_by_label("optimizer", exact=True).select_option("lion")
-    page.get_by_label("optimizer.lr", exact=True).select_option("0.1")
+    page.locator("#runs").get_by_label("optimizer", exact=True).select_option("lion")
+    page.locator("#runs").get_by_label("optimizer.lr", exact=True).select_option("0.1")
     known = {record["run_id"] for record in told(store, rows=["run_id"], where=["optimizer=lion", "optimizer.lr=0.1"])}
     assert {*column(page, "run")} == known
     total = len(told(store, rows=["run_id"]))

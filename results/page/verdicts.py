@@ -7,23 +7,20 @@ from collections.abc import Iterable, Sequence
 
 from batchlab.results.compare.claims import Judged, Verdict
 from batchlab.results.show.claims_sheet import READINGS, effect, outlook_text, reading_text
-from batchlab.results.show.headline import SAID, each_verdict
+from batchlab.results.show.headline import SAID, tally_text
 from batchlab.results.show.sheet import Column, Sheet, Text
-from batchlab.results.words import count
 
 SHORT = {Verdict.UNDECIDED: "not decided", Verdict.NO_DIFFERENCE: "no difference"}
 
 
 def in_short(judged: Sequence[Judged]) -> str:
-    """How many claims hold, reading by reading: `at equal epochs, of 12 claims: 10 hold, 2 not decided`."""
+    """How many claims hold, reading by reading: `at equal epochs, 12 claims: 10 hold, 2 not decided`."""
     if not judged:
         return "nothing is claimed that these runs could decide"
     parts = []
     for reading, own in _by_reading(judged).items():
-        found = Counter(item.verdict for item in own)
-        said = ", ".join(each_verdict(found))
         where = "" if reading == READINGS[None] else f"{'of' if reading == READINGS['method'] else 'at'} {reading}, "
-        parts.append(f"{where}of {count(len(own), 'claim')}: {said}")
+        parts.append(f"{where}{tally_text(own)}")
     return "; ".join(parts)
 
 

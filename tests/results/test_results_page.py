@@ -96,7 +96,7 @@ def claim(at):
 def test_in_short_counts_the_verdicts_of_each_reading():
     judged = [observed(claim("epochs"), True, "") for _ in range(3)]
     judged += [observed(claim("epochs"), False, ""), observed(claim("steps"), None, "")]
-    said = "at equal epochs, of 4 claims: 3 hold, 1 does not hold; at equal steps, of 1 claim: 1 not decided"
+    said = "at equal epochs, 4 claims: 3 hold, 1 does not hold; at equal steps, 1 claim, none decided"
     assert in_short(judged) == said
     assert Verdict.NO_DIFFERENCE not in {item.verdict for item in judged}
 

@@ -89,7 +89,7 @@ def values(row: dict[str, Any]) -> str:
     for key in SHOWN:
         value = row.get(key)
         if isinstance(value, (int, float)):
-            text = f"{value:.1%}" if key.endswith("accuracy") else f"{value:.4g}"
+            text = f"{100 * value:.1f} %" if key.endswith("accuracy") else f"{value:.4g}"
             parts.append(f"{key.replace('_', ' ')} {text}")
     return "  ".join(parts)
 

@@ -33,7 +33,7 @@ from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.replicates import Key, mixed_keys, mixed_note, repeats_note, replicate
 from batchlab.results.compare.stats import Array, t_quantile
 from batchlab.results.show.drawing import COLORS, DASHES
-from batchlab.results.show.extent import BEYOND, CUT, FREE
+from batchlab.results.show.extent import BEYOND, CUT, FARTHER, FREE
 from batchlab.results.show.looks import POINTED, looks
 from batchlab.results.store.run import State
 from batchlab.results.words import count, visible
@@ -130,6 +130,7 @@ def payload(
         "palette": PALETTE,
         "cut": CUT,
         "beyond": BEYOND,
+        "farther": FARTHER,
         "lines": lines,
         "rows": rows.pool,
         "notes": [*_notes(frame, [runs for own in members for runs in own.values()], mixed), *rows.notes],

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from batchlab.results.report.curves import PALETTE, sent_look
-from batchlab.results.show.extent import BEYOND, CUT
+from batchlab.results.show.extent import BEYOND, CUT, FARTHER
 from batchlab.results.show.points import Axis, Dots, Point, Points
 from batchlab.results.words import visible
 
@@ -27,6 +27,7 @@ def points_payload(points: Points) -> dict[str, Any]:
         "palette": PALETTE,
         "cut": CUT,
         "beyond": BEYOND,
+        "farther": FARTHER,
         "joined": points.joined,
         "step": points.step,
         "bars": points.bars,

@@ -102,10 +102,19 @@
 
   const within = ({ x }, y, [from, to]) => y.filter((value, i) => Number.isFinite(value) && x[i] >= from && x[i] <= to);
 
-  // All lines, and of those that diverged so much that the others are not flat: the rule of results/show/extent.py.
+  // Lines that went so far above the middle one that a linear axis is not for them: `exploded` of results/show/extent.py.
+  function exploded(lines, { log, base, metric }, farther) {
+    const tops = lines.map(({ y }) => extent([y.filter(Number.isFinite)])[1]);
+    const middle = [...tops].sort((a, b) => a - b)[(tops.length - 1) >> 1];
+    const able = !log && base === null && metric.better === "down" && middle > 0;
+    return lines.filter((_, i) => able && tops[i] > farther * middle);
+  }
+
+  const away = (scene) => [...scene.thin.filter(({ state }) => state === "diverged"), ...scene.far];
+
+  // All lines, and of those that diverged or exploded so much that the others are not flat: `window` there.
   function framed(scene, window) {
-    const kept = [...scene.lines, ...scene.thin.filter(({ state }) => state !== "diverged")];
-    const gone = scene.thin.filter(({ state }) => state === "diverged");
+    const gone = away(scene), kept = [...scene.lines, ...scene.thin].filter((line) => !gone.includes(line));
     let [low, high] = extent([...kept.map((line) => within(line, line.y, window)), ...dotted(scene, window)]);
     const [least, most] = extent(gone.map((line) => within(line, line.y, window)));
     if (low > high) [low, high] = [least, most];
@@ -120,7 +129,7 @@
     let { low, high, size } = framed(scene, window);
     if (low > high) ({ low, high, size } = framed(scene, [-Infinity, Infinity]));
     if (low > high) return [0, 1];
-    const bands = scene.lines.filter(({ low }) => low);
+    const bands = scene.lines.filter((line) => line.low && !scene.far.includes(line));
     const bars = scene.dots.flatMap(({ points }) => points.map((one) => [one.low, one.high].filter(Number.isFinite)));
     const [under, over] = extent([...bars, ...bands.flatMap((line) => [within(line, line.low, window), within(line, line.high, window)])]);
     const room = 0.25 * size;
@@ -129,14 +138,14 @@
     return batchlab.strip(scene, [low - pad, high + pad]);
   }
 
-  // Where runs that diverged leave the plot for the first time, and whether upwards.
+  // Where lines that exploded and runs that diverged leave the plot for the first time, and whether upwards.
   function exits(scene, window) {
     const [low, high] = limits(scene, window), found = [];
-    for (const { x, y, color, state } of scene.thin) {
-      const i = state === "diverged" ? y.findIndex((value, k) => x[k] >= window[0] && x[k] <= window[1] && (value < low || value > high)) : -1;
+    for (const { x, y, color, state } of away(scene)) {
+      const i = y.findIndex((value, k) => x[k] >= window[0] && x[k] <= window[1] && (value < low || value > high));
       if (i < 0) continue;
       const up = y[i] > high, edge = up ? high : low;
-      found.push({ x: i && Number.isFinite(y[i]) ? x[i - 1] + ((x[i] - x[i - 1]) * (edge - y[i - 1])) / (y[i] - y[i - 1]) : x[i], up, color });
+      found.push({ x: i && Number.isFinite(y[i]) ? x[i - 1] + ((x[i] - x[i - 1]) * (edge - y[i - 1])) / (y[i] - y[i - 1]) : x[i], up, color, state });
     }
     return found;
   }
@@ -197,7 +206,7 @@
     const scene = {
       theme, colors, many, how: computed, title: titled(payload, computed.metric), ...across(computed),
       xLabel: computed.clock.label + (computed.clock.unit ? ` [${computed.clock.unit}]` : ""), yLabel: yLabel(computed),
-      log: computed.log, lines: [], thin: [], crosses: [], legend: [], dots: [], cut: false, beyond: payload.beyond,
+      log: computed.log, lines: [], thin: [], crosses: [], legend: [], dots: [], far: [], cut: false, beyond: payload.beyond,
       // intervals at the same place stand side by side
       aside: new Map(computed.points && computed.points.bars ? visible.map(({ name }, i) => [name, Math.min(1.1, 8 / visible.length) * (i - (visible.length - 1) / 2)]) : []),
     };
@@ -228,6 +237,9 @@
       scene.cut ||= low.some((v, i) => v !== line.low[i]) || high.some((v, i) => v !== line.high[i]);
       return { low: low.map(forward), high: high.map(forward), bandAlpha: visible.length < 6 ? 0.16 : 0.09 };
     }
+
+    scene.far = exploded(scene.lines, computed, payload.farther);
+    for (const line of scene.far) delete line.low; // a band up to there would hide the others
 
     const stood = scene.dots.map(({ points, single, fallen }) => [...points.map(({ x }) => x), ...[...single, ...fallen].map(([x]) => x)].sort((a, b) => a - b));
     const everything = [...[...scene.lines, ...scene.thin].map(({ x }) => x), ...stood].filter((x) => x.length);

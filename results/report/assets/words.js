@@ -44,9 +44,11 @@
 
   // That runs go on beyond the plot: nobody shall think that they end at its edge.
   function left(parts) {
-    const gone = parts.reduce((sum, { scene, range }) => sum + scene.exits(range).length, 0);
+    const exits = parts.flatMap(({ scene, range }) => scene.exits(range));
+    const runs = exits.filter(({ state }) => state === "diverged").length, lines = exits.length - runs;
+    const who = [...(lines ? [`${plural(lines, "line")} that went far above the others`] : []), ...(runs ? [`${plural(runs, "run")} that diverged`] : [])];
     const way = parts[0].scene.log ? "" : ": a logarithmic y shows all that is above 0";
-    return gone ? [`${plural(gone, "run")} that diverged ${gone === 1 ? "leaves" : "leave"} the plot (▲▼)${way}`] : [];
+    return who.length ? [`${who.join(" and ")} ${exits.length === 1 ? "leaves" : "leave"} the plot (▲▼)${way}`] : [];
   }
 
   // What is said of a value beside it.

@@ -111,6 +111,12 @@ class Sensitivity(FrameDrawing):
         return [value for value in parts(self.frame)[0].values(self.key) if value != MISSING]
 
     @cached_property
+    def _looks(self) -> Looks:
+        """By hue; over words, where no line joins the points, without what only a line shows."""
+        found = looks(self.frame, self.hue, rows=False)
+        return found if numeric(self.key, self._values) else {hue: dotted(look) for hue, look in found.items()}
+
+    @cached_property
     def _drawn(self) -> list[list[Line]]:
         """By panel the lines."""
         panels = self.frame.values(self.panel) if self.panel else [None]
@@ -137,9 +143,7 @@ class Sensitivity(FrameDrawing):
         from matplotlib.figure import Figure
 
         panels, drawn = self._shown()
-        known = looks(self.frame, self.hue, rows=False)
-        if not numeric(self.key, self._values):
-            known = {hue: dotted(look) for hue, look in known.items()}
+        known = self._looks
         across = ACROSS[min(len(panels), len(ACROSS)) - 1] if len(panels) > 2 else len(panels)
         down = -(-len(panels) // across)
         figure = Figure(figsize=(max(5.3, 4.1 * across), 3.4 * down + 0.8), layout="constrained")
@@ -185,7 +189,7 @@ class Sensitivity(FrameDrawing):
             ValueError: When there is nothing to draw, with the way out.
         """
         panels, drawn = self._shown()
-        known, scale = looks(self.frame, self.hue, rows=False), self.metric.quantity.scale
+        known, scale = self._looks, self.metric.quantity.scale
         x, at = over(self.key, self._values)
 
         def shown(points: Sequence[Point], own: Sequence[Line]) -> list[Array]:
@@ -201,7 +205,7 @@ class Sensitivity(FrameDrawing):
                      _said_of([line]))
                 for line in own
             ]  # fmt: skip
-            made.append(Panel(f"{self.panel} {value}" if self.panel else "", x, y, found))
+            made.append(Panel(f"{self.panel} {written(value)}" if self.panel else "", x, y, found))
         title = self.title or f"{self.metric.title} by {self.key}"
         return Points(
             title, made, self._said(drawn, WHOLE), self.panel or "", joined=numeric(self.key, self._values), bars=True

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 from markupsafe import Markup
 
 from batchlab.results.compare.choice import judged
+from batchlab.results.compare.claims import Verdict
 from batchlab.results.compare.contest import LABEL, Result
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.metrics import Metric
@@ -19,6 +20,7 @@ from batchlab.results.report.glance import Glance, glance
 from batchlab.results.report.own import summed_up
 from batchlab.results.report.parts import Parts, lead, said
 from batchlab.results.show.answer import sentence
+from batchlab.results.show.claims_sheet import claims_sheet
 from batchlab.results.show.contest_sheet import contest_sheets
 from batchlab.results.show.headline import tally_text
 from batchlab.results.show.plot import Plot
@@ -54,15 +56,17 @@ def of_paper(parts: Parts, made: Reproduction, sweep: str) -> Section:
     """A paper's claims, figures and tables."""
     name = parts.name("s")
     *tables, claims = made.sheets()
-    listed = any(column.header[-1] == "claim" for column in claims.columns)
-    rows = f"{name}-claim" if listed else ""  # of hundreds of claims the sheet is what came of them, in words
-    top = [lead(f"{made.reference} · sweep {sweep}"), parts.sheet(claims, rows)]
+    rows, answer, shown = f"{name}-claim", "", made.claims
+    top = [lead(f"{made.reference} · sweep {sweep}")]
+    if claims.rows and not any(column.header[-1] == "claim" for column in claims.columns):
+        # of hundreds of claims the sheet is what came of them, in words: those that are decided are listed beside it
+        top.append(parts.sheet(claims))
+        answer, shown = claims.rows[0][0].text, [c for c in made.claims if c.verdict is not Verdict.UNDECIDED]
+        claims = claims_sheet(shown, "what is decided")
+    top += [parts.sheet(claims, rows)] if shown or not answer else []
     drawn = parts.drawings([plot for plot in made.plots if plot.drawable])
     content = Markup("").join([*top, drawn, *map(parts.sheet, tables)])
-    if listed or not claims.rows:
-        found = glance(made.title, name, rows, claims, made.claims if listed else [])
-    else:
-        found = Glance(made.title, name, tally_text(made.claims), claims.rows[0][0].text)
+    found = replace(glance(made.title, name, rows, claims, shown, answer), summary=tally_text(made.claims))
     return Section(name, made.title, content, found)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 from curves_page import MOUNT
 
+from batchlab.results.compare.claims import Verdict
 from batchlab.results.papers.catalogue import reproduce
 from batchlab.results.papers.recorded import archive_of, recorded
 from batchlab.results.report.assets import styles
 from batchlab.results.report.curves import ASSETS, SCRIPTS
 from batchlab.results.report.parts import Parts
+from batchlab.results.report.sections import of_paper
+from batchlab.results.show.headline import tally_text
 from batchlab.results.show.plot import Plot
 from batchlab.results.store.unpacked import opened
 
@@ -77,3 +80,16 @@ def test_every_figure_of_a_recorded_sweep_answers(chromium, figures, width, sche
     assert [(v["id"], [node["html"][:200] for node in v["nodes"][:3]]) for v in serious] == []
     assert faults == []
     context.close()
+
+
+@pytest.mark.parametrize("sweep", recorded())
+def test_each_decided_claim_has_a_line_on_top_that_leads_to_its_row(sweep):
+    with opened([archive_of(sweep)]) as store:
+        made = reproduce(store, sweep.partition("-")[0], sweep)
+        section = of_paper(Parts(), made, sweep)
+    decided = [item for item in made.claims if item.verdict is not Verdict.UNDECIDED]
+    lines = [line for line in section.glance.lines if line.verdict != "not decided"]
+    assert len(lines) == len(decided)
+    for line in section.glance.lines:
+        assert f'id="{line.anchor}"' in section.content or f"id='{line.anchor}'" in section.content
+    assert section.glance.summary == tally_text(made.claims)

@@ -35,6 +35,8 @@ class Cells(HTMLParser):
         self.cells, self.open = [], []
 
     def handle_starttag(self, tag, attributes):
+        if tag == "wbr":  # where a line may break, which has no end
+            return
         self.open.append(tag)
         if tag in ("td", "th"):
             self.cells.append("")

@@ -37,7 +37,7 @@ def test_a_section_has_answer_figure_table_verdicts_facts_and_caveats(vrgd):
     text = section(vrgd)
     places = [
         "## What came of it, at desk scale",
-        "**In short**: of ",
+        "**In short**: ",
         "](../results/vrgd-desk.png)",
         "**Test accuracy by batch size, ours and published**",
         "why they may differ: scale before all. Published: all of CIFAR-10, ResNet-56, 182 epochs. Ours: cifar10",

@@ -152,7 +152,7 @@ def test_a_report_sums_up_what_did_not_end_well_where_that_is_many(
     page = write_report(store, tmp_path / "report.html").read_text()
     assert f"{RUNS} runs that are not done, by how they ended" in page
     assert "train_loss is nan at N samples" in page
-    assert "`batchlab status` has a line for each" in page
+    assert "<code>batchlab status</code> has a line for each" in page
     assert page.count("is nan at") == 1
 
 

@@ -221,8 +221,8 @@ def table(
         where: conditions `AXIS=VALUE` or `AXIS=VALUE,VALUE` that must all hold.
         others: each an alternative to all of these, `AXIS=VALUE,AXIS=VALUE`.
         baseline: `AXIS=VALUE`, several of them as a list, which every other cell is tested against.
-        tuned: a key (`optimizer.lr`) whose value is chosen for each cell, by the first metric, on the first half of the
-            seeds; the others are judged.
+        tuned: a key (`optimizer.lr`) whose value is chosen for each cell on the first half of the seeds, by the first
+            metric, or by validation in the place of a test metric where it was recorded; the others are judged.
         sweep: only the runs of this sweep.
 
     Returns:

@@ -86,8 +86,8 @@ class Cell:
         shared: Whether it is a time, and some of its runs share theirs with others (`caveats.together`): then it has
             neither a spread nor a test.
         mixed: Keys beside the seed in which its runs differ: then no test is made of it.
-        best: Whether it is the best of its column, or not told apart from the best.
-        noisy: Whether it is so beneath a cell that is told apart from the best: its own spread is large.
+        best: Whether it is the best of its column, or not told apart from the best by a test.
+        noisy: Whether it is not told apart beneath a cell that is: its spread is large, so that it is not `best`.
         test: Against the baseline; positive is better, or more where neither is.
         p_holm: The test's p-value, corrected over all cells of the metric.
         effect: What the test is of, in the metric's own direction.
@@ -124,9 +124,8 @@ class Cell:
 
     @property
     def whole(self) -> bool:
-        """Whether it can be bold: several seeds, none of which lost runs, and some number among them."""
-        lost = any(outcome.fate is Fate.LOST for outcome in self.outcomes.values())
-        return len(self.outcomes) > 1 and self.arrived and not lost
+        """Whether it can be bold: several seeds, each with a number."""
+        return len(self.outcomes) > 1 and all(outcome.fate is Fate.MEASURED for outcome in self.outcomes.values())
 
     @property
     def log(self) -> bool:

@@ -25,6 +25,23 @@ MARKS = "*: the least or the greatest on offer, so a better one may lie beyond; 
 """What `Tuning.text` marks."""
 
 
+CHOOSERS = ("validation_accuracy", "validation_loss")
+"""What may choose: nothing is judged by it."""
+
+
+def chooser(frame: Frame, metric: Metric) -> Metric:
+    """What chooses the values at which a metric is judged: validation instead of a test metric, where it was recorded.
+
+    Args:
+        frame: The runs, with the columns of the metric and of `CHOOSERS`.
+        metric: What is judged.
+    """
+    if not metric.name.startswith("test_"):
+        return metric
+    names = (metric.name.replace("test_", "validation_", 1), *CHOOSERS)
+    return next((Metric(name).of(frame) for name in names if frame.has(name)), metric)
+
+
 def best_value(costs: Mapping[Any, Sequence[float]], centre: Callable[[Sequence[float]], float]) -> Any:
     """The value with the least cost, by the rule of this module.
 

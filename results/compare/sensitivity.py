@@ -11,14 +11,15 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchlab.results.compare.choice import Tuning, judged, seeds_text, settle
+from batchlab.results.compare.choice import CHOOSERS, Tuning, judged, seeds_text, settle
+from batchlab.results.compare.choice import chooser as chosen_by
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.outcomes import Fate, by_seed, of_run, restricted_mean
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.stats import summarize
 
-CHOOSERS = (Metric("validation_accuracy"), Metric("validation_loss"))
+BY = tuple(map(Metric, CHOOSERS))
 """What chooses on tuning runs, where they measured it; otherwise the metric that is drawn."""
 
 
@@ -116,9 +117,9 @@ def said(frame: Frame, metric: Metric) -> str:
 
 
 def chooser(frame: Frame, metric: Metric) -> Metric:
-    """What chooses: validation on tuning runs, otherwise the metric itself."""
+    """What chooses: validation, on tuning runs where there are such; where none was recorded the metric itself."""
     tuning = frame.runs and any(run.value("tuning") is True for run in frame.runs)
-    return next((by for by in CHOOSERS if tuning and frame.has(by.name)), metric)
+    return next((by for by in BY if tuning and frame.has(by.name)), chosen_by(frame, metric))
 
 
 def swept(frame: Frame, hue: str) -> list[str]:
@@ -142,7 +143,7 @@ def _choice(choosing: Frame, others: Frame, metric: Metric, key: str, hue: str) 
     by = chooser(choosing, metric)
     if by.of(choosing).quantity.better is None or not choosing.has(by.name):
         return None
-    ties = CHOOSERS[1] if by == CHOOSERS[0] else None
+    ties = BY[1] if by == BY[0] else None
     return settle(choosing, others, key, by, [hue], ties)
 
 

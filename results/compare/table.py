@@ -13,7 +13,7 @@ from typing import Any
 
 from batchlab.results.compare.caveats import batchnorm_note, batchnorm_parts, selection_note, timed, together_note
 from batchlab.results.compare.cells import Cell, compare_cells, effect_of, least_step, make_cell, order
-from batchlab.results.compare.choice import TUNING, choose, shown
+from batchlab.results.compare.choice import CHOOSERS, TUNING, choose, chooser, shown
 from batchlab.results.compare.examples import OverExamples, load_correct, over_examples, side_of
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.load import load
@@ -93,8 +93,8 @@ def load_table(
         metrics: In the grammar of `metrics`; none: what was measured.
         where: Conditions `AXIS=VALUE`, as for `load`.
         baseline: `AXIS=VALUE` (or several with commas between), which every other cell is tested against.
-        tuned: A key whose value is chosen for each cell by the first metric on the first half of the seeds, which are
-            not judged (`choice`).
+        tuned: A key whose value is chosen for each cell on the first half of the seeds, which are not judged
+            (`choice`): by the first metric, or instead of a test metric by validation where it was recorded.
         sweep: Only the runs of this sweep.
         title: Instead of one made from metrics and axes.
 
@@ -103,7 +103,8 @@ def load_table(
     """
     where = Where.of(where)
     asked = [*rows, *cols, *where.keys, *([TUNING] if tuned else [])]
-    columns = columns_of([Metric.parse(metric) for metric in metrics]) if metrics else CANDIDATES
+    columns = {*(columns_of([Metric.parse(metric) for metric in metrics]) if metrics else CANDIDATES)}
+    columns |= {*CHOOSERS} if tuned else set()
     frame, notes = shown(load(store, sweep, where=where, columns=columns), asked)
     if not rows:
         rows = usual_rows(store, frame, sweep, [*cols, *([tuned] if tuned else [])])
@@ -148,7 +149,7 @@ def build_table(
     placed = [run for run in frame.runs if all(run.value(axis) != MISSING for axis in row_axes + col_axes)]
     unplaced, notes = len(frame.runs) - len(placed), list(frame.problems)
     if tuned and placed:
-        tuning = choose(replace(frame, runs=placed), tuned, metrics[0], row_axes + col_axes)
+        tuning = choose(replace(frame, runs=placed), tuned, chooser(frame, metrics[0]), row_axes + col_axes)
         placed, notes = tuning.frame.runs, [*tuning.notes, *notes]
     groups: dict[tuple[Key, Key], list[int]] = {}
     for i, run in enumerate(placed):
@@ -197,13 +198,13 @@ def build_table(
 
 
 def _mark_best(table: Table, metric: Metric) -> None:
-    """Within a column: the best, and each cell that a test at 5 % does not tell apart from it.
+    """Within a column: the best, and those after it down to the first that a test at 5 % tells apart from it.
 
-    Each cell by itself: one that is told apart is not bold because a worse one, whose spread is large, is not. Bold
-    says tested: a cell of one seed is never bold, nor one that lost runs, mixes methods or of which no seed reached the
-    target, nor is the best where no other cell was tested against it. In a column of times none is bold where runs
-    trained together. The tests are not corrected for their number: with 3 seeds and a dozen rows nothing would be told
-    apart. Bold guides the eye; `p_holm` is for claims.
+    What lies beneath that one is not bold, told apart or not: its values scatter, and are worse on average than what
+    is known to be worse. Bold says tested: a cell of one seed is never bold, nor one that lost runs, missed the target
+    or mixes methods, nor is the best where no other cell was tested against it. In a column of times none is bold where
+    runs trained together. The tests are not corrected for their number: with 3 seeds and a dozen rows nothing would be
+    told apart. Bold guides the eye; `p_holm` is for claims.
     """
     better = metric.quantity.better
     if better is None:
@@ -216,16 +217,15 @@ def _mark_best(table: Table, metric: Metric) -> None:
         best, *others = ordered
         step = least_step(ordered)
         tests = [(cell, test) for cell in others if (test := compare_cells(best, cell, step)) is not None]
-        marked = {best.row: False} if tests else {}
+        marked = {best.row: {"best": True}} if tests else {}
         beneath = False
         for cell, test in tests:
             if test.p < ALPHA:
                 beneath = True
             elif cell.whole:
-                marked[cell.row] = beneath
-        for row, noisy in marked.items():
-            cell = table.cells[row, col, metric]
-            table.cells[row, col, metric] = replace(cell, best=True, noisy=noisy)
+                marked[cell.row] = {"noisy": True} if beneath else {"best": True}
+        for row, mark in marked.items():
+            table.cells[row, col, metric] = replace(table.cells[row, col, metric], **mark)
 
 
 def _test_baseline(table: Table, metric: Metric) -> None:

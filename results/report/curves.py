@@ -35,8 +35,9 @@ from batchlab.results.compare.stats import Array, t_quantile
 from batchlab.results.show.drawing import COLORS, DASHES
 from batchlab.results.show.extent import BEYOND, CUT, FARTHER, FREE
 from batchlab.results.show.looks import POINTED, looks
+from batchlab.results.show.numbers import named
 from batchlab.results.store.run import State
-from batchlab.results.words import count, visible
+from batchlab.results.words import count, visible, written
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = (
@@ -119,7 +120,7 @@ def payload(
         "panel": visible((panel or "").replace(",", ", ")),
         "panels": _panels(frame, panel) if panel else [{"key": "", "title": ""}],
         "names": [name for name in names.values() if name in there],
-        "baseline": None if baseline is None else visible(str(baseline)),
+        "baseline": None if baseline is None else visible(written(baseline)),
         "grid": GRID,
         "clocks": [{"key": key, "label": CLOCK_LABELS[key], "unit": "s" if key == "seconds" else ""} for key in clocks],
         "metrics": [_metric(metric, frame, scale) for metric in known],
@@ -167,16 +168,20 @@ def _unused(name: str, names: Collection[str]) -> str:
 def _names(frame: Frame, hue: str) -> dict[Any, str]:
     """What each line is called, the same in every panel."""
     found: dict[Any, str] = {}
+    spelled = named(frame, hue)
     for value in frame.values(hue):
-        found[value] = _unused(visible(str(value)), found.values())
+        found[value] = _unused(visible(spelled[value]), found.values())
     return found
 
 
 def _panels(frame: Frame, panel: str) -> list[dict[str, str]]:
     """By panel what it is called in the address, and over its plot: `pair Adam, batch 256`."""
     keys, runs = panel.split(","), {run.value(panel): run for run in frame.runs}
-    titles = {value: ", ".join(f"{key} {runs[value].value(key)}" for key in keys) for value in frame.values(panel)}
-    return [{"key": visible(str(value)), "title": visible(title)} for value, title in titles.items()]
+    titles = {
+        value: ", ".join(f"{key} {written(runs[value].value(key))}" for key in keys) for value in frame.values(panel)
+    }
+    spelled = named(frame, panel)
+    return [{"key": visible(spelled[value]), "title": visible(title)} for value, title in titles.items()]
 
 
 def _looks(frame: Frame, hue: str, lines: int) -> dict[Any, dict[str, Any]]:

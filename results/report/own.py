@@ -13,7 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from batchlab.results.compare.choice import shown
+from batchlab.results.compare.choice import CHOOSERS, shown
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.metrics import CANDIDATES, CLOCKS, Metric
 from batchlab.results.compare.swept import filled, swept_axes
@@ -26,8 +26,6 @@ from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import Sweep
 
-CHOOSERS = ("validation_accuracy", "validation_loss")
-"""What may choose a rate: nothing is judged by it."""
 SHOWN = (*CANDIDATES, *CHOOSERS, *dict.fromkeys(CLOCKS.values()))
 OWN = 3
 """So many of the columns that runs declare are shown beside them."""

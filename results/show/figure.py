@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from batchlab.results.compare.choice import shown
+from batchlab.results.compare.choice import CHOOSERS, shown
 from batchlab.results.compare.contenders import contenders
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CLOCKS, Metric
-from batchlab.results.compare.sensitivity import CHOOSERS
 from batchlab.results.compare.where import Where
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.extent import FREE, Extent
@@ -73,7 +72,7 @@ def load_figure(
     columns = {
         *parsed.columns,
         *(CLOCKS[clock] for clock in x if clock in CLOCKS),
-        *(by.name for by in CHOOSERS if keys or kind is not Kind.CURVES),
+        *(CHOOSERS if keys or kind is not Kind.CURVES else ()),
     }
     whole = load(store, sweep, where=where, columns=columns)
     if kind is not Kind.CURVES:

@@ -18,6 +18,8 @@ from batchlab.results.words import caption, count
 METRIC, TIME, STATE = "metric", "train_seconds", "state"
 """What runs can be in order of, beside axes, labels and keys."""
 SHARES = "runs that trained together have each a share of their group's time"
+LOST = (State.DIVERGED, State.FAILED)
+"""Runs that had a number and lost it, or did not come to their end: it is not for comparing."""
 BAD = (State.FAILED, State.DAMAGED, State.DIVERGED)
 
 
@@ -49,7 +51,12 @@ def runs_sheet(frame: Frame, metric: Metric | None = None, sort: str | None = No
     if metric is not None and frame.runs:
         metric = metric.of(frame)
         measured = metric.measure(frame)
-        values, missed = measured.values.tolist(), measured.missed.tolist()
+        # a run that diverged had a number, and lost it: it is worse than any
+        values = [
+            math.nan if run.state is State.DIVERGED else value
+            for run, value in zip(frame.runs, measured.values.tolist(), strict=True)
+        ]
+        missed = measured.missed.tolist()
     times = [_seconds(run) for run in frame.runs]
     said, reasons = _differences(frame.runs), [_why(run) for run in frame.runs]
     columns = [Column((name,)) for name in ("run", "state", "what differs")]

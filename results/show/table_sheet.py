@@ -16,7 +16,19 @@ from batchlab.results.compare.outcomes import tally
 from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.replicates import NAMED, Key
 from batchlab.results.compare.table import Table
-from batchlab.results.show.sheet import Column, Sheet, Text, decimals, effect_text, number, p_value, uncertain
+from batchlab.results.show.extent import CUT
+from batchlab.results.show.sheet import (
+    OPEN,
+    TOO_WIDE,
+    Column,
+    Sheet,
+    Text,
+    decimals,
+    effect_text,
+    number,
+    p_value,
+    uncertain,
+)
 from batchlab.results.words import count, listing, written
 
 WORDS = {
@@ -95,7 +107,8 @@ def _text(cell: Cell | None, base: Cell | None, places: int | None, usual: int) 
     mean, std = summary.mean * scale, summary.std * scale
     low, high = (scale * end for end in _interval(cell))
     here = decimals(std, mean) if places is None else places
-    parts = [] if math.isnan(low) or cell.censored else [f"[{number(low, here)}, {number(high, here)}]"]
+    ends = TOO_WIDE if cell.log and high > OPEN * low else f"[{number(low, here)}, {number(high, here)}]"
+    parts = [] if math.isnan(low) or cell.censored else [ends]
     if summary.n != usual:
         parts.append(f"n {summary.n}")
     lines = []
@@ -179,6 +192,10 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
             notes.append("some p are Welch's: those cells share no seeds with the baseline")
     if any(cell.log and len(cell.values) > 1 and not cell.shared for cell in table.cells.values()):
         notes.append("losses, norms, times and counts: intervals and tests are of their logarithms")
+    if any(
+        _interval(cell) != (cell.summary.low, cell.summary.high) for cell in table.cells.values() if cell.summary.n > 1
+    ):
+        notes.append(f"{CUT}; CSV has them whole")
     if any(cell.censored for cell in table.cells.values()):
         notes.append("≥: some seed never reached the target and counts as its whole budget, in tests as worse than any")
     if any(cell.losses.total > cell.losses.missed for cell in table.cells.values()):
@@ -197,13 +214,14 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
 
 
 def bold_note(cells: Iterable[Cell]) -> str:
-    """What bold says, and of how many cells it says little."""
+    """What bold says, and of how many cells nothing can be said."""
     noisy = sum(cell.noisy for cell in cells)
-    its = "its spread is" if noisy == 1 else "their spreads are"
-    beneath = f" ({noisy} of them beneath a cell that is told apart, as {its} large)" if noisy else ""
+    are, their = ("is", "its spread is") if noisy == 1 else ("are", "their spreads are")
+    beneath = f" ({count(noisy, 'cell')} beneath that {are} not told apart only as {their} large)" if noisy else ""
     return (
-        "bold: the best of its column, and each cell that a paired test at 5 % (each by itself) does not tell apart "
-        f"from it{beneath}; cells of one seed, of lost runs or of several methods are never bold"
+        "bold: the best of its column, and those after it down to the first that a paired test at 5 % (each by itself) "
+        f"tells apart from it{beneath}; cells of one seed, of lost runs, missed targets or several methods are never "
+        "bold"
     )
 
 

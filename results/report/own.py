@@ -110,8 +110,9 @@ def _tuned(
     parts: Parts, frame: Frame, rates: Sequence[str], others: Sequence[str], metrics: Sequence[Metric]
 ) -> Markup:
     """Each contender at the rate that validation chose; why there is no such table where rates were tried."""
-    if len(rates) != 1 or not others:
+    if len(rates) != 1:
         return Markup("")
+    others = others or ["optimizer"]
     chooser = next((Metric(name) for name in CHOOSERS if frame.has(name)), None)
     if chooser is None:
         return said(

@@ -23,9 +23,9 @@ from batchlab.results.report.assets import fill
 from batchlab.results.report.commands import run_overrides, sweep_command
 from batchlab.results.report.curves import encode
 from batchlab.results.show.hypertext import breakable
+from batchlab.results.show.runs_sheet import LOST
 from batchlab.results.show.sheet import decimals, number
 from batchlab.results.show.status import Status
-from batchlab.results.store.run import State
 from batchlab.results.store.runs import Sweep
 from batchlab.results.words import duration, visible, written
 
@@ -210,7 +210,7 @@ def _numbers(every: Frame, status: Status, metrics: Iterable[str]) -> list[Value
             continue
         left &= ~np.isfinite(values)
         scale = metric.quantity.scale
-        told = {run.run_id for run in status.runs if run.state is not State.DIVERGED}  # it had one, and lost it
+        told = {run.run_id for run in status.runs if run.state not in LOST}
         shown = [
             scale * values[place[run.run_id]] if run.run_id in place and run.run_id in told else np.nan
             for run in status.runs

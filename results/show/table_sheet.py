@@ -291,9 +291,7 @@ def cell_note(cell: Cell) -> str:
 def _record(table: Table, cell: Cell) -> dict[str, Any]:
     summary, lost, effect = cell.summary, cell.losses, cell.effect
     against = ",".join(f"{axis}={_value(value)}" for axis, value in table.baseline.items())
-    return {
-        **dict(zip(table.row_axes, cell.row, strict=True)),
-        **dict(zip(table.col_axes, cell.col, strict=True)),
+    found = {
         "metric": str(cell.metric),
         "n": summary.n,
         "mean": summary.mean,
@@ -317,6 +315,8 @@ def _record(table: Table, cell: Cell) -> dict[str, Any]:
         "seeds_left_out": len(cell.lacking),
         "note": cell_note(cell),
     }
+    places = zip((*table.row_axes, *table.col_axes), (*cell.row, *cell.col), strict=True)
+    return {f"{axis} (axis)" if axis in found else axis: value for axis, value in places} | found
 
 
 def _in_order(table: Table) -> list[Cell]:

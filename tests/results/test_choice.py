@@ -1,5 +1,6 @@
 """`--tuned KEY`: chosen on the first half of the seeds, judged on the others, from as many values for each."""
 
+import itertools
 import math
 
 import pytest
@@ -123,3 +124,14 @@ def test_two_seeds_are_one_and_one(lab, curve):
     assert any("on seed 0, not judged here" in note for note in table.notes)
     assert MISSING not in str(table.notes)
     assert Metric("test_accuracy") in table.metrics
+
+
+def test_validation_chooses_in_the_place_of_a_test_metric(lab, curve):
+    for optimizer, rate, seed in itertools.product(("adam", "shb"), (0.1, 0.2), range(4)):
+        liked = 0.9 if rate == 0.2 else 0.5  # by validation; the test set likes the other
+        rows = [row | {"validation_accuracy": liked} for row in curve([0.1, 1 - liked + 0.01 * seed])]
+        lab.run(f"{optimizer}{rate}{seed}", rows, optimizer=optimizer, lr=rate, seed=seed)
+    table = load_table(lab.store, rows=["optimizer"], metrics=["test_accuracy"], tuned=KEY)
+    assert any("chosen by validation_accuracy on seeds 0 and 1" in note for note in table.notes)
+    assert any("adam 0.2, shb 0.2" in note for note in table.notes)
+    assert not any("test metric" in note for note in table.notes)

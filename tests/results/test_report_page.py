@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
+import itertools
 import json
 import re
 import zlib
@@ -293,3 +296,15 @@ def test_two_figures_share_no_name():
     assert "url(#f3-p1)" in made
     assert 'xlink:href="#f3-p1"' in made
     assert made.endswith('id="x"</svg>'), "what it says stays"
+
+
+def test_an_axis_that_is_called_like_a_column_stays_in_the_csv(lab, curve):
+    entries = []
+    for seed, (note, best) in itertools.product(range(3), (("first", 7), ("second", 8))):
+        lab.run(f"{note}{seed}", curve([0.1, 0.5 + 0.1 * seed]), seed=seed)
+        entries.append(SweepEntry(f"{note}{seed}", {"note": note, "best": best}, []))
+    lab.store.write_sweep("named", entries)
+    made = load_table(lab.store, rows=["note", "best"], metrics=["test_accuracy"], sweep="named")
+    rows = [*csv.DictReader(io.StringIO(render(table_sheet(made), "csv"), newline=""))]
+    assert [(row["note (axis)"], row["best (axis)"]) for row in rows] == [("first", "7"), ("second", "8")]
+    assert {row["note"] for row in rows} == {""}

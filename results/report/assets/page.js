@@ -100,7 +100,8 @@
   }
 
   // What the address says of the list: r.text, r.sort (a key, with `-` before it the other way), r.page, r.is.KEY.
-  const filters = () => [...form.elements].filter((element) => element.name && element.name !== "text");
+  const search = form.querySelector("input[type=search]"); // without a name: an axis may have any
+  const filters = () => [...form.elements].filter((element) => element.name);
 
   function chosen() {
     const words = view.get("r.text", "").toLowerCase().split(/\s+/).filter(Boolean);
@@ -183,7 +184,7 @@
       else head.removeAttribute("aria-sort");
     }
     order.value = by;
-    if (document.activeElement !== form.elements.text) form.elements.text.value = view.get("r.text", "");
+    if (document.activeElement !== search) search.value = view.get("r.text", "");
     for (const element of filters()) element.value = view.get("r.is." + element.name, "");
   }
 
@@ -200,7 +201,7 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", (event) => {
     const { name, value } = event.target;
-    set(name === "text" ? "r.text" : "r.is." + name, value);
+    set(event.target === search ? "r.text" : "r.is." + name, value);
   });
   form.addEventListener("reset", () => {
     quiet = true;

@@ -217,15 +217,15 @@ def _mark_best(table: Table, metric: Metric) -> None:
         best, *others = ordered
         step = least_step(ordered)
         tests = [(cell, test) for cell in others if (test := compare_cells(best, cell, step)) is not None]
-        marked = {best.row: {"best": True}} if tests else {}
+        marked = {best.row: True} if tests else {}
         beneath = False
         for cell, test in tests:
             if test.p < ALPHA:
                 beneath = True
             elif cell.whole:
-                marked[cell.row] = {"noisy": True} if beneath else {"best": True}
-        for row, mark in marked.items():
-            table.cells[row, col, metric] = replace(table.cells[row, col, metric], **mark)
+                marked[cell.row] = not beneath
+        for row, is_best in marked.items():
+            table.cells[row, col, metric] = replace(table.cells[row, col, metric], best=is_best, noisy=not is_best)
 
 
 def _test_baseline(table: Table, metric: Metric) -> None:

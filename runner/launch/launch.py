@@ -179,7 +179,8 @@ def _settle(run: Run, failure: LaunchFailure | None, *, stopped: bool, together:
             why = brief(failure.reason.removeprefix("rank 0: ").removeprefix("ApartError: "))
             with suppress(OSError), (run.log / "launch.log").open("a") as log:
                 log.write(f"not trained together with others ({why}): it trains alone from here on\n")
-            run.write_state(state="interrupted", reason=None, apart=why, ended=now())  # it is not this one that failed
+            begun = State.INTERRUPTED if run.checkpoints else State.PENDING  # it is not this one that failed
+            run.write_state(state=begun, reason=None, apart=why, ended=now())
             return APART
         (run.log / "traceback.txt").write_text(failure.traceback, encoding="utf-8", errors="replace")
         run.write_state(state="failed", reason=failure.reason, ended=now())

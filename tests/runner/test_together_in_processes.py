@@ -18,6 +18,8 @@ from runs import Fleet, Watcher, one, rows
 from batchlab.results.store.run import Run, State
 from batchlab.results.store.runs import RunStore
 from batchlab.runner.launch.executors.local import LocalExecutor
+from batchlab.runner.launch.launch import LaunchFailure, _settle
+from batchlab.runner.launch.process import APART
 from batchlab.runner.options import SweepOptions
 from batchlab.runner.plan.config import Planned
 
@@ -52,6 +54,21 @@ def test_runs_of_one_process_have_each_a_folder_like_any_other(tmp_path: Path, t
     assert f"trained together with {runs[0].run_id}" in (runs[1].log / "launch.log").read_text()
     assert not any((run.folder / "owner").exists() for run in runs)
     assert not any(run.held() for run in runs)
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["pending", "interrupted"])
+def test_a_run_that_is_set_aside_says_whether_it_had_begun(tmp_path: Path, begun: bool) -> None:
+    """To find out whether groups pay is no training: nobody shall read that ten runs were interrupted."""
+    run = RunStore(tmp_path).run("0123456789ab")
+    with run.hold():
+        run.write_state(state="running")
+        run.log.mkdir(exist_ok=True)
+        if begun:
+            run.checkpoint.touch()
+        assert _settle(run, LaunchFailure("ApartError: too dear", ""), stopped=False, together=True) == APART
+    found = run.read_state()
+    assert found.state is (State.INTERRUPTED if begun else State.PENDING)
+    assert found.info["apart"] == "too dear"
 
 
 def test_a_run_alone_is_not_fused_whatever_it_was_before(tmp_path: Path, together: Fleet) -> None:

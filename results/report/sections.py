@@ -60,8 +60,10 @@ def of_paper(parts: Parts, made: Reproduction, sweep: str) -> Section:
     top = [lead(f"{made.reference} · sweep {sweep}")]
     if claims.rows and not any(column.header[-1] == "claim" for column in claims.columns):
         # of hundreds of claims the sheet is what came of them, in words: those that are decided are listed beside it
-        top.append(parts.sheet(claims))
-        answer, shown = claims.rows[0][0].text, [c for c in made.claims if c.verdict is not Verdict.UNDECIDED]
+        answer = claims.rows[0][0].text
+        lines = [[Text(f"{line.removesuffix('.')}.".replace("`", ""))] for line in answer.split(". ")]
+        top.append(parts.sheet(replace(claims, rows=lines)))
+        shown = [c for c in made.claims if c.verdict is not Verdict.UNDECIDED]
         claims = claims_sheet(shown, "what is decided")
     top += [parts.sheet(claims, rows)] if shown or not answer else []
     drawn = parts.drawings([plot for plot in made.plots if plot.drawable])

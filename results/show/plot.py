@@ -349,7 +349,9 @@ class Plot(FrameDrawing):
         for part, row in zip(self._frames(), self._drawn, strict=True):
             lost = without_line(part, self.hue, {line.value for lines in row for line in lines})
             where = f" in {self.panel} {written(part.runs[0].value(self.panel))}" if self.panel and lost else ""
-            found += [f"{names[value]}{where} ({said})" for value, said in lost.items()]
+            found += [
+                f"{names[value]}{where} ({lost[value]})" for value in self.frame.values(self.hue) if value in lost
+            ]
         return [f"no line: {', '.join(found)}"] if found else []
 
     def _title(self) -> str:

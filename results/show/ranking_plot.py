@@ -74,9 +74,9 @@ class RankingMap(FieldDrawing):
         where = f" [{known.unit}]" * bool(known.unit)
         foot(figure, [
             f"over {self.over}; {self.field.metric.label}{where}, mean over seeds; the darker, the nearer to the best "
-            f"of the column{self._scale(farthest)}. Rows in the order of the verdicts, and where they leave it open of the mean, a lost run "
-            "counting as the worst. Who shares a letter in a column is not told apart there: paired tests, 5 % over "
-            "the pairs of a column (Holm)"
+            f"of the column{self._scale(farthest)}. Rows in the order of the verdicts, and where they leave it open of "
+            "the mean, a lost run counting as the worst. Who shares a letter in a column is not told apart there: "
+            "paired tests, 5 % over the pairs of a column (Holm)"
             + ("; all: the mean over problems, seed by seed" if "" in columns and self.field.axes else "")
             + ("; † runs that were lost, not in the mean" if self._lost() else "")
             + ("; ≥: a target never reached counts as its budget" if self._never() else ""),

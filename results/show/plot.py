@@ -336,8 +336,10 @@ class Plot(FrameDrawing):
         drawn = []
         for row in self._drawn:
             ends, far = self._ends(row), set() if self._log else self._exploded(row)
+            if ends is None:
+                continue
             many = len(row[0]) > BANDS  # then an interval stands at the end of each
-            for line in row[0] if ends is not None else ():  # every panel of a row is of the same runs
+            for line in row[0]:  # every panel of a row is of the same runs
                 if line.n > 2 and len(line.x) and (many or len(line.x) == 1 or id(line) not in far):
                     low, high = (end[-1:] if many else end for end in (line.low, line.high))
                     drawn.append((Interval.of(self.metric, low, high, self._values), ends))

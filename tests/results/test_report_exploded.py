@@ -66,24 +66,33 @@ INTERVALS = """view => {
 
 @pytest.mark.slow
 def test_intervals_that_go_on_beyond_the_plot_are_counted_as_in_python(lab, curve, chromium, tmp_path):
-    """One interval that ends at 100 %, one that leaves the plot of two methods, one that is short."""
-    for name, values in {"near": (0.97, 0.99, 1.0), "wide": (0.5, 0.95, 0.99), "one": (0.98, 0.98, 0.981)}.items():
+    """An interval that ends at 100 %, one that leaves the plot at one end, one that does so at both, a short one."""
+    ends = {"near": (0.97, 0.99, 1.0), "wide": (0.5, 0.95, 0.99), "deep": (0.02, 0.5, 0.9), "one": (0.98, 0.98, 0.981)}
+    for name, values in ends.items():
         for seed, value in enumerate(values):
-            lab.run(f"{name}{seed}", curve([0.9, 0.95, value]), optimizer=name, seed=seed)
+            lab.run(f"{name}{seed}", curve([0.4 if name == "deep" else 0.9, value]), optimizer=name, seed=seed)
     frame = load(lab.store)
     page = chromium.new_page()
-    for names in (("near", "one"), ("near", "wide", "one"), ("wide", "one")):
+    for names, leaving, cut in (
+        (("near", "one"), 0, True),
+        (("near", "wide", "one"), 1, True),
+        (("deep",), 1, False),
+        (("deep", "wide"), 2, True),
+    ):
         own = frame.where(optimizer=list(names))
         sent = payload(own, ["test_accuracy"], "optimizer", title="test accuracy by optimizer")
         page.goto(write_page(tmp_path / "page.html", [sent]).as_uri())
-        leaving, cut = page.evaluate(INTERVALS, {})
+        assert page.evaluate(INTERVALS, {}) == [leaving, cut]
         python = Plot(own, Metric("test_accuracy"))
-        said = python.figure().legends[0].get_title().get_text()
-        words = f"{leaving} interval{'s' * (leaving != 1)} {'goes' if leaving == 1 else 'go'} on beyond the plot"
-        notes = page.locator(".curves-notes").inner_text()
-        assert (words in said) == (words in notes) == bool(leaving)
-        assert any(words in note for note in python.notes) == bool(leaving)
-        assert ("intervals end" in said) == ("intervals end" in notes) == cut
+        words = f"{leaving} interval{'s go' if leaving > 1 else ' goes'} on beyond the plot"
+        for said in (
+            python.figure().legends[0].get_title().get_text(),
+            page.locator(".curves-notes").inner_text(),
+            " ".join([*python.notes, "intervals end" * cut]),
+        ):
+            assert (words in said) == bool(leaving)
+            assert ("beyond the plot" in said) == bool(leaving)
+            assert ("intervals end" in said) == cut
     page.close()
 
 

@@ -22,6 +22,8 @@ Setting = tuple[tuple[str, Any], ...]
 """Keys with their values."""
 IRRELEVANT = (*NEUTRAL, *RECORDING, "seed")
 """What may differ between runs without it making two methods. Not `nproc`: BatchNorm sees a rank's share of a batch."""
+NOMINAL = ("seed", "data_seed")
+"""Numbers that are names: no order is meant."""
 NAMED = 6
 """Keys that a note names."""
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from batchlab.results.compare.choice import CHOOSERS, Tuning, judged, seeds_text, settle
 from batchlab.results.compare.choice import chooser as chosen_by
-from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.outcomes import Fate, by_seed, of_run, restricted_mean
-from batchlab.results.compare.replicates import mixed_keys
+from batchlab.results.compare.replicates import NOMINAL, mixed_keys
 from batchlab.results.compare.stats import summarize
 
 BY = tuple(map(Metric, CHOOSERS))
@@ -54,7 +54,7 @@ class Line:
     Attributes:
         hue: Its value.
         points: Where runs are over.
-        chosen: The value that is chosen; None: none is.
+        chosen: The value that is chosen; None: none is, as of points that mix methods, and of a key of no numbers.
         edge: Whether that is the least or the greatest on offer.
         judged: The runs that are judged at it, where others chose; None: there are none.
     """
@@ -135,6 +135,17 @@ def swept(frame: Frame, hue: str) -> list[str]:
     return found
 
 
+def _may_choose(choosing: Frame, others: Frame, key: str, hue: str) -> bool:
+    """Whether a value is something that is chosen: a number, and of one method."""
+    groups: dict[Any, list[RunRow]] = {}
+    for i, part in enumerate((choosing, others)):
+        for run in part.runs:
+            groups.setdefault((i, run.value(hue), run.value(key)), []).append(run)
+    known = (run.value(key) for run in choosing.runs)
+    numbers = all(_number(value) for value in known if value != MISSING)
+    return numbers and key not in NOMINAL and not mixed_keys(groups.values())
+
+
 def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -142,6 +153,8 @@ def _number(value: Any) -> bool:
 def _choice(choosing: Frame, others: Frame, metric: Metric, key: str, hue: str) -> Tuning | None:
     by = chooser(choosing, metric)
     if by.of(choosing).quantity.better is None or not choosing.has(by.name):
+        return None
+    if not _may_choose(choosing, others, key, hue):
         return None
     ties = BY[1] if by == BY[0] else None
     return settle(choosing, others, key, by, [hue], ties)

@@ -321,8 +321,17 @@ def plots(network: Frame) -> list[Drawing]:
     seen = tuple(map(Metric, ("mean", "clipped_low", "clipped_high")))
     best = tuned(network, ACCURACY, "lr", CELL).frame
     layers = best.where(pair="Momentum", variant=VR).stream("layers")
+    trained = [metric for metric in (ACCURACY, LOSS) if _over_training(best, metric)]
     return [
         MetricByRate(judged(network), ACCURACY, title),
-        *(Plot(best, metric, ("samples",), "variant", "pair,batch", TRAINING) for metric in (ACCURACY, LOSS)),
+        *(Plot(best, metric, ("samples",), "variant", "pair,batch", TRAINING) for metric in trained),
         Layers(layers, seen, "batch", title="VR-Momentum: the multiplier r in each layer"),
     ]
+
+
+def _over_training(frame: Frame, metric: Metric) -> bool:
+    """Whether some run has measured it more than once: a single place is no curve."""
+    if not frame.has(metric.name):
+        return False
+    valid = frame.column(metric.name)[1]
+    return any(int(valid[run.rows].sum()) > 1 for run in frame.runs)

@@ -11,6 +11,7 @@ import numpy as np
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.stats import Array
+from batchlab.results.words import count
 
 SCALES = ("linear", "log")
 BEYOND = 1.0
@@ -195,4 +196,53 @@ def exit_of(x: Array, y: Array, ends: tuple[float, float]) -> tuple[float, bool]
 
 
 CUT = "intervals end where the quantity does"
-"""Said of intervals that `cut` has changed."""
+"""Said of intervals that `cut` has changed, where that is seen."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Intervals that are drawn, of a line or a point, as shown.
+
+    Attributes:
+        low: Their lower ends, within what the quantity can be.
+        high: The upper ends.
+        moved: Those of all these ends that `cut` has moved.
+    """
+
+    low: Array
+    high: Array
+    moved: Array
+
+    @classmethod
+    def of(cls, metric: Metric, low: Array, high: Array, values: Array) -> Interval:
+        """Cut them, see `cut`; all in the unit in which the metric is stored."""
+        first, last = cut(metric, low, high, values)
+        scale = metric.quantity.scale
+        return cls(scale * first, scale * last, scale * np.concatenate([first[first > low], last[last < high]]))
+
+
+def of_intervals(drawn: Sequence[tuple[Interval, tuple[float, float]]]) -> tuple[bool, list[str]]:
+    """Whether an end that was cut is seen, and what to say of lines and points whose intervals leave their axis.
+
+    >>> def drawn(low, high, moved=()):
+    ...     return Interval(np.array([low]), np.array([high]), np.array(moved)), (80.0, 99.0)
+    >>> of_intervals([drawn(70, 90), drawn(85, 100, [100]), drawn(90, 95), drawn(10, 20)])
+    (False, ['2 intervals go on beyond the plot'])
+
+    Args:
+        drawn: Each with the ends of its axis. What lies wholly beyond them is not seen, and no interval's matter.
+    """
+    cut_seen, leaving = False, 0
+    for own, (least, most) in drawn:
+        cut_seen |= bool(((own.moved >= least) & (own.moved <= most)).any())
+        seen = (own.high >= least) & (own.low <= most)
+        leaving += bool((seen & ((own.low < least) | (own.high > most))).any())
+    verb = "goes" if leaving == 1 else "go"
+    return cut_seen, [f"{count(leaving, 'interval')} {verb} on beyond the plot"] if leaving else []
+
+
+def ways(extent: Extent, left: Sequence[str], intervals: Sequence[str]) -> list[str]:
+    """What leaves a plot, each with what shows it: a logarithm does not make intervals short."""
+    way = "another --ylim" if extent.range else "--scale log or --ylim LOW,HIGH"
+    more = "another --ylim" if extent.range else "--ylim LOW,HIGH"
+    return [*(f"{said}: {way} shows them" for said in left), *(f"{said}: {more} shows more" for said in intervals)]

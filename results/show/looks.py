@@ -14,6 +14,7 @@ from typing import Any
 
 from batchlab.results.compare.curves import by_hue
 from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.replicates import NOMINAL
 from batchlab.results.show.drawing import COLORS, DASHES, MARKS
 from batchlab.results.show.vision import TOLD, apart
 from batchlab.results.words import count
@@ -39,8 +40,6 @@ SHADE = 0.25
 """How far a ramp goes towards white and towards black: further, its ends are too faint, or another ramp's."""
 POINTS = (*MARKS[1:], "*", "<", ">", "p", "h", "d", "8", "H")
 """Marks of points, by dash and mark of the line that they stand for."""
-NOMINAL = ("seed", "data_seed")
-"""Numbers that are names: no order is meant."""
 
 
 def looks(frame: Frame, hue: str, *, rows: bool = True, limit: int | None = None) -> Looks:

@@ -20,8 +20,18 @@ from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.stats import Array
 from batchlab.results.show.drawing import INK, FrameDrawing, without_note
-from batchlab.results.show.ends import counts, end_bars
-from batchlab.results.show.extent import CUT, FREE, Extent, cut, exit_of, exploded
+from batchlab.results.show.ends import counts, end_bars, without_line
+from batchlab.results.show.extent import (
+    CUT,
+    FREE,
+    Extent,
+    Interval,
+    cut,
+    exit_of,
+    exploded,
+    of_intervals,
+    ways,
+)
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, dotted, looks
@@ -94,12 +104,8 @@ class Plot(FrameDrawing):
     @property
     def notes(self) -> list[str]:
         """Also of what leaves the plot, and what shows it."""
-        way = "another --ylim shows them" if self.extent.range else "--scale log or --ylim LOW,HIGH shows them"
-        return [
-            *self.remarks,
-            *super().notes,
-            *(f"{said}: {way}" for said in self._gone()),
-        ]
+        left = self._intervals()[1] if self.drawable else []
+        return [*self.remarks, *super().notes, *ways(self.extent, self._gone(), left), *self._bare()]
 
     def groups(self) -> list[list[RunRow]]:
         """The runs of each line."""
@@ -314,19 +320,41 @@ class Plot(FrameDrawing):
         some = f" ({THIN} of a line's are drawn)" if any(len(line.lost) > THIN for line in lines) else ""
         many = any(len(own) > BANDS and max(len(line.x) for line in own) > 1 for row in self._drawn for own in row)
         where = "at the right the 95 % t interval of each line's end" if many else "95 % t interval"
+        cut_seen, leaving = self._intervals()
         stop = ";\n" if across == 1 else "; "  # one panel is too narrow for the whole line
         said = [
             f"{mean}, {where} (from n = 3 on){stop}thin lines did not finish{some}, × diverged",
             *self._gone(),
-            *([CUT] if any(self._leaves(line) for line in lines) else []),
-            *(plain(note, 90 * across, lines=9) for note in self.mixtures()),
+            *leaving,
+            *([CUT] if cut_seen else []),
+            *(plain(note, 90 * across, lines=9) for note in [*self._bare(), *self.mixtures()]),
         ]
         legend(figure, entries, said, 2 + across // 2 * 2)
 
-    def _leaves(self, line: Curve) -> bool:
-        """Whether a band that is drawn would go on beyond what the metric can be."""
-        low, high = self._band(line)
-        return line.n > 2 and bool((low > line.low).any() or (high < line.high).any())
+    def _intervals(self) -> tuple[bool, list[str]]:
+        """Whether one is seen to end where the quantity does, and what to say of those that leave the plot."""
+        drawn = []
+        for row in self._drawn:
+            ends, far = self._ends(row), set() if self._log else self._exploded(row)
+            if ends is None:
+                continue
+            many = len(row[0]) > BANDS  # then an interval stands at the end of each
+            for line in row[0]:  # every panel of a row is of the same runs
+                if line.n > 2 and len(line.x) and (many or len(line.x) == 1 or id(line) not in far):
+                    low, high = (end[-1:] if many else end for end in (line.low, line.high))
+                    drawn.append((Interval.of(self.metric, low, high, self._values), ends))
+        return of_intervals(drawn)
+
+    def _bare(self) -> list[str]:
+        """The values of hue that have no line, for none of their runs came to a row of the metric."""
+        found, names = [], named(self.frame, self.hue)
+        for part, row in zip(self._frames(), self._drawn, strict=True):
+            lost = without_line(part, self.hue, {line.value for lines in row for line in lines})
+            where = f" in {self.panel} {written(part.runs[0].value(self.panel))}" if self.panel and lost else ""
+            found += [
+                f"{names[value]}{where} ({lost[value]})" for value in self.frame.values(self.hue) if value in lost
+            ]
+        return [f"no line: {', '.join(found)}"] if found else []
 
     def _title(self) -> str:
         word = {"min": "running minimum of ", "max": "running maximum of ", "last": ""}[self.metric.reduce]

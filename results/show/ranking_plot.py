@@ -68,14 +68,15 @@ class RankingMap(FieldDrawing):
         figure = Figure(figsize=(max(5.0, size[0]), size[1]), layout="constrained")
         axes = figure.subplots()
         distances = np.array([[self._behind(name, column) for column in columns] for name in order])
-        self._draw(axes, order, columns, _shades(distances))
+        shades, farthest = _shades(distances)
+        self._draw(axes, order, columns, shades)
         known = self.field.metric.quantity
         where = f" [{known.unit}]" * bool(known.unit)
         foot(figure, [
             f"over {self.over}; {self.field.metric.label}{where}, mean over seeds; the darker, the nearer to the best "
-            "of the column. Rows in the order of the verdicts, and where they leave it open of the mean, a lost run "
-            "counting as the worst. Who shares a letter in a column is not told apart there: paired tests, 5 % over "
-            "the pairs of a column (Holm)"
+            f"of the column{self._scale(farthest)}. Rows in the order of the verdicts, and where they leave it open of "
+            "the mean, a lost run counting as the worst. Who shares a letter in a column is not told apart there: "
+            "paired tests, 5 % over the pairs of a column (Holm)"
             + ("; all: the mean over problems, seed by seed" if "" in columns and self.field.axes else "")
             + ("; † runs that were lost, not in the mean" if self._lost() else "")
             + ("; ≥: a target never reached counts as its budget" if self._never() else ""),
@@ -120,6 +121,19 @@ class RankingMap(FieldDrawing):
         mean = self._means(name, column)
         return sign * math.log(mean) if self.field.ratio and mean > 0 else sign * mean
 
+    def _scale(self, farthest: float) -> str:
+        """How far from the best the palest cell is: the colour of a distance is the same in all columns."""
+        if not farthest:
+            return ""
+        known = self.field.metric.quantity
+        if self.field.ratio:
+            factor = math.exp(farthest)
+            far = f"{factor:.3g} times the best" if not self.field.up else f"1/{factor:.3g} of the best"
+        else:
+            unit = "points" if known.share else known.unit
+            far = f"{known.scale * farthest:.3g}{f' {unit}' if unit else ''} behind"
+        return f", on one scale in all columns: the palest is {far}"
+
     def _text(self, name: str, column: str) -> str:
         problems = [column] if column in self.field.shared else self.field.shared
         fates = [o.fate for p in problems for o in self.field.outcomes[name][p].values()]
@@ -139,16 +153,18 @@ class RankingMap(FieldDrawing):
         )
 
 
-def _shades(values: Array) -> Array:
-    """By column from 0 for the worst to 1 for the best; nothing measured is 0.
+def _shades(values: Array) -> tuple[Array, float]:
+    """From 1 for the best of a column to 0 for what is farthest behind its own in any, and how far that is.
+
+    >>> shades, farthest = _shades(np.array([[0.9, 0.5], [0.8, 0.5], [0.5, np.nan]]))
+    >>> shades.round(3).tolist(), round(farthest, 3)
+    ([[1.0, 1.0], [0.75, 1.0], [0.0, 0.0]], 0.4)
 
     Args:
-        values: More is better, of shape (contenders, columns).
+        values: More is better, of shape (contenders, columns); what is no number is as pale as the farthest.
     """
-    shades = np.zeros_like(values)
-    for j, column in enumerate(values.T):
-        known = column[np.isfinite(column)]
-        if len(known):
-            width = float(known.max() - known.min())
-            shades[:, j] = np.where(np.isfinite(column), 1 - (known.max() - column) / width if width else 1.0, 0.0)
-    return np.nan_to_num(shades)
+    known = np.isfinite(values)
+    best = np.where(known, values, -np.inf).max(axis=0)
+    behind = np.where(known, np.where(known, best, 0.0) - np.where(known, values, 0.0), 0.0)
+    farthest = float(behind.max(initial=0.0))
+    return np.where(known, 1 - behind / farthest if farthest else 1.0, 0.0), farthest

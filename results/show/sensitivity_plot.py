@@ -16,7 +16,7 @@ from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.sensitivity import Line, Point, lines, parts, said
 from batchlab.results.compare.stats import Array
 from batchlab.results.show.drawing import FrameDrawing, without_note
-from batchlab.results.show.extent import CUT, FREE, Extent, cut, exploded
+from batchlab.results.show.extent import CUT, FREE, Extent, Interval, cut, exploded, of_intervals, ways
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, dotted, log_spaced, looks, numeric
@@ -24,7 +24,7 @@ from batchlab.results.show.numbers import named, numbered
 from batchlab.results.show.panels import dress
 from batchlab.results.show.plot import ACROSS
 from batchlab.results.show.points import Axis, Panel, Points
-from batchlab.results.show.sensitivity_points import dots, over
+from batchlab.results.show.sensitivity_points import dots, fallen, over, said_of
 from batchlab.results.words import count, written
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ class Sensitivity(FrameDrawing):
     @property
     def notes(self) -> list[str]:
         """What to know before reading it, one line each."""
-        way = "another --ylim shows them" if self.extent.range else "--scale log or --ylim LOW,HIGH shows them"
-        return [*self.remarks, *super().notes, *(f"{said}: {way}" for said in self._outside())]
+        left = self._intervals()[1] if self.drawable else []
+        return [*self.remarks, *super().notes, *ways(self.extent, self._outside(), left)]
 
     def mixtures(self, options: str = "") -> list[str]:
         """Also of runs that have no place."""
@@ -129,7 +129,7 @@ class Sensitivity(FrameDrawing):
             return []
         gone, scale = 0, self.metric.quantity.scale
         for own in self._drawn:
-            low, high = self._span(own) or (-math.inf, math.inf)
+            low, high = self._ends(own) or (-math.inf, math.inf)
             means = [point.mean for line in own for point in line.points if math.isfinite(point.mean)]
             gone += sum(not low <= scale * mean <= high for mean in means)
         return [f"{count(gone, 'point')} outside the plot{'' if self.extent.range else ' (arrows)'}"] if gone else []
@@ -155,14 +155,10 @@ class Sensitivity(FrameDrawing):
             dress(axes, plain(f"{self.panel} {written(value)}", 50) if self.panel else "")
         for axes in places[len(panels) :]:
             axes.remove()
-        if self.level:
-            ends = np.array([axes.get_ylim() for axes in figure.axes])
-            for axes in figure.axes:
-                axes.set_ylim(ends[:, 0].min(), ends[:, 1].max())
         names = named(self.frame, self.hue)
-        entries = [(known[hue], _entry(names[hue], [line for own in drawn for line in own if line.hue == hue]))
+        entries = [(known[hue], f"{names[hue]} ({said_of([line for own in drawn for line in own if line.hue == hue])})")
                    for hue in known]  # fmt: skip
-        legend(figure, entries, self._said(drawn, 90 * across), 2 + across // 2 * 2)
+        legend(figure, entries, [*self._said(drawn, 90 * across), *self._intervals()[1]], 2 + across // 2 * 2)
         head(figure, self.title or f"{self.metric.title} by {self.key}")
         return figure
 
@@ -202,7 +198,7 @@ class Sensitivity(FrameDrawing):
             y = Axis(self.metric.label, log, unit=self.metric.quantity.unit)
             found = [
                 dots(line, shown(line.points, own), shown([line.judged], own) if line.judged else None, known,
-                     _said_of([line]))
+                     said_of([line]))
                 for line in own
             ]  # fmt: skip
             made.append(Panel(f"{self.panel} {written(value)}" if self.panel else "", x, y, found))
@@ -226,7 +222,7 @@ class Sensitivity(FrameDrawing):
             axes.set_yscale("log")
         numbered(axes.yaxis, log=log)
         scale = self.metric.quantity.scale
-        top = (self._span(own) or (0.0, math.inf))[1]
+        top = (self._ends(own) or (0.0, math.inf))[1]
         for i, line in enumerate(own):
             look = known[line.hue] | {"marker": known[line.hue]["marker"] or "o"}
             places = at if counts else {value: x + SIDE * (i / len(own) - 0.5) for value, x in at.items()}
@@ -243,7 +239,8 @@ class Sensitivity(FrameDrawing):
                 band = axes.fill_between(x, scale * low, scale * high, where=shown.tolist())
                 band.set(color=color, alpha=0.13 if len(own) < 6 else 0.08, linewidth=0)
             self._mark(axes, line, places, own, color)
-        self._room(axes, own, at, known, log=log)
+        axes.update_datalim([(x, 1.0) for x in at.values()], updatey=False)  # also where nothing was measured
+        self._room(axes, own, at, known)
 
     def _mark(self, axes: Axes, line: Line, at: dict[Any, float], own: Sequence[Line], color: str) -> None:
         """Ring the value chosen, and set the judged runs beside it."""
@@ -266,12 +263,17 @@ class Sensitivity(FrameDrawing):
         mean, low, high = (np.array([getattr(point, end) for point in points]) for end in ("mean", "low", "high"))
         return x, mean, *cut(self.metric, low, high, self._numbers(own))
 
-    def _leaves(self, own: Sequence[Line]) -> bool:
-        """Whether an interval that is drawn would go on beyond what the metric can be."""
-        points = [point for line in own for point in line.points if point.n > 2]
-        low, high = (np.array([getattr(point, end) for point in points]) for end in ("low", "high"))
-        inside = cut(self.metric, low, high, self._numbers(own))
-        return bool((inside[0] > low).any() or (inside[1] < high).any())
+    def _intervals(self) -> tuple[bool, list[str]]:
+        """Whether one is seen to end where the quantity does, and what to say of those that leave the plot."""
+        drawn = []
+        for own in self._drawn:
+            ends = self._ends(own) or (-math.inf, math.inf)
+            points = [point for line in own for point in [*line.points, *([line.judged] if line.judged else [])]]
+            for point in points:
+                if point.n > 2 and self.metric.quantity.scale * point.mean <= ends[1]:
+                    low, high = np.array([point.low]), np.array([point.high])
+                    drawn.append((Interval.of(self.metric, low, high, self._numbers(own)), ends))
+        return of_intervals(drawn)
 
     @staticmethod
     def _numbers(own: Sequence[Line]) -> Array:
@@ -293,16 +295,26 @@ class Sensitivity(FrameDrawing):
         )
         return self.extent.ends(self.metric, [kept], [lost], ends, log=log)
 
-    def _room(self, axes: Axes, own: Sequence[Line], at: dict[Any, float], known: Looks, *, log: bool) -> None:
-        """Set the range, with a line of counts below for each hue of which runs diverged."""
-        room = self._span(own)
-        if room is not None:
-            axes.set_ylim(*room)
-        fallen = [line for line in own if any(point.diverged for point in line.points)]
-        if fallen and self.extent.range is None:
-            low, high = (np.log(axes.get_ylim()) if log else np.array(axes.get_ylim())).tolist()
-            low -= (high - low) * STRIP * (len(fallen) + 0.5) / (1 - STRIP * (len(fallen) + 0.5))
-            axes.set_ylim(*(np.exp([low, high]) if log else [low, high]))
+    def _ends(self, own: Sequence[Line]) -> tuple[float, float] | None:
+        """The ends of the y-axis of a panel, or of all where they have one, with room for the counts below."""
+        found = [ends for lines in (self._drawn if self.level else [own]) if (ends := self._roomy(lines)) is not None]
+        return (min(low for low, _ in found), max(high for _, high in found)) if found else None
+
+    def _roomy(self, own: Sequence[Line]) -> tuple[float, float] | None:
+        """What `_span` gives, with a line of counts below for each hue of which runs diverged."""
+        span, rows = self._span(own), len(fallen(own))
+        if span is None or not rows or self.extent.range is not None:
+            return span
+        log = self.extent.log(self.metric, self._numbers(own))
+        low, high = np.log(span) if log else np.array(span)
+        low -= (high - low) * STRIP * (rows + 0.5) / (1 - STRIP * (rows + 0.5))
+        return (float(np.exp(low)) if log else float(low)), span[1]
+
+    def _room(self, axes: Axes, own: Sequence[Line], at: dict[Any, float], known: Looks) -> None:
+        """Set the range, and below say of each hue how many runs diverged."""
+        ends = self._ends(own)
+        if ends is not None:
+            axes.set_ylim(*ends)
         top = axes.get_ylim()[1]
         for line in own if self.extent.range is None else ():
             for point in line.points:
@@ -310,7 +322,7 @@ class Sensitivity(FrameDrawing):
                     axes.plot(
                         [at[point.value]], [top], "^", color=known[line.hue]["color"], ms=6, clip_on=False, zorder=5
                     )
-        for row, line in enumerate(reversed(fallen)):
+        for row, line in enumerate(reversed(fallen(own))):
             for point in line.points:
                 if point.diverged:
                     axes.text(
@@ -330,7 +342,7 @@ class Sensitivity(FrameDrawing):
             found.append("×k, hollow: of so many seeds a run diverged or failed there; the mean is over the others")
         if any(point.missed for point in points):
             found.append("hollow: a target never reached counts as the whole budget, and there is no interval")
-        if any(self._leaves(own) for own in drawn):
+        if self._intervals()[0]:
             found.append(CUT)
         found += self._outside()
         if by and ringed:
@@ -339,22 +351,3 @@ class Sensitivity(FrameDrawing):
         if any(line.edge for line in every):
             found.append("*: the least or the greatest value tried, so a better one may lie beyond")
         return [plain(text, wide, lines=9) for text in (*found, *self.mixtures())]
-
-
-def _entry(name: str, own: Sequence[Line]) -> str:
-    """`adam (n 3, 2 diverged; 0.01)`."""
-    return f"{name} ({_said_of(own)})"
-
-
-def _said_of(own: Sequence[Line]) -> str:
-    """What a legend says of lines beside their hue."""
-    points = [point for line in own for point in line.points]
-    sizes = sorted({point.n for point in points}) or [0]
-    n = f"n {sizes[0]}" if len(sizes) == 1 else f"n {sizes[0]} to {sizes[-1]}"
-    diverged = sum(point.diverged for point in points)
-    chosen = dict.fromkeys(f"{written(line.chosen)}{'*' * line.edge}" for line in own if line.chosen is not None)
-    lost = [f"{count(diverged, 'run')} diverged"] * bool(diverged)
-    judged = sorted({line.judged.n for line in own if line.judged})
-    beside = f", judged n {judged[0]}{f' to {judged[-1]}' * (len(judged) > 1)}" if judged else ""
-    ring = f"; ring {', '.join(chosen)}{beside}" if chosen else ""
-    return f"{', '.join([n, *lost])}{ring}"

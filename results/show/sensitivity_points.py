@@ -11,6 +11,7 @@ from batchlab.results.compare.stats import Array
 from batchlab.results.show.looks import Looks, log_spaced, numeric
 from batchlab.results.show.points import DIAMOND, HOLLOW, RING, Axis, Dots
 from batchlab.results.show.points import Point as Shown
+from batchlab.results.words import count, written
 
 
 def over(key: str, values: Sequence[Any]) -> tuple[Axis, dict[Any, float]]:
@@ -64,3 +65,22 @@ def _shown(point: Point, row: Sequence[float], chosen: Any, *, judged: bool = Fa
     marks = {HOLLOW: not judged and bool(point.diverged or point.missed), RING: ringed, DIAMOND: judged}
     found = tuple(mark for mark, has in marks.items() if has)
     return Shown(x, mean, low, high, point.n, ", ".join(note for note, has in notes.items() if has), found, judged)
+
+
+def fallen(own: Sequence[Line]) -> list[Line]:
+    """Those of which runs diverged."""
+    return [line for line in own if any(point.diverged for point in line.points)]
+
+
+def said_of(own: Sequence[Line]) -> str:
+    """What a legend says of lines beside their hue: `n 3, 2 runs diverged; ring 0.01`."""
+    points = [point for line in own for point in line.points]
+    sizes = sorted({point.n for point in points}) or [0]
+    n = f"n {sizes[0]}" if len(sizes) == 1 else f"n {sizes[0]} to {sizes[-1]}"
+    diverged = sum(point.diverged for point in points)
+    chosen = dict.fromkeys(f"{written(line.chosen)}{'*' * line.edge}" for line in own if line.chosen is not None)
+    lost = [f"{count(diverged, 'run')} diverged"] * bool(diverged)
+    judged = sorted({line.judged.n for line in own if line.judged})
+    beside = f", judged n {judged[0]}{f' to {judged[-1]}' * (len(judged) > 1)}" if judged else ""
+    ring = f"; ring {', '.join(chosen)}{beside}" if chosen else ""
+    return f"{', '.join([n, *lost])}{ring}"

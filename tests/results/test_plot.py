@@ -42,7 +42,7 @@ def test_repeats_are_averaged_before_the_interval(lab, curve):
         summary = summarize([value + 0.01 for value in column])
         assert (line.mean[i], line.low[i], line.high[i]) == pytest.approx((summary.mean, summary.low, summary.high))
     made = load_figure(lab.store, metric="test_accuracy")
-    assert made.notes == ["6 runs of 3 seeds: repeats were averaged"]
+    assert made.notes[0] == "6 runs of 3 seeds: repeats were averaged"
     legend = made.figure().legends[0].get_title().get_text()
     assert made.notes[0] in legend
     assert "mean over seeds" in legend
@@ -274,7 +274,42 @@ def test_a_loss_has_no_band_below_zero_unless_it_is_below_itself(lab, curve, nam
     figure = load_figure(lab.store, metric=name).figure()
     lowest = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1].min()
     assert (lowest == least) if least is not None else lowest < -0.1
-    assert ("intervals end" in figure.legends[0].get_title().get_text()) == (least is not None)
+    said = figure.legends[0].get_title().get_text()
+    assert "intervals end" not in said, "where it does is not seen"
+    assert "1 interval goes on beyond the plot" in said
+    whole = load_figure(lab.store, metric=name, extent=Extent("", (-9.0, 9.0))).figure().legends[0].get_title()
+    assert ("intervals end" in whole.get_text()) == (least is not None)
+    assert "beyond the plot" not in whole.get_text()
+
+
+def test_a_value_whose_runs_all_diverged_before_a_row_is_named(lab, curve):
+    for seed in range(3):
+        lab.run(f"a{seed}", curve([0.1, 0.9]), lr=0.1, seed=seed)
+        lab.run(f"b{seed}", [], "diverged", lr=1e6, seed=seed)
+    lab.run("c0", [], "failed", lr=10.0)
+    lab.run("c1", [], "diverged", lr=10.0, seed=1)
+    lab.run("d", curve([0.1, math.nan])[1:], "diverged", lr=3.0, dataset="mnist")
+    made = load_figure(lab.store, metric="test_accuracy", hue="optimizer.lr", where=["dataset=digits"])
+    said = "no line: 10 (1 diverged, 1 not done), 1e6 (3 diverged)"
+    assert made.notes == [said]
+    assert said in made.figure().legends[0].get_title().get_text()
+    lab.run("e", curve([0.1, 0.9]), lr=3.0, seed=1, dataset="mnist", optimizer="adam")
+    panels = load_figure(lab.store, metric="test_accuracy", panel="dataset", where=["optimizer.lr=0.1,3"])
+    assert panels.notes == ["no line: shb in dataset mnist (1 diverged)"]
+
+
+def test_the_interval_at_the_end_of_a_line_has_the_mark_of_its_line(lab, curve):
+    """Of 20 rates of one optimizer some have a colour and a dash in common, and only their marks tell them apart."""
+    for i in range(20):
+        for seed in range(3):
+            rows = curve([0.1, 0.3 + 0.02 * i + 0.01 * seed])
+            lab.run(f"r{i}x{seed}", rows, lr=0.01 * (1 + i), seed=seed)
+    figure = load_figure(lab.store, metric="test_accuracy", hue="optimizer,optimizer.lr").figure()
+    (axes,) = figure.axes
+    dots = [line for line in axes.lines if len(line.get_xdata()) == 1]
+    marks = [line.get_marker() for line in figure.legends[0].get_lines()]
+    assert [dot.get_marker() for dot in dots] == [{"": "_", "None": "_"}.get(mark, mark) for mark in marks]
+    assert len({*marks}) > 1
 
 
 def test_of_many_lines_an_interval_stands_beside_each_end(lab, curve):

@@ -173,12 +173,28 @@ def test_the_map_has_groups_that_are_told_apart_by_column(frame_of):
     assert rows[-1] == "c"
     assert set(rows) == {"a", "b", "c"}
     shades = axes.images[0].get_array()
-    assert (shades[-1] == 0).all()
     assert shades.max(axis=0).tolist() == [1, 1, 1]
+    assert (shades[-1] < 0.1).all()
     cells = [text.get_text() for text in axes.texts]
     want = np.mean([o.value for o in made.outcomes["c"]["p"].values()])
     assert f"{100 * want:.2f}" in cells
     assert cells.count("b") == 3
+
+
+@pytest.mark.parametrize(("metric", "said"), [("test_accuracy", "21 points behind"), ("test_loss", "2 times the best")])
+def test_as_far_behind_is_as_pale_in_every_column(frame_of, metric, said):
+    values = {"a": [0.8507, 0.884], "b": [0.8479, 0.674]} if metric == "test_accuracy" else {"a": [1, 1], "b": [1.1, 2]}
+    frame = book(
+        frame_of,
+        {name: dict(zip("pq", ([v] * 2 for v in own), strict=True)) for name, own in values.items()},
+        name=metric,
+    )
+    figure = RankingMap(Field(frame, Metric(metric), "method", ("task",))).figure()
+    shades = figure.axes[0].images[0].get_array()
+    behind = [0.0028, 0.21] if metric == "test_accuracy" else np.log([1.1, 2])
+    assert shades[0].tolist()[:2] == [1, 1]
+    assert shades[1].tolist()[:2] == pytest.approx([1 - behind[0] / behind[1], 0])
+    assert f"on one scale in all columns: the palest is {said}" in " ".join(figure.get_supxlabel().split())
 
 
 def test_the_order_is_of_the_mean_where_nothing_is_decided(frame_of):

@@ -1,4 +1,4 @@
-"""A finished line that exploded leaves a linear plot in the browser where it leaves the one that Python draws."""
+"""What leaves a plot, lines that exploded and intervals, leaves it in the browser as in the one that Python draws."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from curves_page import rows_of, write_page
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.report.curves import payload
+from batchlab.results.report.points import points_payload
 from batchlab.results.show.extent import Extent
 from batchlab.results.show.plot import Plot
+from batchlab.results.show.sensitivity_plot import Sensitivity
 
 LOOKED = """view => {
   const data = JSON.parse(document.querySelector("script.curves-data").textContent);
@@ -52,4 +54,56 @@ def test_it_leaves_at_the_same_height(frame, chromium, tmp_path):
     assert left == []
     (_, high), left, _ = page.evaluate(LOOKED, {"y": "linear", "base": "shb"})
     assert left == [], "of differences no rule is known"
+    page.close()
+
+
+INTERVALS = """view => {
+  const data = JSON.parse(document.querySelector("script.curves-data").textContent);
+  const scene = batchlab.scene(data, batchlab.compute(data, view), data.names, "light");
+  return [scene.leaving(), scene.cut()];
+}"""
+
+
+@pytest.mark.slow
+def test_intervals_that_go_on_beyond_the_plot_are_counted_as_in_python(lab, curve, chromium, tmp_path):
+    """An interval that ends at 100 %, one that leaves the plot at one end, one that does so at both, a short one."""
+    ends = {"near": (0.97, 0.99, 1.0), "wide": (0.5, 0.95, 0.99), "deep": (0.02, 0.5, 0.9), "one": (0.98, 0.98, 0.981)}
+    for name, values in ends.items():
+        for seed, value in enumerate(values):
+            lab.run(f"{name}{seed}", curve([0.4 if name == "deep" else 0.9, value]), optimizer=name, seed=seed)
+    frame = load(lab.store)
+    page = chromium.new_page()
+    for names, leaving, cut in (
+        (("near", "one"), 0, True),
+        (("near", "wide", "one"), 1, True),
+        (("deep",), 1, False),
+        (("deep", "wide"), 2, True),
+    ):
+        own = frame.where(optimizer=list(names))
+        sent = payload(own, ["test_accuracy"], "optimizer", title="test accuracy by optimizer")
+        page.goto(write_page(tmp_path / "page.html", [sent]).as_uri())
+        assert page.evaluate(INTERVALS, {}) == [leaving, cut]
+        python = Plot(own, Metric("test_accuracy"))
+        words = f"{leaving} interval{'s go' if leaving > 1 else ' goes'} on beyond the plot"
+        for said in (
+            python.figure().legends[0].get_title().get_text(),
+            page.locator(".curves-notes").inner_text(),
+            " ".join([*python.notes, "intervals end" * cut]),
+        ):
+            assert (words in said) == bool(leaving)
+            assert ("beyond the plot" in said) == bool(leaving)
+            assert ("intervals end" in said) == cut
+    page.close()
+
+
+@pytest.mark.slow
+def test_so_are_those_of_points(lab, curve, chromium, tmp_path):
+    for rate, values in {0.1: (0.5, 0.6, 0.9), 0.3: (0.7, 0.71, 0.72), 1.0: (0.6, 0.61, 0.62)}.items():
+        for seed, value in enumerate(values):
+            lab.run(f"{rate}x{seed}", curve([0.1, value]), lr=rate, seed=seed)
+    python = Sensitivity(load(lab.store), Metric("test_accuracy"), "optimizer.lr")
+    page = chromium.new_page()
+    page.goto(write_page(tmp_path / "page.html", [points_payload(python.points())]).as_uri())
+    assert python.notes == ["1 interval goes on beyond the plot: --ylim LOW,HIGH shows more"]
+    assert page.locator(".curves-notes").inner_text().count("1 interval goes on beyond the plot") == 1
     page.close()

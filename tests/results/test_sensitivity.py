@@ -85,7 +85,39 @@ def test_points_that_a_range_leaves_out_are_counted(lab, curve):
     grid(lab, curve)
     made = load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"], extent=Extent("", (50.0, 100.0)))
     assert "1 point outside the plot" in made.figure().legends[0].get_title().get_text()  # 25 % at 1.0
-    assert made.notes == ["1 point outside the plot: another --ylim shows them"]
+    left = "1 interval goes on beyond the plot"  # of 0.01: 35 % to 85 %
+    assert made.notes == ["1 point outside the plot: another --ylim shows them", f"{left}: another --ylim shows more"]
+    assert left in made.figure().legends[0].get_title().get_text()
+    wide = load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"], extent=Extent("", (0.0, 100.0)))
+    assert wide.notes == []
+
+
+def test_a_value_at_which_everything_diverged_has_its_place_on_the_axis(lab, curve):
+    for seed in range(3):
+        for rate in (0.1, 0.3):
+            lab.run(f"{rate}x{seed}", curve([0.1, 0.5 + rate / 2 + 0.1 * seed]), lr=rate, seed=seed)
+        lab.run(f"gone{seed}", [], "diverged", lr=1e6, seed=seed)
+    made = load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"])
+    (axes,) = made.figure().axes
+    low, high = axes.get_xlim()
+    assert low < 0.1
+    assert 1e6 < high < 1e8
+    assert [(text.get_position()[0], text.get_text()) for text in axes.texts] == [(1e6, "×3")]
+    assert made.notes == ["2 intervals go on beyond the plot: --ylim LOW,HIGH shows more"]
+
+
+def test_an_interval_that_ends_in_the_room_of_the_counts_is_whole(lab, curve):
+    for rate, values in {0.1: (0.502, 0.52, 0.538), 0.3: (0.619, 0.62, 0.621)}.items():
+        for seed, value in enumerate(values):
+            lab.run(f"{rate}x{seed}", curve([0.1, value]), lr=rate, seed=seed)
+    made = load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"])
+    low = 100 * summarize([0.502, 0.52, 0.538]).low
+    assert low < made.figure().axes[0].get_ylim()[0]
+    assert made.notes == ["1 interval goes on beyond the plot: --ylim LOW,HIGH shows more"]
+    lab.run("gone", curve([0.1, math.nan]), "diverged", lr=0.9)
+    made = load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"])
+    assert low > made.figure().axes[0].get_ylim()[0]
+    assert made.notes == []
 
 
 def test_a_target_never_reached_counts_as_the_budget(lab, curve):
@@ -114,10 +146,40 @@ def test_words_have_no_ends_and_methods_stand_side_by_side_at_them(lab, curve):
             lab.run(f"{schedule}{optimizer}", curve([0.1, 0.5 + 0.1 * i]), optimizer=optimizer, lr_schedule=schedule)
     figure = load_figure(lab.store, metric="test_accuracy", x=["lr_schedule"]).figure()
     entries = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert entries == ["adam (n 1; ring cosine)", "shb (n 1; ring cosine)"]
-    places = [x for line in figure.axes[0].lines if line.get_markersize() == 11 for x in line.get_xdata()]
-    assert len(set(places)) == 2
-    assert all(abs(x - 1) < 0.3 for x in places)
+    assert entries == ["adam (n 1)", "shb (n 1)"], "nobody tuned a word"
+    places = [x for line in figure.axes[0].lines for x in line.get_xdata()]
+    assert len(set(places)) == 4
+    assert all(abs(x - round(x)) < 0.3 for x in places)
+    assert "ring" not in figure.legends[0].get_title().get_text()
+
+
+def test_points_that_mix_methods_choose_nothing(lab, curve):
+    entries = []
+    for schedule in ("constant", "cosine"):
+        for rate in (0.1, 1.0):
+            for seed, label in ((101, True), (0, False), (1, False)):
+                name = f"{schedule}{rate}x{seed}"
+                rows = [row | {"validation_accuracy": rate / 2} for row in curve([0.1, 0.4 + 0.1 * rate])]
+                lab.run(name, rows, lr=rate, seed=seed, lr_schedule=schedule)
+                entries.append(SweepEntry(name, {"tuning": label}, []))
+    lab.store.write_sweep("mixed", entries)
+    for hue, chosen in (("optimizer", [None]), ("lr_schedule", [1.0, 1.0])):
+        found = lines(load(lab.store, "mixed"), ACCURACY, "optimizer.lr", hue)
+        assert [line.chosen for line in found] == chosen
+        assert [line.judged is None for line in found] == [value is None for value in chosen]
+        made = load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"], hue=hue, sweep="mixed")
+        ringed = [line for line in made.figure().axes[0].lines if line.get_markersize() == 11]
+        assert len(ringed) == len([value for value in chosen if value])
+        (panel,) = made.points().panels
+        marks = {mark for line in panel.lines for point in line.points for mark in point.marks}
+        assert marks == ({"ring", "diamond"} if chosen[0] else set())
+
+
+def test_a_seed_is_not_chosen(lab, curve):
+    for seed in range(3):
+        lab.run(f"a{seed}", curve([0.1, 0.5 + 0.1 * seed]), seed=seed)
+    (line,) = lines(load(lab.store), ACCURACY, "seed", "optimizer")
+    assert line.chosen is None
 
 
 def tuning(lab, curve):

@@ -4,6 +4,8 @@ import pytest
 from vrgd_book import Book, network, toy
 
 from batchlab.results.compare.claims import Verdict
+from batchlab.results.papers.vrgd_network import TRAINING
+from batchlab.results.show.plot import Plot
 from batchlab.results.show.render import FORMATS, render
 
 
@@ -36,8 +38,18 @@ def test_tuning_runs_are_shown_and_judged_nowhere(book):
     assert judged == {0, 1, 2}
     assert all(item.reason == "" for item in made.claims if item.comparisons)
     frames = [plot.frame for plot in made.plots]
-    assert len(frames) == 7
+    assert len(frames) == 6
     assert {run.value("seed") for frame in frames for run in frame.runs} == {0, 1, 2}
+
+
+@pytest.mark.parametrize(("places", "metrics"), [(1, ["test_accuracy"]), (2, ["test_accuracy", "train_loss"])])
+def test_what_a_run_measured_once_is_no_curve(book, places, metrics):
+    network(book, {32: 0.0, 256: 0.02, 1442: 0.05})
+    for row in book.rows:
+        if row["steps"] >= 2 - places:
+            row["train_loss"] = 1.0
+    made = book.made()
+    assert [str(plot.metric) for plot in made.plots if isinstance(plot, Plot) and plot.title == TRAINING] == metrics
 
 
 def test_of_a_sweep_without_tuning_runs_what_needs_a_choice_says_so(book, tmp_path):

@@ -138,6 +138,21 @@
     return batchlab.strip(scene, [low - pad, high + pad]);
   }
 
+  // How many lines and points have intervals that are seen and go on beyond the plot: `of_intervals` there.
+  function leaving(scene, window) {
+    const [low, high] = limits(scene, window);
+    const beyond = (x, from, to) => x >= window[0] && x <= window[1] && to >= low && from <= high && (from < low || to > high);
+    const lines = scene.lines.filter((line) => line.low && line.x.some((x, i) => beyond(x, line.low[i], line.high[i])));
+    const points = scene.dots.flatMap((line) => line.points.filter((one) => Number.isFinite(one.high) && beyond(one.x, Number.isFinite(one.low) ? one.low : -Infinity, one.high)));
+    return lines.length + points.length;
+  }
+
+  // Whether an interval is seen to end where the quantity does.
+  function cut(scene, window) {
+    const [low, high] = limits(scene, window);
+    return scene.lines.some((line) => (line.moved || []).some(([x, y]) => x >= window[0] && x <= window[1] && y >= low && y <= high));
+  }
+
   // Where lines that exploded and runs that diverged leave the plot for the first time, and whether upwards.
   function exits(scene, window) {
     const [low, high] = limits(scene, window), found = [];
@@ -206,7 +221,7 @@
     const scene = {
       theme, colors, many, how: computed, title: titled(payload, computed.metric), ...across(computed),
       xLabel: computed.clock.label + (computed.clock.unit ? ` [${computed.clock.unit}]` : ""), yLabel: yLabel(computed),
-      log: computed.log, lines: [], thin: [], crosses: [], legend: [], dots: [], far: [], cut: false, beyond: payload.beyond,
+      log: computed.log, lines: [], thin: [], crosses: [], legend: [], dots: [], far: [], beyond: payload.beyond,
       // intervals at the same place stand side by side
       aside: new Map(computed.points && computed.points.bars ? visible.map(({ name }, i) => [name, Math.min(1.1, 8 / visible.length) * (i - (visible.length - 1) / 2)]) : []),
     };
@@ -234,12 +249,13 @@
     function bandOf(line) {
       if (!line.band || many) return {};
       const low = inside(line.low, computed.metric, computed), high = inside(line.high, computed.metric, computed);
-      scene.cut ||= low.some((v, i) => v !== line.low[i]) || high.some((v, i) => v !== line.high[i]);
-      return { low: low.map(forward), high: high.map(forward), bandAlpha: visible.length < 6 ? 0.16 : 0.09 };
+      const moved = [[low, line.low], [high, line.high]].flatMap(([ends, were]) => Array.from(ends, (end, i) => [line.x[i], end, end !== were[i]]));
+      const ends = moved.filter(([, , is]) => is).map(([x, end]) => [x, forward(end)]);
+      return { low: low.map(forward), high: high.map(forward), moved: ends, bandAlpha: visible.length < 6 ? 0.16 : 0.09 };
     }
 
     scene.far = exploded(scene.lines, computed, payload.farther);
-    for (const line of scene.far) delete line.low; // a band up to there would hide the others
+    for (const line of scene.far) delete line.low, delete line.moved; // a band up to there would hide the others
 
     const stood = scene.dots.map(({ points, single, fallen }) => [...points.map(({ x }) => x), ...[...single, ...fallen].map(([x]) => x)].sort((a, b) => a - b));
     const everything = [...[...scene.lines, ...scene.thin].map(({ x }) => x), ...stood].filter((x) => x.length);
@@ -248,6 +264,8 @@
     scene.xRange = from <= to ? [from - pad, (to === from && !pad ? from + 1 : to) + pad] : [0, 1];
     scene.yRange = (window) => limits(scene, window || scene.xRange);
     scene.exits = (window) => exits(scene, window || scene.xRange);
+    scene.leaving = (window) => leaving(scene, window || scene.xRange);
+    scene.cut = (window) => cut(scene, window || scene.xRange);
     scene.empty = !everything.length;
     scene.places = Float64Array.from(new Set([...scene.lines.flatMap(({ x }) => Array.from(x)), ...scene.dots.flatMap(({ points }) => points.map(({ x }) => x))])).sort();
     return scene;

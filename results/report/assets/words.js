@@ -35,20 +35,22 @@
     const relative = how.base !== null ? `; ${how.log ? "ratio" : "difference"} to ${how.base} within seeds, n counts those that both have` : "";
     const said = kind ? [`${kind}${relative}`] : [];
     if (any((scene) => scene.thin.length)) said.push("thin lines did not finish, × diverged");
-    if (any((scene) => scene.cut)) said.push(payload.cut);
+    if (parts.some(({ scene, range }) => scene.cut(range))) said.push(payload.cut);
     if (first.many) said.push(`${plural(payload.names.length, "line")} are too many to tell apart, and grey: keep at most ${payload.palette.length}, by the filter or a double click in the legend`);
     if (!any((scene) => !scene.empty)) said.push(how.log ? "nothing above 0 to draw: choose a linear y" : "nothing to draw");
     const bare = parts.flatMap(({ scene, title }) => scene.how.bare.map((line) => `${line.name}${title ? ` in ${title}` : ""} (${rowless(line).join(", ")})`));
     return [...(said.length ? [said.join("; ")] : []), ...left(parts), ...(bare.length ? [`no line: ${bare.join(", ")}`] : []), ...payload.notes];
   }
 
-  // That runs go on beyond the plot: nobody shall think that they end at its edge.
+  // That runs and intervals go on beyond the plot: nobody shall think that they end at its edge.
   function left(parts) {
     const exits = parts.flatMap(({ scene, range }) => scene.exits(range));
     const runs = exits.filter(({ state }) => state === "diverged").length, lines = exits.length - runs;
     const who = [...(lines ? [`${plural(lines, "line")} that went far above the others`] : []), ...(runs ? [`${plural(runs, "run")} that diverged`] : [])];
     const way = parts[0].scene.log ? "" : ": a logarithmic y shows all that is above 0";
-    return who.length ? [`${who.join(" and ")} ${exits.length === 1 ? "leaves" : "leave"} the plot (▲▼)${way}`] : [];
+    const whole = parts.reduce((sum, { scene, range }) => sum + scene.leaving(range), 0);
+    const bands = whole ? [`${plural(whole, "interval")} ${whole === 1 ? "goes" : "go"} on beyond the plot`] : [];
+    return [...(who.length ? [`${who.join(" and ")} ${exits.length === 1 ? "leaves" : "leave"} the plot (▲▼)${way}`] : []), ...bands];
   }
 
   // What is said of a value beside it.

@@ -13,6 +13,7 @@ from batchlab.results.show.claims_sheet import (
     outlook_text,
     reading_text,
     seeds_text,
+    threshold,
     verdict_text,
 )
 from batchlab.results.show.layout import laid_out
@@ -81,7 +82,11 @@ def _height(sheet: Sheet) -> int:
 
 
 def _notes(left: Sequence[Sequence[Judged]], rows: Sequence[Sequence[Text]]) -> list[str]:
-    said = ["brackets: 95 % intervals"] if any("[" in row[-1].detail for row in rows) else []
+    said = (
+        ["brackets: intervals at the level of each claim's look and family"]
+        if any("[" in row[-1].detail for row in rows)
+        else []
+    )
     if left:
         found = Counter(item.verdict for own in left for item in own)
         said.append(f"{found.total()} more: {', '.join(each_verdict(found))}")
@@ -92,10 +97,13 @@ def _line(own: Sequence[Judged]) -> list[Text]:
     """A claim; of several with one text the one that is least certain, which all of them come to at least."""
     item = max(own, key=lambda item: -math.inf if math.isnan(item.p_holm) else item.p_holm)
     shown, n = item.resting_on, seeds_text(item)
-    measured = [(effect(item, shown) if shown else "") or item.reason]
+    difference = effect(item, shown) if shown else ""
+    measured = [difference or item.reason, threshold(item.claim) if difference else ""]
     measured += [] if math.isnan(item.p_holm) else [p_value(item.p_holm)]
     measured += [f"n {n}"] if n else []
     said = ", ".join(filter(None, measured))
+    if len(own) > 1 and said:
+        said = f"the least certain of them: {said}"
     if item.verdict is Verdict.UNDECIDED:
         said = "; ".join(filter(None, [said, outlook_text(item)]))
     claim = f"{item.claim.text}{_where(own)}"

@@ -176,7 +176,9 @@ def test_a_pair_is_said_that_is_decided_below_the_highest_mean(frame_of):
     whole = next(one for one in found if (one.kind, one.reading.name) == ("batches", "all samples"))
     assert [whole.order[0], whole.beats("growing", "tested")] == ["constant", True]
     text = answer(found, Costs(frame))
-    assert "constant batches are first (73.00 %, 6 seeds), not told apart from growing and tested, while growing" in text
+    assert (
+        "constant batches are first (73.00 %, 6 seeds), not told apart from growing and tested, while growing" in text
+    )
     assert "while growing is better than tested" in text
     assert "any of A · constant and A · growing; what is decided is what to leave: A · tested" in text
     first = brief_sheet(found, "").rows[0]

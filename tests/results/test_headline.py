@@ -79,7 +79,10 @@ def test_it_is_a_screen_and_no_word_is_cut(texts, verdicts, undecided):
 def test_claims_of_one_text_share_a_line_with_the_p_of_the_least_certain():
     claims = [judged("faster", HOLDS, p, at=at) for p, at in ((0.01, "epochs"), (0.04, "steps"))]
     (row,) = headline_sheet(claims, "Paper").rows
-    assert (row[1].text, row[1].detail) == ("faster (equal epochs and equal steps)", "p 0.04, n 0")
+    assert (row[1].text, row[1].detail) == (
+        "faster (equal epochs and equal steps)",
+        "the least certain of them: p 0.04, n 0",
+    )
     claims = [judged("faster", verdict, at="steps") for verdict in (HOLDS, HOLDS, NOT)]
     assert [row[1].text for row in headline_sheet(claims, "").rows] == [
         "faster (equal steps)",

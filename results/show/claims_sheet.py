@@ -48,7 +48,7 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
                 Text("\n".join(_values(claim, c) for c in shown) or item.reason),
                 Text(
                     "\n".join(effect(item, c) for c in shown),
-                    detail=threshold(claim) if any(map(_tested, shown)) else "",
+                    detail=threshold(claim) if _tested(shown) else "",
                 ),
                 _p(item),
                 Text(seeds_text(item, shown)),
@@ -139,10 +139,15 @@ def undecided_by_shared_times(judged: Sequence[Judged]) -> str:
 def power_note(judged: Sequence[Judged]) -> list[str]:
     """What the paired t-tests of this sheet could have seen, at the level of the first step of Holm's correction.
 
-    One note, from the least to the greatest effect where numbers of seeds or families differ.
+    One note, from the least to the greatest effect where numbers of seeds or families differ; the greater one where
+    claims of one family differ in their level.
     """
-    asked = {(item.seeds, item.family, item.level) for item in judged if item.family and item.seeds > 1}
-    seen = sorted((detectable(n, level), n, family) for n, family, level in asked)
+    asked: dict[tuple[int, int], float] = {}
+    for item in judged:
+        if item.family and item.seeds > 1:
+            of = item.seeds, item.family
+            asked[of] = min(item.level, asked.get(of, 1.0))
+    seen = sorted((detectable(n, level), n, family) for (n, family), level in asked.items())
     if not seen:
         return []
     said = [
@@ -200,8 +205,8 @@ def threshold(claim: Claim) -> str:
     return f"claimed: {'above' if sign > 0 else 'below'} {edge}"
 
 
-def _tested(comparison: Comparison) -> bool:
-    return comparison.test is not None
+def _tested(shown: Sequence[Comparison]) -> bool:
+    return any(comparison.test for comparison in shown)
 
 
 def _values(claim: Claim, comparison: Comparison) -> str:

@@ -82,11 +82,8 @@ def _height(sheet: Sheet) -> int:
 
 
 def _notes(left: Sequence[Sequence[Judged]], rows: Sequence[Sequence[Text]]) -> list[str]:
-    said = (
-        ["brackets: intervals at the level of each claim's look and family"]
-        if any("[" in row[-1].detail for row in rows)
-        else []
-    )
+    brackets = "brackets: intervals at the level of each claim's look and family"
+    said = [brackets] if any("[" in row[-1].detail for row in rows) else []
     if left:
         found = Counter(item.verdict for own in left for item in own)
         said.append(f"{found.total()} more: {', '.join(each_verdict(found))}")

@@ -73,9 +73,9 @@ def test_it_stands_wherever_effect_and_verdict_do(frame_of):
     headline = headline_sheet(made, "Paper")
     assert said in headline.rows[0][1].detail
     assert headline.notes == ["brackets: intervals at the level of each claim's look and family; --full prints all"]
-    for sheet in (sheet, verdict_sheet(made)):
-        assert said in render(sheet, width=300)
-        assert not any("margin" in note for note in sheet.notes)
+    for shown in (sheet, verdict_sheet(made)):
+        assert said in render(shown, width=300)
+        assert not any("margin" in note for note in shown.notes)
 
 
 def test_nothing_is_said_beside_no_effect(frame_of):

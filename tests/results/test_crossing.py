@@ -16,6 +16,7 @@ from batchlab.results.papers.catalogue import build, known_papers, reproduce
 from batchlab.results.papers.crossing_answer import answer, brief_sheet
 from batchlab.results.papers.crossing_costs import Costs
 from batchlab.results.papers.crossing_readings import READINGS, Standing, standings
+from batchlab.results.papers.crossing_sheets import ranking_sheet
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import SweepEntry
@@ -208,6 +209,12 @@ def test_times_that_say_nothing_are_not_compared(info):
     assert "are not compared (" in text
     assert "time is not compared (" in text
     assert any(note.startswith("time: ") for note in found.sheets()[1].notes)
+    optimizers = ranking_sheet([one for one in found.standings() if one.kind == "optimizer"])
+    letters = {
+        column.header[-1]: {row[i].detail for row in optimizers.rows} for i, column in enumerate(optimizers.columns)
+    }
+    assert letters["equal time"] == {""}, "who is not compared shares no letter"
+    assert "" not in letters["all samples"]
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -34,6 +34,8 @@ ROOM = 11
 """So many lines of that width, so that with the paths beneath there are 14."""
 NEAREST = 3
 """Where no claim is decided, so many of those that the fewest seeds would decide."""
+INDENT = "  "
+"""Of what was measured, beneath a claim that may take several lines itself."""
 NAMED = 4
 """Sides or readings that a line names."""
 
@@ -82,7 +84,7 @@ def _height(sheet: Sheet) -> int:
 
 
 def _notes(left: Sequence[Sequence[Judged]], rows: Sequence[Sequence[Text]]) -> list[str]:
-    brackets = "brackets: intervals at the level of each claim's look and family"
+    brackets = "brackets: intervals at the level of look and family"
     said = [brackets] if any("[" in row[-1].detail for row in rows) else []
     if left:
         found = Counter(item.verdict for own in left for item in own)
@@ -105,8 +107,8 @@ def _line(own: Sequence[Judged]) -> list[Text]:
         said = "; ".join(filter(None, [said, outlook_text(item)]))
     claim = f"{item.claim.text}{_where(own)}"
     if item.verdict is Verdict.UNDECIDED:
-        return [Text(f"· {claim}", detail=said)]
-    return [Text(verdict_text(item), tone=TONES[item.verdict]), Text(claim, detail=said)]
+        return [Text(f"· {claim}", detail=f"{2 * INDENT}{said}" if said else "")]
+    return [Text(verdict_text(item), tone=TONES[item.verdict]), Text(claim, detail=f"{INDENT}{said}" if said else "")]
 
 
 def _where(own: Sequence[Judged]) -> str:

@@ -205,7 +205,8 @@ def compare_cells(a: Cell, b: Cell, step: float = math.inf) -> Test | None:
     if a.shared or b.shared or a.mixed or b.mixed:
         return None
     up = a.metric.quantity.better != "down"
-    return compare_outcomes(a.outcomes, b.outcomes, up=up, log=a.log and b.log, step=step)
+    log, smooth = a.log and b.log, a.metric.continuous
+    return compare_outcomes(a.outcomes, b.outcomes, up=up, log=log, step=step, continuous=smooth)
 
 
 def effect_of(test: Test, cell: Cell, base: Cell) -> Effect:

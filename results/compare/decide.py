@@ -196,10 +196,11 @@ def equivalence(judged: Judged, smallest: Smallest) -> float:
 
 
 def _twice_larger(claim: Claim, comparison: Comparison, size: float) -> float:
-    up = claim.metric.quantity.better == "up"
+    sides, metric = (comparison.outcomes, comparison.of_rival), claim.metric
+    up, smooth = metric.quantity.better == "up", metric.continuous
     larger = []
     for edge in (size, -size):
-        test = compare_outcomes(comparison.outcomes, comparison.of_rival, up=up, log=comparison.log, hypothesis=edge)
+        test = compare_outcomes(*sides, up=up, log=comparison.log, hypothesis=edge, continuous=smooth)
         assert test is not None
         inside = test.difference < edge if edge > 0 else test.difference > edge
         larger.append(test.p if inside else 2 - test.p)

@@ -145,7 +145,7 @@ def _compare(
     hypothesis = claim.edge
 
     def at(edge: float) -> Test | None:
-        return compare_outcomes(ours, theirs, up=up, log=log, hypothesis=edge)
+        return compare_outcomes(ours, theirs, up=up, log=log, hypothesis=edge, continuous=claim.metric.continuous)
 
     test = at(hypothesis)
     if test and claim.distance:  # both edges must be rejected to say within, the nearer one to say beyond

@@ -173,6 +173,11 @@ class Metric:
         return self.column
 
     @property
+    def continuous(self) -> bool:
+        """Whether two runs have the same value only where they are the same: not of shares of examples, nor counts."""
+        return not (self.quantity.share or self.reduce in CLOCKS or self.name in (*CLOCKS, *CLOCKS.values()))
+
+    @property
     def label(self) -> str:
         """For people: `least full gradient norm`, `test accuracy [%]`."""
         known = self.column

@@ -111,6 +111,7 @@ def compare_outcomes(
     log: bool,
     hypothesis: float = 0.0,
     step: float = math.inf,
+    continuous: bool = False,
 ) -> Test | None:
     """Test by how much a is better than b: positive is better.
 
@@ -121,6 +122,7 @@ def compare_outcomes(
         log: compare logarithms; all values are then positive.
         hypothesis: the advantage that is tested, on the scale of the comparison.
         step: the least step of the scale that values are on, where others than these show it.
+        continuous: whether values are on no such scale, see `Metric.continuous`.
 
     Returns:
         None where fewer than 2 seeds are shared, or, of sides that share none, either has fewer than 2 numbers.
@@ -135,7 +137,7 @@ def compare_outcomes(
     pairs = [(a[seed], b[seed]) for seed in shared]
     if all(first.fate is second.fate is Fate.MEASURED for first, second in pairs):
         first, second = ([_scaled(pair[i], up, log) for pair in pairs] for i in (0, 1))
-        return paired_test(first, second, hypothesis, rounded=_rounded(pairs, log, step))
+        return paired_test(first, second, hypothesis, rounded=_rounded(pairs, log, step), continuous=continuous)
     return signed_rank_test([_advantage(x, y, up, log, hypothesis) for x, y in pairs], hypothesis)
 
 

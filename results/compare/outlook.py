@@ -20,8 +20,9 @@ def outlook(judged: Judged, smallest: float | None = None) -> tuple[int | None, 
         smallest: The smallest effect of interest, on the scale of the test: what is less can be decided as that.
 
     Returns:
-        The seeds; None where the claim has no p-value, ranks were compared or there is no spread to go by. And the
-        minutes that those which are missing would take here, NaN where that is not known.
+        The seeds; None where the claim has no p-value, ranks were compared or there is no spread to go by, as
+        where both sides are the same in every seed. And the minutes that those which are missing would take here, NaN
+        where that is not known.
     """
     claim = judged.claim
     test = deciding(claim, judged.comparisons)[0].test if judged.tested else None

@@ -102,7 +102,13 @@ def t_quantile(df: float, level: float = LEVEL) -> float:
 
 
 def paired_test(
-    a: ArrayLike, b: ArrayLike, hypothesis: float = 0.0, level: float = LEVEL, rounded: float = math.inf
+    a: ArrayLike,
+    b: ArrayLike,
+    hypothesis: float = 0.0,
+    level: float = LEVEL,
+    rounded: float = math.inf,
+    *,
+    continuous: bool = False,
 ) -> Test:
     """Student's paired t-test of mean(a - b) = hypothesis, two-sided.
 
@@ -111,6 +117,10 @@ def paired_test(
     being the least step between the values; with three seeds at 12 passes against three at 14, p is 0.051. Where all
     values are equal the hypothesis stands for that step.
 
+    Values of no scale are never equal by chance: where each of a is that of b, both come of the same computation. Their
+    difference is 0, without an interval to speak of, and the step between seeds says nothing of it: the hypothesis
+    stands for it here too, so that few seeds are no proof that all further ones will be equal.
+
     Args:
         a: Of shape (n,), n at least 2.
         b: Of the same shape, in the same order.
@@ -118,6 +128,7 @@ def paired_test(
         level: Of the interval.
         rounded: The standard deviation of a difference by rounding alone, where more is known of the scale than these
             values say.
+        continuous: Whether values are on no scale of steps.
 
     Raises:
         ValueError: For fewer than 2 pairs.
@@ -129,6 +140,9 @@ def paired_test(
     n = len(differences)
     spread = float(differences.std(ddof=1))
     rounding = 1e-12 * float(np.abs([first, second]).max())
+    if continuous and float(np.abs(differences).max()) <= rounding:
+        error = abs(hypothesis) / math.sqrt(6 * n)
+        return replace(_t_test(n, 0.0, error, n - 1, hypothesis, level, paired=True), low=0.0, high=0.0)
     if spread <= rounding:
         # Rounding is uniform over a step, of variance step^2 / 12, on either side of the difference.
         spread = min((_least_step(first, second, rounding) or abs(hypothesis)) / math.sqrt(6), rounded)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from batchlab.results.compare.claims import Judged, Verdict
-from batchlab.results.show.claims_sheet import READINGS, effect, outlook_text, reading_text
+from batchlab.results.show.claims_sheet import READINGS, effect, outlook_text, reading_text, threshold
 from batchlab.results.show.headline import SAID, tally_text
 from batchlab.results.show.sheet import Column, Sheet, Text
 
@@ -66,7 +66,7 @@ def _cell(item: Judged) -> Text:
         return Text(verdict, decided, f"({of}{item.reason})" if item.reason else "")
     rival = f" against {shown.rival.label}" if len(item.comparisons) > 1 and not item.claim.distance else ""
     where = f" ({', '.join(map(str, shown.stratum))})" if shown.stratum else ""
-    said = [f"{effect(item, shown)}{rival}{where}".strip(), f"n {item.seeds}"]
+    said = [f"{effect(item, shown)}{rival}{where}".strip(), threshold(item.claim), f"n {item.seeds}"]
     if not decided:
         said.append(outlook_text(item))
     return Text(verdict, decided, f"({', '.join(filter(None, said))})")

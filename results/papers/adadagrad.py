@@ -27,7 +27,7 @@ from batchlab.results.papers.literature import published, published_sheet
 from batchlab.results.papers.reproduction import Front, Reproduction
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.sheet import Column, Sheet, Text
-from batchlab.results.show.table_sheet import table_sheet
+from batchlab.results.show.table_sheet import bold_note, table_sheet
 from batchlab.results.store.run import State
 from batchlab.results.words import count, listing
 
@@ -178,14 +178,17 @@ def _table(outcomes: Frame) -> Sheet:
     axes = (*STRATUM, "test", "setting")
     blocks = dict.fromkeys(tuple(map(run.value, STRATUM)) for run in outcomes.runs)
     metrics = [metric for metric in COLUMNS if metric.name in outcomes.names]
-    sheets = [
-        table_sheet(build_table(outcomes.where(**dict(zip(STRATUM, block, strict=True))), rows=axes, metrics=metrics))
+    tables = [
+        build_table(outcomes.where(**dict(zip(STRATUM, block, strict=True))), rows=axes, metrics=metrics)
         for block in blocks
     ]
+    sheets = [table_sheet(table) for table in tables]
     title = "Equal samples: steps, average batch, training loss, test accuracy and time"
     if not sheets:
         return Sheet(title, [], [])
-    notes = dict.fromkeys(note for sheet in sheets for note in sheet.notes)
+    bold = bold_note(cell for table in tables for cell in table.cells.values())  # once, with the counts of all blocks
+    alone = {bold_note(table.cells.values()) for table in tables}
+    notes = dict.fromkeys(bold if note in alone else note for sheet in sheets for note in sheet.notes)
     within = "best of its column for the same experiment and optimizer"
     return Sheet(
         title,

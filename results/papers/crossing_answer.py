@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 
 from batchlab.results.compare.claims import Verdict
 from batchlab.results.compare.outcomes import Fate
@@ -59,8 +60,9 @@ def brief_sheet(standings: Sequence[Standing], title: str) -> Sheet:
     rows = []
     for reading in dict.fromkeys(one.reading for one in standings):
         own = [one for one in standings if one.reading == reading and len(one.names) > 1]
-        first = [f"{PLURALS[one.kind]}: {text}" for one in own if (text := _first(one))]
-        left = [PLURALS[one.kind] for one in own if not _first(one) and not _untested(one)]
+        decided = {PLURALS[one.kind]: [*filter(None, [_first(one)]), *_others(one)] for one in own}
+        first = [f"{kind}: {', '.join(texts)}" for kind, texts in decided.items() if texts]
+        left = [PLURALS[one.kind] for one in own if not decided[PLURALS[one.kind]] and not _untested(one)]
         without = [PLURALS[one.kind] for one in own if _untested(one)]
         said = [*first, *([f"nothing is decided between {listing(left)}"] if left else [])]
         said += [f"{listing(without)} are not compared"] if without else []
@@ -79,6 +81,26 @@ def _first(one: Standing) -> str:
     return f"{best} first ({100 * sum(values) / len(values):.2f} %), better than {than}"
 
 
+def _others(one: Standing) -> list[str]:
+    """What is decided of pairs beyond whom the first of its kind is better than; of many pairs how many they are."""
+    best = one.order[0]
+    worse = {name: [other for other in one.order if one.beats(name, other)] for name in one.order if name != best}
+    better = {name: others for name, others in worse.items() if others}
+    same = [pair for pair in combinations(one.order, 2) if _is(one, *pair, Verdict.NO_DIFFERENCE)]
+    n = sum(map(len, better.values()))
+    if n > NAMED:
+        said = [f"{n} more pairs are told apart"]
+    else:
+        said = [f"{name} is better than {listing(others)}" for name, others in better.items()]
+    if len(same) > NAMED:
+        return [*said, f"{len(same)} pairs differ by no more than {_smallest(one)}"]
+    return [*said, *(f"{a} is no more than {_smallest(one)} from {b}" for a, b in same)]
+
+
+def _smallest(one: Standing) -> str:
+    return next((item.ruling.smallest for item in one.pairs if item.ruling and item.ruling.smallest), "")
+
+
 def _untested(one: Standing) -> list[str]:
     """Why nothing of a kind could be tested."""
     return [item.reason for item in one.pairs if item.reason and item.comparisons and not item.tested]
@@ -95,20 +117,18 @@ def _said(one: Standing) -> str:
     if reasons := _untested(one):
         return f"{PLURALS[one.kind]} are not compared ({reasons[0]})"
     worse = [name for name in others if one.beats(best, name)]
-    same = [name for name in others if _is(one, best, name, Verdict.NO_DIFFERENCE)]
-    left = [name for name in others if name not in (*worse, *same)]
-    decided = sum(item.verdict in (Verdict.HOLDS, Verdict.DOES_NOT_HOLD) for item in one.pairs)
+    decided = _others(one)
     mean = f"{100 * sum(values) / len(values):.2f} %, {count(len(values), 'seed')}"
-    if not decided and not same:
+    if not worse and not decided:
         every = count(len(one.names), one.kind, PLURALS[one.kind])
         return f"between {every} nothing is decided ({best} has the highest mean, {mean})"
+    also = f", while {', '.join(decided)}" if decided else ""
     if len(worse) == len(others):
-        return f"{_called(one, best)} best, better than every other ({mean})"
+        return f"{_called(one, best)} best, better than every other ({mean}){also}"
+    left = [name for name in others if name not in worse and not _is(one, best, name, Verdict.NO_DIFFERENCE)]
     beyond = f", better than {_few(worse)}" if worse else ""
-    smallest = next((item.ruling.smallest for item in one.pairs if item.ruling and item.ruling.smallest), "")
-    no = f", no more than {smallest} from {_few(same)}" if same else ""
     open_ = f", not told apart from {_few(left)}" if left else ""
-    return f"{_called(one, best)} first ({mean}){beyond}{no}{open_}"
+    return f"{_called(one, best)} first ({mean}){beyond}{open_}{also}"
 
 
 def _called(one: Standing, name: str) -> str:
@@ -157,13 +177,13 @@ def _came(costs: Costs, problem: str) -> bool:
 def _so(one: Standing) -> str:
     """What follows, where anything does."""
     best, *others = one.order
-    worse = [name for name in others if one.beats(best, name)]
+    worse = [name for name in others if any(one.beats(other, name) for other in one.order)]
     if not worse:
         return (
             "So: of these contenders any may be the best; take what is easiest to tune, or add seeds "
             "(`--until-decided`) before believing an order."
         )
-    if len(worse) == len(others):
+    if all(one.beats(best, name) for name in others):
         return f"So: {best}, on these problems."
     kept = [name for name in one.order if name not in worse]
     return (

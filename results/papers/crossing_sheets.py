@@ -111,7 +111,8 @@ def ranking_sheet(standings: Sequence[Standing]) -> Sheet:
             values, lost = one.values(name), one.lost(name)
             summary = summarize([100 * value for value in values])
             best = len(one.order) > 1 and all(one.beats(name, other) for other in one.order if other != name)
-            group = one.groups[name] if values else ""
+            compared = any(item.tested for item in one.pairs)
+            group = one.groups[name] if values and compared else ""
             shown = [ranges(group), f"† {lost} lost" if lost else ""]
             line.append(Text(_mean(summary), best, " ".join(filter(None, shown))))
             budget = {"budget": one.reading.name, "group": group, "lost": lost}

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from batchlab.results.compare.choice import judged
-from batchlab.results.compare.claims import Claim, Side
+from batchlab.results.compare.claims import Claim, Judged, Side
 from batchlab.results.compare.frame import MISSING, Frame
 from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import CLOCKS, Metric, common_budget
@@ -21,6 +21,7 @@ from batchlab.results.compare.tuning import UNTUNED, tuned
 from batchlab.results.papers import sgdm_siblings as siblings
 from batchlab.results.papers.reproduction import Front, Reproduction
 from batchlab.results.show.plot import Plot
+from batchlab.results.words import listing
 
 REFERENCE = "Kondo, Iiduka (arXiv 2508.03105)"
 NORM = Metric("full_gradient_norm", "min")
@@ -55,6 +56,8 @@ NOTES = [
     "Where they disagree, that is a result",
     "pooled: over all schedules of a case that begin at the same learning rate ((iii) from 0.01 has no counterpart in "
     "(i) and (ii)); best: each case's best schedule, chosen by the norm it is judged by at the end of the tuning runs",
+    "each claim is about both optimizers at once: the logarithm of a norm is averaged over them, seed by seed, and "
+    "opposite effects cancel; where they go opposite ways, the claim says so, of which no test is made",
     "(iv) has no theorem: the paper evaluates it in experiments only; the paper's own tables are unknown",
 ]
 
@@ -93,7 +96,7 @@ def build(frame: Frame) -> Reproduction:
         "Momentum SGD with learning-rate and batch-size schedules",
         REFERENCE,
         tables,
-        [*judge(frame, claims(), "pooled"), *judge(*best(everyone), "best")],
+        [*_judged(frame, claims(), "pooled"), *_judged(*best(everyone), "best")],
         plots,
         siblings.published_sheets(frame, _as_published(frame)),
         [*NOTES, *_chosen(everyone)],
@@ -136,6 +139,29 @@ def claims() -> list[Claim]:
         for norm, by in NORMS
         for clock in READINGS
     ]
+
+
+def _judged(frame: Frame, asked: list[Claim], group: str) -> list[Judged]:
+    """The verdicts, and beside them where the optimizers that a claim is averaged over go opposite ways."""
+    return [
+        replace(item, reason="; ".join(filter(None, [item.reason, _opposite(frame, item)])))
+        for item in judge(frame, asked, group)
+    ]
+
+
+def _opposite(frame: Frame, item: Judged) -> str:
+    """Against which rivals one optimizer's norm is less, and another's more; by how much the tables say."""
+    claim, rivals, optimizers = item.claim, [], frame.where(**item.claim.better.where).values("optimizer")
+    metric = replace(claim.metric, budget=claim.at, limit=item.budget) if claim.at else claim.metric
+    for rival in (comparison.rival for comparison in item.comparisons if comparison.test):
+        ratios = []
+        for own in ({"optimizer": optimizer} for optimizer in optimizers):
+            ours, theirs = (replace(side, where=side.where | own) for side in (claim.better, rival))
+            (alone,) = judge(frame, [replace(claim, better=ours, rivals=(theirs,), metric=metric, at=None)])
+            ratios += [comparison.ours / comparison.theirs for comparison in alone.comparisons]
+        if min(ratios) < 1 < max(ratios):
+            rivals.append(rival.label)
+    return f"{listing(optimizers)} go opposite ways against {listing(rivals)}" if rivals else ""
 
 
 def best(frame: Frame) -> tuple[Frame, list[Claim]]:

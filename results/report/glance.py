@@ -168,7 +168,7 @@ def _line(sheet: Sheet, i: int, item: Judged, rows: str, remarks: dict[str, int]
         return next((cells[name] for name in names if name in cells), Text(""))
 
     verdict, measured = text("verdict"), text("effect", "ratio", "difference").text
-    said = verdict.detail.split("\n") if verdict.detail else []
+    said = [text for text in (cells["effect"].detail if "effect" in cells else "", *verdict.detail.split("\n")) if text]
     if "\n" in measured and (shown := item.resting_on) is not None:
         measured = effect(item, shown)
         said.append(f"effect against {shown.rival.label}")

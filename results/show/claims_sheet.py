@@ -12,7 +12,7 @@ from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.outcomes import Fate, Outcome, restricted_mean, tally
 from batchlab.results.compare.power import MOST, POWER, detectable
 from batchlab.results.compare.stats import ALPHA
-from batchlab.results.show.sheet import Column, Sheet, Text, decimals, effect_text, number, p_value
+from batchlab.results.show.sheet import Column, Sheet, Text, decimals, effect_text, factor, number, p_value
 from batchlab.results.words import count, listing
 
 READINGS = {None: "whole runs", "seconds": "equal time", "method": "the method itself"}
@@ -46,7 +46,10 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
                 _named(claim, before),
                 Text(reading_text(claim), detail=_budget(item)),
                 Text("\n".join(_values(claim, c) for c in shown) or item.reason),
-                Text("\n".join(effect(item, c) for c in shown)),
+                Text(
+                    "\n".join(effect(item, c) for c in shown),
+                    detail=threshold(claim) if _tested(shown) else "",
+                ),
                 _p(item),
                 Text(seeds_text(item, shown)),
                 Text(
@@ -62,8 +65,6 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
     for item in judged:
         parts |= {part: max(batch, parts.get(part, 0)) for part, batch in item.parts.items()}
     notes += batchnorm_note(parts)
-    margins = sorted({item.claim.margin for item in judged})
-    notes.append(f"margin: {', '.join(f'{margin:g}' for margin in margins)}" if margins != [0.0] else "margin: none")
     return Sheet(title, columns, rows, notes, records, "no claims")
 
 
@@ -138,10 +139,15 @@ def undecided_by_shared_times(judged: Sequence[Judged]) -> str:
 def power_note(judged: Sequence[Judged]) -> list[str]:
     """What the paired t-tests of this sheet could have seen, at the level of the first step of Holm's correction.
 
-    One note, from the least to the greatest effect where numbers of seeds or families differ.
+    One note, from the least to the greatest effect where numbers of seeds or families differ; the greater one where
+    claims of one family differ in their level.
     """
-    asked = {(item.seeds, item.family, item.level) for item in judged if item.family and item.seeds > 1}
-    seen = sorted((detectable(n, level), n, family) for n, family, level in asked)
+    asked: dict[tuple[int, int], float] = {}
+    for item in judged:
+        if item.family and item.seeds > 1:
+            of = item.seeds, item.family
+            asked[of] = min(item.level, asked.get(of, 1.0))
+    seen = sorted((detectable(n, level), n, family) for (n, family), level in asked.items())
     if not seen:
         return []
     said = [
@@ -182,6 +188,25 @@ def effect(item: Judged, comparison: Comparison) -> str:
         return effect_text(*(math.exp(min(end, 700)) for end in ends), ratio=True)
     most = quantity.scale if quantity.share else math.inf
     return effect_text(*(quantity.scale * end for end in ends), ratio=False, most=most)
+
+
+def threshold(claim: Claim) -> str:
+    """What the effect of a claim with a margin has to lie beyond, or within: `claimed: below × 0.5`; else empty."""
+    if not claim.margin:
+        return ""
+    quantity = claim.metric.quantity
+    sign = 1.0 if quantity.better == "up" else -1.0
+    if quantity.log:
+        edge, *both = (f"× {factor(math.exp(way * claim.edge))}" for way in (sign, -1.0, 1.0))
+    else:
+        edge, *both = (f"{way * quantity.scale * claim.edge:+.12g}" for way in (sign, -1.0, 1.0))
+    if claim.distance:
+        return f"claimed: {'beyond' if claim.apart else 'within'} {both[0]} to {both[1]}"
+    return f"claimed: {'above' if sign > 0 else 'below'} {edge}"
+
+
+def _tested(shown: Sequence[Comparison]) -> bool:
+    return any(comparison.test for comparison in shown)
 
 
 def _values(claim: Claim, comparison: Comparison) -> str:

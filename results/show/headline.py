@@ -13,6 +13,7 @@ from batchlab.results.show.claims_sheet import (
     outlook_text,
     reading_text,
     seeds_text,
+    threshold,
     verdict_text,
 )
 from batchlab.results.show.layout import laid_out
@@ -33,6 +34,8 @@ ROOM = 11
 """So many lines of that width, so that with the paths beneath there are 14."""
 NEAREST = 3
 """Where no claim is decided, so many of those that the fewest seeds would decide."""
+INDENT = "  "
+"""Of what was measured, beneath a claim that may take several lines itself."""
 NAMED = 4
 """Sides or readings that a line names."""
 
@@ -81,7 +84,8 @@ def _height(sheet: Sheet) -> int:
 
 
 def _notes(left: Sequence[Sequence[Judged]], rows: Sequence[Sequence[Text]]) -> list[str]:
-    said = ["brackets: 95 % intervals"] if any("[" in row[-1].detail for row in rows) else []
+    brackets = "brackets: intervals at the level of look and family"
+    said = [brackets] if any("[" in row[-1].detail for row in rows) else []
     if left:
         found = Counter(item.verdict for own in left for item in own)
         said.append(f"{found.total()} more: {', '.join(each_verdict(found))}")
@@ -92,16 +96,19 @@ def _line(own: Sequence[Judged]) -> list[Text]:
     """A claim; of several with one text the one that is least certain, which all of them come to at least."""
     item = max(own, key=lambda item: -math.inf if math.isnan(item.p_holm) else item.p_holm)
     shown, n = item.resting_on, seeds_text(item)
-    measured = [(effect(item, shown) if shown else "") or item.reason]
+    difference = effect(item, shown) if shown else ""
+    measured = [difference or item.reason, threshold(item.claim) if difference else ""]
     measured += [] if math.isnan(item.p_holm) else [p_value(item.p_holm)]
     measured += [f"n {n}"] if n else []
     said = ", ".join(filter(None, measured))
+    if len(own) > 1 and said:
+        said = f"the least certain of them: {said}"
     if item.verdict is Verdict.UNDECIDED:
         said = "; ".join(filter(None, [said, outlook_text(item)]))
     claim = f"{item.claim.text}{_where(own)}"
     if item.verdict is Verdict.UNDECIDED:
-        return [Text(f"· {claim}", detail=said)]
-    return [Text(verdict_text(item), tone=TONES[item.verdict]), Text(claim, detail=said)]
+        return [Text(f"· {claim}", detail=f"{2 * INDENT}{said}" if said else "")]
+    return [Text(verdict_text(item), tone=TONES[item.verdict]), Text(claim, detail=f"{INDENT}{said}" if said else "")]
 
 
 def _where(own: Sequence[Judged]) -> str:

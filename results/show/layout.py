@@ -160,8 +160,12 @@ def _printed(grid: _Grid, widths: Sequence[int]) -> list[Line]:
 
 
 def _fitted(cell: Sequence[Piece], width: int) -> Iterator[Piece]:
+    """The lines of a cell; one that is indented keeps that where it is wrapped."""
     for text, style in cell:
-        yield from ((line, style) for line in ([text] if cells(text) <= width else wrapped(text, width)))
+        bare = text.lstrip(" ")
+        hang = text[: len(text) - len(bare)]
+        lines = [text] if cells(text) <= width else [f"{hang}{line}" for line in wrapped(bare, width - len(hang))]
+        yield from ((line, style) for line in lines)
 
 
 def _row(row: Sequence[Sequence[Piece]], widths: Sequence[int], right: Sequence[bool]) -> Iterator[Line]:

@@ -122,6 +122,8 @@ OPEN = 1e6
 """An interval of a ratio that spans more says nothing: its ends are not worth their digits."""
 TOO_WIDE = "[too wide to tell]"
 """What is said in its place."""
+SAME = "the same numbers in every seed"
+"""What is said in the place of an interval where nothing differs."""
 
 
 def factor(value: float) -> str:
@@ -146,6 +148,8 @@ def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: fl
     '+42 [-23, +100]'
     >>> effect_text(-0.4, -24.0, 23.0, ratio=False)
     '0 [-24, +23]'
+    >>> effect_text(1.0, 1.0, 1.0, ratio=True), effect_text(0.0, 0.0, 0.0, ratio=False)
+    ('× 1, the same numbers in every seed', '0, the same numbers in every seed')
 
     Args:
         middle: The estimate, as it is shown.
@@ -154,6 +158,8 @@ def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: fl
         ratio: Whether it is a ratio.
         most: What two values can differ by at most, as it is shown, where the interval ends: 100 for accuracies in %.
     """
+    if low == high == middle == (1 if ratio else 0):
+        return f"{'× 1' if ratio else '0'}, {SAME}"
     if ratio:
         ends = "" if math.isnan(low) else f" [{factor(low)}, {factor(high)}]" if high < OPEN * low else f" {TOO_WIDE}"
         return f"× {factor(middle)}{ends}"

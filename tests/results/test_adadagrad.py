@@ -194,6 +194,19 @@ def test_the_table_has_the_papers_columns_and_blocks(made):
     assert {experiment for experiment, _ in best} == set(SAMPLES)  # told within each block
 
 
+def test_bold_is_explained_once_for_all_blocks(paper):
+    """In one experiment a cell of large spread lies beneath one that is told apart; the other has none."""
+    for experiment in SAMPLES:
+        for method, accuracy, spread in zip(METHODS, (0.9, 0.8, 0.7, 0.6), (0.001, 0.001, 0.3, 0.001), strict=False):
+            wide = spread if experiment == next(iter(SAMPLES)) else 0.001
+            for seed, part in enumerate((-1, 0, 1)):
+                paper.run(experiment, method, seed, METHODS[method][0], accuracy + wide * part)
+    notes = paper.reproduce().sheets()[0].notes
+    (bold,) = [note for note in notes if note.startswith("bold")]
+    assert "for the same experiment and optimizer" in bold
+    assert "(1 of them beneath a cell that is told apart" in bold
+
+
 def test_samples_that_do_not_add_up_are_found(paper):
     made = paper.grid(batch_size=39)
     item = made.claims[-1]

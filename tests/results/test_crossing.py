@@ -13,9 +13,10 @@ from batchlab.results.compare.claims import Verdict
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.stats import holm, paired_test
 from batchlab.results.papers.catalogue import build, known_papers, reproduce
-from batchlab.results.papers.crossing_answer import answer
+from batchlab.results.papers.crossing_answer import answer, brief_sheet
 from batchlab.results.papers.crossing_costs import Costs
 from batchlab.results.papers.crossing_readings import READINGS, Standing, standings
+from batchlab.results.papers.crossing_sheets import ranking_sheet
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import SweepEntry
@@ -159,6 +160,34 @@ def test_nothing_decided_is_said(frame_of):
     assert "better than" not in text
 
 
+def test_a_pair_is_said_that_is_decided_below_the_highest_mean(frame_of):
+    """Constant batches scatter too much to be told from anybody, and have the highest mean."""
+    generator, runs = np.random.default_rng(1), []
+    for seed in range(6):
+        shared, own = 0.01 * generator.normal(), 0.001 * generator.normal()
+        values = {"constant": 0.73 + 0.1 * (-1) ** seed, "growing": 0.7 + shared, "tested": 0.69 + shared + own}
+        for batches, value in values.items():
+            labels = {"problem": "digits", "optimizer": "A", "batches": batches, "contender": f"A · {batches}"}
+            labels |= {"target": 0.1, "seed": seed}
+            runs.append((labels, {"test_accuracy": value, "samples": 100.0}))
+    frame = frame_of(runs)
+    asked = standings(frame)
+    claims = tuple(item for one in asked for item in one.claims())
+    found = [replace(one, judged=claims) for one in asked]
+    whole = next(one for one in found if (one.kind, one.reading.name) == ("batches", "all samples"))
+    assert [whole.order[0], whole.beats("growing", "tested")] == ["constant", True]
+    text = answer(found, Costs(frame))
+    assert (
+        "constant batches are first (73.00 %, 6 seeds), not told apart from growing and tested, while growing" in text
+    )
+    assert "while growing is better than tested" in text
+    assert "any of A · constant and A · growing; what is decided is what to leave: A · tested" in text
+    first = brief_sheet(found, "").rows[0]
+    assert first[1].text == (
+        "contenders: A · growing is better than A · tested; batch schedules: growing is better than tested"
+    )
+
+
 def test_before_the_first_run_and_while_only_tuning_is_there(lab):
     lab.run("t", rows(0.9, 0.0), seed=101)
     labels = {"problem": "digits", "target": 0.8, "batches": "constant", "tuning": True}
@@ -180,6 +209,12 @@ def test_times_that_say_nothing_are_not_compared(info):
     assert "are not compared (" in text
     assert "time is not compared (" in text
     assert any(note.startswith("time: ") for note in found.sheets()[1].notes)
+    optimizers = ranking_sheet([one for one in found.standings() if one.kind == "optimizer"])
+    letters = {
+        column.header[-1]: {row[i].detail for row in optimizers.rows} for i, column in enumerate(optimizers.columns)
+    }
+    assert letters["equal time"] == {""}, "who is not compared shares no letter"
+    assert "" not in letters["all samples"]
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -79,7 +80,10 @@ def test_it_is_a_screen_and_no_word_is_cut(texts, verdicts, undecided):
 def test_claims_of_one_text_share_a_line_with_the_p_of_the_least_certain():
     claims = [judged("faster", HOLDS, p, at=at) for p, at in ((0.01, "epochs"), (0.04, "steps"))]
     (row,) = headline_sheet(claims, "Paper").rows
-    assert (row[1].text, row[1].detail) == ("faster (equal epochs and equal steps)", "p 0.04, n 0")
+    assert (row[1].text, row[1].detail) == (
+        "faster (equal epochs and equal steps)",
+        "  the least certain of them: p 0.04, n 0",
+    )
     claims = [judged("faster", verdict, at="steps") for verdict in (HOLDS, HOLDS, NOT)]
     assert [row[1].text for row in headline_sheet(claims, "").rows] == [
         "faster (equal steps)",
@@ -113,7 +117,17 @@ def test_where_nothing_is_decided_what_the_fewest_seeds_would_decide_is_named():
     assert sheet.title == "Paper: 11 claims, none decided; nearest to it:"
     assert [row[0].text for row in sheet.rows] == ["· claim 9", "· claim 8", "· claim 7"]
     assert len(sheet.rows) == NEAREST
-    assert sheet.rows[0][0].detail == "p 0.01, n 0; about 11 seeds would decide"
+    assert sheet.rows[0][0].detail == "    p 0.01, n 0; about 11 seeds would decide"
+
+
+@pytest.mark.parametrize(("verdict", "hang"), [(OPEN, 4), (NOT, 2)])
+def test_what_was_measured_stands_further_in_than_a_claim_of_several_lines(verdict, hang):
+    made = judged(" ".join(["claimed"] * 20), verdict, needed=9)
+    made = replace(made, reason=" ".join(["measured"] * 20))
+    shown = [line for line in lines(headline_sheet([made], "")) if "claimed" in line or "measured" in line]
+    margins = {word: {line.index(word) for line in shown if line.count(word) > 1} for word in ("claimed", "measured")}
+    assert len(shown) > 4
+    assert margins["measured"] == {min(margins["claimed"]) + hang}
 
 
 def test_without_claims_it_says_so():

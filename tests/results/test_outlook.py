@@ -15,7 +15,8 @@ from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.outlook import minutes_a_seed, outlook
 from batchlab.results.compare.power import needed_one_sided
 from batchlab.results.compare.sequential import Looks
-from batchlab.results.show.claims_sheet import outlook_text
+from batchlab.results.compare.smallest import Smallest
+from batchlab.results.show.claims_sheet import effect, outlook_text
 from batchlab.results.store.run import State
 
 ACCURACY = Metric("test_accuracy")
@@ -99,6 +100,24 @@ def test_so_many_seeds_do_decide():
         found.append((t > stats.t.ppf(1 - level, pairs - 1)).mean())
     assert found[0] > 0.8 - 0.005
     assert found[1] < 0.8 + 0.005
+
+
+@pytest.mark.parametrize(("name", "same"), [("train_loss", True), ("test_loss", True), ("test_accuracy", False)])
+def test_the_same_numbers_in_every_seed(frame_of, name, same):
+    """Of a loss that is no effect, and no seeds are said to decide it; accuracies may be equal by chance."""
+    claim = Claim("A beats B", "", "ours", Side("A", {"side": "A"}), (Side("B", {"side": "B"}),), Metric(name))
+    runs = [({"side": side, "seed": i}, {name: value}) for side in "AB" for i, value in enumerate((0.25, 0.5, 0.625))]
+    (item,) = judge(frame_of(runs), [claim])
+    assert item.p == 1
+    assert (item.needed is None) is same
+    assert ("[" not in effect(item, item.comparisons[0])) is same
+    assert ("the same numbers in every seed" in effect(item, item.comparisons[0])) is same
+    looks = Plan(Looks((3, 5, 8)), tuple(range(8)), Smallest.parse(["5%", "0.01"]))
+    runs = [({"side": side, "seed": i}, {name: 0.3 + i / 7}) for side in "AB" for i in range(8)]
+    (ruled,) = decide(frame_of(runs), lambda frame: judge(frame, [claim]), looks)
+    if same:
+        assert ruled.verdict is Verdict.NO_DIFFERENCE, "that there is none takes seeds as well"
+        assert ruled.ruling.look == 1
 
 
 def test_nothing_to_go_by(frame_of):

@@ -1,5 +1,7 @@
 """What n seeds can see, against a simulation and published numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.power import detectable, power
 from batchlab.results.compare.stats import paired_test
-from batchlab.results.show.claims_sheet import claims_sheet
+from batchlab.results.show.claims_sheet import claims_sheet, power_note
 
 
 @pytest.mark.parametrize(("n", "family"), [(3, 1), (5, 4), (8, 12)])
@@ -43,6 +45,10 @@ def test_a_sheet_of_claims_says_it(frame_of):
     assert f"at n = 5 (p of 4 claims) one of {detectable(5, 0.05 / 4):.2g} standard deviations" in note
     assert "80%" in note
     assert not any(note.startswith("power") for note in claims_sheet(judge(frame_of([]), asked)).notes)
+    made = judge(frame_of(runs), asked)
+    (note,) = power_note([*made[:3], replace(made[3], level=0.001)])  # as a look leaves one that others were decided at
+    assert note.count("n = 5") == 1
+    assert f"one of {detectable(5, 0.001):.2g} standard" in note
     two = frame_of([run for run in runs if run[0]["seed"] < 2])
     (note,) = [note for note in claims_sheet(judge(two, 3 * asked)).notes if note.startswith("power")]
     assert note.endswith("at n = 2 (p of 12 claims) one of more than 100 standard deviations")

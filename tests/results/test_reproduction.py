@@ -136,6 +136,29 @@ def test_growth_from_a_rate_that_the_rivals_never_began_with_is_in_no_claim(lab)
     assert of["(iii)", "full_gradient_norm_paper"].reason == "full_gradient_norm_paper not measured"
 
 
+def test_optimizers_that_go_opposite_ways_are_named_at_the_claim(lab):
+    """Norms of (ii) over those of (i): a quarter for SHB, twice as much for NSHB."""
+    last = {"shb": {"i": 1.0, "ii": 0.25, "iii": 0.2}, "nshb": {"i": 1.0, "ii": 2.0, "iii": 0.1}}
+    entries = []
+    for optimizer, levels in last.items():
+        for case, level in levels.items():
+            for seed in range(3):
+                rows = [
+                    {"epoch": float(e), "steps": e, "full_gradient_norm": (1 + seed / 9) * norm}
+                    for e, norm in enumerate([9.0, level])
+                ]
+                run_id = f"{optimizer}-{case}-{seed}"
+                lab.run(run_id, rows, optimizer=optimizer, seed=seed)
+                entries.append(SweepEntry(run_id, {"case": case, "schedule": "constant"}, [f"optimizer={optimizer}"]))
+    lab.store.write_sweep(SWEEP, entries)
+    made = reproduce(lab.store, "sgdm_schedules", SWEEP)
+    own = [item for item in made.claims if item.claim.at == "epochs" and item.claim.metric.name == "full_gradient_norm"]
+    said = {item.claim.better.label: item.reason for item in own if item.group.startswith("pooled")}
+    assert said["(ii)"] == "shb and nshb go opposite ways against (i)"
+    assert said["(iii)"] == "", "both optimizers lead"
+    assert any("opposite ways" in note for note in made.notes)
+
+
 def test_other_optimizers_have_a_table_and_are_in_no_claim(lab):
     entries = []
     for part, optimizer, level in (({}, "shb", 0.5), ({"part": "other optimizers"}, "adam", 1e-9)):

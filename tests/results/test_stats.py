@@ -100,6 +100,20 @@ def test_a_margin_on_equal_sides_is_not_certainty():
     assert stats.welch_test([14.0] * 3, [14.0] * 3, hypothesis=0.4).p > 0.01
 
 
+@pytest.mark.parametrize("n", [2, 3, 8])
+def test_sides_of_the_same_numbers_differ_by_nothing(n):
+    """What lies between seeds says nothing of a difference that is 0 in each; nor are n seeds a proof of the next."""
+    values = np.exp(np.random.default_rng(n).normal(size=n))
+    test = stats.paired_test(values, values, continuous=True)
+    assert (test.difference, test.low, test.high, test.p) == (0, 0, 0, 1)
+    far = stats.paired_test(values, values, 0.05, continuous=True)
+    assert far.p == pytest.approx(2 * reference.t.sf(np.sqrt(6 * n), n - 1)) == stats.paired_test([1] * n, [1] * n, 2).p
+    on_a_scale = stats.paired_test(values, values)
+    assert on_a_scale.low < 0 < on_a_scale.high
+    other = stats.paired_test(values, [*values[1:], values[0]], continuous=True)
+    assert other.low < other.high
+
+
 @given(st.lists(st.integers(-4, 4), min_size=2, max_size=9))
 def test_signed_ranks_are_the_exact_permutation_test(differences):
     """Brute force over every assignment of signs, ties sharing ranks, zeros left out."""

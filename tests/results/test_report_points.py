@@ -20,8 +20,11 @@ from batchlab.results.compare.stats import t_quantile
 from batchlab.results.papers.integrator_plots import LossByShare
 from batchlab.results.papers.minibatch_plot import LINEAR, MiniBatches
 from batchlab.results.papers.vrgd_plots import AccuracyByBatch, MetricByRate
+from batchlab.results.report.curves import ASSETS
 from batchlab.results.report.parts import Parts
 from batchlab.results.report.points import points_payload
+from batchlab.results.show.drawing import MARKS
+from batchlab.results.show.looks import POINTS
 from batchlab.results.show.profile_plot import ProfileDrawing
 from batchlab.results.show.sensitivity_plot import Sensitivity
 
@@ -223,6 +226,11 @@ def test_the_table_and_the_pointer_say_pythons_numbers(opened, sensitivity, scal
     (panel,) = sensitivity.points().panels
     wanted = {(line.name, point.x): point for line in panel.lines for point in line.points}
     rows = table(place)
+    assert {row["unit"] for row in rows} == {"%"}
+    lost = [(row["line"], float(row["x"]), row["note"]) for row in rows if not row["y"]]
+    assert lost == [(line.name, x, f"lost: {text}") for line in panel.lines for x, text in line.fallen]
+    assert lost == [("adam", 1.0, "lost: ×1")], "never left out"
+    rows = [row for row in rows if row["y"]]
     assert {(row["line"], float(row["x"])) for row in rows} == {*wanted}
     for row in rows:
         point = wanted[row["line"], float(row["x"])]
@@ -305,3 +313,15 @@ def test_points_are_accessible_and_within_the_page(opened, width, scheme):
     assert page.pdf().startswith(b"%PDF")
     serious = [v for v in axe.Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
     assert [(v["id"], [node["html"][:200] for node in v["nodes"]]) for v in serious] == []
+
+
+@pytest.mark.slow
+def test_every_mark_that_python_sends_has_a_shape_of_its_own(chromium):
+    page = chromium.new_page()
+    page.set_content("<p>marks</p>")
+    page.add_script_tag(content=(ASSETS / "scene.js").read_text())
+    marks = [*dict.fromkeys((*MARKS[1:], *POINTS))]
+    shapes = [page.evaluate("mark => batchlab.markAt(mark, 50, 50, 10)", mark) for mark in marks]
+    assert len({*shapes}) == len(marks)
+    assert not any("NaN" in shape for shape in shapes)
+    page.close()

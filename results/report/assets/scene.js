@@ -348,11 +348,14 @@
   // A single point has no length: it is seen as a dot.
   batchlab.dot = (line, px, py) => (line.x.length === 1 ? [px(line.x[0]), py(line.y[0])] : null);
 
+  const corners = (n, turn) => Array.from({ length: n }, (_, i) => [Math.sin(((i + turn) * 2 * Math.PI) / n), -Math.cos(((i + turn) * 2 * Math.PI) / n)]);
+
   // Marks on lines whose colour and dash are another's too, by their names in matplotlib; corners, of a size of 1.
   const MARKS = {
     "^": [[0, -1], [1, 0.8], [-1, 0.8]], v: [[0, 1], [1, -0.8], [-1, -0.8]],
     "*": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map((i) => [(i % 2 ? 0.5 : 1.2) * Math.sin((i * Math.PI) / 5), -(i % 2 ? 0.5 : 1.2) * Math.cos((i * Math.PI) / 5)]),
-    h: [0, 1, 2, 3, 4, 5].map((i) => [Math.sin((i * Math.PI) / 3), -Math.cos((i * Math.PI) / 3)]),
+    h: corners(6, 0), H: corners(6, 0.5), p: corners(5, 0), 8: corners(8, 0.5),
+    "<": [[-1, 0], [0.8, -1], [0.8, 1]], ">": [[1, 0], [-0.8, -1], [-0.8, 1]], d: [[0, -1.1], [0.6, 0], [0, 1.1], [-0.6, 0]],
     s: [[-0.8, -0.8], [0.8, -0.8], [0.8, 0.8], [-0.8, 0.8]], D: [[0, -1.1], [1.1, 0], [0, 1.1], [-1.1, 0]],
     P: [[-0.4, -1], [0.4, -1], [0.4, -0.4], [1, -0.4], [1, 0.4], [0.4, 0.4], [0.4, 1], [-0.4, 1], [-0.4, 0.4], [-1, 0.4], [-1, -0.4], [-0.4, -0.4]],
     X: [[-1, -0.5], [-0.5, -1], [0, -0.5], [0.5, -1], [1, -0.5], [0.5, 0], [1, 0.5], [0.5, 1], [0, 0.5], [-0.5, 1], [-1, 0.5], [-0.5, 0]],

@@ -89,7 +89,7 @@
   // Of parts { scene, title, range }: the titles of panels are a column where there are several.
   function csv(parts) {
     const { how } = parts[0].scene, several = parts.length > 1 || parts[0].title;
-    const head = how.points ? ["value", "line", "at", "x", "y", "low", "high", "n", "note"] : ["metric", "relative_to", "line", "clock",
+    const head = how.points ? ["value", "unit", "line", "at", "x", "y", "low", "high", "n", "note"] : ["metric", "relative_to", "line", "clock",
       ...(how.stat === "seeds" ? ["seed", "state", "x", "value"] : ["x", how.stat, "low", "high", "n", "diverged", "unfinished"])];
     const rows = parts.flatMap(({ scene, title, range }) => (how.points ? pointed : lined)(scene, range).map((row) => (several ? [safe(title), ...row] : row)));
     return [several ? ["panel", ...head] : head, ...rows].map((row) => row.map(quoted).join(",")).join("\n") + "\n";
@@ -98,8 +98,12 @@
   function pointed(scene, range) {
     const { how } = scene, [from, to] = range || [-Infinity, Infinity];
     const back = (value) => exact(Number.isFinite(value) && scene.log ? 10 ** value : value);
-    return scene.dots.flatMap(({ name, points }) => points.filter(({ x }) => x >= from && x <= to).map((one) =>
-      [how.metric.label, safe(name), how.axis.label, exact(scene.back(one.x)), back(one.y), back(one.low), back(one.high), String(one.n ?? ""), safe(one.note)]));
+    const at = (name, x) => [how.metric.label, how.metric.unit, safe(name), how.axis.label, exact(scene.back(x))];
+    const seen = (x) => x >= from && x <= to;
+    return scene.dots.flatMap(({ name, points, fallen }) => [
+      ...points.filter(({ x }) => seen(x)).map((one) => [...at(name, one.x), back(one.y), back(one.low), back(one.high), String(one.n ?? ""), safe(one.note)]),
+      ...fallen.filter(([x]) => seen(x)).map(([x, text]) => [...at(name, x), "", "", "", "", `lost: ${text}`]), // never left out
+    ]);
   }
 
   function lined(scene, range) {

@@ -106,9 +106,10 @@ def _line(own: Sequence[Judged]) -> list[Text]:
     if item.verdict is Verdict.UNDECIDED:
         said = "; ".join(filter(None, [said, outlook_text(item)]))
     claim = f"{item.claim.text}{_where(own)}"
+    detail = f"{INDENT}{said}" if said else ""
     if item.verdict is Verdict.UNDECIDED:
-        return [Text(f"· {claim}", detail=f"{2 * INDENT}{said}" if said else "")]
-    return [Text(verdict_text(item), tone=TONES[item.verdict]), Text(claim, detail=f"{INDENT}{said}" if said else "")]
+        return [Text(f"· {claim}", detail=detail)]
+    return [Text(verdict_text(item), tone=TONES[item.verdict]), Text(claim, detail=detail)]
 
 
 def _where(own: Sequence[Judged]) -> str:

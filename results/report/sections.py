@@ -92,11 +92,8 @@ def of_contest(parts: Parts, result: Result, sweep: str) -> Section:
 
 def environment(parts: Parts, frame: Frame) -> Markup:
     """The combinations of hardware and versions that occur, each with its number of runs."""
-    places = Counter(
-        tuple(_words(run.info.get(key)) for key in ("hardware", "versions", "git"))
-        for run in frame.runs
-        if run.info.get("hardware")  # of one that was cut off before it said where it is nothing is known
-    )
+    said = (tuple(_words(run.info.get(key)) for key in ("hardware", "versions", "git")) for run in frame.runs)
+    places = Counter(place for place in said if any(place))  # of one that was cut off before it said where: nothing
     columns = [Column(("runs",), "right"), Column(("hardware",)), Column(("versions",)), Column(("git",))]
     rows = [[Text(f"{n:,}"), *(Text(word) for word in place)] for place, n in places.most_common()]
     notes = ["times compare only between runs of the same hardware"] if len(places) > 1 else []

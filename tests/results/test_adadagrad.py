@@ -204,7 +204,7 @@ def test_bold_is_explained_once_for_all_blocks(paper):
     notes = paper.reproduce().sheets()[0].notes
     (bold,) = [note for note in notes if note.startswith("bold")]
     assert "for the same experiment and optimizer" in bold
-    assert "(1 of them beneath a cell that is told apart" in bold
+    assert "(1 cell beneath that is not told apart only as its spread is large)" in bold
 
 
 def test_samples_that_do_not_add_up_are_found(paper):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from shell import in_one_line
@@ -24,6 +26,7 @@ CONFIG = "name: batchlab\nseed: 0\noptimizer: {name: shb, lr: 0.1}\nmodel: {name
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
     """Two runs, one of which has failed and one to come; every look is a new one."""
     monkeypatch.setattr(serve, "PATIENCE", 0.0)
+    monkeypatch.setattr(serve, "time", SimpleNamespace(monotonic=itertools.count().__next__))  # however fast this is
     monkeypatch.setattr(serve, "TIMES", 0.0)
     store = RunStore(tmp_path / "runs").prepare()
     store.write_sweep("s", [SweepEntry("run0", {}, []), SweepEntry("run1", {}, [])], [])

@@ -61,7 +61,7 @@ def test_a_failure_is_a_line_and_the_others_go_on(tmp_path: Path, fleet: Fleet) 
 
 
 def test_stop_at_the_first_failure(tmp_path: Path, fleet: Fleet) -> None:
-    plans = [one("train.epochs=3000"), one(*FAILS), one("seed=1"), one("seed=2")]
+    plans = [one("train.epochs=100000"), one(*FAILS), one("seed=1"), one("seed=2")]
     report, watcher = fleet.sweep(tmp_path, plans, slots=2, options=SweepOptions(stop_after="1"))
     assert report.exit_code == 1
     assert set(watcher.begun) == {plans[0].run_id, plans[1].run_id}

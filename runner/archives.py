@@ -5,6 +5,7 @@ Nothing here trains, or imports torch.
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -164,11 +165,13 @@ def conclude(paper: str, scale: str, archives: Sequence[Path] | None, runs: Path
     if archives is None:
         for name in _asked(paper, scale, recorded(), "recorded"):
             with reading(runs, [archive_of(f"{name}-{scale}")]) as store:
-                print_reproduction(store, name, f"{name}-{scale}", runs, printing)
+                print_reproduction(
+                    store, name, f"{name}-{scale}", runs, printing, source=[archive_of(f"{name}-{scale}")]
+                )
         return 0
     with reading(runs, archives) as store:
         for name in _asked(paper, scale, store.sweeps(), f"in {store.name}"):
-            print_reproduction(store, name, f"{name}-{scale}", runs, printing)
+            print_reproduction(store, name, f"{name}-{scale}", runs, printing, source=archives)
     return 0
 
 
@@ -194,9 +197,17 @@ def _asked(paper: str, scale: str, sweeps: Sequence[str], where: str) -> list[st
 
 
 def print_reproduction(
-    store: RunStore, paper: str, sweep: str, runs: Path, printing: Printing, apart: str = ""
+    store: RunStore,
+    paper: str,
+    sweep: str,
+    runs: Path,
+    printing: Printing,
+    apart: str = "",
+    source: Sequence[Path] = (),
 ) -> None:
     """Print a paper's verdicts, and every table and claim where that is asked for; save its plots and its report.
+
+    A report takes as long as all the rest: of archives, which are looked at for seconds, the command for one is said.
 
     Args:
         store: Where its runs are.
@@ -205,6 +216,7 @@ def print_reproduction(
         runs: The folder that holds all runs; plots and report go there.
         printing: How much is printed.
         apart: The command that trains each of its runs alone; empty where they came from elsewhere.
+        source: The archives that they came from.
     """
     from batchlab.results.show.claims_sheet import undecided_by_shared_times
     from batchlab.results.show.render import print_sheets
@@ -223,6 +235,10 @@ def print_reproduction(
     if paths:
         more = f" to {paths[-1].name}" if len(paths) > 1 else ""
         OUT.print(Text(f"{'plots' if more else 'plot'}: {paths[0]}{more}"), soft_wrap=True)
+    if source:
+        command = shlex.join(["batchlab", "report", *(word for path in source for word in ("--from", str(path)))])
+        OUT.print(Text(f"report: {command}"), soft_wrap=True)
+        return
     with busy("writing the report", logged=False):
         from batchlab.results.report.write import write_report
 

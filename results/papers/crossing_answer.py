@@ -60,12 +60,12 @@ def brief_sheet(standings: Sequence[Standing], title: str) -> Sheet:
     rows = []
     for reading in dict.fromkeys(one.reading for one in standings):
         own = [one for one in standings if one.reading == reading and len(one.names) > 1]
-        decided = {PLURALS[one.kind]: [*filter(None, [_first(one)]), *_others(one)] for one in own}
+        decided = {PLURALS[one.kind]: [*filter(None, [_first(one)]), *_others(one, "beats")] for one in own}
         first = [f"{kind}: {', '.join(texts)}" for kind, texts in decided.items() if texts]
         left = [PLURALS[one.kind] for one in own if not decided[PLURALS[one.kind]] and not _untested(one)]
         without = [PLURALS[one.kind] for one in own if _untested(one)]
-        said = [*first, *([f"nothing is decided between {listing(left)}"] if left else [])]
-        said += [f"{listing(without)} are not compared"] if without else []
+        said = [*first, *([f"{listing(left)}: not decided"] if left else [])]
+        said += [f"{listing(without)}: not compared"] if without else []
         rows.append([Text(reading.name), Text("; ".join(said))])
     contenders = next(one for one in standings if one.kind == "contender")
     return Sheet(title, columns, rows, [f"{_so(contenders)} --full prints all."])
@@ -81,8 +81,13 @@ def _first(one: Standing) -> str:
     return f"{best} first ({100 * sum(values) / len(values):.2f} %), better than {than}"
 
 
-def _others(one: Standing) -> list[str]:
-    """What is decided of pairs beyond whom the first of its kind is better than; of many pairs how many they are."""
+def _others(one: Standing, beats: str = "is better than") -> list[str]:
+    """What is decided of pairs beyond whom the first of its kind is better than; of many pairs how many they are.
+
+    Args:
+        one: What was compared.
+        beats: How it is said; a screen has less room.
+    """
     best = one.order[0]
     worse = {name: [other for other in one.order if one.beats(name, other)] for name in one.order if name != best}
     better = {name: others for name, others in worse.items() if others}
@@ -91,7 +96,7 @@ def _others(one: Standing) -> list[str]:
     if n > NAMED:
         said = [f"{n} more pairs are told apart"]
     else:
-        said = [f"{name} is better than {listing(others)}" for name, others in better.items()]
+        said = [f"{name} {beats} {listing(others)}" for name, others in better.items()]
     if len(same) > NAMED:
         return [*said, f"{len(same)} pairs differ by no more than {_smallest(one)}"]
     return [*said, *(f"{a} is no more than {_smallest(one)} from {b}" for a, b in same)]

@@ -29,6 +29,8 @@ MARKS = ("", "o", "^", "s", "D", "v", "P", "X")
 INK = "#24292f"
 GREY = "#6a737d"
 SUFFIXES = (".png", ".svg", ".pdf")
+DPI = 200
+"""Of a PNG."""
 OTHER_FILE = "choose another file with -o"
 
 
@@ -83,9 +85,13 @@ class Drawing(ABC):
             raise ValueError(f"{path}: a plot is a {', '.join(SUFFIXES)} file")
         with lettered():
             figure = self.figure()
+            if path.suffix.lower() == ".png" and (layout := figure.get_layout_engine()) is not None:
+                figure.set_dpi(DPI)
+                layout.execute(figure)  # which saving would do by drawing all of it twice
+                figure.set_layout_engine("none")
             with writing(path, OTHER_FILE):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                figure.savefig(path, dpi=200, facecolor="white", metadata={"Description": said} if said else None)
+                figure.savefig(path, dpi=DPI, facecolor="white", metadata={"Description": said} if said else None)
         return path
 
     def svg(self) -> str:

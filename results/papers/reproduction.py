@@ -59,6 +59,7 @@ class Reproduction:
         notes: How to read it: what differs from the paper, what is unknown.
         problems: Damaged files, one line each.
         front: Makes what `first` returns; None: the first table and the first figure will do.
+        panes: Figures for the report alone, of more panels than a still picture is looked at for.
     """
 
     paper: str
@@ -71,6 +72,7 @@ class Reproduction:
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     front: Callable[[], Front] | None = field(default=None, repr=False, compare=False, kw_only=True)
+    panes: Sequence[Drawing] = field(default=(), kw_only=True)
 
     def sheets(self) -> list[Sheet]:
         """All there is to print, in reading order: our tables, the published numbers, the claims."""

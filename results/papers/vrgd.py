@@ -48,6 +48,7 @@ def build(frame: Frame) -> Reproduction:
     tables: list[Table | Sheet] = []
     judged: list[Judged] = []
     plots: list[Drawing] = []
+    panes: list[Drawing] = []
     notes = [FAMILIES]
     if linear.runs:
         tables += toy.tables(linear)
@@ -57,6 +58,7 @@ def build(frame: Frame) -> Reproduction:
     if deep.runs:
         tables += network.tables(deep)
         plots += [_by_batch(tuned(deep, ACCURACY, "lr", CELL).frame), *network.plots(deep)]
+        panes += network.training(deep)
         notes += network.NOTES
         if {run.value("dataset") for run in deep.runs} == {"digits"}:
             notes.append(network.LAPTOP)
@@ -71,7 +73,7 @@ def build(frame: Frame) -> Reproduction:
     beside = [table5.sheet(frame, deep)]
     front = partial(_front, frame, deep)
     noted = list(dict.fromkeys(notes))
-    return Reproduction("vrgd", TITLE, REFERENCE, tables, judged, plots, beside, noted, front=front)
+    return Reproduction("vrgd", TITLE, REFERENCE, tables, judged, plots, beside, noted, front=front, panes=panes)
 
 
 def _front(frame: Frame, deep: Frame) -> Front:

@@ -316,17 +316,22 @@ def _multipliers(network: Frame) -> Frame:
 
 
 def plots(network: Frame) -> list[Drawing]:
-    """Accuracy against the learning rate, both over training, and VR-Momentum's multiplier in each layer."""
+    """Accuracy against the learning rate, and VR-Momentum's multiplier in each layer."""
     title = "Network: test accuracy by learning rate"
     seen = tuple(map(Metric, ("mean", "clipped_low", "clipped_high")))
     best = tuned(network, ACCURACY, "lr", CELL).frame
     layers = best.where(pair="Momentum", variant=VR).stream("layers")
-    trained = [metric for metric in (ACCURACY, LOSS) if _over_training(best, metric)]
     return [
         MetricByRate(judged(network), ACCURACY, title),
-        *(Plot(best, metric, ("samples",), "variant", "pair,batch", TRAINING) for metric in trained),
         Layers(layers, seen, "batch", title="VR-Momentum: the multiplier r in each layer"),
     ]
+
+
+def training(network: Frame) -> list[Drawing]:
+    """Accuracy and loss over training, of each pair at each batch."""
+    best = tuned(network, ACCURACY, "lr", CELL).frame
+    trained = [metric for metric in (ACCURACY, LOSS) if _over_training(best, metric)]
+    return [Plot(best, metric, ("samples",), "variant", "pair,batch", TRAINING) for metric in trained]
 
 
 def _over_training(frame: Frame, metric: Metric) -> bool:

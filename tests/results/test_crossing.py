@@ -183,9 +183,7 @@ def test_a_pair_is_said_that_is_decided_below_the_highest_mean(frame_of):
     assert "while growing is better than tested" in text
     assert "any of A · constant and A · growing; what is decided is what to leave: A · tested" in text
     first = brief_sheet(found, "").rows[0]
-    assert first[1].text == (
-        "contenders: A · growing beats A · tested; batch schedules: growing beats tested"
-    )
+    assert first[1].text == ("contenders: A · growing beats A · tested; batch schedules: growing beats tested")
 
 
 def test_before_the_first_run_and_while_only_tuning_is_there(lab):

@@ -37,7 +37,7 @@ def test_tuning_runs_are_shown_and_judged_nowhere(book):
     judged = {seed for item in made.claims for c in item.comparisons for seed in c.outcomes}
     assert judged == {0, 1, 2}
     assert all(item.reason == "" for item in made.claims if item.comparisons)
-    frames = [plot.frame for plot in made.plots]
+    frames = [plot.frame for plot in (*made.plots, *made.panes)]
     assert len(frames) == 6
     assert {run.value("seed") for frame in frames for run in frame.runs} == {0, 1, 2}
 
@@ -49,7 +49,7 @@ def test_what_a_run_measured_once_is_no_curve(book, places, metrics):
         if row["steps"] >= 2 - places:
             row["train_loss"] = 1.0
     made = book.made()
-    assert [str(plot.metric) for plot in made.plots if isinstance(plot, Plot) and plot.title == TRAINING] == metrics
+    assert [str(plot.metric) for plot in made.panes if isinstance(plot, Plot) and plot.title == TRAINING] == metrics
 
 
 def test_of_a_sweep_without_tuning_runs_what_needs_a_choice_says_so(book, tmp_path):

@@ -164,10 +164,9 @@ def conclude(paper: str, scale: str, archives: Sequence[Path] | None, runs: Path
     """
     if archives is None:
         for name in _asked(paper, scale, recorded(), "recorded"):
-            with reading(runs, [archive_of(f"{name}-{scale}")]) as store:
-                print_reproduction(
-                    store, name, f"{name}-{scale}", runs, printing, source=[archive_of(f"{name}-{scale}")]
-                )
+            source = [archive_of(f"{name}-{scale}")]
+            with reading(runs, source) as store:
+                print_reproduction(store, name, f"{name}-{scale}", runs, printing, source=source)
         return 0
     with reading(runs, archives) as store:
         for name in _asked(paper, scale, store.sweeps(), f"in {store.name}"):

@@ -29,6 +29,15 @@ CHOOSERS = ("validation_accuracy", "validation_loss")
 """What may choose: nothing is judged by it."""
 
 
+def validation(frame: Frame) -> Metric | None:
+    """The validation metric that was recorded; None: none was.
+
+    Args:
+        frame: The runs, with the columns of `CHOOSERS`.
+    """
+    return next((Metric(name) for name in CHOOSERS if frame.has(name)), None)
+
+
 def chooser(frame: Frame, metric: Metric) -> Metric:
     """What chooses the values at which a metric is judged: validation instead of a test metric, where it was recorded.
 
@@ -38,8 +47,8 @@ def chooser(frame: Frame, metric: Metric) -> Metric:
     """
     if not metric.name.startswith("test_"):
         return metric
-    names = (metric.name.replace("test_", "validation_", 1), *CHOOSERS)
-    return next((Metric(name).of(frame) for name in names if frame.has(name)), metric)
+    twin = Metric(metric.name.replace("test_", "validation_", 1))
+    return twin if frame.has(twin.name) else validation(frame) or metric
 
 
 def best_value(costs: Mapping[Any, Sequence[float]], centre: Callable[[Sequence[float]], float]) -> Any:

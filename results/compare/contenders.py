@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from batchlab.results.compare.choice import CHOOSERS, choose, shown
+from batchlab.results.compare.choice import choose, shown, validation
 from batchlab.results.compare.frame import MISSING, Frame
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.problems import PROBLEMS, Field, problem_axes
@@ -59,7 +59,7 @@ def contenders(frame: Frame, metric: Metric, hue: str, problems: Sequence[str], 
         )
     wider = _wider(field, [key for key in mixed if _rate(key)])
     rates = _mixed(wider)
-    chooser = next((Metric(by) for by in CHOOSERS if frame.has(by)), None)
+    chooser = validation(frame)
     why = "no validation metric was recorded to choose by (dataset.validation=0.1)"
     if len(rates) == 1 and chooser is not None:
         try:

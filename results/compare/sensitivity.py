@@ -11,16 +11,13 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchlab.results.compare.choice import CHOOSERS, Tuning, judged, seeds_text, settle
+from batchlab.results.compare.choice import CHOOSERS, Tuning, judged, seeds_text, settle, validation
 from batchlab.results.compare.choice import chooser as chosen_by
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.outcomes import Fate, by_seed, of_run, restricted_mean
 from batchlab.results.compare.replicates import NOMINAL, mixed_keys
 from batchlab.results.compare.stats import summarize
-
-BY = tuple(map(Metric, CHOOSERS))
-"""What chooses on tuning runs, where they measured it; otherwise the metric that is drawn."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +115,8 @@ def said(frame: Frame, metric: Metric) -> str:
 
 def chooser(frame: Frame, metric: Metric) -> Metric:
     """What chooses: validation, on tuning runs where there are such; where none was recorded the metric itself."""
-    tuning = frame.runs and any(run.value("tuning") is True for run in frame.runs)
-    return next((by for by in BY if tuning and frame.has(by.name)), chosen_by(frame, metric))
+    tuning = any(run.value("tuning") is True for run in frame.runs)
+    return (validation(frame) if tuning else None) or chosen_by(frame, metric)
 
 
 def swept(frame: Frame, hue: str) -> list[str]:
@@ -156,7 +153,8 @@ def _choice(choosing: Frame, others: Frame, metric: Metric, key: str, hue: str) 
         return None
     if not _may_choose(choosing, others, key, hue):
         return None
-    ties = BY[1] if by == BY[0] else None
+    accuracy, loss = map(Metric, CHOOSERS)
+    ties = loss if by == accuracy else None
     return settle(choosing, others, key, by, [hue], ties)
 
 

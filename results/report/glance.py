@@ -6,6 +6,7 @@ decided only the first lines are seen at once, the others are folded away.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -84,6 +85,11 @@ class Glance:
     more: int = 0
 
     @property
+    def sentences(self) -> list[str]:
+        """Those of the answer."""
+        return sentences(self.answer)
+
+    @property
     def lines(self) -> list[Line]:
         """All lines."""
         return [line for claim in (*self.claims, *self.folded) for line in claim.lines]
@@ -92,6 +98,15 @@ class Glance:
     def readings(self) -> bool:
         """Whether there is a column of what they were read at: not where that is the same for all."""
         return len({line.at for line in self.lines}) > 1
+
+
+def sentences(text: str) -> list[str]:
+    """A text in parts that are read one by one.
+
+    >>> sentences("With all: 68.47 %. So: any.")
+    ['With all: 68.47 %.', 'So: any.']
+    """
+    return re.split(r"(?<=\.) ", text)
 
 
 def glance(title: str, anchor: str, rows: str, sheet: Sheet, judged: Sequence[Judged], answer: str = "") -> Glance:

@@ -13,8 +13,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from batchlab.results.compare.choice import CHOOSERS, shown
-from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.choice import CHOOSERS, shown, validation
+from batchlab.results.compare.frame import MISSING, Frame
 from batchlab.results.compare.metrics import CANDIDATES, CLOCKS, Metric
 from batchlab.results.compare.swept import filled, swept_axes
 from batchlab.results.compare.table import build_table
@@ -113,7 +113,7 @@ def _tuned(
     if len(rates) != 1:
         return Markup("")
     others = others or ["optimizer"]
-    chooser = next((Metric(name) for name in CHOOSERS if frame.has(name)), None)
+    chooser = validation(frame)
     if chooser is None:
         return said(
             f"each {rates[0]} has a row of its own: no validation metric was recorded to choose one by "
@@ -133,7 +133,7 @@ def _first(frame: Frame, axes: Sequence[str]) -> dict[str, Any] | None:
 
     Who sweeps a method of their own against a usual one writes that one first.
     """
-    contenders = {tuple(map(run.value, axes)): None for run in frame.runs}
+    contenders = {key: None for run in frame.runs if MISSING not in (key := tuple(map(run.value, axes)))}
     if not 2 <= len(contenders) <= AGAINST:
         return None
     return dict(zip(axes, next(iter(contenders)), strict=True))

@@ -16,7 +16,7 @@ from batchlab.results.compare.contest import LABEL, Result
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.papers.reproduction import Reproduction
-from batchlab.results.report.glance import Glance, glance
+from batchlab.results.report.glance import Glance, glance, sentences
 from batchlab.results.report.own import summed_up
 from batchlab.results.report.parts import Parts, lead, said
 from batchlab.results.show.answer import sentence
@@ -61,7 +61,7 @@ def of_paper(parts: Parts, made: Reproduction, sweep: str) -> Section:
     if claims.rows and not any(column.header[-1] == "claim" for column in claims.columns):
         # of hundreds of claims the sheet is what came of them, in words: those that are decided are listed beside it
         answer = claims.rows[0][0].text
-        lines = [[Text(f"{line.removesuffix('.')}.".replace("`", ""))] for line in answer.split(". ")]
+        lines = [[Text(line.replace("`", ""))] for line in sentences(answer)]
         top.append(parts.sheet(replace(claims, rows=lines)))
         shown = [c for c in made.claims if c.verdict is not Verdict.UNDECIDED]
         claims = claims_sheet(shown, "what is decided")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from curves_page import rows_of, write_page
+from curves_page import opening, rows_of, write_page
 
 from batchlab.results.compare.load import load
 from batchlab.results.report.curves import payload
@@ -43,22 +43,5 @@ def file(frame, tmp_path_factory):
 @pytest.fixture
 def opened(chromium, file):
     """Opens the page, and sees that no script failed."""
-    contexts, errors = [], []
-
-    def at(view="", width=1200, **options):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, accept_downloads=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-        page.on(
-            "request",
-            lambda asked: errors.append(asked.url) if not asked.url.startswith(("file:", "data:", "blob:")) else None,
-        )
-        page.goto(f"{file.as_uri()}{view}")
-        return page
-
-    yield at
-    for context in contexts:
-        context.close()
-    assert errors == []
+    with opening(chromium, file) as at:
+        yield at

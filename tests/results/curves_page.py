@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,28 @@ def write_page(path: Path, payloads: Sequence[dict[str, Any]], between: str = ""
         encoding="utf-8",
     )
     return path
+
+
+@contextmanager
+def opening(chromium: Any, file: Path) -> Iterator[Callable[..., Any]]:
+    """Opens a page as often as is asked for; at the end no script has failed and none asked the network."""
+    contexts, errors = [], []
+
+    def at(view: str = "", width: int = 1200, **options: Any) -> Any:
+        context = chromium.new_context(viewport={"width": width, "height": 900}, accept_downloads=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+        own = ("file:", "data:", "blob:")
+        page.on("request", lambda asked: errors.append(asked.url) if not asked.url.startswith(own) else None)
+        page.goto(f"{file.as_uri()}{view}")
+        return page
+
+    yield at
+    for context in contexts:
+        context.close()
+    assert errors == []
 
 
 def near(found, wanted):

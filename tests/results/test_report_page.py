@@ -18,6 +18,7 @@ from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.load import load
 from batchlab.results.compare.table import load_table
 from batchlab.results.report.assets import HERE, scripts, styles
+from batchlab.results.report.own import _first
 from batchlab.results.report.parts import Parts, apart, packed
 from batchlab.results.report.runlist import PAGE, STILL, run_list
 from batchlab.results.report.write import write_report
@@ -308,3 +309,13 @@ def test_an_axis_that_is_called_like_a_column_stays_in_the_csv(lab, curve):
     rows = [*csv.DictReader(io.StringIO(render(table_sheet(made), "csv"), newline=""))]
     assert [(row["note (axis)"], row["best (axis)"]) for row in rows] == [("first", "7"), ("second", "8")]
     assert {row["note"] for row in rows} == {""}
+
+
+def test_contenders_are_compared_with_the_first_that_has_a_row(frame_of):
+    """One that lacks a key of the rows is not in the table: nothing can be compared with it."""
+    loss = {"train_loss": 1.0}
+    frame = frame_of([({"seed": 0} | own, loss) for own in ({"a": "x"}, {"a": "y", "k": 1}, {"a": "y", "k": 2})])
+    assert _first(frame, ["a", "k"]) == {"a": "y", "k": 1}
+    assert _first(frame, ["a"]) == {"a": "x"}
+    assert _first(frame, ["k"]) == {"k": 1}
+    assert _first(frame.where(a="x"), ["a"]) is None, "alone"

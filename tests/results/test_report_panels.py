@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from curves_page import near, rows_of, write_page
+from curves_page import near, opening, rows_of, write_page
 
 from batchlab.results.compare.curves import curves
 from batchlab.results.compare.load import load
@@ -50,22 +50,14 @@ def made(frame):
 @pytest.fixture
 def opened(chromium, made, tmp_path):
     file = write_page(tmp_path / "panels.html", [made])
-    contexts, errors = [], []
+    with opening(chromium, file) as at:
 
-    def at(view="", width=1200, **options):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, accept_downloads=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-        page.goto(f"{file.as_uri()}{view}")
-        page.locator("canvas").first.wait_for()
-        return page
+        def drawn(view="", width=1200, **options):
+            page = at(view, width, **options)
+            page.locator("canvas").first.wait_for()
+            return page
 
-    yield at
-    for context in contexts:
-        context.close()
-    assert errors == []
+        yield drawn
 
 
 def table(page):

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from curves_page import write_page
+from curves_page import opening, write_page
 from matplotlib.colors import to_hex
 
 from batchlab.results.compare.load import load
@@ -178,20 +178,8 @@ def opened(chromium, sensitivity, tmp_path):
     shares = LossByShare({p: {"euler": {0.5: 0.1, 1.0: 0.01, 2.0: math.inf}} for p in ("p", "q")}, {"p": 1.0, "q": 1.0})
     drawings = (sensitivity, Profile(), shares)
     file = write_page(tmp_path / "points.html", [points_payload(drawing.points()) for drawing in drawings])
-    contexts, errors = [], []
-
-    def at(view="", width=1200, **options):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, accept_downloads=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{file.as_uri()}{view}")
-        return page
-
-    yield at
-    for context in contexts:
-        context.close()
-    assert errors == []
+    with opening(chromium, file) as at:
+        yield at
 
 
 def figure(page, i=0):

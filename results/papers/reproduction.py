@@ -59,7 +59,7 @@ class Reproduction:
         notes: How to read it: what differs from the paper, what is unknown.
         problems: Damaged files, one line each.
         front: Makes what `first` returns; None: the first table and the first figure will do.
-        panes: Figures for the report alone, of more panels than a still picture is looked at for.
+        panes: Figures for the report alone, before the others: a glance at recorded runs does not wait for them.
     """
 
     paper: str

@@ -57,8 +57,8 @@ def build(frame: Frame) -> Reproduction:
         notes += toy.NOTES
     if deep.runs:
         tables += network.tables(deep)
-        plots += [_by_batch(tuned(deep, ACCURACY, "lr", CELL).frame), *network.plots(deep)]
-        panes += network.training(deep)
+        plots += network.plots(deep)
+        panes += [_by_batch(tuned(deep, ACCURACY, "lr", CELL).frame), *network.training(deep)]
         notes += network.NOTES
         if {run.value("dataset") for run in deep.runs} == {"digits"}:
             notes.append(network.LAPTOP)

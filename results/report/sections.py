@@ -66,7 +66,7 @@ def of_paper(parts: Parts, made: Reproduction, sweep: str) -> Section:
         shown = [c for c in made.claims if c.verdict is not Verdict.UNDECIDED]
         claims = claims_sheet(shown, "what is decided")
     top += [parts.sheet(claims, rows)] if shown or not answer else []
-    drawn = parts.drawings([plot for plot in (*made.plots, *made.panes) if plot.drawable])
+    drawn = parts.drawings([plot for plot in (*made.panes, *made.plots) if plot.drawable])
     content = Markup("").join([*top, drawn, *map(parts.sheet, tables)])
     found = replace(glance(made.title, name, rows, claims, shown, answer), summary=tally_text(made.claims))
     return Section(name, made.title, content, found)

@@ -30,7 +30,7 @@ def figures(request, tmp_path_factory):
     """A page of a sweep's figures alone, as its section has them, and what they are."""
     with opened([archive_of(request.param)]) as store:
         made = reproduce(store, request.param.partition("-")[0], request.param)
-        drawn = [plot for plot in (*made.plots, *made.panes) if plot.drawable]
+        drawn = [plot for plot in (*made.panes, *made.plots) if plot.drawable]
         markup = Parts().drawings(drawn)
     file = tmp_path_factory.mktemp("recorded") / "figures.html"
     script = "".join(f"<script>{(ASSETS / name).read_text()}</script>" for name in SCRIPTS)

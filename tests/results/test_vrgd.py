@@ -173,7 +173,7 @@ def test_it_prints_in_every_format_and_draws(book, tmp_path):
     for format in FORMATS:
         text = "".join(render(sheet, format) for sheet in made.sheets())
         assert "reconstructions" in text or format == "csv"
-    assert [file.name for file in made.save_plots(tmp_path)] == [f"vrgd-{i}.png" for i in range(1, 6)]
+    assert [file.name for file in made.save_plots(tmp_path)] == [f"vrgd-{i}.png" for i in range(1, 5)]
 
 
 def test_weights_are_means_and_ratios_means_of_ten_steps(book):

@@ -5,9 +5,13 @@ python -m batchlab.runner.launch.agent --rdzv-backend one_machine --rdzv-conf ra
 
 from __future__ import annotations
 
+import os
+
 from torch.distributed.run import main
 
 from batchlab.runner.launch import rendezvous  # noqa: F401 (registers it)
+from batchlab.runner.launch.process import AGENT
 
 if __name__ == "__main__":
+    os.environ[AGENT] = str(os.getpid())
     main()

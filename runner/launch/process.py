@@ -17,6 +17,8 @@ APART = 76
 """Of a run that could not be trained together with others, as its state says why: it is to be trained alone."""
 OWNER = "BATCHLAB_OWNER"
 """The variable by which a job's ranks know the token with which it holds the run, or those of several runs."""
+AGENT = "BATCHLAB_AGENT"
+"""The variable by which the ranks of the torchrun command know its process, which may have died before they began."""
 
 
 def die_with_parent(signum: int = signal.SIGTERM, parent: int | None = None) -> None:

@@ -3,15 +3,17 @@
 torchrun --standalone --nproc-per-node 2 -m batchlab.runner.launch.rank runs/<run_id>
 """
 
+import os
 import signal
 import sys
 
-from batchlab.runner.launch.process import die_with_parent
+from batchlab.runner.launch.process import AGENT, die_with_parent
 
 
 def main() -> None:
     """Train as the rank that the environment says. An agent that is killed meanwhile takes its ranks with it."""
-    die_with_parent(signal.SIGKILL)
+    agent = os.environ.pop(AGENT, None)  # none where somebody else's torchrun starts it
+    die_with_parent(signal.SIGKILL, int(agent) if agent else None)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # inherited from torchrun, which is deaf to it
     from batchlab.runner.launch.worker import rank_main
 

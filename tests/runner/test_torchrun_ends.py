@@ -14,7 +14,7 @@ from runs import HANGS, frozen, wait_until
 from batchlab.results.store.record import read_stream
 from batchlab.results.store.run import Run, State
 from batchlab.runner.launch import launch
-from batchlab.runner.launch.process import INTERRUPTED
+from batchlab.runner.launch.process import AGENT, INTERRUPTED
 
 JOB = """
 import sys
@@ -45,15 +45,25 @@ def ranks(run: Run) -> list[int]:
 
 @pytest.mark.slow
 def test_a_killed_job_leaves_no_rank_beside_the_next(tmp_path: Path) -> None:
-    """In the seconds in which a rank imports torch, too: the run is free once nothing of the job lives."""
+    """In the seconds in which a rank imports torch, too. The kernel tells ranks just after it has freed the run."""
     run, _ = frozen(tmp_path, *LONG)
     job = begun(run)
     wait_until(lambda: len(ranks(run)) == 2)
     job.kill()
     job.wait()
-    wait_until(lambda: not run.held())
-    assert not ranks(run)
+    wait_until(lambda: not run.held() and not ranks(run))
     assert run.read_state().state is State.CRASHED
+    assert not read_stream(run, "metrics")
+
+
+def test_a_rank_whose_agent_died_before_it_began_trains_nothing(tmp_path: Path) -> None:
+    """Whoever adopted it meanwhile: not everywhere is that process 1."""
+    run, _ = frozen(tmp_path)
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    command = [sys.executable, "-m", "batchlab.runner.launch.rank", str(run.folder)]
+    ended = subprocess.run(command, env=os.environ | {AGENT: str(gone.pid)}, check=False, timeout=HANGS)
+    assert ended.returncode == -signal.SIGKILL
 
 
 @pytest.mark.slow

@@ -19,13 +19,11 @@ from batchlab.results.show.sheet import Format
 from batchlab.results.store import exhausted
 from batchlab.results.words import visible
 from batchlab.runner import exits, interrupts, streams
+from batchlab.runner.cli_runs import RUNS, runs_app
 from batchlab.runner.line import completion
 from batchlab.runner.line.blocks import Decided, Grid, Looks, Swept, Trained
 from batchlab.runner.line.flags import (
-    ArchiveFile,
-    Archives,
     Baseline,
-    Callbacks,
     Clock,
     Cols,
     ContestName,
@@ -35,7 +33,6 @@ from batchlab.runner.line.flags import (
     Full,
     Hue,
     Judged,
-    Listed,
     Metrics,
     Named,
     Or,
@@ -47,8 +44,6 @@ from batchlab.runner.line.flags import (
     Problems,
     Rows,
     Runs,
-    Sort,
-    Stale,
     Sweep,
     SweepName,
     Tune,
@@ -72,11 +67,8 @@ app = App(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-RUNS = Path("runs")
-
 data_app = App(invoke_without_command=True)
 app.add_typer(data_app, name="data")
-runs_app = App(no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 
 
@@ -270,75 +262,6 @@ def data_prepare(
     from batchlab.runner import commands
 
     raise typer.Exit(commands.prepare_data(names))
-
-
-@runs_app.callback()
-def one_by_one() -> None:
-    """The runs one by one: list them, remove some, tell callbacks of them; pack them, and merge what was packed."""
-
-
-@runs_app.command("list")
-def runs_list(
-    metric: Listed = None,
-    sort: Sort = None,
-    where: Where = None,
-    others: Or = None,
-    sweep: Sweep = None,
-    stale: Stale = False,
-    format: Annotated[Format, typer.Option("--format", help="How to write the list.")] = Format.RICH,
-    wide: Wide = False,
-    runs: Runs = RUNS,
-) -> None:
-    """Every run: its id, how it ended, what sets it apart, its main metric and its training time."""
-    from batchlab.runner.runs import Chosen, show
-
-    raise typer.Exit(show(Chosen(runs, where or [], sweep, stale, others or []), metric, sort, format, wide=wide))
-
-
-@runs_app.command("rm")
-def runs_rm(
-    where: Where = None,
-    others: Or = None,
-    sweep: Sweep = None,
-    stale: Stale = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it they are only shown.")] = False,
-    runs: Runs = RUNS,
-) -> None:
-    """Remove runs: shown first, gone with --yes. One that is being trained is refused."""
-    from batchlab.runner.runs import Chosen, delete
-
-    raise typer.Exit(delete(Chosen(runs, where or [], sweep, stale, others or []), yes=yes))
-
-
-@runs_app.command("export")
-def runs_export(
-    callbacks: Callbacks,
-    where: Where = None,
-    others: Or = None,
-    sweep: Sweep = None,
-    runs: Runs = RUNS,
-) -> None:
-    """Tell callbacks of runs that are over, as if they happened now."""
-    from batchlab.runner.export import export
-    from batchlab.runner.runs import Chosen
-
-    raise typer.Exit(export(Chosen(runs, where or [], sweep, False, others or []), callbacks))
-
-
-@runs_app.command("pack")
-def runs_pack(archive: ArchiveFile, sweep: Sweep = None, runs: Runs = RUNS) -> None:
-    """Put runs into one small file that travels: their results and configurations, no checkpoints and logs."""
-    from batchlab.runner.archives import pack
-
-    raise typer.Exit(pack(archive, runs, sweep))
-
-
-@runs_app.command("merge")
-def runs_merge(archives: Archives, runs: Runs = RUNS) -> None:
-    """Put the runs of archives beside those that are here; what is here already stays as it is."""
-    from batchlab.runner.archives import merge
-
-    raise typer.Exit(merge(archives, runs))
 
 
 @app.command()

@@ -46,7 +46,7 @@ WINGS = {
             "runs",
             "export",
         ),
-        *("cli", "arguments", "notebook", "reference"),
+        *("cli_runs", "cli", "arguments", "notebook", "reference"),
     ),
     "optimizers": ("clock", "lr", "dense", "trust", "moments", "needs", "batch"),
     "datasets": (

@@ -28,6 +28,14 @@ def fleet() -> Iterator[Fleet]:
     executor.close()
 
 
+@pytest.fixture
+def _beside_code_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder with models and optimizers to train together, or not."""
+    from stacks import beside  # which brings torch along
+
+    beside(tmp_path / "beside", monkeypatch)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _the_same_files_are_composed_once() -> Iterator[None]:
     """Hydra takes 0.2 s for what is composed a thousand times here: of the same files and choices once a session.

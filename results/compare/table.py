@@ -20,7 +20,7 @@ from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CANDIDATES, Metric, columns_of
 from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note, tied_keys
 from batchlab.results.compare.stats import ALPHA, Test, holm
-from batchlab.results.compare.swept import filled, usual_metrics, usual_rows
+from batchlab.results.compare.swept import filled, only_sweep, usual_metrics, usual_rows
 from batchlab.results.compare.where import Where, conditions
 from batchlab.results.store.fingerprint import stale, stale_lines
 from batchlab.results.store.runs import RunStore
@@ -95,12 +95,13 @@ def load_table(
         baseline: `AXIS=VALUE` (or several with commas between), which every other cell is tested against.
         tuned: A key whose value is chosen for each cell on the first half of the seeds, which are not judged
             (`choice`): by the first metric, or instead of a test metric by validation where it was recorded.
-        sweep: Only the runs of this sweep.
+        sweep: Only the runs of this sweep, in its order; of a store that is one sweep that need not be said.
         title: Instead of one made from metrics and axes.
 
     Raises:
         ValueError: With the way out, for an axis, metric or baseline that no run has.
     """
+    sweep = sweep or only_sweep(store)
     where = Where.of(where)
     asked = [*rows, *cols, *where.keys, *([TUNING] if tuned else [])]
     columns = {*(columns_of([Metric.parse(metric) for metric in metrics]) if metrics else CANDIDATES)}

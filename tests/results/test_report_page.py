@@ -29,7 +29,7 @@ from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.show.status import RunStatus, Status, read_status
 from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.run import RunState, State
-from batchlab.results.store.runs import SweepEntry
+from batchlab.results.store.runs import Asked, SweepEntry
 
 RATES = (0.01, 0.1)
 SEEDS = range(4)
@@ -165,7 +165,8 @@ def test_a_sweep_without_a_section_is_listed_with_where_its_runs_are(lab, curve)
         lab.run(name, curve([0.1, 0.5]), optimizer=name)
     grids = {"part": ["a"], "both": ["b", "c"], "waits": ["never"], "first": ["a", "b"], "second": ["c"]}
     for name, ids in grids.items():
-        lab.store.write_sweep(name, [SweepEntry(own, {}, [f"optimizer={own}"]) for own in ids])
+        entries = [SweepEntry(own, {}, [f"optimizer={own}"]) for own in ids]
+        lab.store.write_sweep(name, entries, asked=Asked("sweep", ("sweep", "--name", name)))
     times = {"part": 1, "both": 2, "waits": 3, "first": 4, "second": 5}
     for name, at in times.items():
         os.utime(lab.store.root / ".sweeps" / f"{name}.json", (at, at))
@@ -186,7 +187,7 @@ def test_a_sweep_without_a_section_is_listed_with_where_its_runs_are(lab, curve)
         "second": ["Sweep second"],
     }
     copies = {own["aria-label"]: own["data-copy"] for own in Page(page).of("button") if "data-copy" in own}
-    assert copies["Copy the command of sweep part"].endswith("--name part")
+    assert copies["Copy the command of sweep part"] == "batchlab sweep --name part"
 
 
 def test_the_list_of_runs_says_what_the_table_says(own, page):

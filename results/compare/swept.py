@@ -88,18 +88,6 @@ def usual_rows(store: RunStore, frame: Frame, sweep: str | None, taken: Sequence
     return [axis for axis in swept_axes(frame, swept_keys(store, frame, sweep)) if axis not in parts] or ["optimizer"]
 
 
-def only_sweep(store: RunStore) -> str | None:
-    """The sweep that all runs of a store are of, where there is one: its order and its labels are theirs.
-
-    Args:
-        store: Where the runs are.
-    """
-    names = store.sweeps()
-    found, _ = store.manifests() if len(names) == 1 else ([], [])
-    own = {entry.run_id for sweep in found for entry in sweep.entries}
-    return names[0] if own and all(run.run_id in own for run in store.runs()) else None
-
-
 def usual_metrics(frame: Frame) -> list[str]:
     """The metrics of a table that was asked for none: the test accuracy, or what else every run that is done measured.
 

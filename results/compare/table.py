@@ -20,7 +20,7 @@ from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CANDIDATES, Metric, columns_of
 from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note, tied_keys
 from batchlab.results.compare.stats import ALPHA, Test, holm
-from batchlab.results.compare.swept import filled, only_sweep, usual_metrics, usual_rows
+from batchlab.results.compare.swept import filled, usual_metrics, usual_rows
 from batchlab.results.compare.where import Where, conditions
 from batchlab.results.store.fingerprint import stale, stale_lines
 from batchlab.results.store.runs import RunStore
@@ -101,7 +101,7 @@ def load_table(
     Raises:
         ValueError: With the way out, for an axis, metric or baseline that no run has.
     """
-    sweep = sweep or only_sweep(store)
+    sweep = sweep or store.only_sweep()
     where = Where.of(where)
     asked = [*rows, *cols, *where.keys, *([TUNING] if tuned else [])]
     columns = {*(columns_of([Metric.parse(metric) for metric in metrics]) if metrics else CANDIDATES)}

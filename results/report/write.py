@@ -65,9 +65,14 @@ def report_page(store: RunStore, sweep: str | None = None, follow: str = "") -> 
     Args:
         store: Where the runs are.
         sweep: Only the runs of this sweep.
-        follow: What the page ends with where somebody serves it and runs go on.
+        follow: What the page ends with where somebody serves it and runs go on, or have not begun.
     """
     status, parts = read_status(store, sweep), Parts()
+    what = status.title if status.sweep else "all runs"
+    title = f"batchlab: {visible(what)}"
+    if not status.total:
+        body = _seen(fill("none", what=f"no runs in {status.root}"))
+        return str(fill("page", title=title, style=styles(), body=body, script="", follow=follow))
     named = [sweep] if sweep else store.sweeps()
     judged = _judged(store, named, parts)
     every = load(store, sweep, columns=SHOWN)
@@ -79,7 +84,6 @@ def report_page(store: RunStore, sweep: str | None = None, follow: str = "") -> 
     sections.append(Section(parts.name("s"), "Where they ran", environment(parts, every)))
     sections.append(Section(parts.name("s"), "What went wrong", failures(parts, status)))
     runs = run_list(status, every, swept_keys(store, every, sweep), (*SHOWN[:5], *own), known, asked_for)
-    what = status.title if status.sweep else "all runs"
     body = fill(
         "body",
         what=what,
@@ -90,7 +94,6 @@ def report_page(store: RunStore, sweep: str | None = None, follow: str = "") -> 
         runs=runs.html(),
         sections=sections,
     )
-    title = f"batchlab: {visible(what)}"
     return str(fill("page", title=title, style=styles(), body=_seen(body), script=scripts(), follow=follow))
 
 

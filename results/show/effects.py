@@ -86,7 +86,11 @@ def _has_interval(comparison: Comparison) -> bool:
 
 
 def _percent(alpha: float) -> str:
-    """What is left of 100 % with two digits of alpha: 0.05 is `95 %`, 0.05/3 `98.3 %`, 0.0003 `99.97 %`."""
-    places = max(0, 1 - math.floor(math.log10(100 * alpha)))
+    """What is left of 100 % by the first two digits of alpha, or the first of a small one.
+
+    >>> _percent(0.05), _percent(0.1), _percent(0.05 / 3), _percent(0.00062), _percent(0.00003)
+    ('95 %', '90 %', '98.3 %', '99.94 %', '99.997 %')
+    """
+    places = max(0, (alpha >= 0.001) - math.floor(math.log10(100 * alpha)))
     text = f"{100 * (1 - alpha):.{places}f}"
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"

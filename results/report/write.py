@@ -71,7 +71,7 @@ def report_page(store: RunStore, sweep: str | None = None, follow: str = "") -> 
     what = status.title if status.sweep else "all runs"
     title = f"batchlab: {visible(what)}"
     if not status.total:
-        body = _seen(fill("none", what=f"folder {status.root}"))
+        body = _seen(fill("none", what=f"folder {status.root}", served=bool(follow)))
         return str(fill("page", title=title, style=styles(), body=body, script="", follow=follow))
     named = [sweep] if sweep else store.sweeps()
     judged = _judged(store, named, parts)

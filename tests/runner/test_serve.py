@@ -134,6 +134,7 @@ def test_before_there_are_runs_the_page_says_so_and_follows(store: RunStore, tmp
         code, page, _ = asked(port, "/")
         assert code == 200
         assert "No runs yet" in page
+        assert "this page shows them" in page
         assert f"folder {empty.root}" in page
         assert json.loads(asked(port, "/state")[1])["said"] == "no runs yet"
         _ends(empty.prepare(), "run0", State.FAILED, "a reason to be seen")

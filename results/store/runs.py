@@ -250,8 +250,8 @@ class RunStore:
 
     def only_sweep(self) -> str | None:
         """The sweep that all runs are of, where there is one: their order, labels and which only choose stand there."""
-        found, problems = self.manifests()
-        if len(found) != 1 or problems:
+        found = self.manifests()[0] if len(self.sweeps()) == 1 else []
+        if not found:
             return None
         own = {entry.run_id for entry in found[0].entries}
         return found[0].name if all(run.run_id in own for run in self.runs()) else None

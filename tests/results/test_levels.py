@@ -18,12 +18,14 @@ from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.quantities import Quantity
 from batchlab.results.compare.sequential import Looks
+from batchlab.results.compare.table import load_table
 from batchlab.results.page.verdicts import verdict_sheet
 from batchlab.results.report.glance import glance
 from batchlab.results.show.claims_sheet import claims_sheet
 from batchlab.results.show.effects import effect, heading, levels_text
 from batchlab.results.show.headline import headline_sheet
 from batchlab.results.show.render import render
+from batchlab.results.show.table_sheet import table_sheet
 
 RNG = np.random.default_rng(5)
 GAINS = {name: RNG.normal(0.01, 0.01, 8) for name in "abcde"}
@@ -138,3 +140,13 @@ def test_a_difference_has_the_unit_of_its_metric(frame_of, quantity, unit):
     assert shown.endswith(f"] {unit}" if unit else "]")
     assert shown.startswith("× ") == quantity.log
     assert shown in headline_sheet([item], "P").rows[0][-1].detail
+
+
+@pytest.mark.parametrize(("metric", "said"), [("test_accuracy", " (of % in points)"), ("test_loss", "")])
+def test_a_table_says_the_unit_of_its_differences_where_its_columns_have_another(lab, metric, said):
+    for level, optimizer in enumerate(("adam", "shb")):
+        for seed in range(3):
+            rows = [{"samples": 1, "steps": 1, "train_seconds": 1.0, metric: 0.5 + 0.1 * level + 0.01 * seed * seed}]
+            lab.run(f"{optimizer}{seed}", rows, optimizer=optimizer, seed=seed)
+    notes = table_sheet(load_table(lab.store, metrics=[metric], baseline="optimizer=shb")).notes
+    assert f"Δ: difference from optimizer=shb in the same place{said}, ×: ratio to it" in " ".join(notes)

@@ -186,6 +186,8 @@ def test_a_sweep_without_a_section_is_listed_with_where_its_runs_are(lab, curve)
         "first": ["Sweep first"],
         "second": ["Sweep second"],
     }
+    assert [re.search(r"<b>(\w+)", line)[1] for line in found if "shown in" in line] == ["part", "both"]
+    assert ["none has begun" in line for line in found if "<b>waits" in line] == [True]
     copies = {own["aria-label"]: own["data-copy"] for own in Page(page).of("button") if "data-copy" in own}
     assert copies["Copy the command of sweep part"] == "batchlab sweep --name part"
 

@@ -27,7 +27,7 @@ from batchlab.results.store.run import FINISHED, Run, RunBusyError, State, now
 from batchlab.results.words import brief
 from batchlab.runner.launch.environment import LOOPBACK, ONE_MACHINE, launched
 from batchlab.runner.launch.killed import oom_kills
-from batchlab.runner.launch.process import APART, BUSY, INTERRUPTED, OWNER, die_with_parent
+from batchlab.runner.launch.process import APART, BUSY, INTERRUPTED, OWNER, Told, die_with_parent
 from batchlab.runner.plan.schema import RunConfig
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
@@ -277,6 +277,7 @@ def elastic_together(runs: Sequence[Run], nproc: int = 1) -> None:
     from batchlab.runner.launch import rendezvous  # noqa: F401 (registers ONE_MACHINE)
     from batchlab.runner.launch.worker import rank_main
 
+    told = Told()  # once for all: a second SIGTERM, of Slurm or the warm process, breaks into no end that has begun
     agent_log = runs[0].log / "agent"
     agent_log.mkdir(parents=True, exist_ok=True)
     with untouched_accelerators():
@@ -286,18 +287,13 @@ def elastic_together(runs: Sequence[Run], nproc: int = 1) -> None:
             nproc_per_node=nproc,
             run_id=runs[0].run_id,
             rdzv_backend=ONE_MACHINE,
-            rdzv_configs={"ranks": nproc},
+            rdzv_configs={"ranks": nproc, "told": told},
             start_method="fork",
-            signals_to_handle="SIGINT,SIGHUP,SIGQUIT",  # SIGTERM is taken below, once
+            signals_to_handle="SIGINT,SIGHUP,SIGQUIT",  # SIGTERM is heard below
             monitor_interval=0.05,
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=str(agent_log)),
         )
-
-    def told(signum: int, frame: object) -> None:
-        """A second SIGTERM would break into the end that the first began; Slurm and the warm process both send one."""
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise SignalException("told to stop", signal.SIGTERM)
 
     before = oom_kills()
     try:

@@ -20,16 +20,25 @@ from pathlib import Path
 from batchlab.results.store.run import Run
 from batchlab.runner.launch.launch import LAUNCHERS, run_job
 os.register_at_fork(**{sys.argv[2]: lambda: os.kill(os.getpid(), signal.SIGTERM)})
-sys.exit(run_job(Run(Path(sys.argv[1])), LAUNCHERS["fork"]))
+sys.exit(run_job(Run(Path(sys.argv[1])), LAUNCHERS[sys.argv[3]]))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["before", "after_in_parent", "after_in_child"])
-def test_a_stop_while_a_rank_is_forked_is_heard(where: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("launcher", "where"),
+    [
+        ("fork", "before"),
+        ("fork", "after_in_parent"),
+        ("fork", "after_in_child"),
+        ("torchrun", "before"),
+        ("torchrun", "after_in_parent"),
+    ],
+)
+def test_a_stop_while_a_process_is_forked_is_heard(launcher: str, where: str, tmp_path: Path) -> None:
     """Python drops what a handler raises there: the run trained on until it was killed, half a minute later."""
     run, _ = frozen(tmp_path, "train.epochs=5000", "train.checkpoint_seconds=10000")
-    command = [sys.executable, "-c", STOPPED_AT_A_FORK, str(run.folder), where]
+    command = [sys.executable, "-c", STOPPED_AT_A_FORK, str(run.folder), where, launcher]
     assert subprocess.run(command, check=False, timeout=HANGS).returncode == INTERRUPTED
     assert run.read_state().state is State.INTERRUPTED
 

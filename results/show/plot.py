@@ -17,10 +17,11 @@ from batchlab.results.compare.caveats import timed, together_note
 from batchlab.results.compare.curves import Curve, Track, by_hue, curves
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
+from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.stats import Array
 from batchlab.results.show.drawing import INK, FrameDrawing, without_note
-from batchlab.results.show.ends import counts, end_bars, without_line
+from batchlab.results.show.ends import BANDS, counts, end_bars, without_line
 from batchlab.results.show.extent import (
     CUT,
     FREE,
@@ -35,9 +36,9 @@ from batchlab.results.show.extent import (
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, dotted, looks
-from batchlab.results.show.numbers import named, numbered
+from batchlab.results.show.numbers import named, numbered, panel_names
 from batchlab.results.store.run import State
-from batchlab.results.words import count, written
+from batchlab.results.words import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,8 +48,6 @@ MARKED = 8
 """Marks on a line, about."""
 ACROSS = (1, 1, 2, 2, 3)
 """By how many panels there are, how many of them stand side by side, where there is one clock."""
-BANDS = 8
-"""Lines of a panel that have their bands: more bands are one grey, and an interval stands at each end instead."""
 SIDE = 0.002
 """How far apart the points of lines of one point are, as a part of where they are."""
 WHOLE = ("samples", "steps", "gradients", "batch_size")
@@ -157,6 +156,7 @@ class Plot(FrameDrawing):
         figure = Figure(figsize=(width, 3.1 * down + 0.9), layout="constrained")
         panels = figure.subplots(down, across, sharey=False if wrapped else "row", squeeze=False)
         known = looks(self.frame, self.hue)
+        titles = panel_names(self.frame, self.panel) if self.panel else {}
         if any(len(line.x) == 1 for row in drawn for lines in row for line in lines):
             known = {hue: dotted(look) for hue, look in known.items()}
         for i, (value, row) in enumerate(zip(values, drawn, strict=True)):
@@ -171,7 +171,7 @@ class Plot(FrameDrawing):
                 elif len(lines) > BANDS:
                     end_bars(axes, lines, known, self.metric.quantity.scale, self._band)
                 if self.panel and j == 0:
-                    title = plain(f"{self.panel} {written(value)}", 50)
+                    title = plain(titles[value][1], 50)
                     axes.set_title(title, loc="left", fontsize=9.5, color=INK)
             if (ends := self._ends(row)) is not None:
                 own[0].set_ylim(*ends)
@@ -296,7 +296,9 @@ class Plot(FrameDrawing):
             axes.set_yscale("log")
         elif self.metric.name in WHOLE:
             axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
-        numbered(axes.yaxis, log=log)
+        scale = self.metric.quantity.scale
+        least, most = bounds(self.metric.name, self.metric.quantity, self._values)
+        numbered(axes.yaxis, log=log, within=(scale * least, scale * most))
         if clock in WHOLE:
             axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
         if clock in COUNTED:
@@ -350,7 +352,9 @@ class Plot(FrameDrawing):
         found, names = [], named(self.frame, self.hue)
         for part, row in zip(self._frames(), self._drawn, strict=True):
             lost = without_line(part, self.hue, {line.value for lines in row for line in lines})
-            where = f" in {self.panel} {written(part.runs[0].value(self.panel))}" if self.panel and lost else ""
+            where = (
+                f" in {panel_names(part, self.panel)[part.runs[0].value(self.panel)][1]}" if self.panel and lost else ""
+            )
             found += [
                 f"{names[value]}{where} ({lost[value]})" for value in self.frame.values(self.hue) if value in lost
             ]

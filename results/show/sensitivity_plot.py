@@ -12,6 +12,7 @@ import numpy as np
 
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.sensitivity import Line, Point, lines, parts, said
 from batchlab.results.compare.stats import Array
@@ -20,12 +21,12 @@ from batchlab.results.show.extent import CUT, FREE, Extent, Interval, cut, explo
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, dotted, log_spaced, looks, numeric
-from batchlab.results.show.numbers import named, numbered
+from batchlab.results.show.numbers import named, numbered, panel_names
 from batchlab.results.show.panels import dress
 from batchlab.results.show.plot import ACROSS
 from batchlab.results.show.points import Axis, Panel, Points
 from batchlab.results.show.sensitivity_points import dots, fallen, over, said_of
-from batchlab.results.words import count, written
+from batchlab.results.words import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -148,11 +149,12 @@ class Sensitivity(FrameDrawing):
         down = -(-len(panels) // across)
         figure = Figure(figsize=(max(5.3, 4.1 * across), 3.4 * down + 0.8), layout="constrained")
         places = figure.subplots(down, across, squeeze=False).flat
+        titles = panel_names(self.frame, self.panel) if self.panel else {None: ("", "")}
         for axes, value, own in zip(places, panels, drawn, strict=False):
             self._draw(axes, own, known)
             axes.set_xlabel(plain(self.key, 45))
             axes.set_ylabel(plain(self.metric.title, 45) if axes.get_subplotspec().is_first_col() else "")
-            dress(axes, plain(f"{self.panel} {written(value)}", 50) if self.panel else "")
+            dress(axes, plain(titles[value][1], 50) if self.panel else "")
         for axes in places[len(panels) :]:
             axes.remove()
         names = named(self.frame, self.hue)
@@ -193,15 +195,18 @@ class Sensitivity(FrameDrawing):
             return [place, *(scale * column for column in rest)]
 
         made = []
+        titles = panel_names(self.frame, self.panel) if self.panel else {None: ("", "")}
         for value, own in zip(panels, drawn, strict=True):
-            log = self.extent.log(self.metric, self._numbers(own))
-            y = Axis(self.metric.label, log, unit=self.metric.quantity.unit)
+            log, known_as = self.extent.log(self.metric, self._numbers(own)), self.metric.quantity
+            least, most = self._bounds(own)
+            y = Axis(self.metric.label, log, unit=known_as.unit, least=least, most=most, arithmetic=not known_as.log)
             found = [
                 dots(line, shown(line.points, own), shown([line.judged], own) if line.judged else None, known,
                      said_of([line]))
                 for line in own
             ]  # fmt: skip
-            made.append(Panel(f"{self.panel} {written(value)}" if self.panel else "", x, y, found))
+            key, over_it = titles[value]
+            made.append(Panel(over_it, x, y, found, key))
         title = self.title or f"{self.metric.title} by {self.key}"
         return Points(
             title, made, self._said(drawn, WHOLE), self.panel or "", joined=numeric(self.key, self._values), bars=True
@@ -220,7 +225,7 @@ class Sensitivity(FrameDrawing):
         log = self.extent.log(self.metric, self._numbers(own))
         if log:
             axes.set_yscale("log")
-        numbered(axes.yaxis, log=log)
+        numbered(axes.yaxis, log=log, within=self._bounds(own))
         scale = self.metric.quantity.scale
         top = (self._ends(own) or (0.0, math.inf))[1]
         for i, line in enumerate(own):
@@ -280,6 +285,12 @@ class Sensitivity(FrameDrawing):
         means = np.array([point.mean for line in own for point in line.points])
         return np.asarray(means[np.isfinite(means)])
 
+    def _bounds(self, own: Sequence[Line]) -> tuple[float, float]:
+        """Between what the metric lies, as shown."""
+        known = self.metric.quantity
+        least, most = bounds(self.metric.name, known, self._numbers(own))
+        return known.scale * least, known.scale * most
+
     def _span(self, own: Sequence[Line]) -> tuple[float, float] | None:
         """What the y-axis of a panel ends at; None where nothing is drawn."""
         log = self.extent.log(self.metric, self._numbers(own))
@@ -334,7 +345,10 @@ class Sensitivity(FrameDrawing):
         every = [line for own in drawn for line in own]
         points = [point for line in every for point in line.points]
         over = "runs" if mixed_keys(self.groups()) else "seeds"
-        mean = f"{'geometric mean' if self.metric.quantity.log else 'mean'} over {over}"
+        kind = "geometric mean" if self.metric.quantity.log else "mean"
+        if kind == "mean" and any(self.extent.log(self.metric, self._numbers(own)) for own in drawn if own):
+            kind = "arithmetic mean"
+        mean = f"{kind} over {over}"
         by = said(self.frame, self.metric)
         ringed = any(line.chosen is not None for line in every)
         found = [f"{mean}, 95 % t interval (from n = 3 on)"]

@@ -127,7 +127,7 @@ def test_the_figure_draws_the_same_numbers(frame_of):
     runs = frame_of(rows)
     rated = MetricByRate(runs, Metric("test_accuracy"), "rates")
     points, figure = rated.points(), rated.figure()
-    assert [panel.title for panel in points.panels] == ["Adam, batch 32", "Adam, batch 256"]
+    assert [panel.title for panel in points.panels] == ["pair Adam, batch 32", "pair Adam, batch 256"]
     for panel, axes in zip(points.panels, figure.axes, strict=True):
         for line in panel.lines:
             batch, i = int(panel.title.split()[-1]), ("base", "VR").index(line.name)

@@ -228,4 +228,5 @@
   // --- curves -------------------------------------------------------------------------------------------------------
 
   document.querySelectorAll("figure.curves").forEach(batchlab.curves);
+  document.querySelectorAll("figure.cells").forEach(batchlab.cells);
 })();

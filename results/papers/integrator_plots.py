@@ -11,7 +11,7 @@ import numpy as np
 
 from batchlab.results.show.drawing import COLORS, DASHES, GREY, INK, Drawing
 from batchlab.results.show.panels import LEGEND, dress, head
-from batchlab.results.show.points import DIAMOND, Axis, Dots, Panel, Point, Points
+from batchlab.results.show.points import DIAMOND, HOLLOW, Axis, Dots, Panel, Point, Points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +75,7 @@ class Integrators(Drawing):
             raise ValueError(UNMEASURED)
         lengths = [1 / n for n in self.steps]
         places = {scheme: float(i) for i, scheme in enumerate(self.limits)}
-        known = [Point(places[s], limit, marks=(DIAMOND,)) for s, limit in self.theory.items() if s in places]
+        known = [Point(places[s], limit, marks=(DIAMOND, HOLLOW)) for s, limit in self.theory.items() if s in places]
         looks = {scheme: _look(i) for i, scheme in enumerate(dict.fromkeys([*self.errors, *self.limits]))}
         errors = [
             Dots(scheme, looks[scheme], [Point(*at) for at in sorted(zip(lengths, values, strict=True))],
@@ -96,7 +96,7 @@ class Integrators(Drawing):
                 LIMIT, named, Axis("largest stable learning rate × curvature", least=0.0), [theory, *limits], rows=True
             ),
         ]
-        return Points("Integrators: order of accuracy and stability limit", panels, panel="shows")
+        return Points("Integrators: order of accuracy and stability limit", panels)
 
     def _errors(self, axes: Axes) -> None:
         lengths = [1 / n for n in self.steps]

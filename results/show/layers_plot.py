@@ -200,9 +200,9 @@ def _grid(part: Frame, metric: Metric, clock: str) -> _Grid:
 
 def _edges(x: Array) -> Array:
     """Where the columns of times begin, and where the last one ends."""
-    middles = (x[1:] + x[:-1]) / 2
-    first, last = (middles[0] - x[0], x[-1] - middles[-1]) if len(middles) else (0.5, 0.5)
-    return np.concatenate([[x[0] - first], middles, [x[-1] + last]])
+    if len(x) == 1:
+        return x[0] + np.array([-0.5, 0.5])
+    return np.concatenate([x[:1], (x[1:] + x[:-1]) / 2, x[-1:]])  # nothing is known beyond the ends
 
 
 def _draw(axes: Axes, grid: _Grid, metric: Metric, top: float, *, named: bool) -> ScalarMappable | None:

@@ -61,6 +61,7 @@
 
     function controls(how) {
       fill(selects.y, [["linear", "linear"], ["log", "logarithmic"]], how.log ? "log" : "linear");
+      fields.y.firstChild.textContent = scenes.every(({ scene }) => scene.rows) ? "scale" : titles.y;
       fill(selects.panel, [["", "all"], ...new Map(payload.panels.map(({ key }) => [key, key]))], chosen() ?? "");
       fields.panel.hidden = panes.length < 2;
       fields.y.hidden = Boolean(payload.axes && payload.axes.every(({ y }) => y.linear)); // nothing there has a logarithm
@@ -161,15 +162,17 @@
       return made.map(([panel, computed]) => ({ panel, scene: batchlab.scene(payload, computed, seen, colors) }));
     }
 
+    const below = ({ rows }) => rows && !batchlab.narrow(); // its label stands there
+
     function draw() {
       stale = false;
       scenes = scenesOf(theme());
       const [{ scene: first }] = scenes, labels = new Set(scenes.map(({ scene }) => scene.yLabel));
       controls(first.how);
-      label.textContent = labels.size > 1 || first.rows ? "" : first.yLabel;
+      label.textContent = labels.size > 1 || below(first) ? "" : first.yLabel;
       caption.textContent = first.title;
       panes.forEach(({ element }, panel) => (element.hidden = !scenes.some((one) => one.panel === panel)));
-      for (const { panel, scene } of scenes) panes[panel].draw(scene, labels.size > 1 && !scene.rows ? scene.yLabel : "");
+      for (const { panel, scene } of scenes) panes[panel].draw(scene, labels.size > 1 && !below(scene) ? scene.yLabel : "");
       legends();
       notes.replaceChildren(...said().map((note) => make("li", {}, note)));
     }

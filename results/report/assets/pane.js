@@ -35,7 +35,7 @@
     const overlay = shape("svg", { class: "curves-over", "aria-hidden": "true" });
     const plot = batchlab.plot(area, { move: (x, top) => show(x, top), zoom: seen });
 
-    const read = () => (window.innerWidth < 600 ? 6 : title ? 9 : 14); // so many lines are read at a time
+    const read = () => (batchlab.narrow() ? 6 : title ? 9 : 14); // so many lines are read at a time
 
     function seen(range) {
       zoom = range;

@@ -5,6 +5,10 @@
   const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
   const LETTER = 6.8; // how wide a digit of it is, about
 
+  batchlab.narrow = () => window.innerWidth < 600; // a phone: no room for a long label below a plot
+  const ruler = document.createElement("canvas").getContext("2d");
+  ruler.font = FONT;
+
   batchlab.cross = (x, y, size) =>
     `M${x - size} ${y - size}L${x + size} ${y + size}M${x - size} ${y + size}L${x + size} ${y - size}`;
 
@@ -123,11 +127,12 @@
     }
 
     const wide = { size: 30, labelSize: 20, labelGap: 0 };
-    const high = (side) => ({ size: () => 14 + LETTER * Math.max(2, ...(texts[side] || []).flatMap((text) => text.split("\n")).map(({ length }) => length)) });
+    const high = { size: () => 14 + LETTER * Math.max(2, ...(texts.y || []).map(({ length }) => length)) };
+    const named = { size: () => 16 + Math.max(20, ...(texts.x || []).flatMap((text) => text.split("\n")).map((line) => ruler.measureText(line).width)) };
     const yTicks = (length) => (self, low, up) => scene.yTicks(low, up, Math.max(3, Math.floor(self[length] / (length === "width" ? 80 : 50))));
     const axes = () => (scene.rows
-      ? [axis("x", rowTicks, { side: 3, ...high("x") }), axis("y", yTicks("width"), { side: 2, ...wide, label: () => scene.yLabel })]
-      : [axis("x", xTicks, { ...wide, label: () => scene.xLabel }), axis("y", yTicks("height"), high("y"))]);
+      ? [axis("x", rowTicks, { side: 3, ...named }), axis("y", yTicks("width"), { side: 2, ...wide, label: () => (batchlab.narrow() ? "" : scene.yLabel) })]
+      : [axis("x", xTicks, { ...wide, label: () => scene.xLabel }), axis("y", yTicks("height"), high)]);
 
     const options = () => ({
       width: element.clientWidth, height: element.clientHeight,

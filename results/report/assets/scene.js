@@ -135,10 +135,12 @@
     let { low, high, size } = framed(scene, window);
     if (low > high) ({ low, high, size } = framed(scene, [-Infinity, Infinity]));
     if (low > high) return [0, 1];
+    const { floor, ceiling } = scene.how.metric;
+    if (scene.rows && floor !== null && ceiling !== null) [low, high] = [floor, ceiling]; // chances, of all that there are
     const bands = scene.lines.filter((line) => line.low && !scene.far.includes(line)).map((line) => (scene.ended ? atEnd(line) : line));
     const bars = scene.dots.flatMap(({ points }) => points.map((one) => [one.low, one.high].filter(Number.isFinite)));
     const [under, over] = extent([...bars, ...bands.flatMap((line) => [within(line, line.low, window), within(line, line.high, window)])]);
-    const room = 0.25 * size;
+    const room = scene.rows ? Infinity : 0.25 * size; // rows are their intervals
     if (under <= over) [low, high] = [Math.min(low, Math.max(low - room, under)), Math.max(high, Math.min(high + room, over))];
     const pad = 0.04 * (high - low || Math.abs(high) || 1);
     return batchlab.strip(scene, [low - pad, high + pad]);

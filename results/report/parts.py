@@ -64,18 +64,19 @@ class Parts:
             self.curves(*plots) if plots else self.drawing(group[0]) for group, plots in zip(found, made, strict=True)
         )
 
-    def drawing(self, drawing: Drawing) -> Markup:
+    def drawing(self, drawing: Drawing, notes: Sequence[str] = ()) -> Markup:
         """A figure that answers: curves, points, or a picture whose cells do; why there is none where that is so.
 
         Args:
             drawing: What it shows.
+            notes: Said below a picture whose cells answer.
         """
         if isinstance(drawing, Plot):
             return self.curves(drawing)
         try:
             points = drawing.points()
             if points is None:
-                return self._picture(drawing)
+                return self._picture(drawing, notes)
             still = [fill("still", svg=self._svg(drawing), wide=drawing.wide)]
             return self._answering(points_payload(points), still)
         except ValueError as error:  # nothing to draw yet
@@ -108,13 +109,13 @@ class Parts:
         """A figure that answers, of what a browser needs, with still pictures until it does."""
         return fill("curves", name=self.name("c"), data=Markup(encode(data)), still=still, title=data["title"])
 
-    def _picture(self, drawing: Drawing) -> Markup:
+    def _picture(self, drawing: Drawing, notes: Sequence[str]) -> Markup:
         """A still picture, of which the cells answer."""
         svg, figure = drawing.pictured()
         title = spoken(figure)
         data = Markup(encode(cells_payload(title, drawing.cells(figure), figure)))
         own = Markup(apart(svg, self.name("f")))
-        return fill("cells", name=self.name("c"), data=data, svg=own, wide=drawing.wide, title=title)
+        return fill("cells", name=self.name("c"), data=data, svg=own, wide=drawing.wide, title=title, notes=notes)
 
     def _svg(self, drawing: Drawing) -> Markup:
         return Markup(apart(drawing.svg(), self.name("f")))

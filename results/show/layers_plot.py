@@ -201,7 +201,7 @@ def _grid(part: Frame, metric: Metric, clock: str) -> _Grid:
 def _edges(x: Array) -> Array:
     """Where the columns of times begin, and where the last one ends."""
     if len(x) == 1:
-        return x[0] + np.array([-0.5, 0.5])
+        return np.array([x[0] - 0.5, x[0] + 0.5])
     return np.concatenate([x[:1], (x[1:] + x[:-1]) / 2, x[-1:]])  # nothing is known beyond the ends
 
 

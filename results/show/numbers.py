@@ -6,7 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.stats import Array
 from batchlab.results.words import written
 
 if TYPE_CHECKING:
@@ -54,10 +57,10 @@ def numbered(axis: Axis, *, log: bool = False, within: tuple[float, float] = (-m
             super().set_axis(axis)
             self.own.set_axis(axis)
 
-        def __call__(self) -> list[float]:
+        def __call__(self) -> Array:  # type: ignore[override]
             return self._possible(self.own())
 
-        def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        def tick_values(self, vmin: float, vmax: float) -> Array:  # type: ignore[override]
             return self._possible(self.own.tick_values(vmin, vmax))
 
         def nonsingular(self, v0: float, v1: float) -> tuple[float, float]:
@@ -67,8 +70,9 @@ def numbered(axis: Axis, *, log: bool = False, within: tuple[float, float] = (-m
             return self.own.view_limits(dmin, dmax)
 
         @staticmethod
-        def _possible(ticks: Any) -> list[float]:
-            return [tick for tick in ticks if least - ROUNDING <= tick <= most * (1 + ROUNDING)]
+        def _possible(ticks: Any) -> Array:
+            own: Array = np.asarray(ticks, np.float64)
+            return np.asarray(own[(own >= least - ROUNDING) & (own <= most * (1 + ROUNDING))])
 
     class Decades(LogFormatter):
         """Writes what matplotlib would write, as numbers are written here."""

@@ -24,7 +24,7 @@ from batchlab.results.compare.swept import filled, usual_metrics, usual_rows
 from batchlab.results.compare.where import Where, conditions
 from batchlab.results.store.fingerprint import stale, stale_lines
 from batchlab.results.store.runs import RunStore
-from batchlab.results.words import count, quoted
+from batchlab.results.words import as_typed, count, quoted
 
 
 @dataclass(frozen=True)
@@ -295,7 +295,7 @@ def _baseline(text: str | None, frame: Frame, axes: Sequence[str]) -> dict[str, 
         known = (run for run in frame.runs if run.value(key) != MISSING)
         run = next((run for run in known if run.matches({key: values})), None)
         if run is None:
-            there = ", ".join(quoted(str(value)) for value in frame.values(key))
+            there = ", ".join(as_typed(value) for value in frame.values(key))
             raise ValueError(f"no run has the baseline {key}={quoted(values[0])}; {key} is one of {there}")
         named[key] = run.value(key)
     for axis, keys in whole.items():

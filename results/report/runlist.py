@@ -28,7 +28,7 @@ from batchlab.results.show.runs_sheet import LOST
 from batchlab.results.show.sheet import decimals, number
 from batchlab.results.show.status import Status
 from batchlab.results.store.runs import Sweep
-from batchlab.results.words import duration, visible, written
+from batchlab.results.words import duration, told, visible, written
 
 STILL = 200
 """Rows that are there without a script."""
@@ -184,7 +184,7 @@ def _labels(status: Status) -> list[Values]:
 def _axes(status: Status, runs: Sequence[RunRow | None], keys: Sequence[str], most: int) -> list[Values]:
     """The choices and swept keys that differ, whatever else tells runs apart that have all of these alike, the seed."""
     asked = [*CHOICES, *(key for key in keys if key not in (*CHOICES, "seed", TUNING))]
-    overrides = [dict(text.partition("=")[::2] for text in run.overrides) for run in status.runs]
+    overrides = [dict(told(text).partition("=")[::2] for text in run.overrides) for run in status.runs]
 
     def column(key: str) -> Values:
         pairs = zip(runs, overrides, strict=True)

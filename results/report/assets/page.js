@@ -255,4 +255,5 @@
   // --- curves -------------------------------------------------------------------------------------------------------
 
   document.querySelectorAll("figure.curves").forEach(batchlab.curves);
+  document.querySelectorAll("figure.cells").forEach(batchlab.cells);
 })();

@@ -74,6 +74,11 @@ def levels_text(judged: Sequence[Judged]) -> str:
     return f"{levels[0].removesuffix(' %')} to {levels[-1]}" if len(levels) > 1 else "".join(levels)
 
 
+def corrected_for(judged: Sequence[Judged]) -> str:
+    """What the levels of some intervals are of: `look and family`, or without looks `family`."""
+    return "look and family" if any(item.ruling for item in judged) else "family"
+
+
 def _levels(judged: Sequence[Judged]) -> list[str]:
     """The levels that intervals are shown at, as they are written, from the least."""
     alphas = {item.level for item in judged if any(_has_interval(comparison) for comparison in shown_of(item))}

@@ -14,7 +14,7 @@ from batchlab.results.show.claims_sheet import (
     seeds_text,
     verdict_text,
 )
-from batchlab.results.show.effects import effect, levels_text, threshold
+from batchlab.results.show.effects import corrected_for, effect, levels_text, threshold
 from batchlab.results.show.layout import laid_out
 from batchlab.results.show.sheet import Column, Sheet, Text, p_value
 from batchlab.results.words import count, listing
@@ -85,7 +85,7 @@ def _height(sheet: Sheet) -> int:
 
 def _notes(shown: Sequence[Judged], left: Sequence[Sequence[Judged]]) -> list[str]:
     levels = levels_text(shown)
-    said = [f"brackets: {levels} intervals, the level of look and family"] if levels else []
+    said = [f"brackets: {levels} intervals, the level of {corrected_for(shown)}"] if levels else []
     if left:
         found = Counter(item.verdict for own in left for item in own)
         said.append(f"{found.total()} more: {', '.join(each_verdict(found))}")

@@ -88,7 +88,10 @@ def test_where_a_table_has_several_levels_its_note_says_them(frame_of):
     assert sheet.columns[3].header == ("effect [interval]",)
     assert "(95 to 98.3 %)" in " ".join(sheet.notes)
     on_top = glance("P", "s", "r", sheet, judged)
-    assert (on_top.effects, on_top.levels) == ("effect [interval]", "95 to 98.3 %")
+    assert (on_top.effects, on_top.levels) == (
+        "effect [interval]",
+        "95 to 98.3 %, each of the level of its family of claims",
+    )
     assert "95 to 98.3 %" in verdict_sheet(judged).notes[0]
     levels = [float(record["ci_level"]) for record in csv.DictReader(io.StringIO(render(sheet, "csv")))]
     assert levels == pytest.approx([1 - 0.05 / 3] * 3 + [0.95])
@@ -107,7 +110,8 @@ def test_the_first_look_spends_what_its_share_of_the_seeds_squared_is_of_alpha(f
             interval(item.claim.better.label, 1 - alpha, 4), abs=0.1
         )
     assert levels_text(undecided) == "99.38 %" or levels_text(undecided) == "99.37 %"
-    assert f"brackets: {levels_text(judged)} intervals" in headline_sheet(judged, "P").notes[0]
+    said = f"brackets: {levels_text(judged)} intervals, the level of look and family"
+    assert said in headline_sheet(judged, "P").notes[0]
 
 
 def test_what_has_no_interval_has_no_level(frame_of):

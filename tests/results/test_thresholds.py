@@ -73,7 +73,7 @@ def test_it_stands_wherever_effect_and_verdict_do(frame_of):
     assert said in line.detail
     headline = headline_sheet(made, "Paper")
     assert said in headline.rows[0][1].detail
-    assert headline.notes == ["brackets: 95 % intervals, the level of look and family; --full prints all"]
+    assert headline.notes == ["brackets: 95 % intervals, the level of family; --full prints all"]
     for shown in (sheet, verdict_sheet(made)):
         assert said in render(shown, width=300)
         assert not any("margin" in note for note in shown.notes)

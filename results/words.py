@@ -29,10 +29,12 @@ def caption(labels: Mapping[str, Any], overrides: Sequence[str]) -> str:
     'CNN · norm test seed=3'
     >>> caption({"tuning": True, "whole": False, "part": "toy"}, [])
     'tuning · toy'
+    >>> caption({"rate": 1e-05}, ["optimizer.lr=1000000.0"])
+    '1e-5 optimizer.lr=1e6'
     """
     said = ((key, value) for key, value in labels.items() if value != "" and value is not False)
-    named = " · ".join(key if value is True else str(value) for key, value in said)
-    return " ".join([*([named] if named else []), *overrides])
+    named = " · ".join(key if value is True else written(value) for key, value in said)
+    return " ".join([*([named] if named else []), *map(told, overrides)])
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
@@ -56,14 +58,61 @@ def written(value: Any) -> str:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(written, value))}]"
-    if not isinstance(value, float):
-        return str(value)
+    return _shortest(value, 1e-12) if isinstance(value, float) else str(value)
+
+
+def exact(value: float) -> str:
+    """A number as people write it that reads back as the same to the last bit.
+
+    >>> [exact(value) for value in (1e6, 1e-09, 50000.0, 0.1 + 0.2, 1.5e-5, -0.0, float("-inf"))]
+    ['1e6', '1e-9', '50000', '0.30000000000000004', '1.5e-5', '0', '-inf']
+    """
+    return _shortest(value, 0.0)
+
+
+def _shortest(value: float, noise: float) -> str:
+    """The shortest of the ways to write a number.
+
+    Args:
+        value: The number.
+        noise: The share of it that may be left out, as of a sum: two values that differ are never written alike.
+    """
     found = ((text, float(text)) for text in (f"{value:.6g}", f"{value:.12g}", repr(value)))
-    # of a sum only the noise is left out: two values that differ are never written alike
-    text = next((text for text, read in found if abs(read - value) <= 1e-12 * abs(value)), repr(value))
-    short = exponent(text)
-    plain = f"{value:.0f}" if value.is_integer() else short
+    texts = [exponent(text) for text, read in found if abs(read - value) <= noise * abs(value)]
+    short = min(texts, key=len, default=repr(value))
+    plain = f"{value + 0.0:.0f}" if value.is_integer() else short  # -0.0 is 0
     return plain if len(plain) <= len(short) or abs(value) < 1e6 else short
+
+
+_WHOLE = r"(?:0|[1-9](?:_?\d)*)"
+_POINT = rf"(?:{_WHOLE}?\.\d(?:_?\d)*|{_WHOLE}\.)"
+_NUMBER = rf"[+-]?(?:(?:{_POINT}|{_WHOLE})[eE][+-]?\d(?:_?\d)*|{_POINT})"
+_FLOAT = re.compile(rf"'[^']*'|\"[^\"]*\"|(?<![^[,])( *)({_NUMBER})(?= *(?:[],]|$))")
+"""What is quoted, or what Hydra's grammar takes for a number that need not be whole: alone, or in a list."""
+
+
+def respelled(value: str) -> str:
+    """A value in Hydra's grammar with its numbers as people write them; it says the same.
+
+    >>> [respelled(text) for text in ("1000000.0", "[0.90, 1e-08]", "['1.0', 1.0]", "x 1.0", "interval(0.0,1.0)")]
+    ['1e6', '[0.9, 1e-8]', "['1.0', 1]", 'x 1.0', 'interval(0.0,1.0)']
+
+    Args:
+        value: What calls a function, refers to a key or escapes something stays as it is.
+    """
+    if not {*value}.isdisjoint("($\\"):
+        return value
+    return _FLOAT.sub(lambda found: found[1] + exact(float(found[2])) if found[2] else found[0], value)
+
+
+def told(override: str) -> str:
+    """An override with its numbers as people write them; it says the same.
+
+    >>> told("optimizer.lr=1000000.0"), told("~optimizer.lr")
+    ('optimizer.lr=1e6', '~optimizer.lr')
+    """
+    key, equals, value = override.partition("=")
+    return f"{key}{equals}{respelled(value)}"
 
 
 def exponent(text: str) -> str:
@@ -172,6 +221,15 @@ def quoted(text: str) -> str:
     if whole and not text.startswith(("'", '"')) and text:
         return text
     return f"'{text}'" if '"' in text else f'"{text}"'
+
+
+def as_typed(value: Any) -> str:
+    """A value of a run as it is typed after `=` of a condition, which finds it.
+
+    >>> as_typed(1e6), as_typed("a, b"), as_typed(None)
+    ('1e6', '"a, b"', 'null')
+    """
+    return exact(value) if isinstance(value, float) else quoted(written(value))
 
 
 def spelt(text: str) -> Any:

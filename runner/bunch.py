@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from batchlab.results.store.run import RunState, State
-from batchlab.results.words import caption
+from batchlab.results.words import caption, told
 from batchlab.runner.plan.config import Planned
 
 FEW = 3
@@ -50,7 +50,7 @@ def shared(plans: Sequence[Planned]) -> str:
     found: dict[str, dict[str, None]] = {}
     for planned in plans:
         for text in planned.overrides:
-            key, _, value = text.partition("=")
+            key, _, value = told(text).partition("=")
             found.setdefault(key, {})[value] = None
     parts = []
     for key, values in found.items():

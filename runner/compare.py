@@ -31,7 +31,7 @@ from batchlab.results.show.contest_sheet import contest_sheets
 from batchlab.results.show.render import print_sheets
 from batchlab.results.store import parquet
 from batchlab.results.store.runs import UNASKED, Asked, RunStore
-from batchlab.results.words import count, duration
+from batchlab.results.words import count, duration, told
 from batchlab.runner.before import look
 from batchlab.runner.console import OUT, busy
 from batchlab.runner.display import Display
@@ -68,6 +68,19 @@ class Compared:
     def contenders(self) -> int:
         """How many there are."""
         return len(self.contest.contenders)
+
+    def called(self, declared: Mapping[str, Any] | None) -> Compared:
+        """The same under the names that the contenders were declared with, when numbers were written otherwise.
+
+        Args:
+            declared: What stands of the sweep; None: nothing.
+        """
+        if declared is None or declared.get("asked") != self.digest:
+            return self
+        contest = Contest.of(declared["contest"])
+        names = dict(zip(self.contest.contenders, contest.contenders, strict=True))
+        plans = [replace(one, labels=one.labels | {LABEL: names[one.labels[LABEL]]}) for one in self.plans]
+        return replace(self, contest=replace(self.contest, contenders=contest.contenders), plans=plans)
 
     def question(self, sweep: str) -> Question:
         """What the engine is asked."""
@@ -210,7 +223,7 @@ def _name(overrides: Sequence[str]) -> str:
     """What sets a contender apart: choices by their names, values with the ends of their keys."""
     parts = []
     for text in overrides:
-        key, _, value = text.lstrip("+~").partition("=")
+        key, _, value = told(text).lstrip("+~").partition("=")
         parts.append(value if key in CHOICES else f"{key.rpartition('.')[2]} {value}")
     return " · ".join(parts)
 
@@ -238,6 +251,7 @@ def compare(
     store = RunStore(runs)
     if sweep in store.sweeps() and store.plan(sweep) is None:  # it would take the name, and that grid would lose it
         raise ValueError(f"there is a sweep {sweep}, which is no comparison: give this one another --name")
+    compared = compared.called(store.plan(sweep))
     if options.dry_run:
         return _dry_run(compared, compared.question(sweep), store, options, deciding)
     question = replace(compared.question(sweep), asked=asked)

@@ -20,7 +20,7 @@ from batchlab.results.axes import COLUMNS
 from batchlab.results.compare.quantities import Quantity, declared
 from batchlab.results.legacy import switch
 from batchlab.results.store.run import State
-from batchlab.results.words import spelt, written
+from batchlab.results.words import respelled, spelt, written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +113,7 @@ class RunRow:
             value = value[part]
         if isinstance(value, dict):
             return value.get("name", MISSING)
-        return str(value) if isinstance(value, list) else value
+        return respelled(str(value)) if isinstance(value, list) else value
 
     def fits(self, values: Mapping[str, Any]) -> bool:
         """Whether each axis or label equals its value (or is in it, when it is a list)."""
@@ -285,7 +285,7 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
             flat |= flatten(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = str(value) if isinstance(value, list) else value
+            flat[f"{prefix}{key}"] = respelled(str(value)) if isinstance(value, list) else value
     return flat
 
 
@@ -312,7 +312,7 @@ def _flattened(config: dict[str, Any]) -> dict[str, Any]:
                 _BLOCKS[key, id(value)] = value, made
             flat |= made
         else:
-            flat[key] = str(value) if isinstance(value, list) else value
+            flat[key] = respelled(str(value)) if isinstance(value, list) else value
     return flat
 
 

@@ -28,7 +28,7 @@ from batchlab.results.store.runs import RunStore
 from batchlab.results.store.shapes import CONFIG, tree
 from batchlab.results.store.shared import Shared
 from batchlab.results.store.yaml_file import read_yaml
-from batchlab.results.words import meant
+from batchlab.results.words import meant, told
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -76,7 +76,7 @@ def load(
     if chosen is not None and counted:
         chosen |= {"gradients"}
     manifest = [] if sweep is None else store.sweep(sweep).entries
-    overrides = {entry.run_id: dict(_split(text) for text in entry.overrides) for entry in manifest}
+    overrides = {entry.run_id: dict(_split(told(text)) for text in entry.overrides) for entry in manifest}
 
     there = store.select(sweep)
     index = Index.of(store.root, len(there)) if stream == "metrics" and store.lasting else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from batchlab.results.compare.frame import MISSING, Frame
-from batchlab.results.words import listing, quoted
+from batchlab.results.words import as_typed, listing, quoted
 
 NAMED = 12
 """So many values of an axis are named in a line."""
@@ -30,7 +30,7 @@ def nothing_meets(frame: Frame, alternatives: Sequence[Mapping[str, list[str]]])
 
 
 def _values(frame: Frame, key: str) -> str:
-    values = [quoted("null" if value is None else str(value)) for value in frame.values(key) if value != MISSING]
+    values = [as_typed(value) for value in frame.values(key) if value != MISSING]
     shown = values[:NAMED]
     rest = len(values) - len(shown)
     return ("one of " if len(values) > 1 else "") + ", ".join(shown) + (f" and {rest:,} more" if rest else "")

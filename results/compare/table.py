@@ -24,7 +24,7 @@ from batchlab.results.compare.swept import filled, usual_metrics, usual_rows
 from batchlab.results.compare.where import Where, conditions
 from batchlab.results.store.fingerprint import stale, stale_lines
 from batchlab.results.store.runs import RunStore
-from batchlab.results.words import count, quoted
+from batchlab.results.words import as_typed, count, quoted
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,13 @@ def load_table(
         baseline: `AXIS=VALUE` (or several with commas between), which every other cell is tested against.
         tuned: A key whose value is chosen for each cell on the first half of the seeds, which are not judged
             (`choice`): by the first metric, or instead of a test metric by validation where it was recorded.
-        sweep: Only the runs of this sweep.
+        sweep: Only the runs of this sweep, in its order; of a store that is one sweep that need not be said.
         title: Instead of one made from metrics and axes.
 
     Raises:
         ValueError: With the way out, for an axis, metric or baseline that no run has.
     """
+    sweep = sweep or store.only_sweep()
     where = Where.of(where)
     asked = [*rows, *cols, *where.keys, *([TUNING] if tuned else [])]
     columns = {*(columns_of([Metric.parse(metric) for metric in metrics]) if metrics else CANDIDATES)}
@@ -294,7 +295,7 @@ def _baseline(text: str | None, frame: Frame, axes: Sequence[str]) -> dict[str, 
         known = (run for run in frame.runs if run.value(key) != MISSING)
         run = next((run for run in known if run.matches({key: values})), None)
         if run is None:
-            there = ", ".join(quoted(str(value)) for value in frame.values(key))
+            there = ", ".join(as_typed(value) for value in frame.values(key))
             raise ValueError(f"no run has the baseline {key}={quoted(values[0])}; {key} is one of {there}")
         named[key] = run.value(key)
     for axis, keys in whole.items():

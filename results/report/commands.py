@@ -21,6 +21,7 @@ from batchlab.results.papers.catalogue import known_papers
 from batchlab.results.papers.scale import Scale
 from batchlab.results.store.runs import Sweep
 from batchlab.results.store.yaml_file import read_yaml
+from batchlab.results.words import exact, told
 
 PACKAGED = Path(__file__).resolve().parents[2] / "conf"
 PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
@@ -83,7 +84,7 @@ def sweep_command(sweep: Sweep, configs: Mapping[str, Mapping[str, Any]]) -> str
     known = [config for entry in sweep.entries if (config := configs.get(entry.run_id))]
     if not known or len(known) < len(sweep.entries) or any(entry.labels for entry in sweep.entries):
         return ""
-    values = [dict(map(_parted, entry.overrides)) for entry in sweep.entries]
+    values = [dict(map(_parted, map(told, entry.overrides))) for entry in sweep.entries]
     keys = [key for key in values[0] if all(key in own for own in values)]  # what only some name is alike, or no grid
     if any("@" in key or key[0] in "+~" for key in keys):
         return ""
@@ -128,7 +129,7 @@ def written(value: Any) -> str:
     r"""A value in Hydra's grammar.
 
     >>> written([64, 1e-05, None, True]), written("it's a, b"), written("${x}"), written({"a": "null"})
-    ('[64,1e-05,null,true]', "'it\\'s a, b'", "'\\${x}'", "{a:'null'}")
+    ('[64,1e-5,null,true]', "'it\\'s a, b'", "'\\${x}'", "{a:'null'}")
     """
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
@@ -137,7 +138,7 @@ def written(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"{{{','.join(f'{key}:{written(item)}' for key, item in value.items())}}}"
     if isinstance(value, (int, float)):
-        return repr(value)
+        return exact(value) if isinstance(value, float) else repr(value)
     text = str(value)
     if (PLAIN.fullmatch(text) and text.lower() not in WORDS) or NAMED.fullmatch(text):
         return text

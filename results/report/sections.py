@@ -44,12 +44,16 @@ class Section:
         title: Above it.
         content: What it holds.
         glance: Its claims, for the top of the page; None: it has none.
+        sweep: The sweep that it is about; empty: of none, or of several.
+        runs: The identities of the runs that it shows.
     """
 
     name: str
     title: str
     content: Markup
     glance: Glance | None = None
+    sweep: str = ""
+    runs: frozenset[str] = frozenset()
 
 
 def of_paper(parts: Parts, made: Reproduction, sweep: str) -> Section:

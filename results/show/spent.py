@@ -11,7 +11,7 @@ from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.show.status import RunStatus, Status
 from batchlab.results.store.run import COMMANDS, SECONDS, State
 from batchlab.results.store.times import Session
-from batchlab.results.words import count
+from batchlab.results.words import count, told, written
 
 Parts = dict[str, float]
 PARTS = {
@@ -147,9 +147,9 @@ def _slowest(runs: Sequence[RunStatus], times: Mapping[str, Parts]) -> list[Shee
     """Of each key that has several values the one whose runs took longest."""
     by_key: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
-        own = dict(text.lstrip("+~").partition("=")[::2] for text in run.overrides) | run.labels
+        own = dict(told(text).lstrip("+~").partition("=")[::2] for text in run.overrides) | run.labels
         for key, value in own.items():
-            by_key[key][str(value)].append(sum(times[run.run_id].values()))
+            by_key[key][written(value)].append(sum(times[run.run_id].values()))
     rows, records = [], []
     for key, values in by_key.items():
         if len(values) < 2:

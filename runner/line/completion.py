@@ -20,7 +20,7 @@ import typer
 from batchlab.results.axes import AXES, NEUTRAL, RECORDING, within
 from batchlab.results.compare.quantities import QUANTITIES, declared
 from batchlab.results.store.runs import RunStore
-from batchlab.results.words import meant, parted, quoted, visible
+from batchlab.results.words import as_typed, meant, parted, quoted, respelled, visible
 from batchlab.runner.line import offered
 
 LOOKED_AT = 40
@@ -202,20 +202,20 @@ def _axes(context: typer.Context) -> dict[str, list[str]]:
         entries = [entry for one in sweeps for entry in one.entries]
         for entry in entries:
             for key, value in entry.labels.items():
-                found.setdefault(key, {})[_typed(value)] = None
+                found.setdefault(key, {})[as_typed(value)] = None
             for text in entry.overrides:
                 key, _, value = text.lstrip(MARKS).partition("=")
-                found.setdefault(key, {})[quoted(meant(value))] = None
+                found.setdefault(key, {})[quoted(meant(respelled(value)))] = None
         runs = (store.run(entry.run_id) for entry in entries) if named else store.runs()
         for run in itertools.islice(runs, LOOKED_AT):
             tree = offered.document(run.config)
             for key, value in offered.flat(tree).items():
                 if not within(key, (*NEUTRAL, *RECORDING)):
-                    found.setdefault(key, {})[_typed(value)] = None
+                    found.setdefault(key, {})[as_typed(value)] = None
             for axis in AXES:
                 value = tree.get(axis)
                 if value is not None:
-                    found[axis][_typed(value.get("name") if isinstance(value, dict) else value)] = None
+                    found[axis][as_typed(value.get("name") if isinstance(value, dict) else value)] = None
     order = sorted(found, key=lambda key: (len(found[key]) < 2, key not in AXES))
     return {key: [*found[key]] for key in order}
 
@@ -223,8 +223,3 @@ def _axes(context: typer.Context) -> dict[str, list[str]]:
 def _telling(known: dict[str, list[str]], typed: str) -> list[str]:
     """All names, or before anything was typed those that tell runs apart."""
     return [name for name, values in known.items() if typed or name in AXES or len(values) > 1]
-
-
-def _typed(value: Any) -> str:
-    """A value as it is typed after `=`."""
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else quoted(str(value))

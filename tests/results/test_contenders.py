@@ -1,5 +1,10 @@
 """Summaries over problems average over no tuning grid: by an independent computation from the runs."""
 
+import re
+import shlex
+from itertools import product
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import trim_mean
@@ -9,7 +14,10 @@ from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.show.figure import load_figure
 from batchlab.results.show.kinds import Kind
+from batchlab.results.store.runs import SweepEntry
+from batchlab.runner.archives import reading, sweep_of
 
+RECORDED = Path(__file__).resolve().parents[2] / "results" / "reproduced"
 ACCURACY = Metric("test_accuracy")
 KINDS = [kind for kind in Kind if kind is not Kind.CURVES]
 RATES = (0.1, 1.0, 10.0)
@@ -120,8 +128,43 @@ def test_problems_that_would_be_averaged_over_are_refused(lab, curve):
 def test_a_value_that_not_every_run_has_is_refused(lab, curve):
     for i, (name, keys) in enumerate((("adam", {"beta": 0.9}), ("adam", {"beta": 0.5}), ("shb", {}))):
         lab.run(f"r{i}", curve([0.1, 0.5]), optimizer=name, **keys)
-    with pytest.raises(ValueError, match=r"differ in optimizer\.beta, which others do not have: name what is compared"):
+    with pytest.raises(
+        ValueError, match=r"differ in optimizer\.beta, which others do not have: add --where "
+    ) as caught:
         load_figure(lab.store, metric="test_accuracy", kind=Kind.IQM)
+    assert "--where optimizer.beta=0.9,null, or name what is compared" in str(caught.value)
+    narrow = load(lab.store, where=["optimizer.beta=0.9,null"])
+    assert contenders(narrow, ACCURACY, "optimizer", (), []).field.contenders == ["adam", "shb"]
+
+
+def test_a_condition_that_there_is_already_is_not_named_again(lab, curve):
+    for i, (name, keys) in enumerate((("adam", {"beta": 0.9}), ("adam", {"beta": 0.5}), ("shb", {}))):
+        lab.run(f"r{i}", curve([0.1, 0.5]), optimizer=name, **keys)
+    with pytest.raises(ValueError, match=r"do not have: name what is compared by --hue and --problems, or take fewer"):
+        load_figure(lab.store, metric="test_accuracy", kind=Kind.IQM, where=["optimizer.beta=0.9,0.5,null"])
+
+
+def test_a_sweeps_own_words_tell_apart_what_keys_cannot(lab, curve):
+    """The size that some lack goes with `setting`, the norm with `task`, which every contender has all of."""
+    sizes = {"small": {"size": 64}, "large": {"size": 2048}, "tested": {"batch_schedule": "norm_test"}}
+    norms = {"plain": {}, "batch": {"norm": "batch"}, "group": {"norm": "group"}}
+    entries = []
+    for (task, norm), (setting, size), seed in product(norms.items(), sizes.items(), range(2)):
+        name = f"{task}{setting}{seed}"
+        lab.run(name, curve([0.1, 0.5]), seed=seed, **size, **norm)
+        entries.append(SweepEntry(name, {"task": task, "setting": setting}))
+    lab.store.write_sweep("lab", entries)
+    made = contenders(load(lab.store, "lab"), ACCURACY, "optimizer", (), [])
+    assert made.field.hue == "optimizer,batch_schedule,setting"
+    assert made.field.axes == ("task",)
+    assert made.field.shared == ["plain", "batch", "group"]
+    assert {len(own) for own in made.field.groups} == {2}
+    assert made.remarks == (
+        "each batch_schedule with setting is a contender of its own: methods are not averaged over",
+        "each task is a problem of its own",
+    )
+    alone = contenders(load(lab.store, "lab", where=["task=plain"]), ACCURACY, "optimizer", (), ["task"])
+    assert (alone.field.hue, alone.field.axes) == ("optimizer,batch_schedule,setting", ())
 
 
 def test_contenders_that_share_no_problem_any_more_are_refused(lab, curve):
@@ -133,3 +176,28 @@ def test_contenders_that_share_no_problem_any_more_are_refused(lab, curve):
     wanted = r"differ in optimizer\.size, and no problem has them all.*--where optimizer.size="
     with pytest.raises(ValueError, match=wanted):
         contenders(load(lab.store), ACCURACY, "optimizer", (), [])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("path", sorted(RECORDED.glob("*.tar.xz")), ids=lambda path: path.name.partition("-")[0])
+def test_what_a_refusal_names_draws_for_our_own_runs(path, kind):
+    """As it is typed; where nothing is refused, the figure is there at once."""
+    with reading(Path("runs"), [path]) as store:
+        sweep = sweep_of(store, [path], None)
+        said = ""
+        try:
+            made = load_figure(store, metric="test_accuracy", kind=kind, sweep=sweep)
+        except ValueError as error:
+            said = str(error)
+        way = re.search(r"add (--where .+?), or ", said)
+        where = [word for word in shlex.split(way[1]) if word != "--where"] if way else []
+        if said:
+            made = load_figure(store, metric="test_accuracy", kind=kind, sweep=sweep, where=where)
+        made.check()
+    assert len(made.field.contenders) > 1
+    assert made.drawable
+    refused = {
+        "vrgd-desk.tar.xz": ["optimizer.control=false,null"],
+        "dasvrda-desk.tar.xz": ["batch_schedule.size=180,223"],
+    }
+    assert where == refused.get(path.name, [])

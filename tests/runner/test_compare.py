@@ -308,6 +308,23 @@ def test_the_same_request_is_the_same_sweep(monkeypatch: pytest.MonkeyPatch, tmp
     assert all(other != record for _, other in others)
 
 
+def test_contenders_keep_the_names_that_they_were_declared_with() -> None:
+    """Numbers in them were once written otherwise: the comparison goes on."""
+    made = composed("optimizer.lr=1e-5,1000000.0", tune=("optimizer.weight_decay=0,0.1",))
+    assert made.contest.contenders == ("lr 1e-5", "lr 1e6")
+    declared = made.question("mine").record
+    assert made.called(None) is made
+    assert made.called(declared | {"asked": "something else"}) is made
+    old = {"1e-5": "1e-05", "1e6": "1000000.0"}
+    declared["contest"] |= {"contenders": [f"lr {text}" for text in old.values()]}
+    called = made.called(declared)
+    assert called.contest.contenders == ("lr 1e-05", "lr 1000000.0")
+    assert [p.labels[LABEL] for p in called.plans] == [
+        f"lr {old[str(p.labels[LABEL]).removeprefix('lr ')]}" for p in made.plans
+    ]
+    assert (called.digest, called.contest.chooser) == (made.digest, made.contest.chooser)
+
+
 def test_dry_run_counts_and_starts_nothing(tmp_path: Path) -> None:
     arguments = [
         "compare",
@@ -370,7 +387,7 @@ def page(runs: Path) -> list[str]:
     assert done.returncode == 0, done.stdout + done.stderr
     lines = []
     for line in done.stdout[done.stdout.index("2 contenders by") :].splitlines():
-        words = re.sub(r" \([\d.]+ min more\)", "", line).split()
+        words = re.sub(r"(\d+ (h|min|s) )+more", "", line).split()
         if words and words[0].lstrip("*") in ("shb", "adam") and "against" not in words and "has" not in words:
             words = words[:-1]  # seconds
         if "seconds" not in words and "─" not in line:

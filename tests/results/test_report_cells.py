@@ -174,6 +174,13 @@ def test_keys_read_cell_by_cell_and_panel_by_panel(opened):
 
 
 @pytest.mark.slow
+def test_a_finger_reads_a_cell(opened):
+    place = opened(width=390, has_touch=True).locator("figure.cells").first
+    place.locator("svg text", has_text="85.00").first.tap(force=True)
+    assert box_of(place)[:2] == ("a", "task p")
+
+
+@pytest.mark.slow
 def test_pictures_of_cells_can_be_kept(opened):
     page = opened(color_scheme="dark")
     place = page.locator("figure.cells").first

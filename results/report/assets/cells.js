@@ -103,11 +103,13 @@
     sheet.append(frame, box);
     figure.append(live);
     sheet.setAttribute("aria-label", `${title}: arrow keys read cells`);
-    sheet.addEventListener("pointermove", ({ clientX, clientY }) => {
+    const point = ({ clientX, clientY }) => {
       const { left, top, width, height } = svg.getBoundingClientRect();
       show(at((clientX - left) / width, (clientY - top) / height));
-    });
-    sheet.addEventListener("pointerleave", () => show(null));
+    };
+    sheet.addEventListener("pointermove", point);
+    sheet.addEventListener("pointerdown", point);
+    sheet.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && show(null)); // a finger is lifted to read
     sheet.addEventListener("blur", () => show(null));
     sheet.addEventListener("keydown", key);
   };

@@ -210,8 +210,9 @@ def compare(
         check_name(name)
     with busy(COMPOSING, logged=not options.dry_run):  # the measures that it asks bring torch along
         from batchlab.runner import compare as engine
+        from batchlab.runner.contenders import planned
 
-        compared = engine.planned(overrides, tune, metric, grid)
+        compared = planned(overrides, tune, metric, grid)
     asked = typed.compare(overrides, tune, metric, grid, deciding, name)
     return engine.compare(compared, runs, options, deciding, name, asked)
 

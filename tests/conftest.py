@@ -29,6 +29,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """What was kept is let go before the interpreter ends: triton's bindings print a page about what it finds left."""
+    if "triton" in sys.modules:
+        gc.unfreeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = os.environ.get("BATCHLAB_DATA")
     for item in items:

@@ -35,6 +35,7 @@ WINGS = {
             "training",
             "looks",
             "chosen",
+            "contenders",
             "compare",
             "archives",
             "serve",

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from functools import partial, reduce
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from batchlab.results.axes import COLUMNS
+from batchlab.results.compare.agreed import agreed, told_apart
 from batchlab.results.compare.frame import FLOPS, MISSING, Frame, RunRow
-from batchlab.results.compare.metrics import CLOCKS
 from batchlab.results.compare.nothing import nothing_meets
+from batchlab.results.compare.reading import NOTHING, Read, Reader
 from batchlab.results.compare.where import Where
-from batchlab.results.legacy import upgraded
-from batchlab.results.store import parquet
-from batchlab.results.store.index import Index, Mark, mark_of, together
-from batchlab.results.store.objects import DEPTH, shallow
-from batchlab.results.store.record import CONFIG_KEY, read_stream, to_arrow
+from batchlab.results.store.index import Index, Mark, together
 from batchlab.results.store.run import Run, State
 from batchlab.results.store.runs import RunStore
-from batchlab.results.store.shapes import CONFIG, tree
 from batchlab.results.store.shared import Shared
-from batchlab.results.store.yaml_file import read_yaml
 from batchlab.results.words import meant, told
 
-if TYPE_CHECKING:
-    import pyarrow.parquet as pq
-
-NUMBERS = frozenset({*CLOCKS.values(), "eval_seconds", "train_loss", "test_loss", "test_accuracy", "lr", "batch_size"})
-"""Columns that batchlab writes itself."""
 Item = TypeVar("Item")
 HANDFUL = 64
-NOTHING = pa.table({})
 THREADS = 2  # pyarrow lets go of the interpreter only while it decodes: more threads do not help
 
 
@@ -82,13 +68,13 @@ def load(
     index = Index.of(store.root, len(there)) if stream == "metrics" and store.lasting else None
     shared = Shared()
 
-    def read(item: tuple[Run, dict[str, Any]]) -> _Read:
+    def read(item: tuple[Run, dict[str, Any]]) -> Read:
         run, labels = item
         state, said = run.read_state(), overrides.get(run.run_id, {})
         row = RunRow(run.run_id, state.state, state.reason, shared(state.info), {}, labels, said)
-        return _Reader(run, row, asked, chosen, stream, index, shared).read()
+        return Reader(run, row, asked, chosen, stream, index, shared).read()
 
-    def several(items: Sequence[tuple[Run, dict[str, Any]]]) -> list[_Read]:
+    def several(items: Sequence[tuple[Run, dict[str, Any]]]) -> list[Read]:
         results = [*map(read, items)]
         return results if index is None else _packed(results, index, chosen)
 
@@ -100,7 +86,7 @@ def load(
     )
     for key in asked.keys:
         every.values(key)  # says so when no run has it
-    results = _told_apart([result for result in results if result.kept])
+    results = told_apart([result for result in results if result.kept])
     if every.runs and not results:
         raise ValueError(nothing_meets(every, asked.alternatives))
     for other in asked.alternatives if len(asked.alternatives) > 1 else ():
@@ -131,21 +117,21 @@ def with_flops(frame: Frame) -> Frame:
 def _again(store: RunStore, stream: str, runs: Sequence[RunRow]) -> Frame:
     """Another stream of runs that were loaded: neither their states nor their configurations are read again."""
 
-    def several(rows: Sequence[RunRow]) -> list[_Read]:
+    def several(rows: Sequence[RunRow]) -> list[Read]:
         empty = [replace(row, rows=slice(0, 0)) for row in rows]
-        return [_Reader(store.run(row.run_id), row, Where.of(()), None, stream).read() for row in empty]
+        return [Reader(store.run(row.run_id), row, Where.of(()), None, stream).read() for row in empty]
 
     return _together(store, _all(several, runs), ordered=False)
 
 
-def _all(several: Callable[[Sequence[Item]], list[_Read]], items: Sequence[Item]) -> list[_Read]:
+def _all(several: Callable[[Sequence[Item]], list[Read]], items: Sequence[Item]) -> list[Read]:
     """What is read of each. By the handful: threads that hand over one at a time wait for each other."""
     handfuls = [items[start : start + HANDFUL] for start in range(0, len(items), HANDFUL)]
     with ThreadPoolExecutor(THREADS) as pool:
         return [result for own in pool.map(several, handfuls) for result in own]
 
 
-def _packed(results: list[_Read], index: Index, columns: frozenset[str] | None) -> list[_Read]:
+def _packed(results: list[Read], index: Index, columns: frozenset[str] | None) -> list[Read]:
     """The same; rows that are to be kept are in one table for all whose columns are alike, with the wanted columns.
 
     A table for each run takes more memory than all its rows.
@@ -162,12 +148,12 @@ def _packed(results: list[_Read], index: Index, columns: frozenset[str] | None) 
             rows = slice(start, start := start + read.table.num_rows)
             index.add(read.run.run_id, mark, read.config, whole, rows)
             table, names = index.columns(whole, columns)
-            packed[i] = _Read(read.run, True, table, names, rows)
+            packed[i] = Read(read.run, True, table, names, rows)
     return packed
 
 
-def _together(store: RunStore, results: list[_Read], *, ordered: bool) -> Frame:
-    results = _agreed(results)
+def _together(store: RunStore, results: list[Read], *, ordered: bool) -> Frame:
+    results = agreed(results)
     tables: dict[int, pa.Table] = {}
     starts: dict[int, int] = {}
     runs, end = [], 0
@@ -184,7 +170,7 @@ def _together(store: RunStore, results: list[_Read], *, ordered: bool) -> Frame:
     return Frame(runs, table, names, _problems(store, results), ordered, partial(_again, store))
 
 
-def _problems(store: RunStore, results: Sequence[_Read]) -> list[str]:
+def _problems(store: RunStore, results: Sequence[Read]) -> list[str]:
     """A line for each damaged run."""
     return [store.said(result.run.reason or "") for result in results if result.run.state is State.DAMAGED]
 
@@ -203,253 +189,6 @@ def swept_keys(store: RunStore, frame: Frame, sweep: str | None = None) -> list[
     asked = (_split(text)[0] for entry in entries if entry.run_id in mine for text in entry.overrides)
     keys = (key.partition("@")[0] for key in asked)
     return [key for key in dict.fromkeys(keys) if any(run.value(key) != MISSING for run in frame.runs)]
-
-
-@dataclass(frozen=True)
-class _Read:
-    """What became of one run.
-
-    Attributes:
-        run: What is known of it.
-        kept: Whether it is wanted.
-        table: Its rows, among others' where they are kept together.
-        names: The columns that it has, loaded or not.
-        rows: Which of the rows are its own; None: all.
-        mark: Of the file that was read, if it is to be kept in the index: then the table has all columns.
-        config: What that says of its configuration.
-    """
-
-    run: RunRow
-    kept: bool
-    table: pa.Table
-    names: Sequence[str] = ()
-    rows: slice | None = None
-    mark: Mark | None = None
-    config: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def own(self) -> tuple[int, int]:
-        """From which to before which row of the table the run's own are."""
-        return (0, self.table.num_rows) if self.rows is None else (self.rows.start, self.rows.stop)
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """Reads one run.
-
-    Attributes:
-        run: Its folder.
-        row: What is known of it; its configuration is read where it is not.
-        where: Whether it is wanted.
-        columns: Which columns are; None: all.
-        stream: Of these rows.
-        index: Where rows may be that were read before.
-        shared: Makes one of equal parts of configurations.
-    """
-
-    run: Run
-    row: RunRow
-    where: Where
-    columns: frozenset[str] | None
-    stream: str
-    index: Index | None = None
-    shared: Shared = field(default_factory=Shared)
-
-    def read(self) -> _Read:
-        """The run's rows, none where it is damaged or not wanted. Never raises."""
-        row = self.row
-        try:
-            mark = mark_of(f"{self.run.folder}/{self.stream}.parquet")
-            if mark is not None:
-                return self._indexed(row, mark) or self._sealed(row, mark)
-            if not row.config:
-                row = replace(row, config=_configuration(self.run))
-            return self._lines(row)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            row = replace(row, state=State.DAMAGED, reason=self._reason(error))
-            if not row.config:
-                row = replace(row, config=_configuration(self.run, strict=False))
-            return _Read(row, self.where.fits(row), pa.table({}))
-
-    def _indexed(self, row: RunRow, mark: Mark) -> _Read | None:
-        """As it was read before; None where it was not."""
-        kept = self.index.find(self.run.run_id, mark) if self.index else None
-        if self.index is None or kept is None:
-            return None
-        row = replace(row, config=upgraded(kept.config))
-        if not self.where.fits(row):
-            return _Read(row, kept=False, table=NOTHING)
-        table, names = self.index.columns(kept.table, self.columns)
-        return _Read(row, True, table, names, kept.rows)
-
-    def _sealed(self, row: RunRow, mark: Mark) -> _Read:
-        with parquet.opened(self.run.sealed(self.stream)) as file:
-            schema = file.schema_arrow
-            config = row.config or self.shared(_frozen(schema))
-            row = replace(row, config=upgraded(config))
-            _check_columns(schema)
-            if not self.where.fits(row):
-                return _Read(row, kept=False, table=pa.table({}))
-            names = [name for name in schema.names if name not in COLUMNS]
-            if self.index is None or not self.index.takes(mark):
-                return _Read(row, True, _rows(file, self._wanted(names)), names)
-            return _Read(row, True, _rows(file, names), names, mark=mark, config=config)
-
-    def _lines(self, row: RunRow) -> _Read:
-        if not self.where.fits(row):
-            return _Read(row, kept=False, table=pa.table({}))
-        rows = read_stream(self.run, self.stream)
-        names = list(dict.fromkeys(name for line in rows for name in line))
-        table = to_arrow(rows, {}) if rows else pa.table({})
-        _check_columns(table.schema)
-        return _Read(row, True, table.select(self._wanted(names)), names)
-
-    def _wanted(self, names: Sequence[str]) -> list[str]:
-        return [name for name in names if self.columns is None or name in self.columns]
-
-    def _reason(self, error: Exception) -> str:
-        path = self.run.sealed(self.stream)
-        if not path.exists():
-            return " ".join(str(error).split())
-        why = " ".join(str(error).removeprefix(f"{path} ").split()).partition(". ")[0][:80]
-        return f"{path} is damaged ({why}): delete {self.run.folder} to train the run again"
-
-
-def _rows(file: pq.ParquetFile, names: list[str]) -> pa.Table:
-    """Columns of a file without what its metadata say, which is as long as they are."""
-    table = file.read(names, use_threads=False)
-    return table.replace_schema_metadata(None) if names else table  # of no columns it would forget how many rows
-
-
-def _told_apart(results: list[_Read]) -> list[_Read]:
-    """Values of a key that is a truth in one run and a number in another as what they are: for Python `True == 1`.
-
-    The truths become text, `true` and `false`; a key with values of one kind stays as it is.
-    """
-    kinds: dict[str, set[bool]] = {}
-    for keys, types in {result.run.of_flat(_types) for result in results}:
-        for key, kind in zip(keys, types, strict=True):
-            if kind in (bool, int, float):
-                kinds.setdefault(key, set()).add(kind is bool)
-    both = [key.split(".") for key, found in kinds.items() if len(found) > 1]
-    if not both:
-        return results
-
-    def spelt_out(config: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
-        first, *rest = path
-        value = config.get(first)
-        if rest:
-            return config | {first: spelt_out(value, rest)} if isinstance(value, dict) else config
-        return config | {first: str(value).lower()} if isinstance(value, bool) else config
-
-    return [replace(r, run=replace(r.run, config=reduce(spelt_out, both, r.run.config))) for r in results]
-
-
-def _types(flat: dict[str, Any]) -> tuple[tuple[str, ...], tuple[type, ...]]:
-    """The dotted keys of a configuration, and of which kinds their values are: a sweep's have few such pairs."""
-    return tuple(flat), tuple(map(type, flat.values()))
-
-
-def _configuration(run: Run, *, strict: bool = True) -> dict[str, Any]:
-    """The frozen configuration of a run that is not sealed; empty where there is none."""
-    try:
-        config = read_yaml(run.config)
-    except FileNotFoundError:
-        return {}
-    except (ValueError, OSError) as error:
-        if not strict:
-            return {}
-        raise ValueError(f"{run.config} is damaged: delete {run.folder} to train the run again") from error
-    try:
-        return upgraded(_plain(config)) if config is not None else {}
-    except ValueError:
-        if not strict:
-            return {}
-        raise ValueError(f"{run.config} is damaged: delete {run.folder} to train the run again") from None
-
-
-def _frozen(schema: pa.Schema) -> dict[str, Any]:
-    """The configuration in a file's metadata, in the terms of its time."""
-    try:
-        text = (schema.metadata or {})[CONFIG_KEY]
-        config = json.loads(text)  # is a tree, whatever it says, and no deeper than it has brackets
-        if not (isinstance(config, dict) and (text.count(b"{") + text.count(b"[") <= DEPTH or shallow(config))):
-            raise ValueError("its configuration is none")
-        return _known(config)
-    except KeyError:
-        raise ValueError("it has no configuration: batchlab did not write it") from None
-    except RecursionError:
-        raise ValueError("its configuration is nested without end") from None
-
-
-def _plain(config: Any) -> dict[str, Any]:
-    """A frozen configuration that holds what readers rely on, in the terms of its time.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if not (isinstance(config, dict) and shallow(config) and tree(config)):
-        raise ValueError("its configuration is none")
-    return _known(config)
-
-
-def _known(config: dict[str, Any]) -> dict[str, Any]:
-    if not CONFIG(config):
-        raise ValueError("its configuration is none")
-    return config
-
-
-def _check_columns(schema: pa.Schema) -> None:
-    """See that the columns are such as are written, and those that everything is read by are numbers.
-
-    Raises:
-        ValueError: For the column that is not.
-    """
-    for column in schema:
-        kind = _kind(column.type)
-        if kind == "" or (column.name in NUMBERS and kind not in ("numbers", "nothing")):
-            raise ValueError(f"its column {column.name} holds {column.type}")
-
-
-def _kind(column: pa.DataType) -> str:
-    """What a column holds: numbers, texts, truths, nothing; empty for what batchlab writes none of."""
-    if pa.types.is_dictionary(column):
-        column = column.value_type
-    if pa.types.is_integer(column) or pa.types.is_floating(column):
-        return "numbers"
-    if pa.types.is_string(column):
-        return "texts"
-    if pa.types.is_boolean(column):
-        return "truths"
-    return "nothing" if pa.types.is_null(column) else ""
-
-
-def _agreed(results: list[_Read]) -> list[_Read]:
-    """The runs, those damaged whose column holds texts where that of most others holds numbers, or the other way."""
-    shared = Counter(id(result.table) for result in results)
-    votes: dict[str, Counter[str]] = {}
-    for key, table in {id(result.table): result.table for result in results}.items():
-        for column in table.schema:
-            if (kind := _kind(column.type)) != "nothing":
-                votes.setdefault(column.name, Counter())[kind] += shared[key]
-    split = {
-        name: max(kinds, key=lambda kind: (kinds[kind], kind == "numbers"))
-        for name, kinds in votes.items()
-        if len(kinds) > 1
-    }
-    if not split:
-        return results
-    return [_odd(result, split) for result in results]
-
-
-def _odd(result: _Read, split: Mapping[str, str]) -> _Read:
-    for column in result.table.schema:
-        kind, wanted = _kind(column.type), split.get(column.name, "")
-        if wanted and kind not in ("nothing", wanted):
-            reason = f"{result.run.run_id}: its column {column.name} holds {kind} where other runs have {wanted}"
-            said = f"{reason}: leave it out with --where, or delete its folder to train it again"
-            return _Read(replace(result.run, state=State.DAMAGED, reason=said), result.kept, pa.table({}))
-    return result
 
 
 def _split(override: str) -> tuple[str, str]:

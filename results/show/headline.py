@@ -113,7 +113,7 @@ def _line(own: Sequence[Judged]) -> list[Text]:
     claim = f"{item.claim.text}{_where(own)}"
     detail = f"{INDENT}{said}" if said else ""
     if item.verdict is Verdict.UNDECIDED:
-        return [Text(f"· {claim}", detail=detail)]
+        return [Text(f"· {claim}", detail=f"  {detail}" if detail else "")]  # the claim stands behind its point
     return [Text(verdict_text(item), tone=TONES[item.verdict]), Text(claim, detail=detail)]
 
 

@@ -164,7 +164,9 @@ def _fitted(cell: Sequence[Piece], width: int) -> Iterator[Piece]:
     for text, style in cell:
         bare = text.lstrip(" ")
         hang = text[: len(text) - len(bare)]
-        lines = [text] if cells(text) <= width else [f"{hang}{line}" for line in wrapped(bare, width - len(hang))]
+        point = "  " if bare.startswith("· ") else ""  # of a list: its text stays apart from the points
+        inner = wrapped(bare, width - len(hang), point)
+        lines = [text] if cells(text) <= width else [f"{hang}{line}" for line in inner]
         yield from ((line, style) for line in lines)
 
 
@@ -184,7 +186,7 @@ def _row(row: Sequence[Sequence[Piece]], widths: Sequence[int], right: Sequence[
 
 
 def _list(grid: _Grid, width: int) -> list[Line]:
-    """A row as a heading, and beneath it what the other columns say; neighbours of numbers share a line."""
+    """A row as a heading, and beneath it what the other columns say; neighbours of numbers share a line if they can."""
     names = [" ".join(filter(None, column.header)) for column in grid.columns]
     indent = min(2 + max(map(cells, names[1:]), default=0) + 2, width // 3)
     lines: list[Line] = []
@@ -193,7 +195,7 @@ def _list(grid: _Grid, width: int) -> list[Line]:
             lines += [[], *([(line, style or "bold")] for text, style in row[0] for line in wrapped(text, width, "  "))]
         elif lines:
             lines.append([])
-        for name, texts in _said(grid, names, row):
+        for name, texts in _said(grid, names, row, width - indent):
             label = [(line, "dim") for line in wrapped(name, max(1, indent - 4))]
             said = [(line, style) for text, style in texts for line in wrapped(text, width - indent)]
             for (head, dim), (text, style) in zip_longest(label, said, fillvalue=("", "")):
@@ -201,7 +203,9 @@ def _list(grid: _Grid, width: int) -> list[Line]:
     return [*lines, []]
 
 
-def _said(grid: _Grid, names: Sequence[str], row: Sequence[Sequence[Piece]]) -> Iterator[tuple[str, Sequence[Piece]]]:
+def _said(
+    grid: _Grid, names: Sequence[str], row: Sequence[Sequence[Piece]], width: int
+) -> Iterator[tuple[str, Sequence[Piece]]]:
     """What a row says beneath its heading, in lines."""
     places = range(1, len(row))
     for right, group in groupby(places, key=lambda i: grid.columns[i].align == "right"):
@@ -210,6 +214,8 @@ def _said(grid: _Grid, names: Sequence[str], row: Sequence[Sequence[Piece]]) -> 
             yield from ((names[i], row[i]) for i in there)
             continue
         texts = [" ".join(text for text, _ in row[i] if text) for i in there]
-        joined = [f"{names[i]} {text}" for i, text in zip(there[1:], texts[1:], strict=True)]
-        if there:
-            yield names[there[0]], [(f"{'   '.join([texts[0], *joined])}", row[there[0]][0][1])]
+        joined = "   ".join([*texts[:1], *(f"{names[i]} {text}" for i, text in zip(there[1:], texts[1:], strict=True))])
+        if there and cells(joined) <= width:
+            yield names[there[0]], [(joined, row[there[0]][0][1])]
+        else:
+            yield from ((names[i], [(text, row[i][0][1])]) for i, text in zip(there, texts, strict=True))

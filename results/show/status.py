@@ -168,7 +168,9 @@ class Status:
         )
         if not rows:
             return [counts]
-        columns = [Column((name,)) for name in ("run", "state", "what", "why")]
+        names = ("run", "state", "what", "why")
+        said = [i for i in range(len(names)) if any(row[i].text for row in rows)]
+        columns, rows = [Column((names[i],)) for i in said], [[row[i] for i in said] for row in rows]
         records = [
             {"run_id": r.run_id, "state": r.state.value, "overrides": " ".join(r.overrides), "reason": r.reason}
             for r in shown

@@ -117,7 +117,7 @@ def test_where_nothing_is_decided_what_the_fewest_seeds_would_decide_is_named():
     assert sheet.title == "Paper: 11 claims, none decided; nearest to it:"
     assert [row[0].text for row in sheet.rows] == ["· claim 9", "· claim 8", "· claim 7"]
     assert len(sheet.rows) == NEAREST
-    assert sheet.rows[0][0].detail == "  p 0.01, n 0; about 11 seeds would decide"
+    assert sheet.rows[0][0].detail == "    p 0.01, n 0; about 11 seeds would decide"
 
 
 @pytest.mark.parametrize("verdict", [OPEN, NOT])
@@ -127,6 +127,7 @@ def test_what_was_measured_stands_further_in_than_a_claim_of_several_lines(verdi
     shown = [line for line in lines(headline_sheet([made], "")) if "claimed" in line or "measured" in line]
     margins = {word: {line.index(word) for line in shown if line.count(word) > 1} for word in ("claimed", "measured")}
     assert len(shown) > 4
+    assert len(margins["claimed"]) == 1, "also where it begins behind a point"
     assert margins["measured"] == {min(margins["claimed"]) + 2}
 
 

@@ -80,6 +80,22 @@ def test_rows_of_prose_become_a_list_where_columns_would_be_too_narrow():
     assert any(line.startswith(" the claim ") for line in text_of(laid_out(made, 160)))
 
 
+def test_numbers_of_a_row_that_need_several_lines_have_one_each():
+    columns = [Column(("run",)), Column(("method",)), *(Column((name,), "right") for name in ("train loss", "gap"))]
+    row = [
+        Text("a"),
+        Text("m" * 38),
+        Text("0.325320 ± 2.2e-9", detail="[0.325320, 0.325320]"),
+        Text("4.4e-14 ± 2.3e-14"),
+    ]
+    assert text_of(laid_out(Sheet("", columns, [row]), 60))[3:] == [
+        f"  method      {'m' * 38}",
+        "  train loss  0.325320 ± 2.2e-9 [0.325320, 0.325320]",
+        "  gap         4.4e-14 ± 2.3e-14",
+        "",
+    ]
+
+
 WORDS = st.text(st.sampled_from("abc_:,=漢"), min_size=1, max_size=30)
 TEXTS = st.lists(WORDS, max_size=8).map(" ".join)
 

@@ -60,6 +60,17 @@ def test_advice_is_of_what_works(lab, curve):
     assert read_status(lab.store).sheets()[1].notes[0].startswith("1 run left: ")
 
 
+def test_columns_that_say_nothing_are_left_out(lab, curve):
+    lab.run("a", curve([0.1]), "interrupted")
+    _, runs = read_status(lab.store).sheets()
+    assert [column.header for column in runs.columns] == [("run",), ("state",)]
+    assert [[cell.text for cell in row] for row in runs.rows] == [["a", "interrupted"]]
+    lab.store.write_sweep("s", [SweepEntry("a", {}, ["optimizer.lr=1e-05"])])
+    _, runs = read_status(lab.store).sheets()
+    assert [column.header for column in runs.columns] == [("run",), ("state",), ("what",)]
+    assert runs.rows[0][2].text == "optimizer.lr=1e-5"
+
+
 def test_progress_of_running_runs(lab):
     run = lab.store.run("a")
     with run.hold():
@@ -80,7 +91,8 @@ def test_a_running_run_says_how_far_it_is(lab):
             ({}, ""),
         ):
             run.write_progress(**progress)
-            assert read_status(lab.store).sheets()[1].rows[0][-1].text == said
+            (row,) = read_status(lab.store).sheets()[1].rows
+            assert [cell.text for cell in row] == ["a", "running", *([said] if said else [])]
 
 
 def test_an_empty_store_says_what_to_do(lab):

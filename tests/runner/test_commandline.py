@@ -7,7 +7,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -360,7 +359,8 @@ def test_a_second_ctrl_c_kills(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "patient")}
     command = [sys.executable, "-c", "from batchlab.runner.cli import main; main()"]
     command += ["train", *TINY[:3], "train.epochs=5000", "--runs", str(tmp_path / "runs")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True, env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, env=environment)
+    assert process.stdout
     store = RunStore(tmp_path / "runs")
     wait_until(lambda: process.poll() or any(len(read_stream(run, "metrics")) > 2 for run in store.runs()))
     (run,) = store.runs()
@@ -369,7 +369,7 @@ def test_a_second_ctrl_c_kills(tmp_path: Path) -> None:
         if int(rank) != agent:
             os.kill(int(rank), signal.SIGSTOP)
     os.killpg(process.pid, signal.SIGINT)
-    time.sleep(1)
+    assert any(b"stopping: " in line for line in process.stdout), "it heard the first, and ended"
     assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(HANGS) == 130, "the grace is 10,000 seconds here: who waited for the ranks would hang"

@@ -24,7 +24,8 @@ from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
 from batchlab.runner import cli
 from batchlab.runner import compare as module
-from batchlab.runner.compare import TUNING_SEEDS, Compared, compare, planned
+from batchlab.runner.compare import compare
+from batchlab.runner.contenders import TUNING_SEEDS, Compared, planned
 from batchlab.runner.options import Deciding, GridOptions, SweepOptions
 from batchlab.runner.plan.measured import declared
 from batchlab.runner.plan.schema import ConfigError

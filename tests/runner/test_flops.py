@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +138,11 @@ def test_runs_of_a_group_say_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     train_together([RunConfig.load(run.config) for run in runs], [context(run) for run in runs])
     said = [run.read_state().info.get("flops_per_sample") for run in runs]
     assert said == [flops_per_sample(session())] * 2
+
+
+@pytest.mark.slow
+def test_a_session_that_saw_triton_ends_in_silence() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "batched_product"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[-1].startswith("1 passed")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from pages import DOCS
-from runs import Watcher, frozen, one
+from runs import HANGS, Watcher, frozen, one
 from shell import TRAIN, batchlab, in_one_line
 from slurms import ON_SLURM, Slurm, asked, only
 
@@ -132,8 +132,9 @@ def test_ctrl_c_gives_up_a_command_that_hangs(told: list[int], monkeypatch: pyte
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_ctrl_c_lets_a_command_end_that_answers(told: list[int]) -> None:
+def test_ctrl_c_lets_a_command_end_that_answers(told: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """What it says counts; a failure then is the signal's and no other's."""
+    monkeypatch.setattr(commands, "STOPPED", HANGS)
     assert commands.call(*after_signal("print(7)")) == "7\n"
     with pytest.raises(StoppedError):
         commands.call(*after_signal("raise SystemExit(3)"))

@@ -120,11 +120,7 @@ def listed(runs: Path, archives: Sequence[Path] | None) -> Iterator[RunStore]:
 
 def sweep_of(store: RunStore, archives: Sequence[Path] | None, sweep: str | None) -> str | None:
     """The sweep that is read: what was asked for, or the only one of archives."""
-    if sweep is not None or not archives:
-        return sweep
-    from batchlab.results.store.unpacked import only_sweep
-
-    return only_sweep(store)
+    return sweep if sweep is not None or not archives else store.only_sweep()
 
 
 def check_trains_nothing(

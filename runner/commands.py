@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -237,7 +238,8 @@ def serve(port: int, sweep: str | None, runs: Path, archives: Sequence[Path] | N
     """
     from batchlab.runner.serve import server
 
-    with reading(runs, archives, sweep) as store, server(store, sweep, port) as made:
+    os.nice(10)  # what trains beside it, and is timed, goes first
+    with listed(runs, archives) as store, server(store, sweep, port) as made:
         address = "http://{}:{}/".format(*made.server_address[:2])
         OUT.print(Text(f"{address}  (for this machine alone; Ctrl-C ends it)"), soft_wrap=True)
         sys.stdout.flush()

@@ -1,16 +1,18 @@
 """`batchlab report --serve`: the report of runs that still train, on a page of this machine's own that follows them.
 
-The page is made when it is asked for and something has changed, and never more often than it is quick to make. Nothing
-can be changed through it; it answers this machine alone (loopback), under that machine's own names.
+The page is made when it is asked for and something on the disk has changed, and never more often than it is quick to
+make. Before there are runs it says so. Nothing can be changed through it; it answers this machine alone (loopback),
+under that machine's own names.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,14 +23,14 @@ from typing_extensions import override
 from batchlab.results.report.assets import fill
 from batchlab.results.report.write import report_page
 from batchlab.results.show.status import read_status
-from batchlab.results.store.run import State
+from batchlab.results.store.run import Run, State
 from batchlab.results.store.runs import RunStore
 
 HOST = "127.0.0.1"
 PATIENCE = 1.0
-"""Seconds from one look at the store to the next, at least; times what the last one took, if that was longer."""
-TIMES = 5.0
-"""A page is made anew after this many times the seconds that it took, at the earliest."""
+"""Seconds from one look at the store to the next, at least; what the last one took, if that was longer."""
+TIMES = 1.0
+"""A page is made anew after this many times the seconds that it took, at the earliest: half of a core goes there."""
 RULES = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -51,6 +53,7 @@ class Live:
         self._lock = threading.Lock()
         self._text, self._made = "", ""
         self._stamp, self._said = "", ""
+        self._running: list[str] = []
         self._look_again = self._make_again = 0.0
         self._look()
 
@@ -77,24 +80,42 @@ class Live:
             return self._text
 
     def _look(self) -> None:
-        """See how the runs stand, unless that was seen a moment ago."""
+        """See whether anything has changed, unless that was seen a moment ago, and only then how the runs stand."""
         began = time.monotonic()
         if began < self._look_again:
             return
-        status = read_status(self.store, self.sweep)
-        rows: list[Any] = [(run.run_id, run.state) for run in status.runs]
-        running = [run for run in status.runs if run.state is State.RUNNING]
-        rows += [_size(self.store.run(run.run_id).stream("metrics")) for run in running]
-        self._stamp = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
-        self._said = status.summary()
+        traces = [*self._traces()]
+        # that a process died leaves no trace, its lock is free: those that ran a moment ago are asked themselves
+        alive = [str(self.store.run(run_id).read_state().state) for run_id in self._running]
+        if not self._stamp or _digest([traces, alive]) != self._stamp:
+            status = read_status(self.store, self.sweep)
+            self._running = [run.run_id for run in status.runs if run.state is State.RUNNING]
+            self._stamp = _digest([traces, [str(State.RUNNING)] * len(self._running)])
+            self._said = status.summary() if status.total else "no runs yet"
         self._look_again = time.monotonic() + max(PATIENCE, time.monotonic() - began)
 
+    def _traces(self) -> Iterator[tuple[str, int, int]]:
+        """What tells without reading it that a run, or a sweep's manifest, has changed."""
+        sweeps = self.store.sweeps() if self.sweep is None else [self.sweep]
+        yield from ((name, *_stamp(self.store.manifest(name))) for name in sweeps)
+        known = None if self.sweep is None else [entry.run_id for entry in self.store.sweep(self.sweep).entries]
+        for name in sorted(self.store.folders()) if known is None else known:
+            run = Run(self.store.root / name)
+            for path in (run.state_file, run.stream("metrics")):
+                yield (name, *_stamp(path))
 
-def _size(path: Path) -> int:
+
+def _digest(what: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """When a file changed and how long it is; noughts where there is none."""
     try:
-        return path.stat().st_size
+        found = os.stat(path)
     except OSError:
-        return 0
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -45,6 +45,11 @@ class Quantity:
         """Whether it is stored from 0 to 1 and shown in %."""
         return self.unit == "%" and self.scale == 100
 
+    @property
+    def apart(self) -> str:
+        """The unit of a difference of two values as shown: `points` of %; empty where differences are ratios."""
+        return "" if self.log else "points" if self.unit == "%" else self.unit
+
 
 # The registry: the first pattern that matches the whole column name.
 QUANTITIES: tuple[tuple[str, Quantity], ...] = (

@@ -68,5 +68,5 @@ class Smallest:
         quantity = claim.metric.quantity
         if quantity.log:
             return f"{100 * (self.share or 0):g} %"
-        unit = f"point{'s' * (self.difference != 1)}" if quantity.share else quantity.unit
+        unit = "point" if quantity.apart == "points" and self.difference == 1 else quantity.apart
         return f"{self.difference:g} {unit}".rstrip()

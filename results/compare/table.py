@@ -95,12 +95,13 @@ def load_table(
         baseline: `AXIS=VALUE` (or several with commas between), which every other cell is tested against.
         tuned: A key whose value is chosen for each cell on the first half of the seeds, which are not judged
             (`choice`): by the first metric, or instead of a test metric by validation where it was recorded.
-        sweep: Only the runs of this sweep.
+        sweep: Only the runs of this sweep, in its order; of a store that is one sweep that need not be said.
         title: Instead of one made from metrics and axes.
 
     Raises:
         ValueError: With the way out, for an axis, metric or baseline that no run has.
     """
+    sweep = sweep or store.only_sweep()
     where = Where.of(where)
     asked = [*rows, *cols, *where.keys, *([TUNING] if tuned else [])]
     columns = {*(columns_of([Metric.parse(metric) for metric in metrics]) if metrics else CANDIDATES)}

@@ -20,7 +20,8 @@ Our own runs of the papers' comparisons, and what they say of the papers' claims
 question, method, what is known of the paper, commands, tables, verdicts. `make results` writes this page and those
 parts from the archives in `results/reproduced/`, and a test sees that they are theirs: no number was written by hand.
 
-Scale `desk` is a desk's: two cores and an hour or two for each, a thin network and a part of the data. The papers
+Scale `desk` is a desk's: two cores and an hour or two for each, a thin network and a part of the data; scale `laptop`
+is minutes, on problems as small as digits. The papers
 trained larger networks on more data for longer, so compare which method is better and not how good it is. Where the
 same method was published on the same data, the difference to ours is given in standard deviations of ours over seeds
 (sd), and with it why the two may differ. [How verdicts come about](verdicts.md).

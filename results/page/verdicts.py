@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from batchlab.results.compare.claims import Judged, Verdict
-from batchlab.results.show.claims_sheet import READINGS, effect, outlook_text, reading_text, threshold
+from batchlab.results.show.claims_sheet import READINGS, outlook_text, reading_text
+from batchlab.results.show.effects import effect, levels_text, threshold
 from batchlab.results.show.headline import SAID, tally_text
 from batchlab.results.show.sheet import Column, Sheet, Text
 
@@ -40,11 +41,11 @@ def verdict_sheet(judged: Sequence[Judged]) -> Sheet:
             found = {readings[0]: found[of_method]}
         cells = [_cell(found[reading]) if reading in found else Text("") for reading in readings]
         rows.append([Text(title, detail=f"({first.source}, {first.certainty})"), *cells])
+    of = f", {levels}" if (levels := levels_text(judged)) else ""
     notes = [
-        "effect: what is claimed to be better over its rival, with the 95 % interval after correction (too "
+        f"effect: what is claimed to be better over its rival, with the interval after correction{of} (too "
         "wide to tell: of more than a factor of a million, or than accuracies can differ by); × is a ratio "
-        "(below 1: less), signed numbers are points. Of several rivals the one that the verdict rests on. n: paired "
-        "seeds"
+        "(below 1: less). Of several rivals the one that the verdict rests on. n: paired seeds"
     ]
     return Sheet("Verdicts", columns, rows, notes, [], "no claims")
 

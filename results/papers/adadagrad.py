@@ -227,9 +227,13 @@ def _identity(frame: Frame, steps: Frame) -> Judged:
 
 def _settings(frame: Frame) -> Sheet:
     """What the authors' scripts set, and what these runs set."""
-    names = ("whose", "experiment", "optimizer", "lr", "first batch", "largest batch", "samples", "adaptive by", "and")
+    names = ("whose", "experiment", "optimizer", "lr", "first batch", "largest batch", "samples", "adaptive by")
     columns = [Column((name,), "right" if name in names[3:7] else "left") for name in names]
-    rows = [[Text(cell) for cell in row] for row in (*_scripts(), *_ours(frame))]
+    # what only some set stands beneath the experiment: it has no column of its own that is empty for the others
+    rows = [
+        [Text(whose), Text(experiment, detail=more), *map(Text, cells)]
+        for whose, experiment, *cells, more in (*_scripts(), *_ours(frame))
+    ]
     notes = [
         "read in the authors' scripts and README; the paper's result tables are unknown to us",
         "the README and the script disagree on the CNN of MNIST: batch 16 and lr 0.5, batch 8 and lr 0.008; at scale "
@@ -297,7 +301,9 @@ def _ours(frame: Frame) -> Iterator[list[str]]:
             "training set" if maximum is None else f"{maximum:,}",
             f"{first.value('train.samples'):,}",
             "; ".join(known),
-            "" if first.value("lr_schedule") in (MISSING, "constant") else str(first.value("lr_schedule")),
+            ""
+            if first.value("lr_schedule") in (MISSING, "constant")
+            else f"{first.value('lr_schedule')} learning rate",
         ]
 
 

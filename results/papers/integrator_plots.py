@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from batchlab.results.show.drawing import COLORS, DASHES, GREY, INK, Drawing
 from batchlab.results.show.panels import LEGEND, dress, head
-from batchlab.results.show.points import Axis, Dots, Panel, Point, Points
+from batchlab.results.show.points import DIAMOND, HOLLOW, Axis, Dots, Panel, Point, Points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MARKERS = "osD^vP*Xh"
 FILL = "#8fb3d1"
 SHARES = "learning rate, in shares of the scheme's own limit"
+ORDER, LIMIT = "Order of accuracy", "Stability limit"
+UNMEASURED = "the integrators were not measured: `batchlab reproduce numerical_sgd` does it"
 TITLE = "Train loss at the end over each scheme's learning rates (×: learnt nothing, or a run was lost)"
 
 
@@ -54,21 +56,53 @@ class Integrators(Drawing):
         from matplotlib.figure import Figure
 
         if not self.drawable:
-            raise ValueError("the integrators were not measured: `batchlab reproduce numerical_sgd` does it")
+            raise ValueError(UNMEASURED)
         figure = Figure(figsize=(12.5, 4.2), layout="constrained")
         left, right = figure.subplots(1, 2)
         self._errors(left)
         self._limits(right)
-        dress(left, "Order of accuracy")
-        dress(right, "Stability limit")
+        dress(left, ORDER)
+        dress(right, LIMIT)
         return figure
+
+    def points(self) -> Points:
+        """As `figure` draws them: errors against the step length, then limits with those of theory.
+
+        Raises:
+            ValueError: The schemes were not measured.
+        """
+        if not self.drawable:
+            raise ValueError(UNMEASURED)
+        lengths = [1 / n for n in self.steps]
+        places = {scheme: float(i) for i, scheme in enumerate(self.limits)}
+        known = [Point(places[s], limit, marks=(DIAMOND, HOLLOW)) for s, limit in self.theory.items() if s in places]
+        looks = {scheme: _look(i) for i, scheme in enumerate(dict.fromkeys([*self.errors, *self.limits]))}
+        errors = [
+            Dots(scheme, looks[scheme], [Point(*at) for at in sorted(zip(lengths, values, strict=True))],
+                 f"slope {slope(lengths, values):.2f}")
+            for scheme, values in self.errors.items()
+        ]  # fmt: skip
+        limits = [Dots(s, looks[s], [Point(places[s], limit)]) for s, limit in self.limits.items()]
+        x = Axis(
+            "step length",
+            True,
+            [(length, f"1/{n}") for n, length in sorted(zip(self.steps, lengths, strict=True), reverse=True)],
+        )
+        named = Axis("scheme", ticks=[(at, scheme) for scheme, at in places.items()], words=True)
+        theory = Dots("theory", {"color": GREY, "marker": "D"}, known)
+        panels = [
+            Panel(ORDER, x, Axis("distance from the exact flow at time 1", True), errors),
+            Panel(
+                LIMIT, named, Axis("largest stable learning rate × curvature", least=0.0), [theory, *limits], rows=True
+            ),
+        ]
+        return Points("Integrators: order of accuracy and stability limit", panels)
 
     def _errors(self, axes: Axes) -> None:
         lengths = [1 / n for n in self.steps]
         for i, (scheme, values) in enumerate(self.errors.items()):
-            look = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)], "ms": 5}
             label = f"{scheme}: {slope(lengths, values):.2f}"
-            axes.loglog(lengths, values, lw=1.3, ls=DASHES[i // len(COLORS)], label=label, **look)
+            axes.loglog(lengths, values, lw=1.3, ms=5, label=label, **_look(i))
         axes.set_xticks(lengths, [f"1/{n}" for n in self.steps])
         axes.minorticks_off()
         axes.set_xlabel("step length")
@@ -151,10 +185,9 @@ class LossByShare(Drawing):
                 own = losses.get(scheme, {})
                 good = [Point(share, own[share]) for share in sorted(own) if 0 < own[share] <= ceiling]
                 lost = [(share, "×") for share in own if not 0 < own[share] <= ceiling]
-                look = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
-                lines.append(Dots(scheme, look | {"ls": DASHES[i // len(COLORS)]}, good, fallen=lost))
+                lines.append(Dots(scheme, _look(i), good, fallen=lost))
             x = Axis(SHARES, True, [(share, share_text(share)) for share in shares])
-            panels.append(Panel(problem, x, Axis("train loss at the end", True), lines))
+            panels.append(Panel(problem, x, Axis("train loss at the end", True, least=0.0), lines))
         return Points(TITLE, panels, panel="problem", edge="top")
 
     @staticmethod
@@ -183,6 +216,12 @@ class LossByShare(Drawing):
         axes.set_yscale("log")
         if inside:
             axes.set_ylim(min(inside) / 1.6, max(inside) * 2.5)
+
+
+def _look(i: int) -> dict[str, Any]:
+    """How the i-th scheme is drawn."""
+    look = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
+    return {**look, "ls": DASHES[i // len(COLORS)]}
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:

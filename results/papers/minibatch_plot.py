@@ -79,7 +79,9 @@ class MiniBatches(Drawing):
             for k, (name, own) in enumerate(self.measured.items()):
                 look = {"color": COLORS[k % len(COLORS)], "marker": MARKERS[k % len(MARKERS)]}
                 lines.append(Dots(name, look, [Point(point[0], point[i]) for point in own]))
-            panels.append(Panel(label, x, Axis(label, log=True), [*lines, *([self._linear()] if i == 1 else [])]))
+            panels.append(
+                Panel(label, x, Axis(label, log=True, arithmetic=True), [*lines, *([self._linear()] if i == 1 else [])])
+            )
         return Points(
             self.title, panels, ["means over seeds; dotted: as many times fewer as the batch is larger"], "cost"
         )

@@ -14,6 +14,7 @@ import numpy as np
 from batchlab.results.compare.curves import curves
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.metrics import Metric
+from batchlab.results.compare.quantities import bounds
 from batchlab.results.papers.beside import ours_of
 from batchlab.results.show.drawing import COLORS, GREY, Drawing
 from batchlab.results.show.panels import LEGEND, dress, head
@@ -102,7 +103,7 @@ class Weights(Drawing):
                     Dots(f"w{i}", {"color": to_hex(shade), "marker": ""}, self._line(part, f"{before}w{i}", log=log))
                     for i, shade in shades.items()
                 ]
-                panels.append(Panel(str(method), Axis("steps"), Axis(label, log), lines))
+                panels.append(Panel(str(method), Axis("steps"), Axis(label, log, arithmetic=not log), lines))
         note = f"means over seeds; the ratios are geometric means over seeds and {WINDOW} steps"
         return Points(self.title, panels, [note], "method")
 
@@ -174,7 +175,7 @@ class AccuracyByBatch(Drawing):
             raise ValueError(f"no run has a row of {ACCURACY} yet: see `batchlab status`")
         pairs, batches, variants = (self.frame.values(key) for key in ("pair", "batch", "variant"))
         x = Axis("batch size", log=True, ticks=[(batch, f"{batch:,}") for batch in batches])
-        y = Axis("test accuracy", unit="%")
+        y = Axis("test accuracy", unit="%", least=0.0, most=100.0, arithmetic=True)
         parts = {pair: self.frame.where(pair=pair) for pair in pairs}
         panels = [
             Panel(str(pair), x, y, [self._dots(part.where(variant=name), batches, k, name)
@@ -267,12 +268,16 @@ class MetricByRate(Drawing):
             raise ValueError(f"no run has a row of {self.metric.name} yet: see `batchlab status`")
         pairs, batches, variants = (self.frame.values(key) for key in ("pair", "batch", "variant"))
         bound, panels = self.metric.of(self.frame), []
+        measured = self.metric.measure(self.frame).values
+        ends = bounds(bound.name, bound.quantity, measured[np.isfinite(measured)])
+        least, most = (bound.quantity.scale * end for end in ends)
         for pair, batch in product(pairs, batches):
             part = self.frame.where(pair=pair, batch=batch)
             rates = sorted({float(run.value("lr")) for run in part.runs})
             x = Axis("learning rate", log=True, ticks=[(rate, f"{rate:g}") for rate in rates])
             lines = [self._dots(part.where(variant=name), k, name) for k, name in enumerate(variants)]
-            panels.append(Panel(f"{pair}, batch {batch}", x, Axis(bound.label, unit=bound.quantity.unit), lines))
+            y = Axis(bound.label, unit=bound.quantity.unit, least=least, most=most, arithmetic=True)
+            panels.append(Panel(f"pair {pair}, batch {batch}", x, y, lines, f"{pair} {batch}"))
         return Points(self.title, panels, [READ], "pair, batch")
 
     def _dots(self, part: Frame, k: int, name: Any) -> Dots:

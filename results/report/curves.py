@@ -33,9 +33,10 @@ from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.replicates import Key, mixed_keys, mixed_note, repeats_note, replicate
 from batchlab.results.compare.stats import Array, t_quantile
 from batchlab.results.show.drawing import COLORS, DASHES
+from batchlab.results.show.ends import BANDS
 from batchlab.results.show.extent import BEYOND, CUT, FARTHER, FREE
 from batchlab.results.show.looks import POINTED, looks
-from batchlab.results.show.numbers import named
+from batchlab.results.show.numbers import named, panel_names
 from batchlab.results.store.run import State
 from batchlab.results.words import count, visible, written
 
@@ -51,6 +52,7 @@ SCRIPTS = (
     "plot.js",
     "pane.js",
     "curves.js",
+    "cells.js",
 )
 """In the order in which a page holds them."""
 STYLES = ("uPlot.min.css", "curves.css")
@@ -129,6 +131,7 @@ def payload(
         "t": [float(f"{t_quantile(df):.9g}") for df in range(1, max(2, len(replicates)))],
         "many": not known_looks,
         "palette": PALETTE,
+        "bands": BANDS,
         "cut": CUT,
         "beyond": BEYOND,
         "farther": FARTHER,
@@ -175,13 +178,8 @@ def _names(frame: Frame, hue: str) -> dict[Any, str]:
 
 
 def _panels(frame: Frame, panel: str) -> list[dict[str, str]]:
-    """By panel what it is called in the address, and over its plot: `pair Adam, batch 256`."""
-    keys, runs = panel.split(","), {run.value(panel): run for run in frame.runs}
-    titles = {
-        value: ", ".join(f"{key} {written(runs[value].value(key))}" for key in keys) for value in frame.values(panel)
-    }
-    spelled = named(frame, panel)
-    return [{"key": visible(spelled[value]), "title": visible(title)} for value, title in titles.items()]
+    """By panel what it is called in the address, and over its plot."""
+    return [{"key": visible(key), "title": visible(title)} for key, title in panel_names(frame, panel).values()]
 
 
 def _looks(frame: Frame, hue: str, lines: int) -> dict[Any, dict[str, Any]]:

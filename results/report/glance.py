@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from batchlab.results.compare.claims import Judged, Verdict
-from batchlab.results.show.claims_sheet import effect
+from batchlab.results.show.effects import corrected_for, effect, heading, levels_text
 from batchlab.results.show.headline import FIRST, tally_text
 from batchlab.results.show.sheet import Sheet, Text
 
@@ -72,6 +72,8 @@ class Glance:
         rest: What that is, in words.
         remarks: What was lost, and why nothing was decided, each once.
         more: Lines that are neither.
+        effects: The title of the effects.
+        levels: Of which levels their intervals are, and of what those are, where they have several.
     """
 
     title: str
@@ -83,6 +85,8 @@ class Glance:
     rest: str = ""
     remarks: Sequence[str] = field(default=())
     more: int = 0
+    effects: str = "effect"
+    levels: str = ""
 
     @property
     def sentences(self) -> list[str]:
@@ -131,7 +135,10 @@ def glance(title: str, anchor: str, rows: str, sheet: Sheet, judged: Sequence[Ju
         for part in (seen, folded)
     )
     rest = _rest([judged[i] for _, own in folded for i in own])
-    return Glance(title, anchor, tally_text(judged), answer, shown, more, rest, list(remarks), left)
+    listed = [judged[i] for part in (seen, folded) for _, own in part for i in own]
+    effects, levels = heading("effect", listed), levels_text(listed)
+    several = "" if levels in effects else f"{levels}, each of the level of its {corrected_for(listed)} of claims"
+    return Glance(title, anchor, tally_text(judged), answer, shown, more, rest, list(remarks), left, effects, several)
 
 
 def _parted(

@@ -12,9 +12,10 @@ from typing import Any
 from markupsafe import Markup
 
 from batchlab.results.report.assets import fill
+from batchlab.results.report.cells import cells_payload
 from batchlab.results.report.curves import encode, payload
 from batchlab.results.report.points import points_payload
-from batchlab.results.show.drawing import Drawing
+from batchlab.results.show.drawing import Drawing, spoken
 from batchlab.results.show.hypertext import coded, to_html
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.render import render
@@ -64,19 +65,19 @@ class Parts:
         )
 
     def drawing(self, drawing: Drawing, notes: Sequence[str] = ()) -> Markup:
-        """A figure: one that answers where it is of curves, else a still one; why there is none where that is so.
+        """A figure that answers: curves, points, or a picture whose cells do; why there is none where that is so.
 
         Args:
             drawing: What it shows.
-            notes: Said below a still one.
+            notes: Said below a picture whose cells answer.
         """
         if isinstance(drawing, Plot):
             return self.curves(drawing)
         try:
             points = drawing.points()
             if points is None:
-                return fill("still", svg=self._svg(drawing), wide=drawing.wide, notes=notes)
-            still = [fill("still", svg=self._svg(drawing), wide=drawing.wide, notes=())]
+                return self._picture(drawing, notes)
+            still = [fill("still", svg=self._svg(drawing), wide=drawing.wide)]
             return self._answering(points_payload(points), still)
         except ValueError as error:  # nothing to draw yet
             return said(str(error))
@@ -98,9 +99,7 @@ class Parts:
         try:
             data = payload(first.frame, metrics, first.hue, clock=first.clocks[0], **look)
             still = [
-                fill("still", svg=self._svg(plot), wide=plot.wide, notes=())
-                for plot in plots
-                if lines <= LINES or plot.panel
+                fill("still", svg=self._svg(plot), wide=plot.wide) for plot in plots if lines <= LINES or plot.panel
             ]
         except ValueError as error:
             return said(str(error))
@@ -109,6 +108,14 @@ class Parts:
     def _answering(self, data: dict[str, Any], still: Sequence[Markup]) -> Markup:
         """A figure that answers, of what a browser needs, with still pictures until it does."""
         return fill("curves", name=self.name("c"), data=Markup(encode(data)), still=still, title=data["title"])
+
+    def _picture(self, drawing: Drawing, notes: Sequence[str]) -> Markup:
+        """A still picture, of which the cells answer."""
+        svg, figure = drawing.pictured()
+        title = spoken(figure)
+        data = Markup(encode(cells_payload(title, drawing.cells(figure), figure)))
+        own = Markup(apart(svg, self.name("f")))
+        return fill("cells", name=self.name("c"), data=data, svg=own, wide=drawing.wide, title=title, notes=notes)
 
     def _svg(self, drawing: Drawing) -> Markup:
         return Markup(apart(drawing.svg(), self.name("f")))

@@ -15,14 +15,14 @@ def points_payload(points: Points) -> dict[str, Any]:
     """What one interactive figure of points is drawn from: JSON-ready."""
     shown = [panel for panel in points.panels if any(line.points or line.fallen for line in panel.lines)]
     names = list(dict.fromkeys(visible(line.name) for panel in shown for line in panel.lines))
-    panels = [visible(panel.title) for panel in shown]
+    panels = [{"key": visible(panel.key or panel.title), "title": visible(panel.title)} for panel in shown]
     lines = [{"panel": i, **_line(line)} for i, panel in enumerate(shown) for line in panel.lines]
     return {
         "title": visible(points.title),
         "panel": visible(points.panel),
-        "panels": [{"key": title, "title": title} for title in panels],
+        "panels": panels,
         "names": names,
-        "axes": [{"x": _axis(panel.x), "y": _axis(panel.y)} for panel in shown],
+        "axes": [{"x": _axis(panel.x), "y": _axis(panel.y), "rows": panel.rows} for panel in shown],
         "many": False,
         "palette": PALETTE,
         "cut": CUT,
@@ -67,4 +67,10 @@ def _short(value: float) -> float:
 
 def _axis(axis: Axis) -> dict[str, Any]:
     ticks = [[at, visible(text)] for at, text in axis.ticks]
-    return {"label": visible(axis.label), "log": axis.log, "ticks": ticks, "unit": axis.unit}
+    asked = {"words": axis.words, "linear": axis.linear, "arithmetic": axis.arithmetic}
+    known = {name: getattr(axis, name) for name in ("least", "most", "neutral")}
+    return {
+        "label": visible(axis.label), "log": axis.log, "ticks": ticks, "unit": axis.unit,
+        **{name: is_so for name, is_so in asked.items() if is_so},
+        **{name: value for name, value in known.items() if math.isfinite(value)},
+    }  # fmt: skip

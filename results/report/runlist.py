@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,9 @@ from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.metrics import Metric, has_rows
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.report.assets import fill
-from batchlab.results.report.commands import run_overrides, sweep_command
+from batchlab.results.report.commands import run_overrides
 from batchlab.results.report.curves import encode
+from batchlab.results.report.sweeplist import Listed
 from batchlab.results.show.hypertext import breakable
 from batchlab.results.show.runs_sheet import LOST
 from batchlab.results.show.sheet import decimals, number
@@ -33,6 +34,8 @@ STILL = 200
 """Rows that are there without a script."""
 PAGE = 25
 """Rows at a time with one."""
+PAPER = 500
+"""Rows on paper, of those that a reader left: a dozen pages."""
 AXES = 12
 """Columns of axes and labels: more than that nobody takes in."""
 OFFERED = 30
@@ -106,13 +109,13 @@ class RunList:
         columns: From left to right; the first is the run's identity.
         words: What commands are made of.
         commands: By run the words of what trains it again; None where it never began.
-        sweeps: By name the command that gives it, and its number of runs; empty where none is known.
+        sweeps: Those that asked for the runs.
     """
 
     columns: list[Values]
     words: list[str]
     commands: list[list[int] | None]
-    sweeps: list[tuple[str, int, str]] = field(default_factory=list)
+    sweeps: Sequence[Listed] = ()
 
     def html(self) -> Markup:
         """The section."""
@@ -121,6 +124,7 @@ class RunList:
             "words": self.words,
             "commands": self.commands,
             "page": PAGE,
+            "paper": PAPER,
             "short": SHORT,
         }
         rows = [*zip(*(column.texts[:STILL] for column in self.columns), strict=True)]
@@ -130,7 +134,12 @@ class RunList:
 
 
 def run_list(
-    status: Status, every: Frame, keys: Sequence[str], metrics: Iterable[str], sweeps: Sequence[Sweep]
+    status: Status,
+    every: Frame,
+    keys: Sequence[str],
+    metrics: Iterable[str],
+    sweeps: Sequence[Sweep],
+    asked_for: Sequence[Listed] = (),
 ) -> RunList:
     """The list of a report's runs.
 
@@ -139,7 +148,8 @@ def run_list(
         every: Those that began, with the columns of the metrics.
         keys: Dotted keys that sweeps gave values to.
         metrics: What may be shown of each, the most telling first.
-        sweeps: Those whose commands are offered, the latest last; their runs come first, in their order.
+        sweeps: The latest last; their runs come first, in their order.
+        asked_for: What is said of those below the runs.
     """
     order = {entry.run_id: i for i, entry in enumerate(entry for sweep in reversed(sweeps) for entry in sweep.entries)}
     status = replace(status, runs=sorted(status.runs, key=lambda run: order.get(run.run_id, len(order))))
@@ -159,10 +169,7 @@ def run_list(
         else None
         for run in runs
     ]
-    configs = {run.run_id: run.config for run in every.runs}
-    several = [sweep for sweep in sweeps if not sweep.alone]  # the command of a run is in its row
-    known = [(sweep.name, len(sweep.entries), sweep_command(sweep, configs)) for sweep in several]
-    return RunList(columns, [*words], commands, known)
+    return RunList(columns, [*words], commands, asked_for)
 
 
 def _labels(status: Status) -> list[Values]:

@@ -44,12 +44,16 @@ class Section:
         title: Above it.
         content: What it holds.
         glance: Its claims, for the top of the page; None: it has none.
+        sweep: The sweep that it is about; empty: of none, or of several.
+        runs: The identities of the runs that it shows.
     """
 
     name: str
     title: str
     content: Markup
     glance: Glance | None = None
+    sweep: str = ""
+    runs: frozenset[str] = frozenset()
 
 
 def of_paper(parts: Parts, made: Reproduction, sweep: str) -> Section:
@@ -67,7 +71,8 @@ def of_paper(parts: Parts, made: Reproduction, sweep: str) -> Section:
         claims = claims_sheet(shown, "what is decided")
     top += [parts.sheet(claims, rows)] if shown or not answer else []
     drawn = parts.drawings([plot for plot in (*made.panes, *made.plots) if plot.drawable])
-    content = Markup("").join([*top, drawn, *map(parts.sheet, tables)])
+    cards = [parts.name("t") if table.columns[:1] == [Column(("pair",))] else "" for table in tables]
+    content = Markup("").join([*top, drawn, *map(parts.sheet, tables, cards)])
     found = replace(glance(made.title, name, rows, claims, shown, answer), summary=tally_text(made.claims))
     return Section(name, made.title, content, found)
 
@@ -97,7 +102,8 @@ def environment(parts: Parts, frame: Frame) -> Markup:
     columns = [Column(("runs",), "right"), Column(("hardware",)), Column(("versions",)), Column(("git",))]
     rows = [[Text(f"{n:,}"), *(Text(word) for word in place)] for place, n in places.most_common()]
     notes = ["times compare only between runs of the same hardware"] if len(places) > 1 else []
-    return parts.sheet(Sheet("hardware and versions", columns, rows, notes, [], "no run has started yet"))
+    made = Sheet("hardware and versions", columns, rows, notes, [], "no run has started yet")
+    return parts.sheet(made, parts.name("t"))  # cards on a phone, where columns of words have no room
 
 
 def _words(value: Any) -> str:

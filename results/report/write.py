@@ -8,6 +8,7 @@ same.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from markupsafe import Markup
@@ -22,6 +23,7 @@ from batchlab.results.report.own import SHOWN, of_sweep, overview, own_columns
 from batchlab.results.report.parts import Parts, said
 from batchlab.results.report.runlist import run_list
 from batchlab.results.report.sections import Section, environment, failures, of_contest, of_paper
+from batchlab.results.report.sweeplist import listed
 from batchlab.results.show.drawing import OTHER_FILE
 from batchlab.results.show.status import TONES, read_status
 from batchlab.results.store.atomic import replace_text, writing
@@ -63,20 +65,25 @@ def report_page(store: RunStore, sweep: str | None = None, follow: str = "") -> 
     Args:
         store: Where the runs are.
         sweep: Only the runs of this sweep.
-        follow: What the page ends with where somebody serves it and runs go on.
+        follow: What the page ends with where somebody serves it and runs go on, or have not begun.
     """
     status, parts = read_status(store, sweep), Parts()
+    what = status.title if status.sweep else "all runs"
+    title = f"batchlab: {visible(what)}"
+    if not status.total:
+        body = _seen(fill("none", what=f"folder {status.root}", served=bool(follow)))
+        return str(fill("page", title=title, style=styles(), body=body, script="", follow=follow))
     named = [sweep] if sweep else store.sweeps()
-    judged, shown = _judged(store, named, parts)
+    judged = _judged(store, named, parts)
     every = load(store, sweep, columns=SHOWN)
     if own := own_columns(every):
         every = load(store, sweep, columns=(*SHOWN, *own))
     known = _readable(store, named)
-    sections = [*judged, *_own(store, every, known, shown, parts)]
+    sections = [*judged, *_own(store, every, known, judged, parts)]
+    asked_for = listed(known, every, sections)
     sections.append(Section(parts.name("s"), "Where they ran", environment(parts, every)))
     sections.append(Section(parts.name("s"), "What went wrong", failures(parts, status)))
-    runs = run_list(status, every, swept_keys(store, every, sweep), (*SHOWN[:5], *own), known)
-    what = status.title if status.sweep else "all runs"
+    runs = run_list(status, every, swept_keys(store, every, sweep), (*SHOWN[:5], *own), known, asked_for)
     body = fill(
         "body",
         what=what,
@@ -87,7 +94,6 @@ def report_page(store: RunStore, sweep: str | None = None, follow: str = "") -> 
         runs=runs.html(),
         sections=sections,
     )
-    title = f"batchlab: {visible(what)}"
     return str(fill("page", title=title, style=styles(), body=_seen(body), script=scripts(), follow=follow))
 
 
@@ -96,15 +102,14 @@ def _seen(body: str) -> Markup:
     return Markup(visible(str(body)))
 
 
-def _judged(store: RunStore, named: Sequence[str], parts: Parts) -> tuple[list[Section], set[str]]:
-    """The papers and comparisons among some sweeps, and the runs that they show."""
+def _judged(store: RunStore, named: Sequence[str], parts: Parts) -> list[Section]:
+    """The papers and comparisons among some sweeps."""
     papers = {f"{paper}-{scale}": paper for paper in known_papers() for scale in Scale}
     sections: list[Section] = []
-    shown: set[str] = set()
 
     def add(name: str, made: Section) -> None:
-        sections.append(made)
-        shown.update(entry.run_id for entry in store.sweep(name).entries)
+        runs = frozenset(entry.run_id for entry in store.sweep(name).entries)
+        sections.append(replace(made, sweep=name, runs=runs))
 
     for name in filter(papers.__contains__, named):
         try:
@@ -117,7 +122,7 @@ def _judged(store: RunStore, named: Sequence[str], parts: Parts) -> tuple[list[S
                 add(name, of_contest(parts, compared, name))
         except ValueError as error:
             sections.append(Section(parts.name("s"), name, said(str(error))))
-    return sections, shown
+    return sections
 
 
 def _readable(store: RunStore, named: Sequence[str]) -> list[Sweep]:
@@ -125,24 +130,29 @@ def _readable(store: RunStore, named: Sequence[str]) -> list[Sweep]:
     return [sweep for sweep in store.manifests()[0] if sweep.name in named]
 
 
-def _own(store: RunStore, every: Frame, known: Sequence[Sweep], shown: set[str], parts: Parts) -> list[Section]:
-    """A user's own sweeps, the latest first, and the runs that belong to none."""
+def _own(
+    store: RunStore, every: Frame, known: Sequence[Sweep], judged: Sequence[Section], parts: Parts
+) -> list[Section]:
+    """A user's own sweeps, the latest first, and the runs that belong to none.
+
+    One all of whose runs other sections show has none itself: the list of sweeps says which ones (`sweeplist`).
+    """
     sections: list[Section] = []
-    told = {*shown}
+    told = {run_id for section in judged for run_id in section.runs}
     for sweep in reversed(known):
-        ids = {entry.run_id for entry in sweep.entries}
+        ids = frozenset(entry.run_id for entry in sweep.entries)
         if len(sections) == SECTIONS or ids <= told:
             continue
         frame = of_sweep(every, sweep)
         if not frame.runs:
             continue
-        swept = swept_keys(store, frame, sweep.name)
-        sections.append(
-            Section(parts.name("s"), f"{'Run' if sweep.alone else 'Sweep'} {sweep.name}", overview(parts, frame, swept))
-        )
+        content = overview(parts, frame, swept_keys(store, frame, sweep.name))
+        title = f"{'Run' if sweep.alone else 'Sweep'} {sweep.name}"
+        sections.append(Section(parts.name("s"), title, content, sweep=sweep.name, runs=ids))
         told |= ids
     rest = every.select(lambda run: run.run_id not in told)
     if rest.runs:
-        title = "Other runs" if sections or shown else "Runs"
-        sections.append(Section(parts.name("s"), title, overview(parts, rest)))
+        title = "Other runs" if sections or told else "Runs"
+        ids = frozenset(run.run_id for run in rest.runs)
+        sections.append(Section(parts.name("s"), title, overview(parts, rest), runs=ids))
     return sections

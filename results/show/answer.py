@@ -7,7 +7,8 @@ import math
 from batchlab.results.compare.claims import Verdict
 from batchlab.results.compare.contest import Result, turned
 from batchlab.results.compare.stats import summarize
-from batchlab.results.show.claims_sheet import effect, outlook_text
+from batchlab.results.show.claims_sheet import outlook_text
+from batchlab.results.show.effects import effect
 from batchlab.results.show.sheet import decimals, number
 from batchlab.results.words import count, listing, written
 
@@ -101,6 +102,5 @@ def _lead(result: Result, best: str, other: str) -> str:
         return ""
     item = item if item.claim.better.label == best else turned(item)
     test = item.comparisons[0].test
-    unit = " points" if item.claim.metric.quantity.share and not (test and test.ranks) else ""
     seeds = "" if test and test.ranks else f" at {count(item.seeds, 'seed')}"
-    return f"{effect(item, item.comparisons[0])}{unit}{seeds}"
+    return f"{effect(item, item.comparisons[0])}{seeds}"

@@ -9,17 +9,16 @@ from typing import Any
 from batchlab.results.compare.caveats import batchnorm_note, selection_note, timed, together
 from batchlab.results.compare.claims import Claim, Comparison, Judged, Side, Verdict
 from batchlab.results.compare.metrics import Metric
-from batchlab.results.compare.outcomes import Fate, Outcome, restricted_mean, tally
+from batchlab.results.compare.outcomes import Fate, Outcome, restricted_mean
 from batchlab.results.compare.power import MOST, POWER, detectable
 from batchlab.results.compare.stats import ALPHA
-from batchlab.results.show.sheet import Column, Sheet, Text, decimals, effect_text, factor, number, p_value
-from batchlab.results.words import count, listing
+from batchlab.results.show.effects import effect, heading, levels_text, shown_of, threshold
+from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, p_value
+from batchlab.results.words import count, duration, listing
 
 READINGS = {None: "whole runs", "seconds": "equal time", "method": "the method itself"}
 ANY = 100
 """An effect of more standard deviations is not worth its digits: so few seeds hardly see any."""
-LONG = 180
-"""So many minutes are said in hours."""
 TONES: dict[Verdict, Any] = {
     Verdict.HOLDS: "good",
     Verdict.DOES_NOT_HOLD: "bad",
@@ -35,12 +34,12 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
         judged: The verdicts; what repeats the row above is left blank.
         title: Of the sheet.
     """
-    columns = [Column((name,)) for name in ("claim", "read at", "measured", "effect [95 %]")]
+    columns = [Column((name,)) for name in ("claim", "read at", "measured", heading("effect", judged))]
     columns += [Column(("p",), "right"), Column(("n",), "right"), Column(("verdict",))]
     rows, records, before = [], [], Claim("", "", "", Side("", {}), (), Metric(""))
     for item in judged:
         claim = item.claim
-        shown = _shown(item)
+        shown = shown_of(item)
         rows.append(
             [
                 _named(claim, before),
@@ -94,17 +93,18 @@ def rule_notes(judged: Sequence[Judged]) -> list[str]:
     """How verdicts came about: of runs that are all there, or in looks."""
     test = "one difference per seed, two-sided paired t-test (signed ranks where a seed has no number)"
     rulings = [item.ruling for item in judged if item.ruling]
+    levels = f" ({said})" if (said := levels_text(judged)) else ""
     if not rulings:
         return [
-            f"rule: {test}, Holm over the claims of one reading (p: of how many), intervals as wide; needs p < {ALPHA} "
-            "against every rival"
+            f"rule: {test}, Holm over the claims of one reading (p: of how many), intervals as wide{levels}; needs p < "
+            f"{ALPHA} against every rival"
         ]
     looks = ", ".join(map(str, rulings[0].looks))
     notes = [
         f"rule: {test}; looks at {looks} seeds, declared before the first: over all looks, and over a family of "
         f"claims (Holm; p: of how many), a true null is rejected with about {ALPHA:.0%}. p is corrected for both, "
-        "intervals are of the level of their look; a verdict is that of the look it fell at, where an effect looks too "
-        "large on average"
+        f"intervals are of the level of their look and family{levels}; a verdict is that of the look it fell at, where "
+        "an effect looks too large on average"
     ]
     smallest = list(dict.fromkeys(ruling.smallest for ruling in rulings if ruling.smallest))
     if smallest:
@@ -168,43 +168,6 @@ def _p(item: Judged) -> Text:
     return Text(p_value(item.p_holm).removeprefix("p "), detail=f"of {item.family}" if item.family > 1 else "")
 
 
-def _shown(item: Judged) -> list[Comparison]:
-    """What there is room for: of strata that were compared one by one, only the one that the verdict rests on."""
-    return [item.resting_on] if item.claim.distance and item.resting_on else item.comparisons
-
-
-def effect(item: Judged, comparison: Comparison) -> str:
-    """The difference with its interval, of the level of the claim: a factor where the metric is logarithmic."""
-    claim, test = item.claim, comparison.test
-    if test is None:
-        return ""
-    test = test.at_level(1 - item.level)
-    if test.ranks:  # means say little where some have no number: who was better how often does
-        return standing(claim, comparison)
-    quantity = claim.metric.quantity
-    sign = 1.0 if quantity.better == "up" else -1.0
-    ends = (sign * test.difference, *sorted((sign * test.low, sign * test.high)))
-    if quantity.log:
-        return effect_text(*(math.exp(min(end, 700)) for end in ends), ratio=True)
-    most = quantity.scale if quantity.share else math.inf
-    return effect_text(*(quantity.scale * end for end in ends), ratio=False, most=most)
-
-
-def threshold(claim: Claim) -> str:
-    """What the effect of a claim with a margin has to lie beyond, or within: `claimed: below × 0.5`; else empty."""
-    if not claim.margin:
-        return ""
-    quantity = claim.metric.quantity
-    sign = 1.0 if quantity.better == "up" else -1.0
-    if quantity.log:
-        edge, *both = (f"× {factor(math.exp(way * claim.edge))}" for way in (sign, -1.0, 1.0))
-    else:
-        edge, *both = (f"{way * quantity.scale * claim.edge:+.12g}" for way in (sign, -1.0, 1.0))
-    if claim.distance:
-        return f"claimed: {'beyond' if claim.apart else 'within'} {both[0]} to {both[1]}"
-    return f"claimed: {'above' if sign > 0 else 'below'} {edge}"
-
-
 def _tested(shown: Sequence[Comparison]) -> bool:
     return any(comparison.test for comparison in shown)
 
@@ -224,14 +187,6 @@ def side_text(claim: Claim, side: Mapping[Any, Outcome]) -> str:
     mean = quantity.scale * restricted_mean(side.values(), log=quantity.log)
     bound = "≥ " if any(outcome.fate is Fate.NEVER for outcome in side.values()) else ""
     return f"{bound}{number(mean, decimals(math.nan, mean))}{f' († lost in {lost} of {len(side)})' if lost else ''}"
-
-
-def standing(claim: Claim, comparison: Comparison) -> str:
-    """In how many seeds the side was better than its rival, where some outcomes have no number."""
-    up = claim.metric.quantity.better == "up"
-    better, worse, neither = tally(comparison.outcomes, comparison.of_rival, up=up, log=comparison.log)
-    text = f"better in {better} of {count(comparison.seeds, 'seed')}, worse in {worse}"
-    return f"{text}, neither in {neither}" if neither else text
 
 
 def _budget(item: Judged) -> str:
@@ -265,19 +220,13 @@ def outlook_text(item: Judged) -> str:
     if item.needed > MOST:
         return f"more than {MOST:,} seeds would decide"
     looks = item.ruling.looks if item.ruling else ()
-    minutes = f"{_minutes(item.minutes)} more" if math.isfinite(item.minutes) else ""
+    minutes = f"{duration(max(1.0, 60 * item.minutes))} more" if math.isfinite(item.minutes) else ""
     if item.ruling and item.ruling.look is not None and item.needed in looks[item.ruling.look + 1 :]:
         place = looks.index(item.needed)
         which = "the next look" if place == item.ruling.look + 1 else f"look {place + 1} of {len(looks)}"
         return ", ".join(filter(None, [f"{item.needed} seeds would decide: {which}", minutes]))
     about = f"about {item.needed} seeds would decide"
     return f"{about}, beyond this plan's {looks[-1]}" if looks else ", ".join(filter(None, [about, minutes]))
-
-
-def _minutes(minutes: float) -> str:
-    """`0.1 min`, `3.5 min`, `100 min`, `13 h`: two digits, of hours where there are several."""
-    value, unit = (max(minutes, 0.1), "min") if minutes < LONG else (minutes / 60, "h")
-    return f"{value:.2g} {unit}" if value < 99.5 else f"{value:,.0f} {unit}"  # from here on `g` would write 1e+02
 
 
 def _record(item: Judged, comparison: Comparison | None) -> dict[str, Any]:
@@ -301,6 +250,7 @@ def _record(item: Judged, comparison: Comparison | None) -> dict[str, Any]:
         "advantage": test.difference if test else math.nan,
         "ci_low": test.low if test else math.nan,
         "ci_high": test.high if test else math.nan,
+        "ci_level": 1 - item.level if test else math.nan,
         "margin": claim.margin,
         "p_holm": item.p_holm,
         "family": item.family,

@@ -17,12 +17,12 @@ from batchlab.results.compare.stats import Summary, summarize
 from batchlab.results.show.answer import chosen_value, places_of
 from batchlab.results.show.claims_sheet import (
     claims_sheet,
-    effect,
     power_note,
     rule_notes,
     verdict_detail,
     verdict_text,
 )
+from batchlab.results.show.effects import effect, heading
 from batchlab.results.show.sheet import Column, Sheet, Text, decimals, number, p_value, uncertain
 from batchlab.results.words import count, listing, written
 
@@ -87,9 +87,7 @@ def pairs_sheet(ranking: Ranking, metric: Metric, title: str) -> Sheet:
         metric: What they are compared in, with what the runs declare of it.
         title: Of the sheet.
     """
-    unit = "points" if metric.quantity.share else metric.quantity.unit
-    factor = metric.quantity.log
-    what = "ratio" if factor else f"difference{f' [{unit}]' if unit else ''}"
+    what = heading("ratio" if metric.quantity.log else "difference", ranking.pairs)
     columns = [Column(("pair",)), Column((what,), "right"), Column(("p",), "right"), Column(("n",), "right")]
     columns.append(Column(("verdict",)))
     rows = []

@@ -17,8 +17,10 @@ from batchlab.results.store.atomic import writing
 from batchlab.results.words import count, visible
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from batchlab.results.show.cells import Cells
     from batchlab.results.show.points import Points
 
 # Okabe and Ito's colours, told apart by colour-blind readers (yellow left out: too faint on white).
@@ -94,8 +96,20 @@ class Drawing(ABC):
                 figure.savefig(path, dpi=DPI, facecolor="white", metadata={"Description": said} if said else None)
         return path
 
+    def cells(self, figure: Figure) -> list[tuple[Axes, Cells]]:
+        """What each cell of a figure that `figure` drew says, panel by panel; none: it has no cells."""
+        return []
+
     def svg(self) -> str:
         """As an SVG element for HTML: no background, text in the page's colour, so that it works on dark pages.
+
+        Raises:
+            ValueError: When there is nothing to draw.
+        """
+        return self.pictured()[0]
+
+    def pictured(self) -> tuple[str, Figure]:
+        """Such an SVG, and the figure that it is of.
 
         Raises:
             ValueError: When there is nothing to draw.
@@ -115,10 +129,10 @@ class Drawing(ABC):
         text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
         head, rest = text.split(">", 1)
         head = re.sub(r' (width|height)="[^"]*"', "", head)  # the page gives it its size
-        return f'{head} role="img" aria-label="{html.escape(_spoken(figure))}">{rest}'
+        return f'{head} role="img" aria-label="{html.escape(spoken(figure))}">{rest}', figure
 
 
-def _spoken(figure: Figure) -> str:
+def spoken(figure: Figure) -> str:
     """What a figure shows, in the words above it, or above and beside its panels."""
     titles = [axes.get_title(loc="left") or axes.get_title() or axes.get_ylabel() for axes in figure.axes]
     said = figure.get_suptitle() or ", ".join(dict.fromkeys(filter(None, titles)))

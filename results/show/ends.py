@@ -17,6 +17,9 @@ from batchlab.results.store.run import State
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+BANDS = 8
+"""Lines of a panel that have their bands: more bands are one grey, and an interval stands at each end instead."""
+
 
 def end_bars(
     axes: Axes, lines: Sequence[Curve], known: Looks, scale: float, band: Callable[[Curve], tuple[Array, Array]]

@@ -1,4 +1,4 @@
-"""Contenders over several problems, in figures: performance profiles, interquartile means, chances to be better."""
+"""Contenders over several problems, in figures: what all of them share, and performance profiles."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,23 +14,14 @@ from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCKS
 from batchlab.results.compare.problems import Field
 from batchlab.results.compare.stats import Array
-from batchlab.results.show.drawing import COLORS, GREY, INK, FrameDrawing, without_note
-from batchlab.results.show.legend import foot, head
-from batchlab.results.show.lettering import plain
+from batchlab.results.show.drawing import FrameDrawing, without_note
 from batchlab.results.show.looks import looks
-from batchlab.results.show.numbers import named, numbered
-from batchlab.results.show.panels import dress
+from batchlab.results.show.numbers import named
 from batchlab.results.show.profile_plot import ProfileDrawing
 from batchlab.results.words import count
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 FARTHEST = 50.0
 """The greatest ratio that a profile is drawn to."""
-PAIRS = 15
-"""Pairs that are all shown; of more, those with the contender that is ahead."""
 
 
 @dataclass(frozen=True)
@@ -162,123 +152,3 @@ class FieldProfiles(FieldDrawing, ProfileDrawing):
     def said(self) -> Sequence[str]:
         """How to read it, and what is mixed."""
         return [*super().said(), *self.left_out(), *self.remarks, *self.mixtures()]
-
-
-@dataclass(frozen=True)
-class Middles(FieldDrawing):
-    """The interquartile mean over all runs of all problems of how far a contender is behind, with its interval."""
-
-    seeds: ClassVar[int] = 2
-
-    def figure(self) -> Figure:
-        """Draw it (matplotlib, no display needed).
-
-        Raises:
-            ValueError: When there is nothing to draw, with what is missing.
-        """
-        self.check()
-        found = self.field.middles
-        order = sorted(found, key=lambda name: found[name][0])
-        scale, unit = self.field.metric.quantity.scale, self.field.metric.quantity.unit
-        shown = {name: tuple(_ratio(v) if self.field.ratio else scale * v for v in found[name]) for name in order}
-        figure, axes = _rows(len(order))
-        if self.field.ratio:
-            axes.set_xscale("log")
-        numbered(axes.xaxis, log=self.field.ratio)
-        rows = [(plain(self.called[name], 40), shown[name]) for name in order]
-        _dots(axes, rows, 1.0 if self.field.ratio else 0.0)
-        points = "points" if unit == "%" else unit
-        axes.set_xlabel(
-            "times the best mean" if self.field.ratio else f"behind the best mean{f' [{points}]' * bool(points)}"
-        )
-        dress(axes)
-        lost = (
-            "a run that was lost ends at nothing"
-            if self.field.metric.quantity.share and self.field.up
-            else "a run that was lost or never arrived is infinitely far behind: no dot where over a quarter are"
-        )
-        foot(figure, [
-            f"over {self.over}. How far a run ends behind its problem's best mean: mean over the middle half of all "
-            f"runs, which no outlier moves; line: 95 % interval, bootstrap within problems; {lost}. Further left is "
-            "better; intervals that overlap are no test",
-            *self.left_out(), *self.remarks, *self.mixtures(),
-        ])  # fmt: skip
-        head(figure, self.title or f"{self.field.metric.label}: interquartile mean behind the best")
-        return figure
-
-
-@dataclass(frozen=True)
-class Improvement(FieldDrawing):
-    """The chance that a run of one contender is better than a run of another on the same problem, pair by pair."""
-
-    seeds: ClassVar[int] = 2
-
-    def figure(self) -> Figure:
-        """Draw it (matplotlib, no display needed).
-
-        Raises:
-            ValueError: When there is nothing to draw, with what is missing.
-        """
-        from matplotlib.ticker import PercentFormatter
-
-        self.check()
-        chances = self.field.chances
-        order = sorted(chances, key=lambda name: -chances[name])
-        pairs = list(combinations(order, 2))
-        few = len(pairs) <= PAIRS
-        shown = pairs if few else [(order[0], other) for other in order[1:]]
-        found = {(a, b): self.field.improvement(a, b) for a, b in shown}
-        rows = [
-            (f"{plain(self.called[a], 30, 1)} > {plain(self.called[b], 30, 1)}", chance)
-            for (a, b), chance in found.items()
-        ]
-        figure, axes = _rows(len(rows))
-        axes.set_xlim(-0.02, 1.02)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-        _dots(axes, rows, 0.5)
-        axes.set_xlabel("chance that a run of the first is better")
-        dress(axes)
-        less = "" if few else f" Of {len(pairs)} pairs those with {self.called[order[0]]}, which is ahead."
-        foot(figure, [
-            f"over {self.over}. On each problem the share of all pairs of runs of which the first's is better, equals "
-            "counting a half, then the mean over problems; line: 95 % interval, bootstrap within problems. 50 %: "
-            f"neither; it says how often, not by how much. No line: all pairs agree, and resampling cannot "
-            f"say how sure that is.{less}",
-            *self.left_out(), *self.remarks, *self.mixtures(),
-        ])  # fmt: skip
-        head(figure, self.title or f"{self.field.metric.label}: probability of improvement")
-        return figure
-
-
-def _ratio(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf
-
-
-def _rows(n: int) -> tuple[Figure, Axes]:
-    """A figure of a row for each of n."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.2, 0.3 * n + 1.7), layout="constrained")
-    return figure, figure.subplots()
-
-
-def _dots(axes: Axes, rows: Sequence[tuple[str, Sequence[float]]], neutral: float) -> None:
-    """A dot and an interval in each row, from the top; a line where nothing is different.
-
-    Args:
-        axes: The panel, its scale set.
-        rows: A name with the estimate, the lower and the upper end.
-        neutral: Where that line is.
-    """
-    known = [value for _, own in rows for value in own if math.isfinite(value)]
-    farthest = max(known, default=neutral)
-    axes.axvline(neutral, color=GREY, lw=0.9, ls=(0, (4, 3)), zorder=1)
-    for i, (_, (middle, low, high)) in enumerate(rows):
-        if math.isfinite(low):
-            axes.hlines(i, low, min(high, farthest), color=COLORS[0], lw=2.2, alpha=0.55, zorder=2)
-        if math.isfinite(middle):
-            axes.plot([middle], [i], "o", color=COLORS[0], ms=6, zorder=3)
-        if not math.isfinite(high):
-            axes.plot([farthest], [i], ">", color=COLORS[0], ms=6, zorder=3)
-    axes.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=8, color=INK)
-    axes.set_ylim(len(rows) - 0.4, -0.6)

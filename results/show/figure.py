@@ -113,6 +113,8 @@ def _check_summary(kind: Kind, x: Sequence[str], panel: str | None, extent: Exte
     Raises:
         ValueError: Something was.
     """
+    if extent.scale == "log" and kind in (Kind.PROFILE, Kind.IMPROVEMENT):
+        raise ValueError(f"--kind {kind} draws shares, and 0 % has no place on a logarithmic axis: leave out --scale")
     if panel or extent != FREE or tuple(x) != ("samples",):
         raise ValueError(f"--kind {kind} has one panel and its own axes: leave out --x, --panel, --ylim and --scale")
 

@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from batchlab.results.compare.claims import Judged, Verdict
 from batchlab.results.show.claims_sheet import (
     TONES,
-    effect,
     outlook_text,
     reading_text,
     seeds_text,
-    threshold,
     verdict_text,
 )
+from batchlab.results.show.effects import corrected_for, effect, levels_text, threshold
 from batchlab.results.show.layout import laid_out
 from batchlab.results.show.sheet import Column, Sheet, Text, p_value
 from batchlab.results.words import count, listing
@@ -72,7 +71,8 @@ def headline_sheet(judged: Sequence[Judged], reference: str) -> Sheet:
 
     def sheet(shown: int) -> Sheet:
         rows = [_line(own) for own in lines[:shown]]
-        return Sheet(title, columns, rows, _notes(lines[shown:] if decided else [], rows), [], empty)
+        notes = _notes([_least(own) for own in lines[:shown]], lines[shown:] if decided else [])
+        return Sheet(title, columns, rows, notes, [], empty)
 
     fitting = (made for shown in range(len(lines), 1, -1) if _height(made := sheet(shown)) <= ROOM)
     return next(fitting, sheet(1))
@@ -83,18 +83,23 @@ def _height(sheet: Sheet) -> int:
     return len(laid_out(sheet, WIDTH)) - 1  # the last is empty
 
 
-def _notes(left: Sequence[Sequence[Judged]], rows: Sequence[Sequence[Text]]) -> list[str]:
-    brackets = "brackets: intervals at the level of look and family"
-    said = [brackets] if any("[" in row[-1].detail for row in rows) else []
+def _notes(shown: Sequence[Judged], left: Sequence[Sequence[Judged]]) -> list[str]:
+    levels = levels_text(shown)
+    said = [f"brackets: {levels} intervals, the level of {corrected_for(shown)}"] if levels else []
     if left:
         found = Counter(item.verdict for own in left for item in own)
         said.append(f"{found.total()} more: {', '.join(each_verdict(found))}")
     return ["; ".join([*said, "--full prints all"])]
 
 
+def _least(own: Sequence[Judged]) -> Judged:
+    """Of several claims with one text the one that is least certain, which all of them come to at least."""
+    return max(own, key=lambda item: -math.inf if math.isnan(item.p_holm) else item.p_holm)
+
+
 def _line(own: Sequence[Judged]) -> list[Text]:
-    """A claim; of several with one text the one that is least certain, which all of them come to at least."""
-    item = max(own, key=lambda item: -math.inf if math.isnan(item.p_holm) else item.p_holm)
+    """A claim, or of several with one text the one that is least certain."""
+    item = _least(own)
     shown, n = item.resting_on, seeds_text(item)
     difference = effect(item, shown) if shown else ""
     measured = [difference or item.reason, threshold(item.claim) if difference else ""]

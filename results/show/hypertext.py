@@ -71,12 +71,12 @@ def _notes(notes: Sequence[str]) -> list[str]:
 
 
 def breakable(text: str) -> str:
-    """A name, escaped, that may be broken into lines at its dots, underscores and colons.
+    """A name, escaped, that may be broken into lines at its dots, underscores and colons, and in no number.
 
-    >>> breakable("optimizer.lr"), breakable("a b.")
-    ('optimizer.<wbr>lr', 'a b.')
+    >>> breakable("optimizer.lr"), breakable("a b."), breakable("effect [98.3 %]")
+    ('optimizer.<wbr>lr', 'a b.', 'effect [98.3 %]')
     """
-    return re.sub(r"(?<=[._:])(?=\w)", "<wbr>", html.escape(text))
+    return re.sub(r"(?<=[._:])(?=[^\W\d])|(?<=[_:])(?=\d)", "<wbr>", html.escape(text))
 
 
 def coded(text: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from batchlab.results.compare.derived import split
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCK_LABELS, Metric
 from batchlab.results.compare.stats import Array
+from batchlab.results.show.cells import Cells
 from batchlab.results.show.drawing import COLORS, GREY, INK, FrameDrawing
 from batchlab.results.show.lettering import plain, room
 
@@ -81,10 +83,8 @@ class Layers(FrameDrawing):
         """
         from matplotlib.figure import Figure
 
-        parts = split(self.frame, "layer") if self.drawable else None
-        values = (self.frame.values(self.panel) if self.panel else [None]) if parts else []
-        frames = [parts.where(**{self.panel: value}) if self.panel else parts for value in values if parts]
-        grids = [[_grid(part, metric, self.clock) for metric in self.metrics] for part in frames]
+        grids = self._grids
+        values = (self.frame.values(self.panel) if self.panel else [None]) if grids else []
         if not any(len(grid.x) for row in grids for grid in row):
             raise ValueError("no run that is done has rows of its layers: train with +measure=gsnr")
         once = all(len(grid.x) < 2 for row in grids for grid in row)
@@ -126,6 +126,38 @@ class Layers(FrameDrawing):
         figure.supxlabel(notes, x=0.01, ha="left", fontsize=7.5, color=GREY)
         return figure
 
+    @cached_property
+    def _grids(self) -> list[list[_Grid]]:
+        """By panel and metric what is drawn."""
+        if not self.drawable:
+            return []
+        parts = split(self.frame, "layer")
+        frames = [parts.where(**{self.panel: value}) for value in self.frame.values(self.panel)] if self.panel else []
+        return [[_grid(part, metric, self.clock) for metric in self.metrics] for part in frames or [parts]]
+
+    def cells(self, figure: Figure) -> list[tuple[Axes, Cells]]:
+        """The mean of each layer at each time."""
+        grids, found = self._grids, []
+        values = self.frame.values(self.panel) if self.panel else [None]
+        once = all(len(grid.x) < 2 for row in grids for grid in row)
+        for axes, (value, metric, grid) in zip(
+            figure.axes,
+            [(value, *pair) for value, row in zip(values, grids, strict=True)
+             for pair in zip(self.metrics, row, strict=True)],
+            strict=False,  # colour bars follow
+        ):  # fmt: skip
+            if not len(grid.x):
+                continue
+            over = [f"{self.panel} {value}"] if self.panel else []
+            several = [metric.label] if len(self.metrics) > 1 else []
+            edges = list(axes.get_xlim()) if once else _edges(grid.x).tolist()
+            found.append((axes, Cells(
+                ", ".join([*over, *several]), "layer", [str(name) for name in grid.layers], CLOCK_LABELS[self.clock],
+                [f"{x:,.6g}" for x in grid.x], edges, range(len(grid.layers) + 1), [metric.title, "n"],
+                [grid.z.tolist(), [[grid.runs] * len(grid.x)] * len(grid.layers)],
+            )))  # fmt: skip
+        return found
+
     def names(self) -> list[Any]:
         """The values of the panel, the layers, and what is said above."""
         layers = split(self.frame, "layer").values("layer") if self.drawable else []
@@ -166,6 +198,13 @@ def _grid(part: Frame, metric: Metric, clock: str) -> _Grid:
     )
 
 
+def _edges(x: Array) -> Array:
+    """Where the columns of times begin, and where the last one ends."""
+    if len(x) == 1:
+        return np.array([x[0] - 0.5, x[0] + 0.5])
+    return np.concatenate([x[:1], (x[1:] + x[:-1]) / 2, x[-1:]])  # nothing is known beyond the ends
+
+
 def _draw(axes: Axes, grid: _Grid, metric: Metric, top: float, *, named: bool) -> ScalarMappable | None:
     from matplotlib.ticker import EngFormatter
 
@@ -175,12 +214,9 @@ def _draw(axes: Axes, grid: _Grid, metric: Metric, top: float, *, named: bool) -
     if not len(grid.x):
         _nothing(axes)
         return None
-    middles = (grid.x[1:] + grid.x[:-1]) / 2
-    first, last = (middles[0] - grid.x[0], grid.x[-1] - middles[-1]) if len(middles) else (0.5, 0.5)
-    edges = np.concatenate([[grid.x[0] - first], middles, [grid.x[-1] + last]])
     share = metric.quantity.share
     image = axes.pcolormesh(
-        edges, np.arange(len(grid.layers) + 1), grid.z, vmin=0, vmax=metric.quantity.scale if share else top,
+        _edges(grid.x), np.arange(len(grid.layers) + 1), grid.z, vmin=0, vmax=metric.quantity.scale if share else top,
         cmap="Blues" if share else "viridis", rasterized=grid.z.size > 2000,
     )  # fmt: skip
     _name_layers(axes, grid, named=named)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.stats import Array
 from batchlab.results.words import written
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
+
+ROUNDING = 1e-9
+"""What a tick may be beyond a bound, for it is a multiple of a step."""
 
 
 def named(frame: Frame, key: str) -> Mapping[Any, str]:
@@ -18,14 +25,54 @@ def named(frame: Frame, key: str) -> Mapping[Any, str]:
     return {run.value(key): " ".join(written(run.value(part)) for part in parts) for run in frame.runs}
 
 
-def numbered(axis: Axis, *, log: bool = False) -> None:
+def panel_names(frame: Frame, panel: str) -> Mapping[Any, tuple[str, str]]:
+    """By value of a panel's keys what it is called in a menu, and over its plot: `Adam 256`, `pair Adam, batch 256`."""
+    keys, spelled = panel.split(","), named(frame, panel)
+    runs = {run.value(panel): run for run in frame.runs}
+    return {
+        value: (spelled[value], ", ".join(f"{key} {written(runs[value].value(key))}" for key in keys))
+        for value in frame.values(panel)
+    }
+
+
+def numbered(axis: Axis, *, log: bool = False, within: tuple[float, float] = (-math.inf, math.inf)) -> None:
     """Have the ticks of an axis written like this; on a logarithmic one also between decades, where there are few.
 
     Args:
-        axis: Its scale set.
+        axis: Its scale and its locator set.
         log: Whether that is logarithmic.
+        within: What the quantity can be: nothing else is written, though the axis may go on.
     """
-    from matplotlib.ticker import FuncFormatter, LogFormatter
+    from matplotlib.ticker import FuncFormatter, Locator, LogFormatter
+
+    least, most = within
+
+    class Within(Locator):
+        """Those ticks of another locator that the quantity can be."""
+
+        def __init__(self, own: Locator) -> None:
+            self.own = own
+
+        def set_axis(self, axis: Any) -> None:
+            super().set_axis(axis)
+            self.own.set_axis(axis)
+
+        def __call__(self) -> Array:  # type: ignore[override]
+            return self._possible(self.own())
+
+        def tick_values(self, vmin: float, vmax: float) -> Array:  # type: ignore[override]
+            return self._possible(self.own.tick_values(vmin, vmax))
+
+        def nonsingular(self, v0: float, v1: float) -> tuple[float, float]:
+            return self.own.nonsingular(v0, v1)
+
+        def view_limits(self, dmin: float, dmax: float) -> tuple[float, float]:
+            return self.own.view_limits(dmin, dmax)
+
+        @staticmethod
+        def _possible(ticks: Any) -> Array:
+            own: Array = np.asarray(ticks, np.float64)
+            return np.asarray(own[(own >= least - ROUNDING) & (own <= most * (1 + ROUNDING))])
 
     class Decades(LogFormatter):
         """Writes what matplotlib would write, as numbers are written here."""
@@ -38,6 +85,9 @@ def numbered(axis: Axis, *, log: bool = False) -> None:
         axis.set_minor_formatter(Decades(minor_thresholds=(1.5, 0.6)))
     else:
         axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
+    if math.isfinite(least) or math.isfinite(most):
+        axis.set_major_locator(Within(axis.get_major_locator()))
+        axis.set_minor_locator(Within(axis.get_minor_locator()))
 
 
 def _tick(value: float) -> str:

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-HOLLOW, RING, DIAMOND = "hollow", "ring", "diamond"
-"""Marks of a point: not all of its runs are in the mean, it was chosen, it is of runs that chose nothing."""
+HOLLOW, RING, DIAMOND, OPEN = "hollow", "ring", "diamond", "open"
+"""Marks of a point: not all of its runs are in the mean, it was chosen, it is of runs that chose nothing, and its
+interval has no upper end."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,24 @@ class Axis:
         log: Whether it is logarithmic.
         ticks: Places that have names, and these; none: round numbers.
         unit: Of what stands there, as shown.
+        words: Whether its places are names and nothing else.
+        linear: Whether it has no logarithm: a share is of all.
+        least: What nothing there can be below, as shown.
+        most: What nothing there can be above.
+        neutral: Where nothing is better than another; NaN: nowhere.
+        arithmetic: Whether arithmetic means are drawn there, whatever its scale.
     """
 
     label: str
     log: bool = False
     ticks: Sequence[tuple[float, str]] = ()
     unit: str = ""
+    words: bool = False
+    linear: bool = False
+    least: float = -math.inf
+    most: float = math.inf
+    neutral: float = math.nan
+    arithmetic: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,12 +99,16 @@ class Panel:
         x: Its axes.
         y: The other one.
         lines: In the order of the legend.
+        key: What it is called in a menu, where several figures may have it; empty: as over it.
+        rows: Whether the places of x are rows, one below the other, and y goes to the right.
     """
 
     title: str
     x: Axis
     y: Axis
     lines: Sequence[Dots]
+    key: str = ""
+    rows: bool = False
 
 
 @dataclass(frozen=True)

@@ -116,9 +116,8 @@ class ProfileDrawing(Drawing):
                 Dots(name, looks[name], _changes(ratios, 100 * shares), self._beside(name))
                 for name, shares in self.profile(key, ratios).items()
             ]
-            panels.append(
-                Panel(title, Axis(f"{words}: times the least", True, ticks), Axis("within that", unit="%"), found)
-            )
+            share = Axis("within that", unit="%", linear=True, least=0.0, most=100.0)
+            panels.append(Panel(title, Axis(f"{words}: times the least", True, ticks), share, found))
         return Points(self.head(), panels, self.said(), "cost", step=True)
 
     def _beside(self, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,12 @@ import numpy as np
 from batchlab.results.compare.outcomes import Fate, restricted_mean
 from batchlab.results.compare.problems import PROBLEMS
 from batchlab.results.compare.stats import Array
+from batchlab.results.show.cells import Cells, Value
 from batchlab.results.show.drawing import GREY, INK
 from batchlab.results.show.field_plots import FieldDrawing
 from batchlab.results.show.legend import foot, head
 from batchlab.results.show.lettering import plain
+from batchlab.results.words import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,20 +88,61 @@ class RankingMap(FieldDrawing):
         head(figure, self.title or f"{self.field.metric.label}: ranking of {self.field.hue.replace(',', ', ')}")
         return figure
 
+    def cells(self, figure: Figure) -> list[tuple[Axes, Cells]]:
+        """Mean, seeds and group of each contender on each problem."""
+        rankings, (axes,) = self.field.rankings, figure.axes
+        order, columns = rankings.get("", next(iter(rankings.values()))).order, [*rankings]
+
+        def table(said: Callable[[str, str], Value]) -> list[list[Value]]:
+            return [[said(name, column) for column in columns] for name in order]
+
+        known = self.field.metric.quantity
+        fields = {
+            f"{self.field.metric.label}{f' [{known.unit}]' * bool(known.unit)}": table(
+                lambda name, column: known.scale * self._means(name, column)
+            ),
+            "n": table(lambda name, column: sum(len(self.field.outcomes[name][p]) for p in self._problems(column))),
+            "group": table(lambda name, column: self._letters(name, column)),
+            "note": table(self._said),
+        }
+        fields = {name: values for name, values in fields.items() if any(any(row) for row in values)}
+        return [(axes, Cells(
+            "", self.field.hue, [self.called[name] for name in order], ", ".join(self.field.axes),
+            [self._head(column) for column in columns], [i - 0.5 for i in range(len(columns) + 1)],
+            [i - 0.5 for i in range(len(order) + 1)], [*fields], [*fields.values()],
+        ))]  # fmt: skip
+
+    def _problems(self, column: str) -> list[str]:
+        return [column] if column in self.field.shared else self.field.shared
+
+    def _head(self, column: str) -> str:
+        return column or ("all" if self.field.axes else "all runs")
+
+    def _letters(self, name: str, column: str) -> str:
+        """The groups of a column that a contender is in; none where nothing could be tested."""
+        ranking = self.field.rankings[column]
+        return ranking.groups[name] if any(item.tested for item in ranking.pairs) else ""
+
+    def _said(self, name: str, column: str) -> str:
+        fates = [o.fate for p in self._problems(column) for o in self.field.outcomes[name][p].values()]
+        lost, never = fates.count(Fate.LOST), fates.count(Fate.NEVER)
+        found = [f"{count(lost, 'run')} lost, not in the mean"] * bool(lost)
+        return "; ".join([*found, *[f"{never} never reached it: counted as the budget"] * bool(never)])
+
     def _draw(self, axes: Axes, order: list[str], columns: list[str], shades: Array) -> None:
         from matplotlib import colormaps
 
-        rankings, blues = self.field.rankings, colormaps["Blues"]
+        blues = colormaps["Blues"]
         axes.imshow(shades, cmap=blues, vmin=0, vmax=1.25, aspect="auto")
         for i, name in enumerate(order):
             for j, column in enumerate(columns):
                 red, green, blue, _ = blues(shades[i, j] / 1.25)
                 color = DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else LIGHT
-                letters = rankings[column].groups[name] if any(item.tested for item in rankings[column].pairs) else ""
+                letters = self._letters(name, column)
                 axes.text(j, i - 0.13 * bool(letters), self._text(name, column), color=color, ha="center", va="center",
                           fontsize=8.5)  # fmt: skip
                 axes.text(j, i + 0.27, letters, color=color, ha="center", va="center", fontsize=7, style="italic")
-        heads = [plain(column or ("all" if self.field.axes else "all runs"), 14, 2) for column in columns]
+        heads = [plain(self._head(column), 14, 2) for column in columns]
         axes.set_xticks(range(len(columns)), heads, fontsize=8)
         axes.set_yticks(range(len(order)), [plain(self.called[name], LETTERS, 2) for name in order], fontsize=8)
         axes.xaxis.tick_top()
@@ -110,7 +154,7 @@ class RankingMap(FieldDrawing):
 
     def _means(self, name: str, column: str) -> float:
         """Over seeds; over all problems the mean of their means."""
-        problems = [column] if column in self.field.shared else self.field.shared
+        problems = self._problems(column)
         own = self.field.outcomes[name]
         log = self.field.metric.quantity.log
         means = np.array([restricted_mean(own[p].values(), log=log) for p in problems])
@@ -135,8 +179,7 @@ class RankingMap(FieldDrawing):
         return f", on one scale in all columns: the palest is {far}"
 
     def _text(self, name: str, column: str) -> str:
-        problems = [column] if column in self.field.shared else self.field.shared
-        fates = [o.fate for p in problems for o in self.field.outcomes[name][p].values()]
+        fates = [o.fate for p in self._problems(column) for o in self.field.outcomes[name][p].values()]
         value = self._means(name, column) * self.field.metric.quantity.scale
         shown = "–" if math.isnan(value) else f"{value:.2f}" if self.field.metric.quantity.share else f"{value:.4g}"
         lost = f" †{fates.count(Fate.LOST)}" if Fate.LOST in fates else ""

@@ -23,7 +23,7 @@ def over(key: str, values: Sequence[Any]) -> tuple[Axis, dict[Any, float]]:
     """
     if not numeric(key, values):
         places = {value: float(i) for i, value in enumerate(values)}
-        return Axis(key, ticks=[(at, str(value)) for value, at in places.items()]), places
+        return Axis(key, ticks=[(at, str(value)) for value, at in places.items()], words=True), places
     return Axis(key, log=log_spaced(values)), {value: float(value) for value in values}
 
 

@@ -135,7 +135,7 @@ def factor(value: float) -> str:
     return f"{float(f'{value:.3g}'):,.0f}" if 1000 <= value < OPEN else exponent(f"{value:.3g}")
 
 
-def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: float = math.inf) -> str:
+def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: float = math.inf, unit: str = "") -> str:
     """A difference or a ratio with its interval, where it has one.
 
     >>> effect_text(1.5, 0.25, 2.75, ratio=False), effect_text(0.4, 0.2, 0.8, ratio=True)
@@ -150,6 +150,10 @@ def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: fl
     '0 [-24, +23]'
     >>> effect_text(1.0, 1.0, 1.0, ratio=True), effect_text(0.0, 0.0, 0.0, ratio=False)
     ('× 1, the same numbers in every seed', '0, the same numbers in every seed')
+    >>> effect_text(1.5, 0.25, 2.75, ratio=False, unit="points")
+    '+1.50 [+0.25, +2.75] points'
+    >>> effect_text(-5.0, -711.0, 701.0, ratio=False, most=100.0, unit="points")
+    '-5 points [too wide to tell]'
 
     Args:
         middle: The estimate, as it is shown.
@@ -157,19 +161,21 @@ def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: fl
         high: Upper end.
         ratio: Whether it is a ratio.
         most: What two values can differ by at most, as it is shown, where the interval ends: 100 for accuracies in %.
+        unit: Of a difference.
     """
     if low == high == middle == (1 if ratio else 0):
         return f"{'× 1' if ratio else '0'}, {SAME}"
     if ratio:
         ends = "" if math.isnan(low) else f" [{factor(low)}, {factor(high)}]" if high < OPEN * low else f" {TOO_WIDE}"
         return f"× {factor(middle)}{ends}"
+    of = f" {unit}" if unit else ""
     if math.isnan(low):
-        return _signed(middle, decimals(math.nan, middle))
+        return f"{_signed(middle, decimals(math.nan, middle))}{of}"
     places = decimals((high - low) / 4, middle)
     if low <= -most and high >= most:
-        return f"{_signed(middle, places)} {TOO_WIDE}"
+        return f"{_signed(middle, places)}{of} {TOO_WIDE}"
     low, high = max(low, -most), min(high, most)
-    return f"{_signed(middle, places)} [{_signed(low, places)}, {_signed(high, places)}]"
+    return f"{_signed(middle, places)} [{_signed(low, places)}, {_signed(high, places)}]{of}"
 
 
 def _signed(value: float, places: int) -> str:

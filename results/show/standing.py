@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from batchlab.results.compare.claims import Judged, Verdict
-from batchlab.results.show.claims_sheet import effect, outlook_text, reading_text, verdict_text
+from batchlab.results.show.claims_sheet import outlook_text, reading_text, verdict_text
+from batchlab.results.show.effects import effect
 from batchlab.results.words import count
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from batchlab.results.compare.problems import PROBLEMS, Field, problem_axes
 from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.sensitivity import swept
 from batchlab.results.show.drawing import Drawing
-from batchlab.results.show.field_plots import FieldDrawing, FieldProfiles, Improvement, Middles
+from batchlab.results.show.field_plots import FieldDrawing, FieldProfiles
+from batchlab.results.show.interval_plots import Improvement, Middles
 from batchlab.results.show.kinds import Kind
 from batchlab.results.show.looks import most
 from batchlab.results.show.ranking_plot import RankingMap

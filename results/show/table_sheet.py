@@ -183,8 +183,8 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
     if table.baseline:
         name = listing([f"{axis}={_value(value)}" for axis, value in table.baseline.items()])
         notes.append(
-            f"Δ: difference from {name} in the same place, ×: ratio to it, paired by seed; p: Holm over all cells of a "
-            "metric, for all of which together the intervals hold at 95 %"
+            f"Δ: difference from {name} in the same place{_in_points(table)}, ×: ratio to it, paired by seed; p: Holm "
+            "over all cells of a metric, for all of which together the intervals hold at 95 %"
         )
         if not any(cell.test for cell in table.cells.values()):
             notes[-1] = f"no p against {name}: {_untested(table)}"
@@ -211,6 +211,12 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
     if table.unplaced:
         notes.append(f"{count(table.unplaced, 'run')} without a value on every axis left out")
     return [*notes, *(over_examples(table, row, col) for row, col in table.examples), *table.notes]
+
+
+def _in_points(table: Table) -> str:
+    """What the unit of a difference is where it is not that of its column; empty where they are the same."""
+    units = {(metric.quantity.unit, metric.quantity.apart) for metric in table.metrics if not metric.quantity.log}
+    return "".join(f" (of {unit} in {apart})" for unit, apart in sorted(units) if unit != apart)
 
 
 def bold_note(cells: Iterable[Cell]) -> str:

@@ -226,7 +226,7 @@ class RunStore:
         Raises:
             ValueError: When it is missing, with the sweeps that there are, or damaged.
         """
-        path = self._manifest(name)
+        path = self.manifest(name)
         try:
             content = parse_object(content_of(path), SWEEP)
         except FileNotFoundError:
@@ -247,6 +247,14 @@ class RunStore:
             except ValueError as error:
                 problems.append(str(error))
         return found, problems
+
+    def only_sweep(self) -> str | None:
+        """The sweep that all runs are of, where there is one: their order, labels and which only choose stand there."""
+        found = self.manifests()[0] if len(self.sweeps()) == 1 else []
+        if not found:
+            return None
+        own = {entry.run_id for entry in found[0].entries}
+        return found[0].name if all(run.run_id in own for run in self.runs()) else None
 
     def write_sweep(
         self,
@@ -277,7 +285,7 @@ class RunStore:
         Raises:
             ValueError: As `write_sweep`.
         """
-        self._write(self._manifest(sweep.name), sweep.as_json())
+        self._write(self.manifest(sweep.name), sweep.as_json())
         return sweep
 
     def forget(self, run_ids: AbstractSet[str]) -> None:
@@ -290,7 +298,7 @@ class RunStore:
             with contextlib.suppress(ValueError):
                 if self.plan(name) is not None:
                     continue
-                sweep, path = self.sweep(name), self._manifest(name)
+                sweep, path = self.sweep(name), self.manifest(name)
                 left = [entry for entry in sweep.entries if entry.run_id not in run_ids]
                 if not left:
                     path.unlink()
@@ -374,7 +382,12 @@ class RunStore:
         check_name(name)
         return self.root / ".plans" / f"{name}.json"
 
-    def _manifest(self, name: str) -> Path:
+    def manifest(self, name: str) -> Path:
+        """The file that says which runs a sweep has.
+
+        Raises:
+            ValueError: For a name that no sweep can have.
+        """
         check_name(name)
         return self.root / ".sweeps" / f"{name}.json"
 

@@ -61,18 +61,6 @@ class Unpacked(RunStore):
         return re.sub(rf"{root}(?:/(?P<run>[\w.-]+))?", named, mended(text))
 
 
-def only_sweep(store: RunStore) -> str | None:
-    """The sweep that all runs of archives are of, where there is one.
-
-    Their labels, and which of them only choose values, stand there: without these all would be averaged together.
-    """
-    names = store.sweeps()
-    if len(names) != 1:
-        return None
-    entries = {entry.run_id for entry in store.sweep(names[0]).entries}
-    return names[0] if all(run.run_id in entries for run in store.runs()) else None
-
-
 def paths_of(given: Iterable[Path]) -> list[Path]:
     """Archives, and those of folders of archives, each once.
 

@@ -27,7 +27,7 @@ from batchlab.results.store.run import FINISHED, Run, RunBusyError, State, now
 from batchlab.results.words import brief
 from batchlab.runner.launch.environment import LOOPBACK, ONE_MACHINE, launched
 from batchlab.runner.launch.killed import oom_kills
-from batchlab.runner.launch.process import APART, BUSY, INTERRUPTED, OWNER, die_with_parent
+from batchlab.runner.launch.process import APART, BUSY, INTERRUPTED, OWNER, Told, die_with_parent
 from batchlab.runner.plan.schema import RunConfig
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
@@ -277,6 +277,8 @@ def elastic_together(runs: Sequence[Run], nproc: int = 1) -> None:
     from batchlab.runner.launch import rendezvous  # noqa: F401 (registers ONE_MACHINE)
     from batchlab.runner.launch.worker import rank_main
 
+    told = Told()  # once for all: a second SIGTERM, of Slurm or the warm process, breaks into no end that has begun
+    signal.signal(signal.SIGTERM, told)
     agent_log = runs[0].log / "agent"
     agent_log.mkdir(parents=True, exist_ok=True)
     with untouched_accelerators():
@@ -286,22 +288,16 @@ def elastic_together(runs: Sequence[Run], nproc: int = 1) -> None:
             nproc_per_node=nproc,
             run_id=runs[0].run_id,
             rdzv_backend=ONE_MACHINE,
-            rdzv_configs={"ranks": nproc},
+            rdzv_configs={"ranks": nproc, "told": told},
             start_method="fork",
-            signals_to_handle="SIGINT,SIGHUP,SIGQUIT",  # SIGTERM is taken below, once
+            signals_to_handle="SIGINT,SIGHUP,SIGQUIT",  # SIGTERM is heard below
             monitor_interval=0.05,
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=str(agent_log)),
         )
 
-    def told(signum: int, frame: object) -> None:
-        """A second SIGTERM would break into the end that the first began; Slurm and the warm process both send one."""
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise SignalException("told to stop", signal.SIGTERM)
-
     before = oom_kills()
     try:
-        signal.signal(signal.SIGTERM, told)
         elastic_launch(launch, rank_main)(*(str(run.folder) for run in runs))
     except SignalException as error:
         raise Interrupted from error
@@ -373,16 +369,19 @@ def torchrun(
     environment = launched(os.environ, nodes=nodes) | {"TORCHELASTIC_ERROR_FILE": str(error_file)}
     with output.open("ab") as log:
         begin = os.fstat(log.fileno()).st_size
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            pass_fds=run.descriptors,
-            preexec_fn=partial(_before_torchrun, parent=os.getpid()),
-        )
-        with passing_on(process, stops) as told:
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                command,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                pass_fds=run.descriptors,
+                preexec_fn=partial(_before_torchrun, parent=os.getpid()),
+            )
+
+        with passing_on(start, stops) as (process, told):
             code = process.wait()
     if told:
         raise Interrupted
@@ -395,26 +394,36 @@ def torchrun(
 
 
 @contextmanager
-def passing_on(process: subprocess.Popen[bytes], stops: Iterable[signal.Signals] = STOPS) -> Iterator[list[int]]:
+def passing_on(
+    start: Callable[[], subprocess.Popen[bytes]], stops: Iterable[signal.Signals] = STOPS
+) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
     """Within the block what tells this process to stop is passed on, the first time, as STOP_AGENT.
 
     Args:
-        process: whom it concerns.
+        start: starts the process whom it concerns; what is told while it does is passed on once it has.
         stops: the signals that do.
 
     Returns:
-        Those that came so far.
+        The process, and the signals that came so far.
     """
     told: list[int] = []
+    begun: list[subprocess.Popen[bytes]] = []  # and not yet told; who pops it tells it, and nobody else does
+
+    def pass_on() -> None:
+        with suppress(IndexError):
+            begun.pop().send_signal(STOP_AGENT)
 
     def stop(signum: int, frame: object) -> None:
-        if not told:
-            process.send_signal(STOP_AGENT)
         told.append(signum)
+        pass_on()
 
     before = {s: signal.signal(s, stop) for s in stops}
     try:
-        yield told
+        process = start()
+        begun.append(process)
+        if told:
+            pass_on()
+        yield process, told
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)

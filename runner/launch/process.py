@@ -21,6 +21,23 @@ AGENT = "BATCHLAB_AGENT"
 """The variable by which the ranks of the torchrun command know its process, which may have died before they began."""
 
 
+class Told:
+    """A handler of signals that only notes that this process is to stop: who has begun something asks, and ends it.
+
+    An exception from a handler can be lost: Python drops those that hit what it calls at a fork, or when it deletes.
+
+    Attributes:
+        heard: It was told.
+    """
+
+    def __init__(self) -> None:
+        self.heard = False
+
+    def __call__(self, signum: int, frame: object) -> None:
+        """Hear it."""
+        self.heard = True
+
+
 def die_with_parent(signum: int = signal.SIGTERM, parent: int | None = None) -> None:
     """Ask the kernel for `signum` when the parent dies, so that a killed parent leaves no orphan (Linux only).
 

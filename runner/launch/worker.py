@@ -17,7 +17,7 @@ from batchlab.results.store import exhausted
 from batchlab.results.store.run import Run
 from batchlab.runner import exits
 from batchlab.runner.launch.allocator import keep_freed
-from batchlab.runner.launch.process import INTERRUPTED, OWNER, die_with_parent
+from batchlab.runner.launch.process import INTERRUPTED, OWNER, Told, die_with_parent
 from batchlab.runner.plan.build import is_solver
 from batchlab.runner.plan.schema import ConfigError, RunConfig
 from batchlab.runner.train.loop import train
@@ -59,7 +59,9 @@ def _rank(paths: Sequence[str]) -> str:
         keep_freed()
     contexts = [Context(run, rank, world, device) for run in runs]
     for signum in STOPS:
-        signal.signal(signum, lambda *_: _stop(contexts))
+        before = signal.signal(signum, lambda *_: _stop(contexts))
+        if isinstance(before, Told) and before.heard:  # a forked rank has its agent's until here
+            _stop(contexts)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; a terminal sends Ctrl-C to everyone
     torch.set_num_threads(int(config.executor.get("threads", 1)))
     if world > 1:

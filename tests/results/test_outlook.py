@@ -16,8 +16,10 @@ from batchlab.results.compare.outlook import minutes_a_seed, outlook
 from batchlab.results.compare.power import needed_one_sided
 from batchlab.results.compare.sequential import Looks
 from batchlab.results.compare.smallest import Smallest
-from batchlab.results.show.claims_sheet import effect, outlook_text
+from batchlab.results.show.claims_sheet import outlook_text
+from batchlab.results.show.effects import effect
 from batchlab.results.store.run import State
+from batchlab.results.words import duration
 
 ACCURACY = Metric("test_accuracy")
 
@@ -179,7 +181,7 @@ def test_the_minutes_are_of_the_seeds_that_are_missing(frame_of):
     assert item.verdict is Verdict.UNDECIDED
     assert (
         outlook_text(replace(item, needed=seeds, minutes=minutes))
-        == f"about {seeds} seeds would decide, {minutes:.2g} min more"
+        == f"about {seeds} seeds would decide, {duration(60 * minutes)} more"
     )
 
 
@@ -218,14 +220,20 @@ def test_in_looks_it_is_the_seeds_of_a_look_to_come(frame_of, spread, look, lack
     assert item.minutes == pytest.approx(10 * (later[0] - n))
     place = LOOKS.index(later[0])
     which = "the next look" if place == look + 1 else f"look {place + 1} of 4"
-    assert text == f"{later[0]} seeds would decide: {which}, {item.minutes:.0f} min more"
+    assert text == f"{later[0]} seeds would decide: {which}, {duration(60 * item.minutes)} more"
 
 
 @pytest.mark.parametrize(
     ("minutes", "said"),
-    [(0.01, "0.1 min"), (3.456, "3.5 min"), (42.4, "42 min"), (100, "100 min"), (179, "179 min"), (180, "3 h"),
-     (500, "8.3 h"), (6000, "100 h"), (60_000, "1,000 h")],
-)  # fmt: skip
-def test_minutes_are_never_in_powers_of_ten(frame_of, minutes, said):
+    [
+        (0.001, "1 s"),
+        (0.2, "12 s"),
+        (3.5, "3 min 30 s"),
+        (179, "2 h 59 min"),
+        (500, "8 h 20 min"),
+        (6000, "100 h 00 min"),
+    ],
+)
+def test_the_minutes_are_said_as_every_other_time_is(frame_of, minutes, said):
     item = replace(one(frame_of, scaled(0.006, 0.01)), needed=9, minutes=minutes)
     assert outlook_text(item) == f"about 9 seeds would decide, {said} more"

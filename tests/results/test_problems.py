@@ -9,7 +9,8 @@ from scipy.stats import mannwhitneyu, trim_mean
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.problems import Field, problem_axes
 from batchlab.results.compare.stats import bootstrap_interval, improvement, interquartile_mean
-from batchlab.results.show.field_plots import FieldProfiles, Improvement, Middles
+from batchlab.results.show.field_plots import FieldProfiles
+from batchlab.results.show.interval_plots import Improvement, Middles
 from batchlab.results.show.ranking_plot import RankingMap
 from batchlab.results.show.summaries import DRAWN, summaries
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shlex
 
 import pytest
+from markupsafe import Markup
+from test_report_page import many
 from test_reproduction import paper  # noqa: F401  # a fixture
 
 from batchlab.results.compare.table import load_table
-from batchlab.results.report.runlist import PAGE
+from batchlab.results.report.assets import fill, scripts, styles
+from batchlab.results.report.runlist import PAGE, PAPER, run_list
 from batchlab.results.report.write import write_report
 from batchlab.results.show.render import render
 from batchlab.results.show.table_sheet import table_sheet
@@ -144,6 +148,70 @@ def test_filters_leave_the_runs_that_they_name(opened, store):
     page.wait_for_function(f"document.querySelectorAll('#runs tbody tr').length === {PAGE}")
     assert page.get_by_label("search").input_value() == ""
     assert "r." not in page.url.partition("#")[2]
+
+
+def test_a_key_with_a_value_is_searched_for_whole_and_a_word_in_any_part(opened, store):
+    page = opened()
+    search = page.get_by_label("search")
+    every = told(store, rows=["run_id", "optimizer", "optimizer.lr"])
+
+    def left(**wanted):
+        return sum(all(record[key] == value for key, value in wanted.items()) for record in every)
+
+    def found(text):
+        search.fill(text)
+        return int(re.search(r"([\d,]+) run", page.locator("#runs .shown").inner_text())[1].replace(",", ""))
+
+    rates = {record["optimizer.lr"] for record in every}
+    assert {"0.1", "0.01", "0.001"} <= rates
+    for rate in rates:
+        for key in ("lr", "optimizer.lr", "OPTIMIZER.LR"):
+            assert found(f"{key}={rate}") == left(**{"optimizer.lr": rate})
+    assert found("lr=0.100") == left(**{"optimizer.lr": "0.1"}), "a number is the same however it is written"
+    assert found("lr=0.1 optimizer=lion") == left(**{"optimizer.lr": "0.1", "optimizer": "lion"}) == 8
+    assert found('lr="0.1" optimizer="lion"') == 8
+    assert found("optimizer=lio") == 0
+    assert found("optimizer=") == len(every), "who types is not told that there is nothing"
+    assert found("lio") == left(optimizer="lion") == 24
+    assert found("none=0.1") == 0, "no column is called so"
+    assert found("lion-0.0") == 16, "0.01 and 0.001"
+    assert "KEY=VALUE" in search.get_attribute("title")
+    assert "lr=0.1" in search.get_attribute("placeholder")
+
+
+def test_paper_has_every_run_that_is_left_and_says_how_many_are_not_printed(opened):
+    page = opened()
+    total = int(re.search(r"of ([\d,]+) runs", page.locator("#runs .shown").inner_text())[1])
+    assert total > PAGE
+    assert page.locator("#runs .onpaper").inner_text() == f"; print has all {total}"
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#runs tbody tr").count() == total
+    assert page.locator("#runs .shown").inner_text() == f"1 to {total} of {total} runs"
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.locator("#runs tbody tr").count() == PAGE
+    page.get_by_label("search").fill("optimizer=lion")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#runs tbody tr").count() == 24
+    assert page.locator("#runs .onpaper").inner_text() == ""
+
+
+def test_of_more_runs_than_paper_holds_the_first_are_printed(chromium, tmp_path):
+    status, frame = many(PAPER + 7)
+    markup = run_list(status, frame, ["seed"], ["test_accuracy"], []).html()
+    body = Markup('<nav></nav><section id="runs">{}</section><p id="said"></p>').format(markup)
+    file = tmp_path / "page.html"
+    file.write_text(str(fill("page", title="runs", style=styles(), body=body, script=scripts(), follow="")))
+    page = chromium.new_page()
+    page.goto(file.as_uri())
+    assert page.locator("#runs .onpaper").inner_text() == f"; print has the first {PAPER}"
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#runs tbody tr").count() == PAPER
+    said = page.locator("#runs .shown").inner_text()
+    assert (
+        said
+        == f"1 to {PAPER} of {PAPER + 7} runs; 7 are not printed: a filter leaves fewer, and batchlab runs list has all"
+    )
+    page.close()
 
 
 def test_every_menu_can_be_chosen_from(opened):

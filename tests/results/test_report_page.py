@@ -7,6 +7,7 @@ import csv
 import io
 import itertools
 import json
+import os
 import re
 import zlib
 from dataclasses import replace
@@ -28,7 +29,7 @@ from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.show.status import RunStatus, Status, read_status
 from batchlab.results.show.table_sheet import table_sheet
 from batchlab.results.store.run import RunState, State
-from batchlab.results.store.runs import SweepEntry
+from batchlab.results.store.runs import Asked, SweepEntry
 
 RATES = (0.01, 0.1)
 SEEDS = range(4)
@@ -152,10 +153,43 @@ def test_a_sweep_without_rates_compares_each_with_the_first(lab, curve):
     lab.store.write_sweep("three", entries)
     page = write_report(lab.store, lab.store.root / "report.html").read_text()
     copied = [unpack(own["data-packed"]) for own in Page(page).of("button") if "CSV" in own.get("aria-label", "")]
-    asked = load_table(
-        lab.store, rows=["optimizer"], metrics=["test_accuracy"], baseline="optimizer=shb", sweep="three"
-    )
-    assert render(table_sheet(asked), "csv") in copied
+    for sweep in ("three", None):  # the order is the sweep's, whether or not it is named
+        asked = load_table(lab.store, metrics=["test_accuracy"], baseline="optimizer=shb", sweep=sweep)
+        assert [row[0] for row in asked.rows] == ["shb", "adam", "sgd"]
+        assert render(table_sheet(asked), "csv") in copied
+
+
+def test_a_sweep_without_a_section_is_listed_with_where_its_runs_are(lab, curve):
+    """`part` and `both` are of runs that later sweeps show; `waits` has none that began."""
+    for name in ("a", "b", "c"):
+        lab.run(name, curve([0.1, 0.5]), optimizer=name)
+    grids = {"part": ["a"], "both": ["b", "c"], "waits": ["never"], "first": ["a", "b"], "second": ["c"]}
+    for name, ids in grids.items():
+        entries = [SweepEntry(own, {}, [f"optimizer={own}"]) for own in ids]
+        lab.store.write_sweep(name, entries, asked=Asked("sweep", ("sweep", "--name", name)))
+    times = {"part": 1, "both": 2, "waits": 3, "first": 4, "second": 5}
+    for name, at in times.items():
+        os.utime(lab.store.root / ".sweeps" / f"{name}.json", (at, at))
+    page = write_report(lab.store, lab.store.root / "report.html").read_text()
+    titles = dict(re.findall(r'<section id="(s\d+)">\s*<h2>([^<]*)</h2>', page))
+    assert [title for title in titles.values() if title.startswith("Sweep")] == ["Sweep second", "Sweep first"]
+    found = re.search(r'<ul class="sweeps">(.*?)</ul>', page, re.DOTALL)[1].split("</li>")
+    leads = {
+        re.search(r"<b>(?:<a[^>]*>)?(\w+)", line)[1]: [titles[place] for place in re.findall(r'href="#(s\d+)"', line)]
+        for line in found
+        if "<b>" in line
+    }
+    assert leads == {
+        "part": ["Sweep first"],
+        "both": ["Sweep second", "Sweep first"],
+        "waits": [],
+        "first": ["Sweep first"],
+        "second": ["Sweep second"],
+    }
+    assert [re.search(r"<b>(\w+)", line)[1] for line in found if "shown in" in line] == ["part", "both"]
+    assert ["none has begun" in line for line in found if "<b>waits" in line] == [True]
+    copies = {own["aria-label"]: own["data-copy"] for own in Page(page).of("button") if "data-copy" in own}
+    assert copies["Copy the command of sweep part"] == "batchlab sweep --name part"
 
 
 def test_the_list_of_runs_says_what_the_table_says(own, page):

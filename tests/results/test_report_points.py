@@ -20,7 +20,7 @@ from batchlab.results.compare.stats import t_quantile
 from batchlab.results.papers.integrator_plots import LossByShare
 from batchlab.results.papers.minibatch_plot import LINEAR, MiniBatches
 from batchlab.results.papers.vrgd_plots import AccuracyByBatch, MetricByRate
-from batchlab.results.report.curves import ASSETS
+from batchlab.results.report.curves import ASSETS, payload
 from batchlab.results.report.parts import Parts
 from batchlab.results.report.points import points_payload
 from batchlab.results.show.drawing import MARKS
@@ -127,7 +127,7 @@ def test_the_figure_draws_the_same_numbers(frame_of):
     runs = frame_of(rows)
     rated = MetricByRate(runs, Metric("test_accuracy"), "rates")
     points, figure = rated.points(), rated.figure()
-    assert [panel.title for panel in points.panels] == ["Adam, batch 32", "Adam, batch 256"]
+    assert [panel.title for panel in points.panels] == ["pair Adam, batch 32", "pair Adam, batch 256"]
     for panel, axes in zip(points.panels, figure.axes, strict=True):
         for line in panel.lines:
             batch, i = int(panel.title.split()[-1]), ("base", "VR").index(line.name)
@@ -137,6 +137,8 @@ def test_the_figure_draws_the_same_numbers(frame_of):
             assert (color, [0.1, 1.0], [point.y for point in line.points]) in drawn_lines(axes)
             assert len(line.single) == 4
     assert [line.fallen for line in points.panels[0].lines] == [[], [(1.0, "×1")]]
+    of_curves = payload(runs, ["test_accuracy"], "variant", title="curves", panel="pair,batch")
+    assert points_payload(points)["panels"] == of_curves["panels"], "one menu moves both"
     batches = AccuracyByBatch(runs.where(lr=1.0), "batches")
     (panel,) = batches.points().panels
     base, vr = panel.lines

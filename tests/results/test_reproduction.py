@@ -289,7 +289,7 @@ def test_the_report_is_one_file_without_the_network(paper, curve, tmp_path):
 
 
 def test_reports_of_little(lab, curve, tmp_path):
-    assert "no run has started yet" in write_report(lab.store, tmp_path / "a.html").read_text()
+    assert "No runs yet" in write_report(lab.store, tmp_path / "a.html").read_text()
     lab.run("a", [], "failed", "early")
     lab.run("b", curve([0.5]).copy(), "interrupted")
     assert "early" in write_report(lab.store, tmp_path / "b.html").read_text()

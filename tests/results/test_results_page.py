@@ -69,7 +69,7 @@ def test_each_claim_has_a_line_with_its_verdict_n_and_effect(vrgd):
     sheet = verdict_sheet(vrgd.made.claims)
     said = {row[0].text: row[1] for row in sheet.rows}
     assert said["VR helps more the larger the batch"].text == "holds"
-    assert re.fullmatch(r"\(\+3\.\d+ \[\+\S+, \+\S+\], n 3\)", said["VR helps more the larger the batch"].detail)
+    assert re.fullmatch(r"\(\+3\.\d+ \[\+\S+, \+\S+\] points, n 3\)", said["VR helps more the larger the batch"].detail)
     sides = [(row[0].text, row[0].detail) for row in sheet.rows]
     assert len(set(sides)) == len(sides) == len(vrgd.made.claims)
 
@@ -86,7 +86,7 @@ def test_of_several_rivals_the_one_is_shown_that_the_verdict_rests_on(frame_of):
     asked = Claim("best", "ours", "ours", sides["a"], (sides["b"], sides["c"]), Metric("test_accuracy"))
     (row,) = verdict_sheet(judge(frame_of(runs), [asked])).rows
     assert row[1].text == "holds"
-    assert re.fullmatch(r"\(\+1\.9\d* \[.*\] against c, n 6\)", row[1].detail)
+    assert re.fullmatch(r"\(\+1\.9\d* \[.*\] points against c, n 6\)", row[1].detail)
 
 
 def claim(at):

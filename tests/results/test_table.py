@@ -134,6 +134,8 @@ def test_a_label_without_its_sweep_names_the_option(lab, curve):
     lab.run("a", curve([0.5]))
     lab.store.write_sweep("s", [SweepEntry("a", {"case": "i"})])
     assert load_table(lab.store, rows=["case"], sweep="s").rows == [("i",)]
+    assert load_table(lab.store, rows=["case"]).rows == [("i",)], "there is no other that could be meant"
+    lab.run("b", curve([0.5]))
     for arguments in ({"rows": ["case"]}, {"where": ["case=i"]}):
         with pytest.raises(ValueError, match=r"no run has the axis case.*--sweep NAME"):
             load_table(lab.store, **arguments)
@@ -159,8 +161,10 @@ def test_a_sweeps_order_is_kept(lab, curve):
     for name in ("zeta", "alpha"):
         lab.run(name, curve([0.5]), optimizer=name)
     lab.store.write_sweep("s", [SweepEntry("zeta"), SweepEntry("alpha")])
-    assert load_table(lab.store, sweep="s").rows == [("zeta",), ("alpha",)]
-    assert load_table(lab.store).rows == [("alpha",), ("zeta",)]
+    for asked in ({"sweep": "s"}, {}):  # all there is is that sweep
+        assert load_table(lab.store, **asked).rows == [("zeta",), ("alpha",)]
+    lab.run("beta", curve([0.5]), optimizer="beta")
+    assert load_table(lab.store).rows == [("alpha",), ("beta",), ("zeta",)]
 
 
 def test_cells_that_mix_methods_say_so_and_count_seeds(lab, curve):

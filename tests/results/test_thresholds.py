@@ -9,7 +9,8 @@ from batchlab.results.compare.judge import judge
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.page.verdicts import verdict_sheet
 from batchlab.results.report.glance import glance
-from batchlab.results.show.claims_sheet import claims_sheet, effect, threshold
+from batchlab.results.show.claims_sheet import claims_sheet
+from batchlab.results.show.effects import effect, threshold
 from batchlab.results.show.headline import headline_sheet
 from batchlab.results.show.render import render
 
@@ -33,14 +34,14 @@ def judged(frame_of, asked, ours, theirs):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (claim("test_accuracy", margin=0.005), "claimed: above +0.5"),
+        (claim("test_accuracy", margin=0.005), "claimed: above +0.5 points"),
         (claim("test_loss", margin=0.25), "claimed: below -0.25"),
         (claim("train_loss", margin=1.0), "claimed: below × 0.5"),
         (claim("train_loss", margin=-0.1), "claimed: below × 1.11"),
-        (claim("auc_gain", margin=-0.01), "claimed: above -1"),
+        (claim("auc_gain", margin=-0.01), "claimed: above -1 points"),
         (claim("perplexity_gain", margin=0.5), "claimed: above × 1.5"),
-        (claim("test_accuracy", margin=0.01, within=True), "claimed: within -1 to +1"),
-        (claim("test_accuracy", margin=0.01, apart=True), "claimed: beyond -1 to +1"),
+        (claim("test_accuracy", margin=0.01, within=True), "claimed: within -1 to +1 points"),
+        (claim("test_accuracy", margin=0.01, apart=True), "claimed: beyond -1 to +1 points"),
         (claim("train_loss", margin=0.5, within=True), "claimed: within × 0.667 to × 1.5"),
         (claim("train_loss"), ""),
     ],
@@ -58,7 +59,7 @@ def test_an_effect_as_large_as_that_is_neither_here_nor_there(frame_of, metric, 
     asked = claim(metric, margin=margin)
     (item,) = judged(frame_of, asked, ours, theirs)
     assert item.p > 0.9
-    number = float(threshold(asked).split()[-1])
+    number = float(threshold(asked).removesuffix(" points").split()[-1])
     assert float(effect(item, item.comparisons[0]).removeprefix("× ").split()[0]) == pytest.approx(number, rel=1e-3)
 
 
@@ -72,7 +73,7 @@ def test_it_stands_wherever_effect_and_verdict_do(frame_of):
     assert said in line.detail
     headline = headline_sheet(made, "Paper")
     assert said in headline.rows[0][1].detail
-    assert headline.notes == ["brackets: intervals at the level of look and family; --full prints all"]
+    assert headline.notes == ["brackets: 95 % intervals, the level of family; --full prints all"]
     for shown in (sheet, verdict_sheet(made)):
         assert said in render(shown, width=300)
         assert not any("margin" in note for note in shown.notes)

@@ -388,7 +388,7 @@ def page(runs: Path) -> list[str]:
     assert done.returncode == 0, done.stdout + done.stderr
     lines = []
     for line in done.stdout[done.stdout.index("2 contenders by") :].splitlines():
-        words = re.sub(r" \([\d.]+ min more\)", "", line).split()
+        words = re.sub(r"(\d+ (h|min|s) )+more", "", line).split()
         if words and words[0].lstrip("*") in ("shb", "adam") and "against" not in words and "has" not in words:
             words = words[:-1]  # seconds
         if "seconds" not in words and "─" not in line:

@@ -1,4 +1,4 @@
-"""A stop that comes while a run ends by itself: the run keeps its outcome, and nobody waits for a dead rank."""
+"""A stop at a bad moment: while a rank is forked, or while a run ends by itself, which keeps its outcome then."""
 
 from __future__ import annotations
 
@@ -8,10 +8,40 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import HANGS
+from runs import HANGS, frozen
 
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
+from batchlab.runner.launch.process import INTERRUPTED
+
+STOPPED_AT_A_FORK = """
+import os, signal, sys
+from pathlib import Path
+from batchlab.results.store.run import Run
+from batchlab.runner.launch.launch import LAUNCHERS, run_job
+os.register_at_fork(**{sys.argv[2]: lambda: os.kill(os.getpid(), signal.SIGTERM)})
+sys.exit(run_job(Run(Path(sys.argv[1])), LAUNCHERS[sys.argv[3]]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "where"),
+    [
+        ("fork", "before"),
+        ("fork", "after_in_parent"),
+        ("fork", "after_in_child"),
+        ("torchrun", "before"),
+        ("torchrun", "after_in_parent"),
+    ],
+)
+def test_a_stop_while_a_process_is_forked_is_heard(launcher: str, where: str, tmp_path: Path) -> None:
+    """Python drops what a handler raises there: the run trained on until it was killed, half a minute later."""
+    run, _ = frozen(tmp_path, "train.epochs=5000", "train.checkpoint_seconds=10000")
+    command = [sys.executable, "-c", STOPPED_AT_A_FORK, str(run.folder), where, launcher]
+    assert subprocess.run(command, check=False, timeout=HANGS).returncode == INTERRUPTED
+    assert run.read_state().state is State.INTERRUPTED
+
 
 STOPPED_AS_IT_DIVERGES = """
 import os, signal, time, torch

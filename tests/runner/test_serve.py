@@ -7,10 +7,12 @@ import itertools
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from shell import in_one_line
@@ -78,6 +80,68 @@ def test_the_page_follows_the_runs_and_changes_nothing(store: RunStore) -> None:
         page = asked(port, "/")[1]
         assert "another reason" in page
         assert f'made = "{later["page"]}"' in page
+
+
+def test_nothing_is_read_or_made_again_until_the_disk_has_changed(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looks and pages are counted: of a run that is over, of one that goes on, and of one that is killed."""
+    counted = Counter[str]()
+    for name in ("read_status", "report_page"):
+        monkeypatch.setattr(serve, name, _counting(getattr(serve, name), counted))
+    live = serve.Live(store, "s")
+
+    def asked_often() -> dict[str, int]:
+        before = Counter(counted)
+        for _ in range(5):
+            live.state()
+            live.page()
+        return {name: counted[name] - before[name] for name in ("read_status", "report_page")}
+
+    assert asked_often() == {"read_status": 0, "report_page": 1}, "the start has looked once"
+    assert asked_often() == {"read_status": 0, "report_page": 0}
+    with store.run("run1").create().hold() as run:
+        run.config.write_text(CONFIG)
+        run.write_state(state=State.RUNNING)
+        assert asked_often() == {"read_status": 1, "report_page": 1}
+        assert live.state()["said"] == "2 runs: 1 running and 1 failed"
+        assert asked_often() == {"read_status": 0, "report_page": 0}, "it runs, and has said nothing"
+        with run.stream("metrics").open("a") as rows:
+            rows.write("{}\n")
+        assert asked_often() == {"read_status": 1, "report_page": 1}
+    assert asked_often() == {"read_status": 1, "report_page": 1}, "nobody holds it any more: it has crashed"
+    assert live.state()["said"] == "2 runs: 1 crashed and 1 failed"
+    assert asked_often() == {"read_status": 0, "report_page": 0}
+    store.write_sweep("s", [SweepEntry("run0", {}, [])], [])
+    assert asked_often() == {"read_status": 1, "report_page": 1}
+    assert live.state()["said"] == "1 run: 1 failed"
+
+
+def _counting(function: Callable[..., Any], counted: Counter[str]) -> Callable[..., Any]:
+    def counts(*args: Any, **named: Any) -> Any:
+        counted[function.__name__] += 1
+        return function(*args, **named)
+
+    return counts
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_before_there_are_runs_the_page_says_so_and_follows(store: RunStore, tmp_path: Path, made: bool) -> None:
+    empty = RunStore(tmp_path / "later")
+    if made:
+        empty.prepare()
+    with served(empty) as port:
+        code, page, _ = asked(port, "/")
+        assert code == 200
+        assert "No runs yet" in page
+        assert "this page shows them" in page
+        assert f"folder {empty.root}" in page
+        assert json.loads(asked(port, "/state")[1])["said"] == "no runs yet"
+        _ends(empty.prepare(), "run0", State.FAILED, "a reason to be seen")
+        state = json.loads(asked(port, "/state")[1])
+        assert state["said"] == "1 run: 1 failed"
+        assert f'made = "{state["page"]}"' not in page
+        assert "a reason to be seen" in asked(port, "/")[1]
 
 
 def test_a_page_that_takes_long_is_not_made_at_every_change(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,15 @@
   const theme = () => (dark.matches ? "dark" : "light");
   const figures = new Set();
 
-  function save(name, blob) {
+  batchlab.save = function (name, blob) {
     const link = make("a", { href: URL.createObjectURL(blob), download: name });
     document.body.append(link);
     link.click();
     link.remove();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  }
+  };
+
+  batchlab.filed = (title) => title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60);
 
   // ---- the figure ----
 
@@ -41,11 +43,11 @@
     const titles = { metric: "metric", x: "x", y: "y", run: "values", stat: "over seeds", base: "relative to", panel: payload.panel ? `panel: ${payload.panel}` : "panel" };
     const fields = Object.fromEntries(KEYS.map((name) => [name, make("span", {}, make("label", { for: id(name) }, titles[name]), selects[name])]));
     const button = (text, title, onclick) => make("button", { type: "button", title, onclick }, text);
-    const file = () => scenes[0].scene.title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "curves";
+    const file = () => batchlab.filed(scenes[0].scene.title) || "curves";
     const table = () => csv(scenes.map(({ scene, panel }) => ({ scene, title: payload.panels[panel].key, range: panes[panel].zoom })));
-    head.append(button("CSV", "Download the numbers of this view", () => save(`${file()}.csv`, new Blob([table()], { type: "text/csv" }))),
-      button("PNG", "Download this view as a picture", async () => save(`${file()}.png`, await batchlab.raster(picture("light")))),
-      button("SVG", "Download this view as a drawing", () => save(`${file()}.svg`, new Blob([picture("light")], { type: "image/svg+xml" }))));
+    head.append(button("CSV", "Download the numbers of this view", () => batchlab.save(`${file()}.csv`, new Blob([table()], { type: "text/csv" }))),
+      button("PNG", "Download this view as a picture", async () => batchlab.save(`${file()}.png`, await batchlab.raster(picture("light")))),
+      button("SVG", "Download this view as a drawing", () => batchlab.save(`${file()}.svg`, new Blob([picture("light")], { type: "image/svg+xml" }))));
     bar.append(...Object.values(fields));
 
     function fill(select, options, value) {
@@ -59,8 +61,10 @@
 
     function controls(how) {
       fill(selects.y, [["linear", "linear"], ["log", "logarithmic"]], how.log ? "log" : "linear");
+      fields.y.firstChild.textContent = scenes.every(({ scene }) => scene.rows) ? "scale" : titles.y;
       fill(selects.panel, [["", "all"], ...new Map(payload.panels.map(({ key }) => [key, key]))], chosen() ?? "");
       fields.panel.hidden = panes.length < 2;
+      fields.y.hidden = Boolean(payload.axes && payload.axes.every(({ y }) => y.linear)); // nothing there has a logarithm
       for (const key of ["metric", "x", "run", "stat", "base"]) fields[key].hidden = Boolean(how.points);
       if (how.points) return; // what else there is to choose was chosen in Python
       const others = [...names].sort((a, b) => (b === payload.baseline) - (a === payload.baseline));
@@ -158,15 +162,17 @@
       return made.map(([panel, computed]) => ({ panel, scene: batchlab.scene(payload, computed, seen, colors) }));
     }
 
+    const below = ({ rows }) => rows && !batchlab.narrow(); // its label stands there
+
     function draw() {
       stale = false;
       scenes = scenesOf(theme());
       const [{ scene: first }] = scenes, labels = new Set(scenes.map(({ scene }) => scene.yLabel));
       controls(first.how);
-      label.textContent = labels.size > 1 ? "" : first.yLabel;
+      label.textContent = labels.size > 1 || below(first) ? "" : first.yLabel;
       caption.textContent = first.title;
       panes.forEach(({ element }, panel) => (element.hidden = !scenes.some((one) => one.panel === panel)));
-      for (const { panel, scene } of scenes) panes[panel].draw(scene, labels.size > 1 ? scene.yLabel : "");
+      for (const { panel, scene } of scenes) panes[panel].draw(scene, labels.size > 1 && !below(scene) ? scene.yLabel : "");
       legends();
       notes.replaceChildren(...said().map((note) => make("li", {}, note)));
     }

@@ -50,8 +50,12 @@
   window.addEventListener("beforeprint", () => {
     unfolded = [...document.querySelectorAll("details:not([open])")];
     unfolded.forEach((details) => { details.open = true; });
+    draw(true);
   });
-  window.addEventListener("afterprint", () => unfolded.forEach((details) => { details.open = false; }));
+  window.addEventListener("afterprint", () => {
+    unfolded.forEach((details) => { details.open = false; });
+    draw();
+  });
 
   // --- where in the page one is -------------------------------------------------------------------------------------
 
@@ -103,15 +107,32 @@
   const search = form.querySelector("input[type=search]"); // without a name: an axis may have any
   const filters = () => [...form.elements].filter((element) => element.name);
 
+  // `lr=0.1` asks for a value of a column, whole, by its key or the end of it; anything else for a part of any value.
+  function asked(text) {
+    const [, key, value] = text.match(/^([^="]+)=(.+)$/) || [];
+    const whole = (value || "").replace(/"/g, "");
+    const own = whole ? columns.filter((c) => [c.key, c.title].some((name) => ("." + name.toLowerCase()).endsWith("." + key))) : [];
+    if (/^[^="]+="?$/.test(text) && !own.length) return () => true; // about to be typed
+    const part = text.replace(/"/g, "");
+    if (!own.length) return (i) => searched[i].includes(part);
+    const number = plain(whole) ? asNumber(whole) : NaN;
+    return (i) => own.some((c) => {
+      const found = c.texts[i].toLowerCase();
+      return found === whole || (plain(found) && asNumber(found) === number);
+    });
+  }
+
+  const plain = (text) => text !== "" && !Number.isNaN(Number(text.replace(/,/g, "")));
+
   function chosen() {
-    const words = view.get("r.text", "").toLowerCase().split(/\s+/).filter(Boolean);
+    const words = (view.get("r.text", "").toLowerCase().match(/(?:[^\s"]|"[^"]*"?)+/g) || []).map(asked);
     const wanted = filters()
       .map((element) => [places.get(element.name), view.get("r.is." + element.name, "")])
       .filter(([, value]) => value);
     const rows = [];
     for (let i = 0; i < total; i++) {
       if (wanted.every(([place, value]) => "=" + columns[place].texts[i] === value) &&
-          words.every((word) => searched[i].includes(word))) rows.push(i);
+          words.every((fits) => fits(i))) rows.push(i);
     }
     return sorted(rows);
   }
@@ -160,18 +181,24 @@
     return line;
   }
 
-  function draw() {
+  // A page of what is chosen; on paper, where nobody turns pages, all of it up to some hundreds.
+  function draw(paper = false) {
     const rows = chosen();
+    const size = paper ? data.paper : data.page;
     const pages = Math.max(1, Math.ceil(rows.length / data.page));
     const page = Math.min(pages, Math.max(1, parseInt(view.get("r.page", "1"), 10) || 1));
-    const from = (page - 1) * data.page;
-    const here = rows.slice(from, from + data.page);
+    const from = paper ? 0 : (page - 1) * size;
+    const here = rows.slice(from, from + size);
     table.tBodies[0].replaceChildren(...here.map(row));
-    const all = total.toLocaleString("en");
-    const found = rows.length.toLocaleString("en");
-    const span = rows.length ? `${(from + 1).toLocaleString("en")} to ${(from + here.length).toLocaleString("en")} of ` : "";
+    const told = (n) => n.toLocaleString("en");
+    const span = rows.length ? `${told(from + 1)} to ${told(from + here.length)} of ` : "";
+    const left = paper ? rows.length - here.length : 0;
     section.querySelector(".shown").textContent =
-      span + found + (rows.length === 1 ? " run" : " runs") + (rows.length < total ? ` (of ${all} in all)` : "");
+      span + told(rows.length) + (rows.length === 1 ? " run" : " runs") +
+      (rows.length < total ? ` (of ${told(total)} in all)` : "") +
+      (left ? `; ${told(left)} are not printed: a filter leaves fewer, and batchlab runs list has all` : "");
+    section.querySelector(".onpaper").textContent = rows.length <= data.page ? ""
+      : rows.length <= data.paper ? `; print has all ${told(rows.length)}` : `; print has the first ${told(data.paper)}`;
     const [back, on] = section.querySelectorAll(".pages button");
     back.disabled = page === 1;
     on.disabled = page === pages;
@@ -228,4 +255,5 @@
   // --- curves -------------------------------------------------------------------------------------------------------
 
   document.querySelectorAll("figure.curves").forEach(batchlab.curves);
+  document.querySelectorAll("figure.cells").forEach(batchlab.cells);
 })();

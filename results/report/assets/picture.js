@@ -21,6 +21,8 @@
     return lines;
   }
 
+  batchlab.wrapped = wrapped;
+
   const stroked = ({ color, width, alpha, dash }) => ({
     fill: "none", stroke: color, "stroke-width": width, "stroke-linejoin": "round",
     ...(alpha < 1 ? { "stroke-opacity": alpha } : {}),
@@ -35,12 +37,12 @@
       return dot ? tag("circle", { cx: dot[0], cy: dot[1], r: 3, fill: line.color }) : tag("path", { d: path, ...stroked(line) });
     };
     return [
-      ...made.filter(([, { band }]) => band).map(([line, { band }]) => tag("path", { d: band, fill: line.color, "fill-opacity": line.bandAlpha })),
+      ...made.filter(([, { band }]) => band && !scene.ended).map(([line, { band }]) => tag("path", { d: band, fill: line.color, "fill-opacity": line.bandAlpha })),
       ...scene.thin.map((line) => one(line, batchlab.paths(line, px, py).path)),
       ...made.map(([line, { path }]) => one(line, path)),
       ...scene.lines.filter(({ mark }) => mark).map((line) => tag("path", { d: batchlab.marks(line, px, py, 3.4), fill: line.color })),
       ...scene.crosses.map(({ x, y, color }) => tag("path", { d: batchlab.cross(px(x), py(y), 4), stroke: color, "stroke-width": 1.8 })),
-      ...extra.shapes.map(({ d, fill = "none", stroke, width, alpha = 1 }) => tag("path", { d, fill, ...(stroke ? { stroke, "stroke-width": width } : {}), ...(alpha < 1 ? { "fill-opacity": alpha } : {}) })),
+      ...extra.shapes.map(({ d, fill = "none", stroke, width, alpha = 1, dash = [] }) => tag("path", { d, fill, ...(stroke ? { stroke, "stroke-width": width } : {}), ...(dash.length ? { "stroke-dasharray": dash.map((length) => Math.round(10 * length * width) / 10).join(" ") } : {}), ...(alpha < 1 ? { "fill-opacity": alpha } : {}) })),
       ...extra.texts.map(({ x, y, said, color }) => text(x, y + 4, said, { fill: color, "font-size": 11, "font-weight": 600, "text-anchor": "middle" })),
     ].join("");
   }
@@ -61,23 +63,27 @@
   let drawn = 0; // several pictures may stand in one page
 
   // One panel with its axes, from `top` down and between two x; what is in it, and where it ends.
-  function panel({ scene, range, title }, top, start, end, height, labelled) {
-    const label = labelled && scene.yLabel !== title;
-    const { colors } = scene, [from, to] = range || scene.xRange, [low, high] = scene.yRange(range);
-    const small = { fill: colors.ink, "font-size": 11.5 }, above = top + (title ? 18 : 0) + (label ? 18 : 0);
-    const yTicks = batchlab.ticks(low, high, Math.max(3, Math.floor(height / 50)), scene.log);
-    const left = start + 4 + 6.8 * Math.max(2, ...yTicks.map(({ text: said }) => said.length)), right = end - 4, bottom = above + height;
-    const px = (x) => left + ((x - from) / (to - from)) * (right - left);
-    const py = (y) => bottom - ((y - low) / (high - low)) * (bottom - above);
+  function panel({ scene, range, title }, top, start, end, tall, labelled) {
+    const { colors, rows } = scene, [from, to] = range || scene.xRange, [low, high] = scene.yRange(range);
+    const label = labelled && !rows && scene.yLabel !== title, height = rows ? 24 * scene.rowNames.length + 16 : tall;
+    const small = { fill: colors.ink, "font-size": 11.5 }, above = top + (title ? 18 : 0) + (label ? 18 : 0), bottom = above + height;
+    const values = scene.yTicks(low, high, Math.max(3, Math.floor(rows ? (end - start) / 110 : height / 50)));
+    const most = Math.max(10, Math.floor((0.45 * (end - start)) / 6.4)), cut = (said) => (said.length > most ? `${said.slice(0, most - 1)}…` : said);
+    const side = rows ? scene.rowNames.map(({ at, text: said }) => ({ at, text: cut(said) })) : values;
+    const left = start + 4 + 6.8 * Math.max(2, ...side.map(({ text: said }) => said.length)), right = end - 4;
+    const across = (share) => left + share * (right - left), down = (share) => above + share * height;
+    const px = (x) => (rows ? down : across)((x - from) / (to - from));
+    const py = (y) => (rows ? across((y - low) / (high - low)) : down(1 - (y - low) / (high - low)));
     const line = (d) => tag("path", { d, stroke: colors.grid, "stroke-width": 1 });
+    const foot = rows ? values : scene.xTicks(from, to, (right - left) / 90), [along, beside] = rows ? [py, px] : [px, py];
     const parts = [
       title ? text(start, top + 6, title, { ...small, "font-weight": 600 }) : "",
       label ? text(start, above - 10, scene.yLabel, small) : "",
-      ...yTicks.map(({ at, text: said }) => line(`M${left} ${py(at)}H${right}`) + text(left - 6, py(at) + 4, said, { ...small, "text-anchor": "end" })),
-      ...scene.xTicks(from, to, (right - left) / 90).map(({ at, text: said }) => line(`M${px(at)} ${above}V${bottom}`) + text(px(at), bottom + 16, said, { ...small, "text-anchor": "middle" })),
+      ...side.map(({ at, text: said }) => line(`M${left} ${beside(at)}H${right}`) + text(left - 6, beside(at) + 4, said, { ...small, "text-anchor": "end" })),
+      ...foot.map(({ at, text: said }) => line(`M${along(at)} ${above}V${bottom}`) + text(along(at), bottom + 16, said, { ...small, "text-anchor": "middle" })),
       tag("clipPath", { id: `curves-area-${++drawn}` }, tag("rect", { x: left, y: above - 3, width: right - left + 4, height: height + 6 })),
       tag("g", { "clip-path": `url(#curves-area-${drawn})` }, shapes(scene, px, py, { left, top: above, width: right - left, height }, range)),
-      text((left + right) / 2, bottom + 34, scene.xLabel, { ...small, "text-anchor": "middle" }),
+      text((left + right) / 2, bottom + 34, rows ? scene.yLabel : scene.xLabel, { ...small, "text-anchor": "middle" }),
     ];
     return { svg: parts.join(""), bottom: bottom + 34 };
   }
@@ -92,7 +98,7 @@
   batchlab.picture = function (parts, { width = 720, entries, notes }) {
     const [{ scene: first }] = parts, { colors } = first, across = columns(parts.length, width);
     const title = wrapped(first.title, Math.floor(width / (14 * LETTER))), own = (width - 24 - 16 * (across - 1)) / across;
-    const same = new Set(parts.map(({ scene }) => scene.yLabel)).size === 1, height = Math.round(Math.min(360, own * (across > 1 ? 0.6 : 0.55)));
+    const same = parts.some(({ scene }) => !scene.rows) && new Set(parts.map(({ scene }) => scene.yLabel)).size === 1, height = Math.round(Math.min(360, own * (across > 1 ? 0.6 : 0.55)));
     let top = 20 + 18 * title.length + 16, end = top;
     const made = [...title.map((said, i) => text(12, 22 + 18 * i, said, { fill: colors.ink, "font-size": 14, "font-weight": 600 }))];
     if (same) made.push(text(12, top - 10, first.yLabel, { fill: colors.ink, "font-size": 11.5 }));
@@ -100,7 +106,7 @@
     parts.forEach((part, i) => {
       const start = 12 + (i % across) * (own + 16), one = panel(part, top, start, start + own, height, !same);
       made.push(one.svg);
-      end = one.bottom;
+      end = Math.max(i % across ? end : 0, one.bottom);
       if (i % across === across - 1) top = end + 26;
     });
     const keys = legend(first, entries, 12, end + 26, width - 24);

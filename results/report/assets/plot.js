@@ -5,6 +5,10 @@
   const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
   const LETTER = 6.8; // how wide a digit of it is, about
 
+  batchlab.narrow = () => window.innerWidth < 600; // a phone: no room for a long label below a plot
+  const ruler = document.createElement("canvas").getContext("2d");
+  ruler.font = FONT;
+
   batchlab.cross = (x, y, size) =>
     `M${x - size} ${y - size}L${x + size} ${y + size}M${x - size} ${y + size}L${x + size} ${y - size}`;
 
@@ -33,7 +37,7 @@
     const beside = (line) => batchlab.beside(scene, line, px, 3.4 * ratio);
     const made = scene.lines.map((line) => [line, batchlab.paths(line, beside(line), py)]);
     for (const [line, { band }] of made) {
-      if (!band) continue;
+      if (!band || scene.ended) continue;
       ctx.globalAlpha = line.bandAlpha;
       ctx.fillStyle = line.color;
       ctx.fill(new Path2D(band));
@@ -52,8 +56,9 @@
       ctx.stroke(new Path2D(batchlab.cross(px(x), py(y), 4 * ratio)));
     }
     const { shapes, texts } = batchlab.extras(scene, px, py, u.bbox, 3.4 * ratio, range);
-    for (const { d, fill, stroke: line, width: wide, alpha = 1 } of shapes) {
+    for (const { d, fill, stroke: line, width: wide, alpha = 1, dash = [] } of shapes) {
       const path = new Path2D(d);
+      ctx.setLineDash(dash.map((length) => length * wide * ratio));
       ctx.globalAlpha = alpha;
       ctx.fillStyle = fill || "transparent";
       if (fill) ctx.fill(path);
@@ -92,6 +97,15 @@
       };
     }
 
+    // Names of rows, in two lines where they are long.
+    function rowTicks(self) {
+      const letters = Math.max(12, Math.floor((0.42 * self.width) / 6.4));
+      return scene.rowNames.map(({ at, text }) => {
+        const [one, ...more] = batchlab.wrapped(text, letters).map((line) => (line.length > letters ? `${line.slice(0, letters - 1)}…` : line));
+        return { at, text: more.length ? `${one}\n${more.length > 1 ? `${more[0]}…` : more[0]}` : one };
+      });
+    }
+
     function xTicks(self, low, high) {
       return scene.xTicks(low, high, Math.max(2, Math.floor((self.width - 60) / 66)));
     }
@@ -102,7 +116,7 @@
       return i + 1 < places.length && places[i + 1] - x < x - places[i] ? places[i + 1] : places[i];
     }
 
-    const at = (self) => (self.cursor.left < 0 || !scene.places.length ? null : nearest(self.posToVal(self.cursor.left, "x")));
+    const at = (self) => (self.cursor.left < 0 || !scene.places.length ? null : nearest(self.posToVal(scene.rows ? self.cursor.top : self.cursor.left, "x")));
 
     function selected(self) {
       const { left, width } = self.select;
@@ -112,26 +126,32 @@
       on.zoom(range);
     }
 
+    const wide = { size: 30, labelSize: 20, labelGap: 0 };
+    const high = { size: () => 14 + LETTER * Math.max(2, ...(texts.y || []).map(({ length }) => length)) };
+    const named = { size: () => 16 + Math.max(20, ...(texts.x || []).flatMap((text) => text.split("\n")).map((line) => ruler.measureText(line).width)) };
+    const yTicks = (length) => (self, low, up) => scene.yTicks(low, up, Math.max(3, Math.floor(self[length] / (length === "width" ? 80 : 50))));
+    const axes = () => (scene.rows
+      ? [axis("x", rowTicks, { side: 3, ...named }), axis("y", yTicks("width"), { side: 2, ...wide, label: () => (batchlab.narrow() ? "" : scene.yLabel) })]
+      : [axis("x", xTicks, { ...wide, label: () => scene.xLabel }), axis("y", yTicks("height"), high)]);
+
     const options = () => ({
       width: element.clientWidth, height: element.clientHeight,
       legend: { show: false },
       padding: [12, 16, 0, 0],
-      scales: { x: { time: false, range: () => zoom || scene.xRange }, y: { range: () => scene.yRange(zoom) } },
+      scales: {
+        x: { time: false, range: () => zoom || scene.xRange, ...(scene.rows ? { ori: 1, dir: -1 } : {}) },
+        y: { range: () => scene.yRange(zoom), ...(scene.rows ? { ori: 0 } : {}) },
+      },
       series: [{}, { stroke: "transparent", points: { show: false } }],
-      axes: [
-        axis("x", xTicks, { size: 30, labelSize: 20, labelGap: 0, label: () => scene.xLabel }),
-        axis("y", (self, low, high) => batchlab.ticks(low, high, Math.max(3, Math.floor(self.height / 50)), scene.log), {
-          size: () => 14 + LETTER * Math.max(2, ...(texts.y || []).map(({ length }) => length)),
-        }),
-      ],
+      axes: axes(),
       cursor: {
         x: false, y: false, points: { show: false },
-        drag: { x: true, y: false, setScale: false, dist: 6 },
+        drag: { x: !scene.rows, y: false, setScale: false, dist: 6 },
         bind: { dblclick: () => () => void on.zoom(null) },
       },
       hooks: {
         draw: [(self) => paint(self, scene, zoom)],
-        setCursor: [(self) => on.move(at(self), self.cursor.top)],
+        setCursor: [(self) => on.move(at(self), scene.rows ? self.cursor.left : self.cursor.top)],
         setSelect: [selected],
       },
     });
@@ -142,7 +162,10 @@
         return u.over;
       },
       // Where a reading stands, in CSS pixels of the area inside the axes.
-      position: (x, y) => [u.valToPos(x, "x"), y === undefined ? 0 : u.valToPos(y, "y")],
+      position(x, y) {
+        const place = [u.valToPos(x, "x"), y === undefined ? 0 : u.valToPos(y, "y")];
+        return scene.rows ? place.reverse() : place;
+      },
       draw(next, range) {
         scene = next;
         zoom = range;
@@ -154,7 +177,10 @@
         const width = element.clientWidth, height = element.clientHeight;
         if (width && (width !== u.width || height !== u.height)) u.setSize({ width, height });
       },
-      cursor: (x) => u.setCursor(x === null ? { left: -10, top: -10 } : { left: u.valToPos(x, "x"), top: u.over.clientHeight / 2 }),
+      cursor(x) {
+        const { clientWidth: wide, clientHeight: high } = u.over, at = x === null ? -10 : u.valToPos(x, "x");
+        u.setCursor(x === null ? { left: -10, top: -10 } : scene.rows ? { left: wide / 2, top: at } : { left: at, top: high / 2 });
+      },
       canvas: () => u.root.querySelector("canvas"),
     };
   };

@@ -122,17 +122,25 @@
     return { low: Math.min(low, Math.max(low - reach, least)), high: Math.max(high, Math.min(high + reach, most)), size };
   }
 
-  const dotted = (scene, [from, to]) => scene.dots.map(({ points, single }) => [...points, ...single.map(([x, y]) => ({ x, y }))].filter(({ x }) => x >= from && x <= to).map(({ y }) => y));
+  const dotted = (scene, [from, to]) => {
+    const inside = ({ points, single }) => [...points, ...single.map(([x, y]) => ({ x, y }))].filter(({ x }) => x >= from && x <= to).map(({ y }) => y);
+    return [...scene.dots.map(inside), scene.dots.length && scene.neutral !== null ? [scene.neutral] : []];
+  };
+
+  // Of a line whose interval stands at its end, that end.
+  const atEnd = ({ x, low, high }) => ({ x: x.slice(-1), low: low.slice(-1), high: high.slice(-1) });
 
   // Room for all the means and most of the bands, of what lies between the x of a window.
   function limits(scene, window) {
     let { low, high, size } = framed(scene, window);
     if (low > high) ({ low, high, size } = framed(scene, [-Infinity, Infinity]));
     if (low > high) return [0, 1];
-    const bands = scene.lines.filter((line) => line.low && !scene.far.includes(line));
+    const { floor, ceiling } = scene.how.metric;
+    if (scene.rows && floor !== null && ceiling !== null) [low, high] = [floor, ceiling]; // chances, of all that there are
+    const bands = scene.lines.filter((line) => line.low && !scene.far.includes(line)).map((line) => (scene.ended ? atEnd(line) : line));
     const bars = scene.dots.flatMap(({ points }) => points.map((one) => [one.low, one.high].filter(Number.isFinite)));
     const [under, over] = extent([...bars, ...bands.flatMap((line) => [within(line, line.low, window), within(line, line.high, window)])]);
-    const room = 0.25 * size;
+    const room = scene.rows ? Infinity : 0.25 * size; // rows are their intervals
     if (under <= over) [low, high] = [Math.min(low, Math.max(low - room, under)), Math.max(high, Math.min(high + room, over))];
     const pad = 0.04 * (high - low || Math.abs(high) || 1);
     return batchlab.strip(scene, [low - pad, high + pad]);
@@ -142,7 +150,8 @@
   function leaving(scene, window) {
     const [low, high] = limits(scene, window);
     const beyond = (x, from, to) => x >= window[0] && x <= window[1] && to >= low && from <= high && (from < low || to > high);
-    const lines = scene.lines.filter((line) => line.low && line.x.some((x, i) => beyond(x, line.low[i], line.high[i])));
+    const own = scene.lines.filter(({ low: is }) => is).map((line) => (scene.ended ? atEnd(line) : line));
+    const lines = own.filter((line) => line.x.some((x, i) => beyond(x, line.low[i], line.high[i])));
     const points = scene.dots.flatMap((line) => line.points.filter((one) => Number.isFinite(one.high) && beyond(one.x, Number.isFinite(one.low) ? one.low : -Infinity, one.high)));
     return lines.length + points.length;
   }
@@ -150,7 +159,8 @@
   // Whether an interval is seen to end where the quantity does.
   function cut(scene, window) {
     const [low, high] = limits(scene, window);
-    return scene.lines.some((line) => (line.moved || []).some(([x, y]) => x >= window[0] && x <= window[1] && y >= low && y <= high));
+    const shown = ({ moved = [], x }) => (scene.ended ? moved.filter(([at]) => at === x[x.length - 1]) : moved);
+    return scene.lines.some((line) => shown(line).some(([x, y]) => x >= window[0] && x <= window[1] && y >= low && y <= high));
   }
 
   // Where lines that exploded and runs that diverged leave the plot for the first time, and whether upwards.
@@ -199,7 +209,7 @@
   function across({ axis, clock }) {
     if (!axis) {
       const ticks = clock.unit ? (low, high, n) => batchlab.ticks(low, high, n, false) : batchlab.countTicks;
-      return { xTicks: ticks, said: (x) => amount(x, clock), back: (x) => x };
+      return { xTicks: ticks, said: (x) => amount(x, clock), back: (x) => x, rowNames: [] };
     }
     const back = axis.log ? (x) => Number((10 ** x).toPrecision(12)) : (x) => x;
     const named = axis.ticks.map(([at, text]) => ({ at: axis.log ? Math.log10(at) : at, text }));
@@ -209,7 +219,14 @@
       return seen.length ? seen : batchlab.ticks(low, high, n, axis.log);
     };
     const text = (x) => (named.find(({ at }) => Math.abs(at - x) < 1e-9) || { text: number(back(x), 5) }).text;
-    return { xTicks: known, said: (x) => `${axis.label} ${text(x)}`, back };
+    return { xTicks: known, said: (x) => `${axis.label} ${text(x)}`, back, rowNames: named, cell: axis.words ? text : null };
+  }
+
+  // The ticks of y, of what the quantity can be alone: an axis may go on, for words on what was lost.
+  function possible({ metric, base, log }) {
+    const { scale, floor, ceiling } = metric, free = base !== null, size = (value) => (log ? 10 ** value : value);
+    const least = free || floor === null ? -Infinity : floor * scale, most = free || ceiling === null ? Infinity : ceiling * scale;
+    return (low, high, n) => batchlab.ticks(low, high, n, log).filter(({ at }) => size(at) >= least - 1e-9 && size(at) <= most * (1 + 1e-9));
   }
 
   // `shown` are the names of the lines that are seen, in this panel or another; `theme` is light or dark.
@@ -221,10 +238,12 @@
     const scene = {
       theme, colors, many, how: computed, title: titled(payload, computed.metric), ...across(computed),
       xLabel: computed.clock.label + (computed.clock.unit ? ` [${computed.clock.unit}]` : ""), yLabel: yLabel(computed),
-      log: computed.log, lines: [], thin: [], crosses: [], legend: [], dots: [], far: [], beyond: payload.beyond,
+      log: computed.log, yTicks: possible(computed), rows: Boolean(computed.rows), neutral: computed.neutral ?? null, lines: [], thin: [], crosses: [], legend: [], dots: [], bars: [], far: [], beyond: payload.beyond,
       // intervals at the same place stand side by side
       aside: new Map(computed.points && computed.points.bars ? visible.map(({ name }, i) => [name, Math.min(1.1, 8 / visible.length) * (i - (visible.length - 1) / 2)]) : []),
     };
+    // of many lines the bands are one grey: intervals stand at their ends instead, as in the still picture
+    scene.ended = !many && computed.stat !== "seeds" && visible.filter(({ x }) => x.length > 1).length > payload.bands;
     const looks = new Map(visible.map((line) => [line.name, free ? payload.palette[shown.indexOf(line.name)] : line.look]));
     for (const line of computed.lines) {
       const look = (!many && looks.get(line.name)) || { color: colors.many, dash: [], mark: "" };
@@ -233,7 +252,7 @@
       if (!looks.has(line.name)) continue;
       if (line.points) {
         scene.dots.push(batchlab.dotted(line, style, forward));
-        if (!computed.points.joined) continue;
+        if (!computed.points.joined || computed.rows) continue;
       }
       const seeds = line.seeds.map(({ x, y }) => ({ ...style, x, y: y.map(forward), width: 1.1, alpha: 0.75 }));
       if (computed.stat === "seeds") scene.lines.push(...seeds);
@@ -262,6 +281,14 @@
     const [from, to] = extent(everything.map((x) => [x[0], x[x.length - 1]]));
     const pad = stood.length && !computed.step ? 0.05 * (to - from || 1) : 0;
     scene.xRange = from <= to ? [from - pad, (to === from && !pad ? from + 1 : to) + pad] : [0, 1];
+    if (scene.rows) scene.xRange = [from - 0.6, to + 0.6];
+    if (scene.ended) {
+      const wide = to - from || 1, owns = scene.lines.filter(({ low, high }) => low && Number.isFinite(high[high.length - 1]));
+      scene.bars = owns.map((line, i) => ({ ...line, at: to + (0.02 + 0.012 * i) * wide, ...atEnd(line), y: line.y[line.y.length - 1] }));
+      if (owns.length) scene.xRange[1] = to + (0.02 + 0.012 * owns.length) * wide;
+      const every = scene.xTicks;
+      scene.xTicks = (low, high, n) => every(low, high, n).filter(({ at }) => at <= to); // none where the clock has ended
+    }
     scene.yRange = (window) => limits(scene, window || scene.xRange);
     scene.exits = (window) => exits(scene, window || scene.xRange);
     scene.leaving = (window) => leaving(scene, window || scene.xRange);
@@ -283,7 +310,8 @@
   // Of points those that stand at an x: nothing is known between them.
   function standing(scene, x, back) {
     const rows = scene.dots.flatMap(({ name, color, dash, mark, points }) => points.filter((one) => Math.abs(one.x - x) < 1e-9).map((one) => {
-      const range = Number.isFinite(one.high) ? { low: Number.isFinite(one.low) ? back(one.low) : 0, high: back(one.high) } : {};
+      const open = one.mark.includes("open"), ended = open || Number.isFinite(one.high);
+      const range = ended ? { low: Number.isFinite(one.low) ? back(one.low) : 0, high: open ? Infinity : back(one.high) } : {};
       return { name, color, dash, mark, y: one.y, value: back(one.y), ...range, n: one.n, note: one.note };
     }));
     return rows.sort((a, b) => b.y - a.y);

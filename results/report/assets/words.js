@@ -34,6 +34,8 @@
     }[how.stat];
     const relative = how.base !== null ? `; ${how.log ? "ratio" : "difference"} to ${how.base} within seeds, n counts those that both have` : "";
     const said = kind ? [`${kind}${relative}`] : [];
+    if (any((scene) => scene.bars.length)) said.push("of so many lines it stands at the right, for each line's end, and as a band where one is pointed at");
+    if (any(({ how }) => how.log && how.arithmetic)) said.push("means are arithmetic ones on this logarithmic axis too (those of curves are geometric there)");
     if (any((scene) => scene.thin.length)) said.push("thin lines did not finish, × diverged");
     if (parts.some(({ scene, range }) => scene.cut(range))) said.push(payload.cut);
     if (first.many) said.push(`${plural(payload.names.length, "line")} are too many to tell apart, and grey: keep at most ${payload.palette.length}, by the filter or a double click in the legend`);
@@ -58,7 +60,7 @@
 
   function interval(row, scene) {
     if (row.low === undefined) return "";
-    return `${number(row.low)} to ${number(row.high)}`;
+    return `${number(row.low)} to ${row.high === Infinity ? "∞" : number(row.high)}`;
   }
 
   function unitOf({ how }) {
@@ -72,7 +74,7 @@
   }
 
   function described(scene, panel) {
-    const last = scene.dots.length ? scene.places[scene.places.length - 1] : scene.xRange[1];
+    const last = scene.places[scene.places.length - 1];
     const rows = scene.empty ? [] : batchlab.readings(scene, last);
     const ends = rows.slice(0, 8).map((row) => `${row.name} ${valued(row, scene)}`).join(", ");
     const shown = plural(scene.legend.filter(({ on }) => on).length, "line");
@@ -98,10 +100,10 @@
   function pointed(scene, range) {
     const { how } = scene, [from, to] = range || [-Infinity, Infinity];
     const back = (value) => exact(Number.isFinite(value) && scene.log ? 10 ** value : value);
-    const at = (name, x) => [how.metric.label, how.metric.unit, safe(name), how.axis.label, exact(scene.back(x))];
+    const at = (name, x) => [how.metric.label, how.metric.unit, safe(name), how.axis.label, scene.cell ? safe(scene.cell(x)) : exact(scene.back(x))];
     const seen = (x) => x >= from && x <= to;
     return scene.dots.flatMap(({ name, points, fallen }) => [
-      ...points.filter(({ x }) => seen(x)).map((one) => [...at(name, one.x), back(one.y), back(one.low), back(one.high), String(one.n ?? ""), safe(one.note)]),
+      ...points.filter(({ x }) => seen(x)).map((one) => [...at(name, one.x), back(one.y), back(one.low), one.mark.includes("open") ? "inf" : back(one.high), String(one.n ?? ""), safe(one.note)]),
       ...fallen.filter(([x]) => seen(x)).map(([x, text]) => [...at(name, x), "", "", "", "", `lost: ${text}`]), // never left out
     ]);
   }
@@ -128,5 +130,5 @@
     return rows;
   }
 
-  batchlab.words = { number, amount, counted, csv, described, explained, interval, noted, plural, ranges, valued };
+  batchlab.words = { exact, number, quoted, safe, amount, counted, csv, described, explained, interval, noted, plural, ranges, valued };
 })();

@@ -48,18 +48,21 @@ def over(run: Run, config: RunConfig, *, nodes: int, cores: int) -> None:
     for node in range(nodes):
         (run.log / f"error{node or ''}.json").unlink(missing_ok=True)
     with (run.log / "srun.log").open("ab") as log:
-        step = subprocess.Popen(
-            command,
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            preexec_fn=partial(die_with_parent, parent=os.getpid()),
-        )
-    with passing_on(step) as told:  # srun passes it on to every process of every node
-        code = step.wait()
-        until = time.monotonic() + SOON
-        while code and not told and time.monotonic() < until:
-            time.sleep(0.05)
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=partial(die_with_parent, parent=os.getpid()),
+            )
+
+        with passing_on(start) as (step, told):  # srun passes it on to every process of every node
+            code = step.wait()
+            until = time.monotonic() + SOON
+            while code and not told and time.monotonic() < until:
+                time.sleep(0.05)
     if told:
         raise Interrupted
     if code:

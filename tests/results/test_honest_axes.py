@@ -1,0 +1,114 @@
+"""Axes that say nothing a quantity cannot be, means that are called what they are, shares without a logarithm."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from curves_page import opening, write_page
+from test_problems import SMALL, field
+from test_report_points import figure, table
+
+from batchlab.results.report.points import points_payload
+from batchlab.results.show.extent import Extent
+from batchlab.results.show.field_plots import FieldProfiles
+from batchlab.results.show.figure import load_figure
+from batchlab.results.show.kinds import Kind
+
+LOW = {0.01: (0.01, 0.02), 0.1: (0.05, 0.06), 1.0: (0.9, None), 3.0: (0.99, None)}
+"""Accuracies from near 0 to near 100 %, with lost runs, which take a strip of words below."""
+TICKS = """view => {
+  const data = JSON.parse(document.querySelector("script.curves-data").textContent);
+  const scene = batchlab.scene(data, batchlab.dots(data, view, 0), data.names, "light");
+  const [low, high] = scene.yRange();
+  return [low, high, scene.yTicks(low, high, 9).map(({ at }) => at)];
+}"""
+
+
+@pytest.fixture
+def runs(lab, curve):
+    for rate, values in LOW.items():
+        for seed, value in enumerate(values):
+            for name in ("adam", "shb", "sgd"):
+                state = "diverged" if value is None else "done"
+                rows = curve([0.1, math.nan if value is None else value])
+                lab.run(f"{name}{rate}x{seed}", rows, state, optimizer=name, lr=rate, seed=seed)
+    return lab.store
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_no_tick_is_beyond_what_an_accuracy_can_be(runs, scale):
+    made = load_figure(runs, metric="test_accuracy", x=["optimizer.lr"], extent=Extent(scale))
+    drawn = made.figure()
+    drawn.canvas.draw()
+    (axes,) = drawn.axes
+    low, high = axes.get_ylim()
+    assert scale == "log" or low < -10, "room for the words on what was lost"
+    assert high > 100
+    ticks = [tick for tick in [*axes.get_yticks(), *axes.get_yticks(minor=True)] if low <= tick <= high]
+    assert len(ticks) > 2
+    assert min(ticks) >= 0
+    assert max(ticks) <= 100
+    (axes,) = load_figure(runs, metric="test_accuracy", extent=Extent("", (-20.0, 120.0))).figure().axes
+    assert [axes.get_yticks().min(), axes.get_yticks().max()] == [0, 100], "of curves too"
+
+
+@pytest.mark.parametrize(
+    ("metric", "scale", "said"),
+    [
+        ("test_accuracy", "linear", "mean over seeds"),
+        ("test_accuracy", "log", "arithmetic mean over seeds"),
+    ],
+)
+def test_the_still_picture_says_which_mean(runs, metric, scale, said):
+    made = load_figure(runs, metric=metric, x=["optimizer.lr"], extent=Extent(scale))
+    assert made.figure().legends[0].get_title().get_text().startswith(said)
+    assert made.points().notes[0].startswith(said)
+
+
+@pytest.mark.parametrize("kind", [Kind.PROFILE, Kind.IMPROVEMENT])
+def test_shares_of_all_have_no_logarithm(runs, kind):
+    with pytest.raises(
+        ValueError, match=r"draws shares, and 0 % has no place on a logarithmic axis: leave out --scale"
+    ):
+        load_figure(runs, metric="test_accuracy", kind=kind, extent=Extent("log"))
+
+
+@pytest.fixture
+def opened(chromium, runs, frame_of, tmp_path):
+    sensitivity = load_figure(runs, metric="test_accuracy", x=["optimizer.lr"])
+    profile = FieldProfiles(field(frame_of, {"a": SMALL["a"], "worst": {"p": [0.1] * 3, "q": [0.1] * 3}}))
+    payloads = [points_payload(drawing.points()) for drawing in (sensitivity, profile)]
+    with opening(chromium, write_page(tmp_path / "axes.html", payloads)) as at:
+        yield at
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_nor_is_one_on_the_page(opened, scale):
+    page = opened()
+    figure(page)
+    low, high, ticks = page.evaluate(TICKS, {"y": scale})
+    shown = [10**tick for tick in ticks] if scale == "log" else ticks
+    assert scale == "log" or low < -10
+    assert (10**high if scale == "log" else high) > 100
+    assert len(shown) > 2
+    assert min(shown) >= 0
+    assert max(shown) <= 100 * (1 + 1e-9)
+
+
+@pytest.mark.slow
+def test_the_page_says_that_means_stay_arithmetic(opened):
+    said = "means are arithmetic ones on this logarithmic axis too"
+    for scale, there in (("linear", False), ("log", True)):
+        place = figure(opened(f"#y={scale}"))
+        assert (said in place.locator(".curves-notes").inner_text()) == there
+
+
+@pytest.mark.slow
+def test_a_profile_stays_linear(opened):
+    place = figure(opened("#y=log"), 1)
+    assert place.locator(".curves-bar label:visible").count() == 0
+    shares = {float(row["y"]) for row in table(place)}
+    assert 0.0 in shares, "a line at 0 is kept"
+    assert "arithmetic" not in place.locator(".curves-notes").inner_text()

@@ -127,7 +127,7 @@ def glance(title: str, anchor: str, rows: str, sheet: Sheet, judged: Sequence[Ju
     groups: dict[str, list[int]] = {}
     for i, item in enumerate(judged):
         groups.setdefault(_cells(sheet, i)["pair"].text if _paired(sheet) else item.claim.title, []).append(i)
-    order = sorted(groups, key=lambda text: min(FIRST.index(judged[i].verdict) for i in groups[text]))
+    order = sorted(groups, key=lambda text: min(_place(judged[i]) for i in groups[text]))
     seen, folded, left = _parted([(text, groups[text]) for text in order], judged)
     remarks: dict[str, int] = {}
     shown, more = (
@@ -139,6 +139,12 @@ def glance(title: str, anchor: str, rows: str, sheet: Sheet, judged: Sequence[Ju
     effects, levels = heading("effect", listed), levels_text(listed)
     several = "" if levels in effects else levels
     return Glance(title, anchor, tally_text(judged), answer, shown, more, rest, list(remarks), left, effects, several)
+
+
+def _place(item: Judged) -> int:
+    """Where a claim stands among others; of pairs those that are decided stay in the order of the contenders."""
+    won = item.claim.pair and item.verdict is Verdict.DOES_NOT_HOLD
+    return FIRST.index(Verdict.HOLDS if won else item.verdict)
 
 
 def _parted(

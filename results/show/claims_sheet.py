@@ -72,6 +72,16 @@ def reading_text(claim: Claim) -> str:
     return READINGS.get(claim.at, f"equal {claim.at}")
 
 
+def counted(judged: Sequence[Judged]) -> str:
+    """`3 claims`; of contenders that are compared `3 pairs`."""
+    return count(len(judged), "pair" if judged and all(item.claim.pair for item in judged) else "claim")
+
+
+def pair_text(item: Judged) -> str:
+    """A pair, which claims nothing: `a against b`."""
+    return f"{item.claim.better.label} against {item.claim.rivals[0].label}"
+
+
 def seeds_text(item: Judged, shown: Sequence[Comparison] = ()) -> str:
     """How many seeds were compared; a line for each of the comparisons shown, where they differ."""
     if item.claim.at == "method":
@@ -121,6 +131,8 @@ def verdict_text(item: Judged) -> str:
         return f"no difference beyond {item.ruling.smallest}"
     if item.verdict is Verdict.UNDECIDED:
         return f"not decided at n = {item.seeds}" if item.tested else "not decided"
+    if item.claim.pair:
+        return f"{(item.claim.better if item.verdict is Verdict.HOLDS else item.claim.rivals[0]).label} is better"
     return str(item.verdict)
 
 

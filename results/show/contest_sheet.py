@@ -17,6 +17,7 @@ from batchlab.results.compare.stats import Summary, summarize
 from batchlab.results.show.answer import chosen_value, places_of
 from batchlab.results.show.claims_sheet import (
     claims_sheet,
+    pair_text,
     power_note,
     rule_notes,
     verdict_detail,
@@ -99,7 +100,7 @@ def pairs_sheet(ranking: Ranking, metric: Metric, title: str) -> Sheet:
         better = a if ranking.beats(a, b) else b if ranking.beats(b, a) else ""
         rows.append(
             [
-                Text(f"{a} against {b}"),
+                Text(pair_text(item)),
                 Text("\n".join(effect(item, c) for c in item.comparisons)),
                 Text("" if math.isnan(item.p_holm) else p_value(item.p_holm).removeprefix("p ")),
                 Text(str(item.seeds)),

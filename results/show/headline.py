@@ -18,7 +18,7 @@ from batchlab.results.show.claims_sheet import (
 from batchlab.results.show.effects import effect, levels_text, threshold
 from batchlab.results.show.layout import laid_out
 from batchlab.results.show.sheet import Column, Sheet, Text, p_value
-from batchlab.results.words import count, listing
+from batchlab.results.words import listing
 
 SAID = {
     Verdict.HOLDS: ("holds", "hold"),

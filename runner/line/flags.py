@@ -143,7 +143,7 @@ Rows = Annotated[
     typer.Option(
         "--rows",
         metavar="AXIS",
-        help="Rows, else what was swept; may be repeated.",
+        help="Rows, else what the runs differ in; may be repeated.",
         autocompletion=completion.axes,
     ),
 ]

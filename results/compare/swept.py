@@ -65,6 +65,11 @@ def _groups(frame: Frame, axes: Sequence[str]) -> list[list[RunRow]]:
     return [*groups.values()]
 
 
+def one_each(frame: Frame, axes: Sequence[str], key: str) -> bool:
+    """Whether runs that agree on some axes have one value of a key."""
+    return not any(_varies(key, own) for own in _groups(frame, axes))
+
+
 def _varies(key: str, runs: Sequence[RunRow]) -> bool:
     return len({run.value(key) for run in runs} - {MISSING}) > 1
 

@@ -259,7 +259,7 @@ def _record(item: Judged, comparison: Comparison | None) -> dict[str, Any]:
         "value_better": comparison.ours if comparison else math.nan,
         "value_rival": comparison.theirs if comparison else math.nan,
         "log_scale": claim.metric.quantity.log,
-        "advantage": test.difference if test else math.nan,
+        "advantage": test.difference if test and math.isfinite(test.difference) else math.nan,
         "ci_low": test.low if test else math.nan,
         "ci_high": test.high if test else math.nan,
         "ci_level": 1 - item.level if test else math.nan,

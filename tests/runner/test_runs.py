@@ -248,10 +248,7 @@ def test_truths_are_written_as_yaml_has_them_and_as_they_can_be_typed(store: Run
     assert caption({}, ["optimizer.nesterov=True", "a=[False, 'True']"]) == (
         "optimizer.nesterov=true a=[false, 'True']"
     )
-    one, other = (
-        compose(["optimizer=sgd", f"optimizer.fused={text}"])[0]
-        for text in ("True", "true")
-    )
+    one, other = (compose(["optimizer=sgd", f"optimizer.fused={text}"])[0] for text in ("True", "true"))
     assert one.run_id == other.run_id
     sheet = Sheet("", [], [], [], [{"nesterov": True, "n": 1, "best": False}])
     assert render(sheet, "csv").splitlines() == ["nesterov,n,best", "true,1,false"]

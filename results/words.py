@@ -87,29 +87,36 @@ def _shortest(value: float, noise: float) -> str:
 _WHOLE = r"(?:0|[1-9](?:_?\d)*)"
 _POINT = rf"(?:{_WHOLE}?\.\d(?:_?\d)*|{_WHOLE}\.)"
 _NUMBER = rf"[+-]?(?:(?:{_POINT}|{_WHOLE})[eE][+-]?\d(?:_?\d)*|{_POINT})"
-_FLOAT = re.compile(rf"'[^']*'|\"[^\"]*\"|(?<![^[,])( *)({_NUMBER})(?= *(?:[],]|$))")
-"""What is quoted, or what Hydra's grammar takes for a number that need not be whole: alone, or in a list."""
+_SPELT = re.compile(rf"'[^']*'|\"[^\"]*\"|(?<![^[,])( *)({_NUMBER}|(?i:true|false))(?= *(?:[],]|$))")
+"""What is quoted, or what Hydra's grammar takes for a truth, or a number that need not be whole; or in a list."""
 
 
 def respelled(value: str) -> str:
-    """A value in Hydra's grammar with its numbers as people write them; it says the same.
+    """A value in Hydra's grammar with its numbers as people write them, truths as YAML has them; it says the same.
 
     >>> [respelled(text) for text in ("1000000.0", "[0.90, 1e-08]", "['1.0', 1.0]", "x 1.0", "interval(0.0,1.0)")]
     ['1e6', '[0.9, 1e-8]', "['1.0', 1]", 'x 1.0', 'interval(0.0,1.0)']
+    >>> [respelled(text) for text in ("True", "[False,'True']", "Truest")]
+    ['true', "[false,'True']", 'Truest']
 
     Args:
         value: What calls a function, refers to a key or escapes something stays as it is.
     """
     if not {*value}.isdisjoint("($\\"):
         return value
-    return _FLOAT.sub(lambda found: found[1] + exact(float(found[2])) if found[2] else found[0], value)
+
+    def short(found: re.Match[str]) -> str:
+        text = found[2]
+        return found[0] if not text else found[1] + (text.lower() if text.isalpha() else exact(float(text)))
+
+    return _SPELT.sub(short, value)
 
 
 def told(override: str) -> str:
-    """An override with its numbers as people write them; it says the same.
+    """An override with its numbers as people write them, truths as YAML has them; it says the same.
 
-    >>> told("optimizer.lr=1000000.0"), told("~optimizer.lr")
-    ('optimizer.lr=1e6', '~optimizer.lr')
+    >>> told("optimizer.lr=1000000.0"), told("~optimizer.lr"), told("optimizer.nesterov=True")
+    ('optimizer.lr=1e6', '~optimizer.lr', 'optimizer.nesterov=true')
     """
     key, equals, value = override.partition("=")
     return f"{key}{equals}{respelled(value)}"

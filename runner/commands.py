@@ -180,7 +180,7 @@ def plot(request: PlotRequest, output: Path, runs: Path, archives: Sequence[Path
             store,
             metric=request.metric,
             x=request.x.split(","),
-            hue=",".join(dict.fromkeys(request.hue)) or "optimizer",
+            hue=",".join(dict.fromkeys(request.hue)) or None,
             panel=request.panel,
             kind=request.kind,
             problems=parted(request.problems) if request.problems else (),

@@ -254,7 +254,7 @@ def plot(
     *,
     metric: str = "test_accuracy",
     x: Words = ("samples",),
-    hue: Words = ("optimizer",),
+    hue: Words = (),
     panel: str | None = None,
     kind: str = "curves",
     problems: Words = (),
@@ -271,7 +271,8 @@ def plot(
         metric: what to plot.
         x: against what: samples, steps, epochs, passes, gradients, seconds or flops; several are panels side by side.
             Or a key that was swept (`optimizer.lr`), which the end of the runs is drawn against.
-        hue: axes, labels or dotted configuration keys: a line for each of their values, or combinations.
+        hue: axes, labels or dotted configuration keys: a line for each of their values, or combinations;
+            none: what the runs differ in, with panels for data sets.
         panel: another one: panels for each of its values.
         kind: `curves`, or what is drawn of contenders (`hue`) over problems: `profile`, `iqm`, `improvement` or
             `ranking`.
@@ -305,7 +306,7 @@ def plot(
         RunStore(folder(runs)).begun(word_or_none("sweep", sweep)),
         metric=word("metric", metric),
         x=words("x", x),
-        hue=",".join(words("hue", hue)),
+        hue=",".join(words("hue", hue)) or None,
         panel=word_or_none("panel", panel),
         kind=Kind(kind),
         problems=words("problems", problems),

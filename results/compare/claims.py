@@ -59,6 +59,7 @@ class Claim:
         within: Instead, the two differ by no more than the margin, in every stratum of `match`.
         apart: Instead, the two differ by more than the margin in some stratum, whichever is better.
         side: What tells it from claims with the same text: `norm 0.25`, `at the same lr`.
+        pair: Whether nobody claims anything: which of two contenders is better, if one is, in the order of the request.
     """
 
     text: str
@@ -73,6 +74,7 @@ class Claim:
     within: bool = False
     apart: bool = False
     side: str = ""
+    pair: bool = False
 
     @property
     def title(self) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from batchlab.results.compare.choice import Tuning, judged
-from batchlab.results.compare.claims import Claim, Judged, Side
+from batchlab.results.compare.claims import Claim, Judged, Side, Verdict
 from batchlab.results.compare.decide import Plan, decide
 from batchlab.results.compare.frame import MISSING, Frame
 from batchlab.results.compare.judge import judge
@@ -30,6 +30,8 @@ from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
 
 LABEL = "contender"
+OTHER = {Verdict.HOLDS: Verdict.DOES_NOT_HOLD, Verdict.DOES_NOT_HOLD: Verdict.HOLDS}
+"""Of a pair, what is decided once it is looked at from the other side."""
 TIES = Metric("validation_loss")
 """Chooses between values of equal validation accuracy, which is a whole number of examples and often equal."""
 
@@ -67,7 +69,7 @@ class Contest:
         """
         metric = Metric.parse(self.metric)
         claims = [
-            Claim(f"{a} beats {b}", "asked", "ours", Side(a, {LABEL: a}), (Side(b, {LABEL: b}),), metric)
+            Claim(f"{a} beats {b}", "asked", "ours", Side(a, {LABEL: a}), (Side(b, {LABEL: b}),), metric, pair=True)
             for a, b in combinations(self.contenders, 2)
         ]
         choice = self.choice(frame)
@@ -185,7 +187,7 @@ class Result(Ranking):
 
 
 def turned(item: Judged) -> Judged:
-    """The same comparison from the other side."""
+    """The same comparison of a pair from the other side, with the verdict that is of it there."""
     comparison = item.comparisons[0]
     test = comparison.test
     if test is not None:
@@ -193,7 +195,8 @@ def turned(item: Judged) -> Judged:
     rival = item.claim.better
     claim = replace(item.claim, better=item.claim.rivals[0], rivals=(rival,))
     other = replace(comparison, rival=rival, outcomes=comparison.of_rival, of_rival=comparison.outcomes, test=test)
-    return replace(item, claim=claim, comparisons=[other])
+    verdict = OTHER.get(item.verdict, item.verdict)
+    return replace(item, claim=claim, comparisons=[other], verdict=verdict)
 
 
 def result_of(store: RunStore, sweep: str) -> Result | None:

@@ -1,6 +1,6 @@
 """Curves over seeds: runs brought onto one grid, their mean and its 95 % t interval.
 
-Repeats of a seed are averaged first, on the same grid (see `replicates`). A mean is drawn only between the latest first
+Runs of one seed are averaged first, on the same grid. A mean is drawn only between the latest first
 row and the earliest last row of its runs, so that every point of it is over the same runs. A running minimum is a step
 function (its value between two evaluations is that of the earlier one); everything else is interpolated linearly, on
 the logarithm where the axis is logarithmic, and then mean and interval are those of the logarithm too.
@@ -16,7 +16,6 @@ import numpy as np
 from batchlab.results.compare.caveats import timed, together
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCKS, Metric, has_rows
-from batchlab.results.compare.replicates import Key, mixed_keys, replicate
 from batchlab.results.compare.stats import Array, t_quantile
 from batchlab.results.store.run import State
 
@@ -31,13 +30,13 @@ class Track:
         x: What the clock says, of shape (rows,), strictly increasing.
         y: As drawn, of the same shape, finite.
         state: How the run ended.
-        replicate: Shared by repeats.
+        seed: Of the run.
     """
 
     x: Array
     y: Array
     state: State
-    replicate: Key = ()
+    seed: Any = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Curve:
         mean: Of the same shape, in the unit in which the metric is stored, as are `low` and `high`.
         low: The lower end of the 95 % t interval; NaN for a single run, and over or of a time that runs share.
         high: The upper end.
-        n: Replicates: repeats count once.
+        n: Seeds: what else varies within one counts once.
         lost: Runs that are not done.
         diverged: How many of these diverged.
     """
@@ -88,13 +87,12 @@ def curves(frame: Frame, metric: Metric, clock: str, hue: str, *, log: bool) -> 
     values, valid = frame.column(metric.name)
     ticks, _ = frame.column(CLOCKS[clock])
     members = by_hue(frame, hue)
-    mixed = mixed_keys(members.values())
     groups: dict[Any, list[Track]] = {value: [] for value in members}
     for value, run in ((value, run) for value, runs in members.items() for run in runs):
         keep = valid[run.rows] & np.isfinite(ticks[run.rows]) & np.isfinite(values[run.rows])
         if keep.any():
             track = _track(ticks[run.rows][keep], values[run.rows][keep], metric.reduce, run.state, log)
-            groups[value].append(replace(track, replicate=replicate(run, mixed)))
+            groups[value].append(replace(track, seed=run.value("seed")))
     drawn = {value: [track for track in tracks if len(track.x)] for value, tracks in groups.items()}
     step = metric.reduce != "last"
     made = [_curve(value, tracks, step=step, log=log) for value, tracks in drawn.items() if tracks]
@@ -133,10 +131,10 @@ def _curve(value: Any, tracks: list[Track], *, step: bool, log: bool) -> Curve:
         return Curve(value, empty, empty, empty, empty, 0, lost, diverged)
     x = _grid(done)
     how: Literal["step", "linear"] = "step" if step else "linear"
-    repeats: dict[Key, list[Array]] = {}
+    seeds: dict[Any, list[Array]] = {}
     for track in done:
-        repeats.setdefault(track.replicate, []).append(_interpolate(x, track, how, log))
-    stack = np.stack([np.mean(own, axis=0) for own in repeats.values()])
+        seeds.setdefault(track.seed, []).append(_interpolate(x, track, how, log))
+    stack = np.stack([np.mean(own, axis=0) for own in seeds.values()])
     mean, n = stack.mean(axis=0), len(stack)
     half = np.full_like(mean, np.nan)
     if n > 1:

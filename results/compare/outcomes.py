@@ -148,6 +148,12 @@ def _rounded(pairs: Sequence[tuple[Outcome, Outcome]], log: bool, step: float) -
     return max(step * math.hypot(1 / x.value, 1 / y.value) for x, y in pairs) / math.sqrt(12)
 
 
+def alike(a: Mapping[Any, Outcome], b: Mapping[Any, Outcome]) -> bool:
+    """Whether two sides have the same number in every seed that both have, and such a seed."""
+    shared = [(a[seed], b[seed]) for seed in a if seed in b]
+    return bool(shared) and all(one == other and one.fate is Fate.MEASURED for one, other in shared)
+
+
 def tally(a: Mapping[Any, Outcome], b: Mapping[Any, Outcome], *, up: bool, log: bool) -> tuple[int, int, int]:
     """In how many of the shared seeds a is better, worse, and neither (equal, or not known).
 

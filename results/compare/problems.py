@@ -260,7 +260,7 @@ class Field:
         claims = [
             Claim(
                 f"{a} beats {b}", "asked", "ours", Side(a, {self.hue: values[a]}), (Side(b, {self.hue: values[b]}),),
-                self.metric, match=() if problem is not None else self.axes,
+                self.metric, match=() if problem is not None else self.axes, pair=True,
             )
             for a, b in combinations(self.contenders, 2)
         ]  # fmt: skip

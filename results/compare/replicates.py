@@ -94,6 +94,14 @@ def tied_keys(group: Sequence[RunRow], mixed: Sequence[str]) -> list[str]:
     return found
 
 
+def untied(varying: Sequence[str], runs: Sequence[RunRow]) -> list[str]:
+    """The keys that vary in some group, without those that go with the seed or stand still in this one."""
+    begun = [run for run in runs if run.config]
+    left = [key for key in varying if len({run.value(key) for run in begun}) > 1]
+    tied = tied_keys(begun, left)
+    return [key for key in left if key not in tied]
+
+
 def lacking(group: Iterable[RunRow], mixed: Sequence[str]) -> dict[Any, list[Setting]]:
     """Seeds that lack a combination of the mixed keys which another seed of the group has, in whatever state.
 

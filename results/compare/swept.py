@@ -13,7 +13,7 @@ from batchlab.results.compare.choice import TUNING
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.load import swept_keys
 from batchlab.results.compare.metrics import CANDIDATES
-from batchlab.results.compare.replicates import mixed_keys
+from batchlab.results.compare.replicates import mixed_keys, untied
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
 
@@ -21,8 +21,6 @@ SHOWN = 3
 """So many of the candidates a table has."""
 NONE = "–"
 """The value of a key that a run does not have."""
-AXES = 6
-"""So many axes there are at most where no sweep says what was swept."""
 
 
 def swept_axes(frame: Frame, swept: Sequence[str] = ()) -> list[str]:
@@ -41,8 +39,22 @@ def swept_axes(frame: Frame, swept: Sequence[str] = ()) -> list[str]:
     found = [*filter(differs, labels), *(key for key in asked if key not in CHOICES)]
     chosen = [key for key in CHOICES if key in asked or any(_varies(key, group) for group in _groups(frame, found))]
     found = sorted([*found, *chosen], key=lambda key: (key not in labels, key not in chosen))
-    mixed = [key for key in mixed_keys(_groups(frame, found)) if differs(key)]
-    return [*found, *mixed[: max(0, AXES - len(found))]]
+    while mixed := _mixed(frame, found):  # one at a time, for it may tell what others do
+        found.append(min(mixed, key=lambda key: not is_rate(key)))
+    return found
+
+
+def _mixed(frame: Frame, axes: Sequence[str]) -> list[str]:
+    """The keys that vary between runs which agree on some axes, less those that go with the seed and are no rates."""
+    groups = _groups(frame, axes)
+    varying = [key for key in mixed_keys(groups) if key not in axes]
+    apart = [key for own in groups for key in untied(varying, own)]
+    return [key for key in varying if key in apart or is_rate(key)]
+
+
+def is_rate(key: str) -> bool:
+    """Whether a key is a learning rate."""
+    return key.rpartition(".")[2] == "lr"
 
 
 def _groups(frame: Frame, axes: Sequence[str]) -> list[list[RunRow]]:
@@ -51,6 +63,11 @@ def _groups(frame: Frame, axes: Sequence[str]) -> list[list[RunRow]]:
     for run in frame.runs:
         groups.setdefault(tuple(map(run.value, axes)), []).append(run)
     return [*groups.values()]
+
+
+def one_each(frame: Frame, axes: Sequence[str], key: str) -> bool:
+    """Whether runs that agree on some axes have one value of a key."""
+    return not any(_varies(key, own) for own in _groups(frame, axes))
 
 
 def _varies(key: str, runs: Sequence[RunRow]) -> bool:
@@ -72,9 +89,7 @@ def filled(frame: Frame, axes: Sequence[str]) -> Frame:
 
 
 def usual_rows(store: RunStore, frame: Frame, sweep: str | None, taken: Sequence[str] = ()) -> list[str]:
-    """The rows of a table that was asked for none.
-
-    Where no sweep was named, and there is not just one, they are optimizers: one sweep's keys may not be another's.
+    """The rows of a table that was asked for none: what its runs differ in, of several sweeps all that some gave.
 
     Args:
         store: Where the runs are.
@@ -82,8 +97,6 @@ def usual_rows(store: RunStore, frame: Frame, sweep: str | None, taken: Sequence
         sweep: The sweep that was named.
         taken: What is an axis already, or is chosen.
     """
-    if sweep is None and len(store.manifests()[0]) != 1:
-        return ["optimizer"]
     parts = {part for axis in taken for part in axis.split(",")}
     return [axis for axis in swept_axes(frame, swept_keys(store, frame, sweep)) if axis not in parts] or ["optimizer"]
 

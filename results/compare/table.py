@@ -18,7 +18,7 @@ from batchlab.results.compare.examples import OverExamples, load_correct, over_e
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CANDIDATES, Metric, columns_of
-from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note, tied_keys
+from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note, untied
 from batchlab.results.compare.stats import ALPHA, Test, holm
 from batchlab.results.compare.swept import filled, usual_metrics, usual_rows
 from batchlab.results.compare.where import Where, conditions
@@ -88,7 +88,7 @@ def load_table(
 
     Args:
         store: Where the runs are.
-        rows: Axes, labels or dotted configuration keys; none: what the sweep gave values to (`swept`).
+        rows: Axes, labels or dotted configuration keys; none: what the runs differ in (`swept`).
         cols: The same for the columns.
         metrics: In the grammar of `metrics`; none: what was measured.
         where: Conditions `AXIS=VALUE`, as for `load`.
@@ -158,7 +158,7 @@ def build_table(
         groups.setdefault(key, []).append(i)
     members = [[placed[i] for i in group] for group in groups.values()]
     varying = mixed_keys(members)
-    apart = {key: _untied(varying, [placed[i] for i in group]) for key, group in groups.items()}
+    apart = {key: untied(varying, [placed[i] for i in group]) for key, group in groups.items()}
     mixed = [key for key in varying if any(key in keys for keys in apart.values())]
     inner = replace(frame, runs=placed)
     cells: dict[tuple[Key, Key, Metric], Cell] = {}
@@ -261,14 +261,6 @@ def _over_examples(
         if rival != (row, col) and (row, col) in sides and rival in sides:
             compared[row, col] = over_examples(sides[row, col], sides[rival])
     return {key: made for key, made in compared.items() if made}
-
-
-def _untied(varying: Sequence[str], runs: Sequence[RunRow]) -> list[str]:
-    """The keys that vary in some cell, without those that go with the seed or stand still in this one."""
-    begun = [run for run in runs if run.config]
-    left = [key for key in varying if len({run.value(key) for run in begun}) > 1]
-    tied = tied_keys(begun, left)
-    return [key for key in left if key not in tied]
 
 
 def _swap(axes: Sequence[str], key: Key, baseline: dict[str, Any]) -> Key:

@@ -30,7 +30,7 @@ from batchlab.results.compare.curves import GRID, by_hue
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.metrics import CLOCK_LABELS, CLOCKS, Metric, has_rows
 from batchlab.results.compare.quantities import bounds
-from batchlab.results.compare.replicates import Key, mixed_keys, mixed_note, repeats_note, replicate
+from batchlab.results.compare.replicates import mixed_keys, mixed_note, repeats_note
 from batchlab.results.compare.stats import Array, t_quantile
 from batchlab.results.show.drawing import COLORS, DASHES
 from batchlab.results.show.ends import BANDS
@@ -103,14 +103,14 @@ def payload(
     mixed = mixed_keys(runs for own in members for runs in own.values())
     clocks = _clocks(frame, clock)
     rows = _Rows(frame, known, clocks, most=_most(frame, known))
-    replicates: dict[Key, int] = {}
+    seeds: dict[Any, int] = {}
     names = _names(frame, hue)
     known_looks = _looks(frame, hue, len({value for own in members for value, runs in own.items() if runs}))
     lines: list[dict[str, Any]] = []
     for place, (part, own) in enumerate(zip(parts, members, strict=True)):
-        lost, apart = _without_rows(part, hue), mixed_keys(own.values())
+        lost = _without_rows(part, hue)
         for value, runs in own.items():
-            drawn = [_run(run, rows, replicates.setdefault(replicate(run, apart), len(replicates))) for run in runs]
+            drawn = [_run(run, rows, seeds.setdefault(run.value("seed"), len(seeds))) for run in runs]
             if any(drawn) or value in lost:
                 line = {"name": names[value], "panel": place, "look": known_looks.get(value)}
                 line |= {"together": bool(together(runs)), "runs": list(filter(None, drawn))}
@@ -126,9 +126,8 @@ def payload(
         "grid": GRID,
         "clocks": [{"key": key, "label": CLOCK_LABELS[key], "unit": "s" if key == "seconds" else ""} for key in clocks],
         "metrics": [_metric(metric, frame, scale) for metric in known],
-        "replicates": [visible(" ".join(map(str, key))) for key in replicates],
-        "over": "runs" if mixed else "seeds",
-        "t": [float(f"{t_quantile(df):.9g}") for df in range(1, max(2, len(replicates)))],
+        "seeds": [visible(str(seed)) for seed in seeds],
+        "t": [float(f"{t_quantile(df):.9g}") for df in range(1, max(2, len(seeds)))],
         "many": not known_looks,
         "palette": PALETTE,
         "bands": BANDS,
@@ -316,10 +315,10 @@ class _Rows:
         return place
 
 
-def _run(run: RunRow, rows: _Rows, replicate: int) -> dict[str, Any] | None:
+def _run(run: RunRow, rows: _Rows, seed: int) -> dict[str, Any] | None:
     """A run; None where it has measured nothing."""
     measured = [rows.of(run, i) for i in range(len(rows.metrics))]
-    return {"state": run.state.value, "replicate": replicate, "rows": measured} if any(measured) else None
+    return {"state": run.state.value, "seed": seed, "rows": measured} if any(measured) else None
 
 
 def _packed(values: Array) -> str:

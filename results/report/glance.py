@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from batchlab.results.compare.claims import Judged, Verdict
+from batchlab.results.show.claims_sheet import P, family_text
 from batchlab.results.show.effects import corrected_for, effect, heading, levels_text
 from batchlab.results.show.headline import FIRST, tally_text
 from batchlab.results.show.sheet import Sheet, Text
@@ -74,6 +75,7 @@ class Glance:
         more: Lines that are neither.
         effects: The title of the effects.
         levels: Of which levels their intervals are, and of what those are, where they have several.
+        family: Over how many claims p is corrected; empty: of none, or of one.
     """
 
     title: str
@@ -87,6 +89,7 @@ class Glance:
     more: int = 0
     effects: str = "effect"
     levels: str = ""
+    family: str = ""
 
     @property
     def sentences(self) -> list[str]:
@@ -127,7 +130,7 @@ def glance(title: str, anchor: str, rows: str, sheet: Sheet, judged: Sequence[Ju
     groups: dict[str, list[int]] = {}
     for i, item in enumerate(judged):
         groups.setdefault(_cells(sheet, i)["pair"].text if _paired(sheet) else item.claim.title, []).append(i)
-    order = sorted(groups, key=lambda text: min(FIRST.index(judged[i].verdict) for i in groups[text]))
+    order = sorted(groups, key=lambda text: min(_place(judged[i]) for i in groups[text]))
     seen, folded, left = _parted([(text, groups[text]) for text in order], judged)
     remarks: dict[str, int] = {}
     shown, more = (
@@ -138,7 +141,15 @@ def glance(title: str, anchor: str, rows: str, sheet: Sheet, judged: Sequence[Ju
     listed = [judged[i] for part in (seen, folded) for _, own in part for i in own]
     effects, levels = heading("effect", listed), levels_text(listed)
     several = "" if levels in effects else f"{levels}, each of the level of its {corrected_for(listed)} of claims"
-    return Glance(title, anchor, tally_text(judged), answer, shown, more, rest, list(remarks), left, effects, several)
+    family = family_text(listed) if any(item.family > 1 for item in listed) else ""
+    marked = list(remarks)
+    return Glance(title, anchor, tally_text(judged), answer, shown, more, rest, marked, left, effects, several, family)
+
+
+def _place(item: Judged) -> int:
+    """Where a claim stands among others; of pairs those that are decided stay in the order of the contenders."""
+    won = item.claim.pair and item.verdict is Verdict.DOES_NOT_HOLD
+    return FIRST.index(Verdict.HOLDS if won else item.verdict)
 
 
 def _parted(
@@ -199,7 +210,7 @@ def _line(sheet: Sheet, i: int, item: Judged, rows: str, remarks: dict[str, int]
     return Line(
         text("read at").text,
         measured,
-        " ".join(filter(None, [text("p").text, text("p").detail])),
+        text(P).text,
         str(item.seeds) if "\n" in text("n").text else text("n").text,
         name,
         verdict.tone or _tone(verdict),

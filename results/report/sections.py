@@ -95,13 +95,23 @@ def of_contest(parts: Parts, result: Result, sweep: str) -> Section:
     return Section(name, title, Markup("").join(made), top)
 
 
-def environment(parts: Parts, frame: Frame) -> Markup:
-    """The combinations of hardware and versions that occur, each with its number of runs."""
+def environment(parts: Parts, frame: Frame, total: int) -> Markup:
+    """The combinations of hardware and versions that occur, each with its number of runs.
+
+    Args:
+        parts: Makes the table.
+        frame: The runs that began.
+        total: Of all runs, those that never did too.
+    """
     said = (tuple(_words(run.info.get(key)) for key in ("hardware", "versions", "git")) for run in frame.runs)
     places = Counter(place for place in said if any(place))  # of one that was cut off before it said where: nothing
     columns = [Column(("runs",), "right"), Column(("hardware",)), Column(("versions",)), Column(("git",))]
     rows = [[Text(f"{n:,}"), *(Text(word) for word in place)] for place, n in places.most_common()]
     notes = ["times compare only between runs of the same hardware"] if len(places) > 1 else []
+    if 0 < (silent := total - places.total()) < total:
+        notes.append(
+            f"{count(silent, 'run')} of {total:,} left out: not begun, or lost before they said where they ran"
+        )
     made = Sheet("hardware and versions", columns, rows, notes, [], "no run has started yet")
     return parts.sheet(made, parts.name("t"))  # cards on a phone, where columns of words have no room
 

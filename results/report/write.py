@@ -81,7 +81,7 @@ def report_page(store: RunStore, sweep: str | None = None, follow: str = "") -> 
     known = _readable(store, named)
     sections = [*judged, *_own(store, every, known, judged, parts)]
     asked_for = listed(known, every, sections)
-    sections.append(Section(parts.name("s"), "Where they ran", environment(parts, every)))
+    sections.append(Section(parts.name("s"), "Where they ran", environment(parts, every, status.total)))
     sections.append(Section(parts.name("s"), "What went wrong", failures(parts, status)))
     runs = run_list(status, every, swept_keys(store, every, sweep), (*SHOWN[:5], *own), known, asked_for)
     body = fill(

@@ -19,6 +19,8 @@ from batchlab.results.words import count, duration, listing
 READINGS = {None: "whole runs", "seconds": "equal time", "method": "the method itself"}
 ANY = 100
 """An effect of more standard deviations is not worth its digits: so few seeds hardly see any."""
+P = "p (Holm)"
+"""What the column of corrected p is called; over how many claims it is, `family_text` says once."""
 TONES: dict[Verdict, Any] = {
     Verdict.HOLDS: "good",
     Verdict.DOES_NOT_HOLD: "bad",
@@ -35,7 +37,7 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
         title: Of the sheet.
     """
     columns = [Column((name,)) for name in ("claim", "read at", "measured", heading("effect", judged))]
-    columns += [Column(("p",), "right"), Column(("n",), "right"), Column(("verdict",))]
+    columns += [Column((P,), "right"), Column(("n",), "right"), Column(("verdict",))]
     rows, records, before = [], [], Claim("", "", "", Side("", {}), (), Metric(""))
     for item in judged:
         claim = item.claim
@@ -49,7 +51,7 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
                     "\n".join(effect(item, c) for c in shown),
                     detail=threshold(claim) if _tested(shown) else "",
                 ),
-                _p(item),
+                Text("" if math.isnan(item.p_holm) else p_value(item.p_holm).removeprefix("p ")),
                 Text(seeds_text(item, shown)),
                 Text(
                     verdict_text(item), item.verdict is not Verdict.UNDECIDED, verdict_detail(item), TONES[item.verdict]
@@ -70,6 +72,41 @@ def claims_sheet(judged: Sequence[Judged], title: str = "claims") -> Sheet:
 def reading_text(claim: Claim) -> str:
     """What a claim was read at."""
     return READINGS.get(claim.at, f"equal {claim.at}")
+
+
+def counted(judged: Sequence[Judged]) -> str:
+    """`3 claims`; of contenders that are compared `3 pairs`."""
+    return count(len(judged), _noun(judged))
+
+
+def _noun(judged: Sequence[Judged]) -> str:
+    return "pair" if judged and all(item.claim.pair for item in judged) else "claim"
+
+
+def pair_text(item: Judged) -> str:
+    """A pair, which claims nothing: `a against b`."""
+    return f"{item.claim.better.label} against {item.claim.rivals[0].label}"
+
+
+def family_text(judged: Sequence[Judged]) -> str:
+    """Over how many claims p is corrected: `11 claims of whole runs, 3 of equal time`; empty where nothing has a p."""
+    sizes: dict[str, set[int]] = {}
+    for item in judged:
+        if not math.isnan(item.p_holm):
+            sizes.setdefault(reading_text(item.claim), set()).add(item.family)
+    every = sorted(set().union(*sizes.values()))
+    if not every:
+        return ""
+    noun = _noun(judged)
+    if len(sizes) == 1 or len(every) == 1:
+        more = " of each reading" if len(sizes) > 1 else ""
+        return f"{_span(every)} {noun}{'' if every == [1] else 's'}{more}"
+    first, *others = [(reading, _span(sorted(own))) for reading, own in sizes.items()]
+    return ", ".join([f"{first[1]} {noun}s of {first[0]}", *(f"{n} of {reading}" for reading, n in others)])
+
+
+def _span(sizes: Sequence[int]) -> str:
+    return f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
 
 
 def seeds_text(item: Judged, shown: Sequence[Comparison] = ()) -> str:
@@ -94,15 +131,16 @@ def rule_notes(judged: Sequence[Judged]) -> list[str]:
     test = "one difference per seed, two-sided paired t-test (signed ranks where a seed has no number)"
     rulings = [item.ruling for item in judged if item.ruling]
     levels = f" ({said})" if (said := levels_text(judged)) else ""
+    over = f": {said}" if (said := family_text(judged)) else ""
     if not rulings:
         return [
-            f"rule: {test}, Holm over the claims of one reading (p: of how many), intervals as wide{levels}; needs p < "
-            f"{ALPHA} against every rival"
+            f"rule: {test}, Holm over the claims of one reading{over}; intervals as wide{levels}; needs p < {ALPHA} "
+            "against every rival"
         ]
     looks = ", ".join(map(str, rulings[0].looks))
     notes = [
         f"rule: {test}; looks at {looks} seeds, declared before the first: over all looks, and over a family of "
-        f"claims (Holm; p: of how many), a true null is rejected with about {ALPHA:.0%}. p is corrected for both, "
+        f"claims (Holm{over}), a true null is rejected with about {ALPHA:.0%}. p is corrected for both, "
         f"intervals are of the level of their look and family{levels}; a verdict is that of the look it fell at, where "
         "an effect looks too large on average"
     ]
@@ -121,6 +159,8 @@ def verdict_text(item: Judged) -> str:
         return f"no difference beyond {item.ruling.smallest}"
     if item.verdict is Verdict.UNDECIDED:
         return f"not decided at n = {item.seeds}" if item.tested else "not decided"
+    if item.claim.pair:
+        return f"{(item.claim.better if item.verdict is Verdict.HOLDS else item.claim.rivals[0]).label} is better"
     return str(item.verdict)
 
 
@@ -151,7 +191,7 @@ def power_note(judged: Sequence[Judged]) -> list[str]:
     if not seen:
         return []
     said = [
-        f"at n = {n} (p of {count(family, 'claim')}) one of {_deviations(effect)} standard deviations"
+        f"at n = {n} (Holm over {count(family, _noun(judged))}) one of {_deviations(effect)} standard deviations"
         for effect, n, family in (seen[0], seen[-1])
     ]
     return [f"power: what a paired difference is detected at with {POWER:.0%}: {', '.join(dict.fromkeys(said))}"]
@@ -159,13 +199,6 @@ def power_note(judged: Sequence[Judged]) -> list[str]:
 
 def _deviations(effect: float) -> str:
     return f"more than {ANY}" if effect > ANY else f"{effect:.2g}"
-
-
-def _p(item: Judged) -> Text:
-    """The corrected p, and for how many claims it is."""
-    if math.isnan(item.p_holm):
-        return Text("")
-    return Text(p_value(item.p_holm).removeprefix("p "), detail=f"of {item.family}" if item.family > 1 else "")
 
 
 def _tested(shown: Sequence[Comparison]) -> bool:
@@ -247,7 +280,7 @@ def _record(item: Judged, comparison: Comparison | None) -> dict[str, Any]:
         "value_better": comparison.ours if comparison else math.nan,
         "value_rival": comparison.theirs if comparison else math.nan,
         "log_scale": claim.metric.quantity.log,
-        "advantage": test.difference if test else math.nan,
+        "advantage": test.difference if test and math.isfinite(test.difference) else math.nan,
         "ci_low": test.low if test else math.nan,
         "ci_high": test.high if test else math.nan,
         "ci_level": 1 - item.level if test else math.nan,

@@ -16,7 +16,9 @@ from batchlab.results.compare.ranking import Ranking
 from batchlab.results.compare.stats import Summary, summarize
 from batchlab.results.show.answer import chosen_value, places_of
 from batchlab.results.show.claims_sheet import (
+    P,
     claims_sheet,
+    pair_text,
     power_note,
     rule_notes,
     verdict_detail,
@@ -88,7 +90,7 @@ def pairs_sheet(ranking: Ranking, metric: Metric, title: str) -> Sheet:
         title: Of the sheet.
     """
     what = heading("ratio" if metric.quantity.log else "difference", ranking.pairs)
-    columns = [Column(("pair",)), Column((what,), "right"), Column(("p",), "right"), Column(("n",), "right")]
+    columns = [Column(("pair",)), Column((what,), "right"), Column((P,), "right"), Column(("n",), "right")]
     columns.append(Column(("verdict",)))
     rows = []
     for a, b in combinations(ranking.order, 2):
@@ -99,7 +101,7 @@ def pairs_sheet(ranking: Ranking, metric: Metric, title: str) -> Sheet:
         better = a if ranking.beats(a, b) else b if ranking.beats(b, a) else ""
         rows.append(
             [
-                Text(f"{a} against {b}"),
+                Text(pair_text(item)),
                 Text("\n".join(effect(item, c) for c in item.comparisons)),
                 Text("" if math.isnan(item.p_holm) else p_value(item.p_holm).removeprefix("p ")),
                 Text(str(item.seeds)),

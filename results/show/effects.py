@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from batchlab.results.compare.claims import Claim, Comparison, Judged
-from batchlab.results.compare.outcomes import tally
+from batchlab.results.compare.outcomes import alike, tally
 from batchlab.results.show.sheet import effect_text, factor
 from batchlab.results.words import count
 
@@ -22,6 +22,8 @@ def effect(item: Judged, comparison: Comparison) -> str:
     quantity = claim.metric.quantity
     sign = 1.0 if quantity.better == "up" else -1.0
     ends = (sign * test.difference, *sorted((sign * test.low, sign * test.high)))
+    if alike(comparison.outcomes, comparison.of_rival):
+        ends = (0.0, 0.0, 0.0)
     if quantity.log:
         return effect_text(*(math.exp(min(end, 700)) for end in ends), ratio=True)
     most = quantity.scale if quantity.share else math.inf

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from batchlab.results.axes import CHOICES
 from batchlab.results.compare.choice import CHOOSERS, shown
 from batchlab.results.compare.contenders import contenders
-from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.frame import MISSING, Frame
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CLOCKS, Metric
+from batchlab.results.compare.swept import filled, one_each, usual_rows
 from batchlab.results.compare.where import Where
 from batchlab.results.show.drawing import Drawing
 from batchlab.results.show.extent import FREE, Extent
@@ -22,6 +24,7 @@ from batchlab.results.show.sensitivity_plot import Sensitivity
 from batchlab.results.show.summaries import DRAWN
 from batchlab.results.store.runs import RunStore
 
+DATA = "dataset"
 Lines = TypeVar("Lines", Plot, Sensitivity)
 
 
@@ -30,7 +33,7 @@ def load_figure(
     *,
     metric: str,
     x: Sequence[str] = ("samples",),
-    hue: str = "optimizer",
+    hue: str | None = None,
     panel: str | None = None,
     kind: Kind = Kind.CURVES,
     problems: Sequence[str] = (),
@@ -48,13 +51,14 @@ def load_figure(
             value of `hue`.
         x: Clocks (samples, steps, epochs, passes, gradients, seconds, flops), one panel for each; or a key that was
             swept (`optimizer.lr`), which the end of the runs is drawn against.
-        hue: An axis, label or dotted configuration key: one line for each of its values.
+        hue: An axis, label or dotted configuration key: one line for each of its values. None: what the runs differ
+            in, with a panel for each data set, so that lines are means over seeds alone.
         panel: Another one: one row of panels for each of its values.
         kind: Lines, or what of a summary over problems: there `hue` makes contenders.
         problems: What makes a problem of such a summary; empty: model and data set, where they vary.
         extent: What the y-axis shows, and how.
         where: Conditions `AXIS=VALUE`, as for `load`.
-        sweep: Only the runs of this sweep.
+        sweep: Only the runs of this sweep; of a store that is one sweep that need not be said.
         title: Instead of one made from the metric.
 
     Returns:
@@ -66,9 +70,9 @@ def load_figure(
     keys = [name for name in x if name not in CLOCKS]
     if keys and len(x) > 1:
         raise ValueError(f"no x-axis {keys[0]} beside others: choose {', '.join(CLOCKS)}, or one key alone")
-    parsed = Metric.parse(metric)
+    parsed, sweep = Metric.parse(metric), sweep or store.only_sweep()
     where = Where.of(where)
-    asked = ",".join([hue, panel or "", *x, *problems, *where.keys]).split(",")
+    asked = ",".join([hue or "", panel or "", *x, *problems, *where.keys]).split(",")
     columns = {
         *parsed.columns,
         *(CLOCKS[clock] for clock in x if clock in CLOCKS),
@@ -77,19 +81,43 @@ def load_figure(
     whole = load(store, sweep, where=where, columns=columns)
     if kind is not Kind.CURVES:
         _check_summary(kind, x, panel, extent)
-        made = contenders(whole, parsed, hue, problems, asked)
+        made = contenders(whole, parsed, hue or "optimizer", problems, asked)
         return DRAWN[kind](made.field, title, made.remarks)
     if problems:
         raise ValueError("--problems goes with --kind profile, iqm, improvement or ranking")
     if keys:
         _check_key(whole, keys[0])
+        if hue is None:
+            whole, hue, panel = _usual_look(store, whole, sweep, panel, keys)
         return _in_panels(Sensitivity(whole, parsed, keys[0], hue, panel, title, extent))
     frame = shown(whole, asked)[0]
+    if hue is None:
+        frame, hue, panel = _usual_look(store, frame, sweep, panel, ())
     if parsed.name not in frame.names:
         layers = frame.stream("layers")
         if parsed.name in layers.names:
             return Layers(layers, (parsed,), hue, x[0], title)
     return _in_panels(Plot(frame, parsed, tuple(x), hue, panel, title, extent))
+
+
+def _usual_look(
+    store: RunStore, frame: Frame, sweep: str | None, panel: str | None, taken: Sequence[str]
+) -> tuple[Frame, str, str | None]:
+    """The runs with the hue and the panel that nobody chose: what they differ in, less what is on the x-axis.
+
+    Lines of two data sets never share a panel: what tells these apart makes panels, where nobody chose others.
+    """
+    axes = usual_rows(store, frame, sweep, [*taken, panel or ""])
+    frame = filled(frame, axes)
+    for axis in [axis for axis in axes if axis in CHOICES]:
+        others = [one for one in axes if one != axis]
+        if others and set(others).isdisjoint(CHOICES) and one_each(frame, others, axis):
+            axes = others  # the words of a sweep for its runs say it already
+    if panel is None and len({run.value(DATA) for run in frame.runs} - {MISSING}) > 1:
+        panel = next((axis for axis in [DATA, *axes] if axis in axes and one_each(frame, [axis], DATA)), None)
+    if panel is not None:
+        axes = [axis for axis in axes if axis != panel] or ["optimizer"]
+    return frame, ",".join(axes), panel
 
 
 def _in_panels(drawn: Lines) -> Lines:

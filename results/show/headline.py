@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from batchlab.results.compare.claims import Judged, Verdict
 from batchlab.results.show.claims_sheet import (
     TONES,
+    counted,
     outlook_text,
     reading_text,
     seeds_text,
@@ -17,7 +18,7 @@ from batchlab.results.show.claims_sheet import (
 from batchlab.results.show.effects import corrected_for, effect, levels_text, threshold
 from batchlab.results.show.layout import laid_out
 from batchlab.results.show.sheet import Column, Sheet, Text, p_value
-from batchlab.results.words import count, listing
+from batchlab.results.words import listing
 
 SAID = {
     Verdict.HOLDS: ("holds", "hold"),
@@ -40,11 +41,18 @@ NAMED = 4
 
 
 def tally_text(judged: Sequence[Judged]) -> str:
-    """How many claims came to which verdict: `36 claims: 4 hold, 2 do not hold, 30 not decided`."""
+    """How many claims came to which verdict: `36 claims: 4 hold, 2 do not hold, 30 not decided`.
+
+    Of pairs, which are asked in an order that nobody is to read anything from: `3 pairs: 2 decided, 1 not decided`.
+    """
     found = Counter(item.verdict for item in judged)
+    pairs = all(item.claim.pair for item in judged)
     if found[Verdict.UNDECIDED] == len(judged):
-        return f"{count(len(judged), 'claim')}, none decided" if judged else "no claims"
-    return f"{count(len(judged), 'claim')}: {', '.join(each_verdict(found))}"
+        return f"{counted(judged)}, none decided" if judged else "no claims"
+    said = (
+        [f"{n} decided"] if pairs and (n := found.pop(Verdict.HOLDS, 0) + found.pop(Verdict.DOES_NOT_HOLD, 0)) else []
+    )
+    return f"{counted(judged)}: {', '.join([*said, *each_verdict(found)])}"
 
 
 def each_verdict(found: Mapping[Verdict, int]) -> list[str]:

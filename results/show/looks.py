@@ -96,7 +96,8 @@ class TooManyLinesError(ValueError):
         self.said = f"{count(lines, 'line')} in one panel, of which the eye tells {most(hue)} apart"
         self.panels = (first, rest) if 0 < len(dashes) <= most(rest) and len(colors) <= PANELS else None
         way = f", or use panels (--panel {first} --hue {rest})" if self.panels else ""
-        wanted = ",".join(str(value) for value in colors[:2])
+        fitting = most(hue) * len(colors) // lines  # of as many lines each
+        wanted = ",".join(str(value) for value in colors[: max(1, min(2, fitting))])
         super().__init__(f"{self.said}: draw fewer (--where {first}={wanted}){way}")
 
 

@@ -15,7 +15,6 @@ import numpy as np
 from batchlab.results.compare.curves import Curve, Track
 from batchlab.results.compare.metrics import CLOCK_LABELS
 from batchlab.results.compare.quantities import bounds
-from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.show.curves_shown import CurvesShown
 from batchlab.results.show.drawing import INK
 from batchlab.results.show.ends import BANDS, counts, end_bars
@@ -166,7 +165,7 @@ class Plot(CurvesShown):
         owns = {hue: [line for line in lines if line.value == hue] for hue in known}
         names = named(self.frame, self.hue)
         entries = [(known[hue], f"{names[hue]} ({counts(own)})") for hue, own in owns.items() if own]
-        mean = f"{'geometric mean' if log else 'mean'} over {'runs' if mixed_keys(self.groups()) else 'seeds'}"
+        mean = f"{'geometric mean' if log else 'mean'} over seeds"
         some = f" ({THIN} of a line's are drawn)" if any(len(line.lost) > THIN for line in lines) else ""
         many = any(len(own) > BANDS and max(len(line.x) for line in own) > 1 for row in self._drawn for own in row)
         where = "at the right the 95 % t interval of each line's end" if many else "95 % t interval"

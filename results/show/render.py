@@ -15,7 +15,7 @@ from batchlab.results.show.hypertext import header_rows, to_html
 from batchlab.results.show.layout import laid_out
 from batchlab.results.show.piped import piped
 from batchlab.results.show.sheet import Format, Sheet, Text
-from batchlab.results.words import visible
+from batchlab.results.words import visible, written
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -189,6 +189,8 @@ def to_csv(sheet: Sheet) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return "" if math.isnan(value) else repr(value)
+    if isinstance(value, bool):
+        return written(value)
     return _no_formula(value) if isinstance(value, str) else "" if value is None else value
 
 

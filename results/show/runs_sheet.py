@@ -51,12 +51,9 @@ def runs_sheet(frame: Frame, metric: Metric | None = None, sort: str | None = No
     if metric is not None and frame.runs:
         metric = metric.of(frame)
         measured = metric.measure(frame)
-        # a run that diverged had a number, and lost it: it is worse than any
-        values = [
-            math.nan if run.state is State.DIVERGED else value
-            for run, value in zip(frame.runs, measured.values.tolist(), strict=True)
-        ]
-        missed = measured.missed.tolist()
+        lost = [run.state in LOST for run in frame.runs]
+        values = [math.nan if gone else value for gone, value in zip(lost, measured.values.tolist(), strict=True)]
+        missed = [never and not gone for gone, never in zip(lost, measured.missed.tolist(), strict=True)]
     times = [_seconds(run) for run in frame.runs]
     said, reasons = _differences(frame.runs), [_why(run) for run in frame.runs]
     columns = [Column((name,)) for name in ("run", "state", "what differs")]

@@ -13,7 +13,6 @@ import numpy as np
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.quantities import bounds
-from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.sensitivity import Line, Point, lines, parts, said
 from batchlab.results.compare.stats import Array
 from batchlab.results.show.drawing import FrameDrawing, without_note
@@ -238,11 +237,10 @@ class SensitivityShown(FrameDrawing):
     def _said(self, drawn: Sequence[Sequence[Line]], wide: int) -> list[str]:
         every = [line for own in drawn for line in own]
         points = [point for line in every for point in line.points]
-        over = "runs" if mixed_keys(self.groups()) else "seeds"
         kind = "geometric mean" if self.metric.quantity.log else "mean"
         if kind == "mean" and any(self.extent.log(self.metric, self._numbers(own)) for own in drawn if own):
             kind = "arithmetic mean"
-        mean = f"{kind} over {over}"
+        mean = f"{kind} over seeds"
         by = said(self.frame, self.metric)
         ringed = any(line.chosen is not None for line in every)
         found = [f"{mean}, 95 % t interval (from n = 3 on)"]

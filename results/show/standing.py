@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from batchlab.results.compare.claims import Judged, Verdict
-from batchlab.results.show.claims_sheet import outlook_text, reading_text, verdict_text
+from batchlab.results.compare.contest import turned
+from batchlab.results.show.claims_sheet import counted, outlook_text, pair_text, reading_text, verdict_text
 from batchlab.results.show.effects import effect
-from batchlab.results.words import count
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -24,6 +24,8 @@ def standing_lines(judged: Sequence[Judged]) -> list[str]:
         return []
     lines = [_summary(followed)]
     for item in followed:
+        if item.claim.pair and item.verdict is Verdict.DOES_NOT_HOLD:
+            item = turned(item)
         parts = [_name(item), *(effect(item, c) for c in item.comparisons), _said(item)]
         lines.append("  " + "  ".join(filter(None, parts)))
     return lines
@@ -59,13 +61,13 @@ def _summary(followed: Sequence[Judged]) -> str:
     decided = sum(item.verdict is not Verdict.UNDECIDED for item in followed)
     left = sum(bool(item.ruling and item.ruling.open) for item in followed)
     given_up = len(followed) - decided - left
-    parts = [f"{decided} of {count(len(followed), 'claim')} decided", f"{left} open"]
+    parts = [f"{decided} of {counted(followed)} decided", f"{left} open"]
     return ", ".join([*parts, *([f"{given_up} left undecided"] if given_up else [])])
 
 
 def _name(item: Judged) -> str:
     where = f" ({reading_text(item.claim)})" if item.claim.at else ""
-    return f"{item.claim.title}{where}"
+    return f"{pair_text(item) if item.claim.pair else item.claim.title}{where}"
 
 
 def _said(item: Judged) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from batchlab.results.compare.cells import Cell, Losses
 from batchlab.results.compare.frame import MISSING, NO_RUNS
 from batchlab.results.compare.metrics import Metric
-from batchlab.results.compare.outcomes import tally
+from batchlab.results.compare.outcomes import alike, tally
 from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.replicates import NAMED, Key
 from batchlab.results.compare.table import Table
@@ -134,10 +134,12 @@ def _effect(cell: Cell, base: Cell) -> str:
     if found is None or math.isnan(found.low):
         better, worse, _ = tally(cell.outcomes, base.outcomes, up=quantity.better != "down", log=cell.log and base.log)
         return f"better in {better}, worse in {worse} of {count(cell.test.n if cell.test else 0, 'seed')}"
-    scale = quantity.scale
+    scale, ends = quantity.scale, (found.middle, found.low, found.high)
+    if alike(cell.outcomes, base.outcomes):  # however fine the scale is that they are on
+        ends = (float(found.ratio),) * 3
     if found.ratio:
-        return effect_text(found.middle, found.low, found.high, ratio=True)
-    ends = (scale * end for end in (found.middle, found.low, found.high))
+        return effect_text(*ends, ratio=True)
+    ends = tuple(scale * end for end in ends)
     return f"Δ {effect_text(*ends, ratio=False, most=scale if quantity.share else math.inf)}"
 
 
@@ -190,8 +192,9 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
             notes[-1] = f"no p against {name}: {_untested(table)}"
         if any(cell.test and not cell.test.paired for cell in table.cells.values()):
             notes.append("some p are Welch's: those cells share no seeds with the baseline")
-    if any(cell.log and len(cell.values) > 1 and not cell.shared for cell in table.cells.values()):
-        notes.append("losses, norms, times and counts: intervals and tests are of their logarithms")
+    logs = [cell.metric for cell in table.cells.values() if cell.log and len(cell.values) > 1 and not cell.shared]
+    if logs:
+        notes.append(f"{listing([*dict.fromkeys(map(_titled, logs))])}: intervals and tests are of logarithms")
     if any(
         _interval(cell) != (cell.summary.low, cell.summary.high) for cell in table.cells.values() if cell.summary.n > 1
     ):
@@ -211,6 +214,11 @@ def _notes(table: Table, sizes: set[int]) -> list[str]:
     if table.unplaced:
         notes.append(f"{count(table.unplaced, 'run')} without a value on every axis left out")
     return [*notes, *(over_examples(table, row, col) for row, col in table.examples), *table.notes]
+
+
+def _titled(metric: Metric) -> str:
+    """A metric without its unit, as people call it."""
+    return metric.title.partition(" [")[0]
 
 
 def _in_points(table: Table) -> str:
@@ -295,7 +303,9 @@ def cell_note(cell: Cell) -> str:
 
 
 def _record(table: Table, cell: Cell) -> dict[str, Any]:
-    summary, lost, effect = cell.summary, cell.losses, cell.effect
+    summary, lost = cell.summary, cell.losses
+    known = cell.test is not None and math.isfinite(cell.test.difference)  # of ranks it may be worse than any number
+    effect = cell.effect if known else None
     against = ",".join(f"{axis}={_value(value)}" for axis, value in table.baseline.items())
     found = {
         "metric": str(cell.metric),
@@ -306,7 +316,7 @@ def _record(table: Table, cell: Cell) -> dict[str, Any]:
         "ci_high": summary.high,
         "best": cell.best,
         "log_scale": cell.metric.quantity.log,
-        "advantage": cell.test.difference if cell.test else math.nan,
+        "advantage": cell.test.difference if cell.test and effect else math.nan,
         "effect": effect.middle if effect else math.nan,
         "effect_low": effect.low if effect else math.nan,
         "effect_high": effect.high if effect else math.nan,

@@ -143,7 +143,7 @@ Rows = Annotated[
     typer.Option(
         "--rows",
         metavar="AXIS",
-        help="Rows, else what was swept; may be repeated.",
+        help="Rows, else what the runs differ in; may be repeated.",
         autocompletion=completion.axes,
     ),
 ]
@@ -219,7 +219,7 @@ Hue = Annotated[
     typer.Option(
         "--hue",
         metavar="AXIS",
-        help="One line per value; of several per combination; may be repeated.",
+        help="One line per value, or combination; else what the runs differ in; may be repeated.",
         autocompletion=completion.axes,
     ),
 ]

@@ -1,6 +1,7 @@
 """The one rule: verdicts on data whose truth is known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from batchlab.results.compare.judge import judge
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.stats import holm, paired_test
-from batchlab.results.show.claims_sheet import claims_sheet
+from batchlab.results.show.claims_sheet import claims_sheet, family_text
 from batchlab.results.show.render import FORMATS, render
 
 SHB, ADAM = Side("SHB", {"optimizer": "shb"}), Side("Adam", {"optimizer": "adam"})
@@ -328,3 +329,29 @@ def test_of_rivals_with_other_numbers_of_seeds_each_has_its_own_line(frame_of):
     (item,) = judge(frame_of(runs), [claim(sides[0], tuple(sides[1:]))])
     (row,) = claims_sheet([item]).rows
     assert row[5].text == "3\n4"
+
+
+def test_over_how_many_claims_p_is_corrected_is_said_once_and_never_beside_it(frame_of):
+    """`0.021 of 3` reads as a rank."""
+    generator = np.random.default_rng(0)
+    runs = [
+        ({"side": side, "seed": seed}, {"test_accuracy": float(generator.normal())})
+        for side in "AB"
+        for seed in range(5)
+    ]
+    sides = Side("A", {"side": "A"}), (Side("B", {"side": "B"}),)
+    items = judge(frame_of(runs), [Claim(f"x{i}", "", "ours", *sides, Metric("test_accuracy")) for i in range(3)])
+    sheet = claims_sheet(items)
+    place = [column.header[-1] for column in sheet.columns].index("p (Holm)")
+    assert [row[place].detail for row in sheet.rows] == [""] * 3
+    assert [float(row[place].text) for row in sheet.rows] == pytest.approx([items[0].p_holm] * 3, rel=0.1)
+    assert family_text(items) == "3 claims"
+    assert "Holm over the claims of one reading: 3 claims; " in sheet.notes[0]
+    later = [replace(item, claim=replace(item.claim, at="steps"), family=5) for item in items]
+    assert family_text([*items, *later]) == "3 claims of whole runs, 5 of equal steps"
+    assert family_text([*items, *(replace(item, family=3) for item in later)]) == "3 claims of each reading"
+    assert family_text([*items, replace(items[0], family=7)]) == "3 to 7 claims"
+    assert family_text([replace(items[0], family=1)]) == "1 claim"
+    assert family_text([replace(items[0], p_holm=math.nan)]) == ""
+    pairs = [replace(item, claim=replace(item.claim, pair=True)) for item in items]
+    assert family_text(pairs) == "3 pairs"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchlab.results.compare.claims import Verdict
-from batchlab.results.compare.contest import LABEL, Contest, Result, result_of
+from batchlab.results.compare.contest import LABEL, Contest, Result, result_of, turned
 from batchlab.results.compare.decide import Plan
 from batchlab.results.compare.sequential import Looks
 from batchlab.results.compare.smallest import Smallest
@@ -20,6 +20,7 @@ from batchlab.results.report.sections import of_contest
 from batchlab.results.show.answer import sentence
 from batchlab.results.show.contest_sheet import contest_sheets
 from batchlab.results.show.render import FORMATS, render
+from batchlab.results.show.standing import standing_lines
 from batchlab.results.store.runs import SweepEntry
 
 NOISE = np.array([0.0011, -0.0007, 0.0002, -0.0013, 0.0009, 0.0004, -0.0012, 0.0006])
@@ -346,3 +347,26 @@ def test_before_anything_is_judged_the_page_names_no_choice(frame_of):
     assert made.glance.summary == "nothing is chosen and nothing judged yet: 2 runs that choose are done"
     assert not made.glance.lines
     assert "<table" not in made.content
+
+
+@pytest.mark.parametrize("asked", [*itertools.permutations("ABC")], ids="".join)
+def test_pairs_are_counted_and_said_without_regard_to_the_order_of_the_request(frame_of, asked):
+    """Nobody claimed that the first is better: no pair "does not hold"."""
+    values = {"A": 0.9 + NOISE, "B": 0.8 + NOISE[::-1], "C": 0.7 + np.roll(NOISE, 3)}
+    made = result(frame_of, {name: values[name] for name in asked})
+    top = of_contest(Parts(), made, "s").glance
+    assert top.summary == "3 pairs: 3 decided"
+    assert [claim.text for claim in top.claims] == ["A against B", "A against C", "B against C"]
+    assert {line.tone for line in top.lines} == {"good"}
+    head, *lines = standing_lines(made.judged)
+    assert head == "3 of 3 pairs decided, 0 open"
+    shown = {line.split("  ")[1]: line for line in lines}
+    for pair, winner in (("A against B", "A"), ("A against C", "A"), ("B against C", "B")):
+        assert f"  +{10 * (1 + (pair == 'A against C'))}.0" in shown[pair], "from the side of the better"
+        assert shown[pair].endswith(f"{winner} is better")
+
+
+def test_a_pair_seen_from_the_other_side_has_the_verdict_of_that_side(frame_of):
+    (item,) = result(frame_of, {"A": 0.7 + NOISE, "B": 0.8 + NOISE[::-1]}).judged
+    assert [item.verdict, turned(item).verdict] == [Verdict.DOES_NOT_HOLD, Verdict.HOLDS]
+    assert replace(turned(turned(item)), claim=item.claim) == item

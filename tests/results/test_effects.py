@@ -12,6 +12,7 @@ from scipy import stats as reference
 from batchlab.results.compare.table import load_table
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.show.table_sheet import table_sheet
+from batchlab.results.words import listing
 
 BASE = [0.80, 0.85, 0.90, 0.95]
 OTHERS = {"adam": [0.81, 0.862, 0.911, 0.963], "sgd": [0.81, 0.83, 0.93, 0.95]}
@@ -78,7 +79,7 @@ def test_cells_that_mix_methods_carry_no_p_and_no_star_in_any_format(lab, curve,
             for seed in range(4):
                 rows = curve([0.4 + lr + shift + 0.01 * seed + 0.001 * seed * shift])
                 lab.run(f"{name}{lr}{seed}", rows, optimizer=name, seed=seed, lr=lr)
-    stars = {"rich": r"\*\d", "markdown": r"\*\*\d", "latex": r"\\textbf\{\d", "html": "<strong>", "csv": ",True,"}
+    stars = {"rich": r"\*\d", "markdown": r"\*\*\d", "latex": r"\\textbf\{\d", "html": "<strong>", "csv": ",true,"}
 
     def marks(**asked):
         text = render(table_sheet(load_table(lab.store, baseline="optimizer=shb", **asked)), format)
@@ -86,8 +87,8 @@ def test_cells_that_mix_methods_carry_no_p_and_no_star_in_any_format(lab, curve,
         told = pd.read_csv(io.StringIO(text)).p_holm.notna().any() if format == "csv" else re.search(p, text)
         return bool(told), bool(re.search(stars[format], text))
 
-    assert marks(cols=["optimizer.lr"]) == (True, True)
-    assert marks() == (False, False)
+    assert marks(rows=["optimizer"], cols=["optimizer.lr"]) == (True, True)
+    assert marks(rows=["optimizer"]) == (False, False)
 
 
 def test_the_note_of_a_csv_row_says_what_concerns_it_alone(lab, curve):
@@ -96,6 +97,46 @@ def test_the_note_of_a_csv_row_says_what_concerns_it_alone(lab, curve):
             lab.run(f"shb{lr}{seed}", curve([0.5 + lr]), optimizer="shb", seed=seed, lr=lr)
     for seed in range(3):
         lab.run(f"adam{seed}", curve([0.5]), "failed" if seed == 2 else "done", optimizer="adam", seed=seed)
-    notes = frame(load_table(lab.store)).set_index("optimizer").note
+    notes = frame(load_table(lab.store, rows=["optimizer"])).set_index("optimizer").note
     assert notes["shb"] == "mean over runs that differ in optimizer.lr: not tested"
     assert notes["adam"] == "1 failed"
+
+
+def test_where_the_baseline_was_lost_a_machine_gets_no_infinite_effect(lab, curve):
+    for seed in range(3):
+        lab.run(f"shb{seed}", curve([0.5, 0.5]), "failed", optimizer="shb", seed=seed)
+        rows = [row | {"train_loss": 1.0 + seed} for row in curve([0.5, 0.6 + 0.01 * seed])]
+        lab.run(f"adam{seed}", rows, optimizer="adam", seed=seed)
+    made = load_table(lab.store, baseline="optimizer=shb", metrics=["test_accuracy", "train_loss"])
+    rows = [row for row in frame(made).itertuples() if row.optimizer == "adam"]
+    assert len(rows) == 2
+    for row in rows:
+        assert [row.advantage, row.effect, row.effect_low, row.effect_high] == pytest.approx(
+            [math.nan] * 4, nan_ok=True
+        )
+        assert row.p_holm > 0, "ranks tell the two apart"
+        assert row.note == "test of signed ranks: some outcome has no number"
+
+
+@pytest.mark.parametrize("metric", ["test_accuracy", "train_loss"])
+def test_the_same_numbers_in_every_seed_are_said_of_any_quantity(lab, curve, metric):
+    for name in ("shb", "adam"):
+        for seed in range(3):
+            lab.run(
+                f"{name}{seed}", [row | {metric: 0.5 + 0.1 * seed} for row in curve([0.1])], optimizer=name, seed=seed
+            )
+    made = table_sheet(load_table(lab.store, baseline="optimizer=shb", metrics=[metric]))
+    (adam,) = [row[1].detail for row in made.rows if row[0].text == "adam"]
+    same = "Δ 0" if metric == "test_accuracy" else "× 1"
+    assert adam.endswith(f"{same}, the same numbers in every seed  p 1")
+
+
+def test_the_columns_whose_logarithms_are_compared_are_named(lab, curve):
+    for seed in range(3):
+        row = {"test_loss": 0.5 + 0.1 * seed, "train_loss": 0.0 if seed else 1.0, "gradient_norm": 2.0 + seed}
+        lab.run(f"shb{seed}", [one | row for one in curve([0.1 * seed])], optimizer="shb", seed=seed)
+    made = load_table(lab.store, metrics=["test_accuracy", "test_loss", "train_loss", "gradient_norm"])
+    compared = [cell.metric.name for cell in made.cells.values() if cell.log]
+    (note,) = [note for note in table_sheet(made).notes if "logarithms" in note]
+    assert note == f"{listing([name.replace('_', ' ') for name in compared])}: intervals and tests are of logarithms"
+    assert "train_loss" not in compared, "a loss of 0 has none"

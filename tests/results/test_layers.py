@@ -111,7 +111,7 @@ def test_the_report_shows_the_layers_of_runs_that_belong_to_no_paper(layered, tm
 def test_a_panel_that_mixes_methods_says_so(lab, curve):
     for beta in (0.0, 0.9):
         with_layers(lab, curve, f"v{beta}", 0.4, optimizer="vr_sgd", beta=beta)
-    made = load_figure(lab.store, metric="mean")
+    made = load_figure(lab.store, metric="mean", hue="optimizer")
     mixed = "panels mix runs that differ in optimizer.beta"
     assert made.notes == [f"{mixed}: add it to --hue, or use --where"]
     assert made.figure().get_supxlabel() == mixed

@@ -1,6 +1,7 @@
 """Curves by hand, figures by what is drawn."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from batchlab.results.compare.stats import summarize
 from batchlab.results.show import plot
 from batchlab.results.show.extent import Extent
 from batchlab.results.show.figure import load_figure
+from batchlab.results.store.runs import SweepEntry
 
 
 def drawn(lab, metric="test_accuracy", clock="samples", hue="optimizer", log=False):
@@ -58,10 +60,49 @@ def test_a_line_that_mixes_methods_says_so(lab, curve, hue):
     assert made.notes == [f"{mixed}: add it to --hue, or use --where"]
     legend = made.figure().legends[0].get_title().get_text()
     assert mixed in legend
-    assert "over seeds" not in legend
+    assert "mean over seeds" in legend, "within each of which they were averaged"
     clean = load_figure(lab.store, metric="test_accuracy", hue=f"{hue},batch_schedule")
     assert clean.notes == []
     assert "mean over seeds" in clean.figure().legends[0].get_title().get_text()
+
+
+def test_what_varies_within_a_seed_is_no_seed(lab, curve):
+    """Three seeds at two rates: n 3, with the interval of three means."""
+    values = {0.1: [0.1, 0.5, 0.3], 0.2: [0.5, 0.7, 0.9]}
+    for lr, own in values.items():
+        for seed, value in enumerate(own):
+            lab.run(f"{lr}-{seed}", curve([0.0, value]), lr=lr, seed=seed)
+    (line,) = drawn(lab)
+    summary = summarize([0.3, 0.6, 0.6])
+    assert (line.n, line.mean[-1], line.low[-1]) == (3, pytest.approx(summary.mean), pytest.approx(summary.low))
+
+
+def test_nobody_who_asks_for_no_hue_gets_a_mean_over_a_rate(lab, curve):
+    for optimizer, lr, seed in product(("shb", "adam"), (0.1, 0.2), range(2)):
+        own = {"beta": 0.9} if optimizer == "adam" else {}
+        lab.run(f"{optimizer}{lr}{seed}", curve([0.1, lr]), optimizer=optimizer, lr=lr, seed=seed, **own)
+    made = load_figure(lab.store, metric="test_accuracy")
+    assert (made.hue, made.panel, made.notes) == ("optimizer,optimizer.lr", None, [])
+    assert {line.n for line in made._drawn[0][0]} == {2}
+    over = load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"])
+    assert (over.hue, over.notes) == ("optimizer", []), "what is on the x-axis tells no lines apart"
+    asked = load_figure(lab.store, metric="test_accuracy", hue="optimizer")
+    assert asked.notes == ["lines mix runs that differ in optimizer.lr: add it to --hue, or use --where"]
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_data_sets_have_panels_of_their_own(lab, curve, labelled):
+    entries = []
+    for data, lr, seed in product(("digits", "text"), (0.1, 0.2), range(2)):
+        lab.run(f"{data}{lr}{seed}", curve([0.1, lr]), dataset=data, model=f"of {data}", lr=lr, seed=seed)
+        entries.append(SweepEntry(f"{data}{lr}{seed}", {"problem": f"on {data}"}, [f"optimizer.lr={lr}"]))
+    if labelled:
+        lab.store.write_sweep("s", entries)
+    made = load_figure(lab.store, metric="test_accuracy")
+    assert made.panel == ("problem" if labelled else "dataset")
+    assert made.hue.split(",")[-1] == "optimizer.lr"
+    assert len(made._drawn) == 2
+    assert made.notes == []
 
 
 def test_a_mean_is_drawn_only_where_every_run_has_rows(lab, curve):
@@ -208,7 +249,7 @@ def test_lines_that_cannot_be_told_apart_are_refused(lab, curve):
     for j in range(41):
         lab.run(f"r{j}", curve([0.1, 0.2]), optimizer="shb" if j % 2 else "adam", lr=j)
     for hue, panel, wanted in (
-        ("optimizer,optimizer.lr", None, "optimizer=adam,shb"),
+        ("optimizer,optimizer.lr", None, "optimizer=adam"),
         ("optimizer.lr", "optimizer", "optimizer.lr=0,1"),
         ("optimizer.lr", None, "optimizer.lr=0,1"),
     ):

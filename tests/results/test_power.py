@@ -42,7 +42,7 @@ def test_a_sheet_of_claims_says_it(frame_of):
     sides = Side("A", {"side": "A"}), (Side("B", {"side": "B"}),)
     asked = [Claim("x", "", "ours", *sides, Metric("test_accuracy"), margin=0.1 * i) for i in range(4)]
     (note,) = [note for note in claims_sheet(judge(frame_of(runs), asked)).notes if note.startswith("power")]
-    assert f"at n = 5 (p of 4 claims) one of {detectable(5, 0.05 / 4):.2g} standard deviations" in note
+    assert f"at n = 5 (Holm over 4 claims) one of {detectable(5, 0.05 / 4):.2g} standard deviations" in note
     assert "80%" in note
     assert not any(note.startswith("power") for note in claims_sheet(judge(frame_of([]), asked)).notes)
     made = judge(frame_of(runs), asked)
@@ -51,4 +51,4 @@ def test_a_sheet_of_claims_says_it(frame_of):
     assert f"one of {detectable(5, 0.001):.2g} standard" in note
     two = frame_of([run for run in runs if run[0]["seed"] < 2])
     (note,) = [note for note in claims_sheet(judge(two, 3 * asked)).notes if note.startswith("power")]
-    assert note.endswith("at n = 2 (p of 12 claims) one of more than 100 standard deviations")
+    assert note.endswith("at n = 2 (Holm over 12 claims) one of more than 100 standard deviations")

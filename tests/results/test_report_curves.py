@@ -35,7 +35,7 @@ def test_every_row_of_every_seed_and_clock(lab, curve):
     ]
     assert [line["name"] for line in made["lines"]] == ["adam", "shb"]
     adam, shb = (line["runs"] for line in made["lines"])
-    assert [(run["state"], made["replicates"][run["replicate"]]) for run in shb] == [("done", "0"), ("done", "1")]
+    assert [(run["state"], made["seeds"][run["seed"]]) for run in shb] == [("done", "0"), ("done", "1")]
     assert [run["state"] for run in adam] == ["diverged"]
     for run, own in zip(shb, values, strict=True):
         ((y, extreme, clocks),) = run["rows"]
@@ -151,9 +151,8 @@ def test_mixed_methods_and_repeats_are_said(lab, curve):
         for schedule in ("constant", "exponential"):
             lab.run(f"a{seed}{schedule}", curve([0.1]), seed=seed, batch_schedule=schedule)
     made = sent(lab)
-    assert made["over"] == "runs"
     assert made["notes"] == ["lines mix runs that differ in batch_schedule"]
-    assert made["replicates"] == ["0 constant", "0 exponential", "1 constant", "1 exponential"]
+    assert made["seeds"] == ["0", "1"], "n counts these, within which runs are averaged first"
 
 
 def test_assets_are_there_and_fetch_nothing():

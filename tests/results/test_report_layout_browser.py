@@ -141,7 +141,14 @@ def test_paper_holds_verdict_p_and_n_and_no_controls(opened):
     edge = table.bounding_box()
     assert edge["x"] + edge["width"] <= 701
     heads = [text.strip() for text in table.locator("thead th").all_inner_texts()]
-    assert [re.sub(r" \[.*\]", "", head) for head in heads] == ["claim", "read at", "verdict", "effect", "p", "n"]
+    assert [re.sub(r" \[.*\]", "", head) for head in heads] == [
+        "claim",
+        "read at",
+        "verdict",
+        "effect",
+        "p (Holm)",
+        "n",
+    ]
     for cell in table.locator("th, td").all():
         box = cell.bounding_box()
         assert box["x"] + box["width"] <= 701

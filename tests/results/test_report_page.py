@@ -17,6 +17,7 @@ import pytest
 
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.load import load
+from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.table import load_table
 from batchlab.results.report.assets import HERE, scripts, styles
 from batchlab.results.report.own import _first
@@ -25,6 +26,7 @@ from batchlab.results.report.runlist import PAGE, STILL, run_list
 from batchlab.results.report.write import write_report
 from batchlab.results.show.hypertext import to_html
 from batchlab.results.show.render import render
+from batchlab.results.show.runs_sheet import runs_sheet
 from batchlab.results.show.sheet import Column, Sheet, Text
 from batchlab.results.show.status import RunStatus, Status, read_status
 from batchlab.results.show.table_sheet import table_sheet
@@ -353,3 +355,25 @@ def test_contenders_are_compared_with_the_first_that_has_a_row(frame_of):
     assert _first(frame, ["a"]) == {"a": "x"}
     assert _first(frame, ["k"]) == {"k": 1}
     assert _first(frame.where(a="x"), ["a"]) is None, "alone"
+
+
+def test_what_a_failed_run_reached_is_no_result_on_the_page_nor_in_the_list(lab, curve):
+    for seed, state in enumerate(("done", "failed", "diverged")):
+        lab.run(f"a{seed}", curve([0.1, 0.25 + 0.25 * seed]), state, seed=seed)
+    lab.store.write_sweep("s", [SweepEntry(f"a{seed}", {}, [f"seed={seed}"]) for seed in range(4)])
+    every = load(lab.store)
+    listed = runs_sheet(every, Metric("test_accuracy"))
+    assert {row[0].text: row[-1].text for row in listed.rows} == {"a0": "25.00", "a1": "–", "a2": "–"}
+    page = run_list(read_status(lab.store), every, ["seed"], ["test_accuracy"], [])
+    (column,) = [column for column in page.columns if column.key == "test_accuracy"]
+    assert sorted(column.texts) == ["25.00", *"–––"]
+
+
+def test_where_they_ran_says_which_runs_it_leaves_out(lab, curve, tmp_path):
+    for seed in range(2):
+        lab.run(f"a{seed}", curve([0.1, 0.5]), seed=seed)
+    lab.store.write_sweep("s", [SweepEntry(f"a{seed}", {}, [f"seed={seed}"]) for seed in range(3)])
+    said = "1 run of 3 left out: not begun, or lost before they said where they ran"
+    assert said in write_report(lab.store, tmp_path / "a.html").read_text()
+    lab.run("a2", curve([0.1, 0.5]), seed=2)
+    assert "left out: not begun" not in write_report(lab.store, tmp_path / "b.html").read_text()

@@ -21,6 +21,10 @@ def level(optimizer, lr, seed):
     return 0.8 + 0.01 * (optimizer == "shb") + lr / 10 + 0.001 * math.sin(7 * seed + 100 * lr)
 
 
+def means_of(table):
+    return {cell.row: cell.summary.mean for cell in table.cells.values()}
+
+
 @pytest.fixture
 def grid(lab, curve):
     """Two optimizers with two rates each, of which a run's seed is 0, 1 or 2."""
@@ -40,13 +44,12 @@ def test_rates_have_rows_of_their_own(grid, sweep):
     table = load_table(grid.store, sweep=sweep)
     assert table.row_axes == ("optimizer", "optimizer.lr")
     assert table.mixed == []
-    means = {cell.row: cell.summary.mean for cell in table.cells.values()}
     expected = {
         (optimizer, lr): np.mean([level(optimizer, lr, seed) for seed in range(3)])
         for optimizer, rates in RATES.items()
         for lr in rates
     }
-    assert means == pytest.approx(expected)
+    assert means_of(table) == pytest.approx(expected)
 
 
 def test_the_page_has_the_same_rows(grid):
@@ -79,10 +82,29 @@ def test_what_is_an_axis_or_chosen_already_is_no_row(grid, asked, rows):
     assert load_table(grid.store, **asked).row_axes == rows
 
 
-def test_of_several_sweeps_and_of_none_rows_are_optimizers(grid, lab):
+def test_of_several_sweeps_and_of_none_rows_are_what_the_runs_differ_in(grid, lab, curve):
+    expected = means_of(load_table(grid.store, sweep="rates"))
     grid.store.write_sweep("other", [SweepEntry("shb-0.1-0", {}, ["optimizer.lr=0.1"])])
-    assert load_table(grid.store).row_axes == ("optimizer",)
-    assert load_table(grid.store, sweep="rates").row_axes == ("optimizer", "optimizer.lr")
+    assert means_of(load_table(grid.store)) == expected, "nothing is averaged over a rate"
+    others = [f"other-{seed}" for seed in range(2)]
+    for seed, name in enumerate(others):
+        lab.run(name, curve([0.5, 0.9]), optimizer="shb", lr=0.1, size=64, seed=seed)
+    table = load_table(grid.store)
+    assert (table.row_axes, table.mixed) == (("optimizer", "optimizer.lr", "optimizer.size"), []), "nor of no sweep"
+    grid.store.write_sweep("others", [SweepEntry(name, {}, ["optimizer.size=64"]) for name in others])
+    assert load_table(grid.store, where=["optimizer=shb"]).row_axes == ("optimizer.lr", "optimizer.size")
+
+
+def test_of_keys_that_say_the_same_one_is_a_row_and_a_rate_is_the_first(lab, curve):
+    """Seven keys differ, in two ways: two of them tell all methods apart."""
+    for i, (lr, size) in enumerate(product((0.1, 0.2), (1, 2))):
+        for seed in range(2):
+            own = {f"a{j}": size for j in range(5)} | {"z": -lr}
+            lab.run(f"{i}-{seed}", curve([0.5, 0.9]), optimizer="shb", lr=lr, seed=seed, **own)
+    table = load_table(lab.store)
+    assert table.row_axes == ("optimizer.lr", "optimizer.a0")
+    assert {cell.summary.n for cell in table.cells.values()} == {2}
+    assert table.mixed == []
 
 
 def test_who_has_no_such_key_is_not_left_out(lab, curve):

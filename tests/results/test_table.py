@@ -173,7 +173,7 @@ def test_cells_that_mix_methods_say_so_and_count_seeds(lab, curve):
             for seed in range(3):
                 rows = curve([0.2 + lr + 0.1 * seed + shift * (1 + seed + lr)])
                 lab.run(f"{optimizer}{lr}{seed}", rows, optimizer=optimizer, seed=seed, lr=lr)
-    made = load_table(lab.store, baseline="optimizer=shb")
+    made = load_table(lab.store, rows=["optimizer"], baseline="optimizer=shb")
     assert made.mixed == ["optimizer.lr"]
     (note,) = [note for note in table_sheet(made).notes if "n counts seeds" in note]
     assert "differ in optimizer.lr were averaged" in note
@@ -208,7 +208,7 @@ def test_runs_on_more_ranks_are_another_method(lab, curve):
     for nproc in (1, 2):
         for seed in range(2):
             lab.run(f"a{nproc}{seed}", curve([0.5 + 0.1 * seed]), seed=seed, nproc=nproc)
-    assert load_table(lab.store).mixed == ["nproc"]
+    assert load_table(lab.store, rows=["optimizer"]).mixed == ["nproc"]
 
 
 def test_a_choice_stands_for_its_keys(lab, curve):
@@ -313,7 +313,7 @@ def test_zipped_in_one_cell_and_crossed_in_another(lab, curve):
         lab.run(f"a{seed}", curve([0.5]), optimizer="adam", seed=seed, lr=1 + seed)
         for lr in (1, 2):
             lab.run(f"b{seed}{lr}", curve([0.1 * lr]), optimizer="shb", seed=seed, lr=lr)
-    made = load_table(lab.store)
+    made = load_table(lab.store, rows=["optimizer"])
     assert {name: record["n"] for name, record in records(made).items()} == {"adam": 2, "shb": 2}
     assert (made.mixed, made.tied) == (["optimizer.lr"], [])
 
@@ -321,7 +321,7 @@ def test_zipped_in_one_cell_and_crossed_in_another(lab, curve):
 def test_one_value_for_two_seeds_is_a_mixture_and_says_who_is_left_out(lab, curve):
     for seed in range(4):
         lab.run(f"a{seed}", curve([0.5]), seed=seed, lr=0.1 if seed < 2 else 0.3)
-    made = load_table(lab.store)
+    made = load_table(lab.store, rows=["optimizer"])
     (record,) = table_sheet(made).records
     assert (record["n"], record["seeds_left_out"]) == (0, 4)
     (note,) = [note for note in table_sheet(made).notes if "left out" in note]
@@ -333,7 +333,7 @@ def test_seeds_that_lack_what_another_has_are_counted_and_named(lab, curve):
     """A sweep of three seeds, and another learning rate at one of them."""
     grid(lab, curve, {"shb": [0.8, 0.82, 0.84], "adam": [0.9, 0.9, 0.91]})
     lab.run("more", curve([0.7]), optimizer="shb", seed=0, lr=0.3)
-    made = load_table(lab.store, metrics=["test_accuracy", "max:test_accuracy"])
+    made = load_table(lab.store, rows=["optimizer"], metrics=["test_accuracy", "max:test_accuracy"])
     sheet = table_sheet(made)
     found = records(made)
     assert [(found[name]["n"], found[name]["seeds_left_out"]) for name in ("shb", "adam")] == [(1, 2), (3, 0)]
@@ -369,7 +369,7 @@ def test_a_truth_and_a_number_are_two_values(lab, curve):
     assert not any("repeats" in note for note in sheet.notes)
     frame = load(lab.store)
     assert list(frame.to_pandas("optimizer.note")["optimizer.note"].dropna()) == [1, "b", "true", 0, "false"]
-    assert load_table(lab.store).mixed == ["optimizer.note"]
+    assert load_table(lab.store, rows=["model"]).mixed == ["optimizer.note"]
     assert {type(run.value("optimizer.same")) for run in frame.runs} == {bool}, "alone they stay what they are"
     assert [run.run_id for run in load(lab.store, where=["optimizer.note=true"]).runs] == ["r3"]
     assert [run.run_id for run in load(lab.store, where=["optimizer.note=1"]).runs] == ["r0"]

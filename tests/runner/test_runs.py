@@ -14,13 +14,17 @@ from typer.testing import CliRunner
 
 from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.show.layout import laid_out
+from batchlab.results.show.render import render
 from batchlab.results.show.runs_sheet import runs_sheet
+from batchlab.results.show.sheet import Sheet
 from batchlab.results.store import run as run_module
 from batchlab.results.store.aside import set_aside, stale_store
 from batchlab.results.store.record import Recorder
 from batchlab.results.store.run import Run, State
 from batchlab.results.store.runs import RunStore, SweepEntry
+from batchlab.results.words import caption
 from batchlab.runner import cli
+from batchlab.runner.plan.config import compose
 
 ACCURACY = {"a0": 0.5, "a1": 0.9, "b0": 0.7}
 
@@ -237,3 +241,14 @@ def test_a_removal_names_the_other_sweeps_that_lose_runs(store: RunStore) -> Non
         assert "1 of them is in sweep all too" in said
         assert "in sweep ones" not in said
     assert "2 of them are in sweep x2" in batchlab(store, "rm", "--where", "seed=0")
+
+
+def test_truths_are_written_as_yaml_has_them_and_as_they_can_be_typed(store: RunStore) -> None:
+    """Hydra writes `True` where a sweep gave `true`."""
+    assert caption({}, ["optimizer.nesterov=True", "a=[False, 'True']"]) == (
+        "optimizer.nesterov=true a=[false, 'True']"
+    )
+    one, other = (compose(["optimizer=sgd", f"optimizer.fused={text}"])[0] for text in ("True", "true"))
+    assert one.run_id == other.run_id
+    sheet = Sheet("", [], [], [], [{"nesterov": True, "n": 1, "best": False}])
+    assert render(sheet, "csv").splitlines() == ["nesterov,n,best", "true,1,false"]

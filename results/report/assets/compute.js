@@ -41,7 +41,7 @@
       y[n++] = how.log ? Math.log(value) : value;
     }
     if (!n) return null;
-    return { x: x.subarray(0, n), y: y.subarray(0, n), state: run.state, replicate: run.replicate };
+    return { x: x.subarray(0, n), y: y.subarray(0, n), state: run.state, seed: run.seed };
   }
 
   // ---- one grid ----
@@ -101,12 +101,12 @@
     return y;
   }
 
-  // Repeats of a seed are averaged: one array on x for each replicate.
+  // Repeats of a seed are averaged: one array on x for each seed.
   function averaged(x, tracks, step) {
     const groups = new Map();
     for (const one of tracks) {
-      if (!groups.has(one.replicate)) groups.set(one.replicate, []);
-      groups.get(one.replicate).push(interpolate(x, one, step));
+      if (!groups.has(one.seed)) groups.set(one.seed, []);
+      groups.get(one.seed).push(interpolate(x, one, step));
     }
     for (const [key, own] of groups) groups.set(key, own.length > 1 ? own[0].map((_, i) => mean(own.map((y) => y[i]))) : own[0]);
     return groups;
@@ -168,8 +168,8 @@
       const x = grid(done, most);
       return { x, own: averaged(x, done, how.best) };
     }
-    const paired = done.filter((one) => base.some((other) => other.replicate === one.replicate));
-    const against = base.filter((one) => paired.some((other) => other.replicate === one.replicate));
+    const paired = done.filter((one) => base.some((other) => other.seed === one.seed));
+    const against = base.filter((one) => paired.some((other) => other.seed === one.seed));
     if (!paired.length) return { x: new Float64Array(0), own: new Map() };
     const x = grid([...paired, ...against], most);
     const theirs = averaged(x, against, how.best);
@@ -212,10 +212,10 @@
 
   // Every seed by itself, on its own rows.
   function each(done, base, how, payload, back) {
-    return [...new Set(done.map(({ replicate }) => replicate))].map((replicate) => {
-      const own = stack(done.filter((one) => one.replicate === replicate), base, how, payload.grid);
+    return [...new Set(done.map(({ seed }) => seed))].map((seed) => {
+      const own = stack(done.filter((one) => one.seed === seed), base, how, payload.grid);
       const [y] = own.own.values();
-      return y && { seed: payload.replicates[replicate], x: own.x, y: y.map(back) };
+      return y && { seed: payload.seeds[seed], x: own.x, y: y.map(back) };
     }).filter(Boolean);
   }
 
@@ -223,7 +223,7 @@
   function against(one, base, how, payload, back) {
     const { x, own } = base ? stack([one], base, how, payload.grid) : { x: one.x, own: new Map([[0, one.y]]) };
     const [y] = own.values();
-    return y && y.length ? { x, y: y.map(back), state: one.state, seed: payload.replicates[one.replicate] } : null;
+    return y && y.length ? { x, y: y.map(back), state: one.state, seed: payload.seeds[one.seed] } : null;
   }
 
   // Everything that a view shows of a figure; `bare` are lines of which every run ended before a row. Values are as stored: times `metric.scale` they are as shown.

@@ -26,11 +26,11 @@
 
   // Of parts { scene, range, title }, one for each panel that is seen.
   function explained(parts, payload) {
-    const [{ scene: first }] = parts, { how } = first, over = payload.over, any = (test) => parts.some(({ scene }) => test(scene));
+    const [{ scene: first }] = parts, { how } = first, any = (test) => parts.some(({ scene }) => test(scene));
     const kind = {
-      mean: `${how.log ? "geometric mean" : "mean"} over ${over} with its 95 % t interval (from n = 3 on)`,
-      median: `median over ${over} with its quartiles (linear between ${over}; from n = 3 on)`,
-      seeds: `every ${over && over.slice(0, -1)} by itself, repeats averaged`,
+      mean: `${how.log ? "geometric mean" : "mean"} over seeds with its 95 % t interval (from n = 3 on)`,
+      median: `median over seeds with its quartiles (linear between seeds; from n = 3 on)`,
+      seeds: "every seed by itself, repeats averaged",
     }[how.stat];
     const relative = how.base !== null ? `; ${how.log ? "ratio" : "difference"} to ${how.base} within seeds, n counts those that both have` : "";
     const said = kind ? [`${kind}${relative}`] : [];

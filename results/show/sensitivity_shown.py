@@ -17,7 +17,7 @@ from batchlab.results.compare.replicates import mixed_keys
 from batchlab.results.compare.sensitivity import Line, Point, lines, parts, said
 from batchlab.results.compare.stats import Array
 from batchlab.results.show.drawing import FrameDrawing, without_note
-from batchlab.results.show.extent import CUT, FREE, Extent, Interval, cut, exploded, of_intervals, ways
+from batchlab.results.show.extent import CUT, FREE, Extent, Interval, cut, exploded, held, of_intervals, ways
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, dotted, looks, numeric
 from batchlab.results.show.numbers import panel_names
@@ -218,7 +218,8 @@ class SensitivityShown(FrameDrawing):
         kept, lost = (
             np.array([point.mean for point in every if (point in near) == inside]) for inside in (True, False)
         )
-        return self.extent.ends(self.metric, [kept], [lost], ends, log=log)
+        whole = held(len(own), int(np.isfinite(high).sum()))
+        return self.extent.ends(self.metric, [kept], [lost], ends, log=log, whole=whole)
 
     def _ends(self, own: Sequence[Line]) -> tuple[float, float] | None:
         """The ends of the y-axis of a panel, or of all where they have one, with room for the counts below."""

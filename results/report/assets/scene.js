@@ -130,7 +130,7 @@
   // Of a line whose interval stands at its end, that end.
   const atEnd = ({ x, low, high }) => ({ x: x.slice(-1), low: low.slice(-1), high: high.slice(-1) });
 
-  // Room for all the means and most of the bands, of what lies between the x of a window.
+  // Room for all the means and for bands, of what lies between the x of a window: `Extent.ends` there.
   function limits(scene, window) {
     let { low, high, size } = framed(scene, window);
     if (low > high) ({ low, high, size } = framed(scene, [-Infinity, Infinity]));
@@ -140,7 +140,11 @@
     const bands = scene.lines.filter((line) => line.low && !scene.far.includes(line)).map((line) => (scene.ended ? atEnd(line) : line));
     const bars = scene.dots.flatMap(({ points }) => points.map((one) => [one.low, one.high].filter(Number.isFinite)));
     const [under, over] = extent([...bars, ...bands.flatMap((line) => [within(line, line.low, window), within(line, line.high, window)])]);
-    const room = scene.rows ? Infinity : 0.25 * size; // rows are their intervals
+    const own = scene.dots.length ? scene.dots.filter(({ points }) => points.length) : scene.lines.filter(({ x }) => x.length);
+    const seen = (line) => within(line, line.high, window).length;
+    const intervals = bands.reduce((sum, line) => sum + seen(line), 0) + bars.filter(Number.isFinite).length / 2;
+    const whole = scene.rows || own.length <= 1 || intervals <= scene.few; // rows are their intervals
+    const room = whole ? Infinity : scene.room * size;
     if (under <= over) [low, high] = [Math.min(low, Math.max(low - room, under)), Math.max(high, Math.min(high + room, over))];
     const pad = 0.04 * (high - low || Math.abs(high) || 1);
     return batchlab.strip(scene, [low - pad, high + pad]);
@@ -238,7 +242,7 @@
     const scene = {
       theme, colors, many, how: computed, title: titled(payload, computed.metric), ...across(computed),
       xLabel: computed.clock.label + (computed.clock.unit ? ` [${computed.clock.unit}]` : ""), yLabel: yLabel(computed),
-      log: computed.log, yTicks: possible(computed), rows: Boolean(computed.rows), neutral: computed.neutral ?? null, lines: [], thin: [], crosses: [], legend: [], dots: [], bars: [], far: [], beyond: payload.beyond,
+      log: computed.log, yTicks: possible(computed), rows: Boolean(computed.rows), neutral: computed.neutral ?? null, lines: [], thin: [], crosses: [], legend: [], dots: [], bars: [], far: [], beyond: payload.beyond, few: payload.few, room: payload.room,
       // intervals at the same place stand side by side
       aside: new Map(computed.points && computed.points.bars ? visible.map(({ name }, i) => [name, Math.min(1.1, 8 / visible.length) * (i - (visible.length - 1) / 2)]) : []),
     };

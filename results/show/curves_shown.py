@@ -139,7 +139,10 @@ class CurvesShown(FrameDrawing):
         shown = every if self._log else near
         parts = {id(line): [part if few else part[-1:] for part in self._band(line)] for line in shown if line.n > 2}
         whole = all(
-            held(sum(bool(len(line.x)) for line in lines), sum(len(parts[id(line)][0]) for line in lines if id(line) in parts))
+            held(
+                sum(bool(len(line.x)) for line in lines),
+                sum(len(parts[id(line)][0]) for line in lines if id(line) in parts),
+            )
             for lines in ([line for own in rows for line in own[j]] for j in range(len(self.clocks)))
         )
         bands = [part for own in parts.values() for part in own]

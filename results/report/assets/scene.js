@@ -9,23 +9,6 @@
   };
   const THIN = 50; // so many unfinished runs of a line are drawn: nobody could tell more apart
 
-  // A shade that is lost on a dark page is lifted until it stands out: contrast 3.
-  function luminance(color) {
-    const [r, g, b] = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16) / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  }
-
-  function lifted(color, theme) {
-    if (theme === "light") return color;
-    const least = 3 * (luminance(THEMES.dark.paper) + 0.05) - 0.05;
-    let made = color;
-    for (let share = 0.05; luminance(made) < least; share += 0.05) {
-      const parts = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
-      made = `#${parts.map((c) => Math.round(c + (255 - c) * share).toString(16).padStart(2, "0")).join("")}`;
-    }
-    return made;
-  }
-
   // ---- numbers in words ----
 
   const SHORT = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
@@ -251,7 +234,7 @@
     const looks = new Map(visible.map((line) => [line.name, free ? payload.palette[shown.indexOf(line.name)] : line.look]));
     for (const line of computed.lines) {
       const look = (!many && looks.get(line.name)) || { color: colors.many, dash: [], mark: "" };
-      const style = { name: line.name, ...look, color: lifted(look.color, theme), step: computed.step };
+      const style = { name: line.name, ...look, step: computed.step };
       scene.legend.push({ ...style, line, on: looks.has(line.name) });
       if (!looks.has(line.name)) continue;
       if (line.points) {

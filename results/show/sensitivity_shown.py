@@ -246,7 +246,9 @@ class SensitivityShown(FrameDrawing):
         mean = f"{kind} over {over}"
         by = said(self.frame, self.metric)
         ringed = any(line.chosen is not None for line in every)
-        found = [f"{mean}, 95 % t interval (from n = 3 on)"]
+        beside = [line.judged for line in every if line.judged]
+        ends = any(point.n > 2 and math.isfinite(point.high) for point in [*points, *beside])
+        found = [f"{mean}, 95 % t interval (from n = 3 on)" if ends else mean]
         if any(point.diverged for point in points):
             found.append("×k, hollow: of so many seeds a run diverged or failed there; the mean is over the others")
         if any(point.missed for point in points):

@@ -1,6 +1,7 @@
 """Curves by hand, figures by what is drawn."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -299,12 +300,12 @@ def test_a_value_whose_runs_all_diverged_before_a_row_is_named(lab, curve):
 
 
 def test_the_interval_at_the_end_of_a_line_has_the_mark_of_its_line(lab, curve):
-    """Of 20 rates of one optimizer some have a colour and a dash in common, and only their marks tell them apart."""
-    for i in range(20):
+    """Of three keys some lines have a colour and a dash in common, and only their marks tell them apart."""
+    for i, (name, schedule, rate) in enumerate(product(("adam", "shb"), ("constant", "cosine"), range(1, 6))):
         for seed in range(3):
             rows = curve([0.1, 0.3 + 0.02 * i + 0.01 * seed])
-            lab.run(f"r{i}x{seed}", rows, lr=0.01 * (1 + i), seed=seed)
-    figure = load_figure(lab.store, metric="test_accuracy", hue="optimizer,optimizer.lr").figure()
+            lab.run(f"r{i}x{seed}", rows, optimizer=name, lr_schedule=schedule, lr=0.01 * rate, seed=seed)
+    figure = load_figure(lab.store, metric="test_accuracy", hue="optimizer,optimizer.lr,lr_schedule").figure()
     (axes,) = figure.axes
     dots = [line for line in axes.lines if len(line.get_xdata()) == 1]
     marks = [line.get_marker() for line in figure.legends[0].get_lines()]

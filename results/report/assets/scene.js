@@ -7,17 +7,28 @@
     light: { paper: "#ffffff", ink: "#24292f", soft: "#59636e", grid: "#e4e8ec", many: "#8c959f" },
     dark: { paper: "#0d1117", ink: "#e6edf3", soft: "#9198a1", grid: "#262c34", many: "#6e7681" },
   };
+  const HELD = 0.02; // of the width: a running extreme keeps its last value so far, which else were a stroke at the edge
   const THIN = 50; // so many unfinished runs of a line are drawn: nobody could tell more apart
 
   // ---- numbers in words ----
 
   const SHORT = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
 
+  const shortened = (value, digits) => (value ? value.toExponential(Math.max(0, digits - 2)).replace(/\.?0*e\+?/, "e") : "0");
+
   function number(value, digits = 4) {
     if (!Number.isFinite(value)) return "–";
     const size = Math.abs(value);
-    if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(Math.max(0, digits - 2)).replace(/\.?0*e\+?/, "e");
+    if (size !== 0 && (size < 1e-3 || size >= 1e6)) return shortened(value, digits);
     return Number(value.toPrecision(digits)).toLocaleString("en-US", { maximumFractionDigits: 8 });
+  }
+
+  // Values of one axis, with as many digits after the point as make four of all that it spans.
+  function alike(value, scene) {
+    const [low, high] = scene.yRange(null), places = 4 - Math.ceil(Math.log10(high - low));
+    if (scene.log || !Number.isFinite(value) || !(places >= 0 && places < 6) || Math.abs(value) >= 1e6) return number(value);
+    const fixed = { minimumFractionDigits: places, maximumFractionDigits: places };
+    return value.toLocaleString("en-US", { ...fixed, signDisplay: "negative" });
   }
 
   function amount(value, clock) {
@@ -65,8 +76,9 @@
 
   // The ticks of an axis: where, and what they say.
   batchlab.ticks = function (low, high, n, log) {
-    if (!log) return round(low, high, n).map((at) => ({ at, text: number(at, 6) }));
-    return decades(low, high, n).map((at) => ({ at, text: number(10 ** at, 3) }));
+    const [places, size, digits] = log ? [decades(low, high, n), (at) => 10 ** at, 3] : [round(low, high, n), (at) => at, 6];
+    const texts = places.map((at) => number(size(at), digits)), exponents = texts.some((text) => text.includes("e"));
+    return places.map((at, i) => ({ at, text: exponents ? shortened(size(at), digits) : texts[i] })); // all in one style
   };
   batchlab.countTicks = (low, high, n) => round(low, high, n).map((at) => ({ at, text: short(at) }));
 
@@ -269,10 +281,13 @@
     const pad = stood.length && !computed.step ? 0.05 * (to - from || 1) : 0;
     scene.xRange = from <= to ? [from - pad, (to === from && !pad ? from + 1 : to) + pad] : [0, 1];
     if (scene.rows) scene.xRange = [from - 0.6, to + 0.6];
+    const held = computed.step && !computed.points ? HELD * (to - from || 1) : 0;
+    if (held && from <= to) scene.xRange[1] += held;
+    for (const line of scene.lines) line.held = held;
     if (scene.ended) {
-      const wide = to - from || 1, owns = scene.lines.filter(({ low, high }) => low && Number.isFinite(high[high.length - 1]));
-      scene.bars = owns.map((line, i) => ({ ...line, at: to + (0.02 + 0.012 * i) * wide, ...atEnd(line), y: line.y[line.y.length - 1] }));
-      if (owns.length) scene.xRange[1] = to + (0.02 + 0.012 * owns.length) * wide;
+      const wide = to - from || 1, start = to + held + 0.02 * wide, owns = scene.lines.filter(({ low, high }) => low && Number.isFinite(high[high.length - 1]));
+      scene.bars = owns.map((line, i) => ({ ...line, at: start + 0.012 * i * wide, ...atEnd(line), y: line.y[line.y.length - 1] }));
+      if (owns.length) scene.xRange[1] = start + 0.012 * owns.length * wide;
       const every = scene.xTicks;
       scene.xTicks = (low, high, n) => every(low, high, n).filter(({ at }) => at <= to); // none where the clock has ended
     }
@@ -327,7 +342,7 @@
     return rows.sort((a, b) => b.y - a.y);
   };
 
-  batchlab.words = { number, amount };
+  batchlab.words = { alike, number, amount };
   batchlab.THEMES = THEMES;
 
   // A line through points as an SVG path; steps hold their value until the next point.
@@ -349,10 +364,11 @@
   };
   // The paths of a line: itself, and its band where it has one.
   batchlab.paths = function (line, px, py) {
-    const path = batchlab.outline(batchlab.points(line.x, line.y, px, py, line.step));
+    const last = line.x.length - 1;
+    const along = (y) => [...batchlab.points(line.x, y, px, py, line.step), ...(line.held && last >= 0 ? [[px(line.x[last] + line.held), py(y[last])]] : [])];
+    const path = batchlab.outline(along(line.y));
     if (!line.low) return { path, band: "" };
-    const top = batchlab.points(line.x, line.high, px, py, line.step);
-    const bottom = batchlab.points(line.x, line.low, px, py, line.step).reverse();
+    const top = along(line.high), bottom = along(line.low).reverse();
     return { path, band: batchlab.outline(top) + batchlab.outline(bottom, "L") + "Z" };
   };
   // Where the x of a line stand: beside those of others, where intervals would hide each other.

@@ -481,3 +481,36 @@ def test_of_many_runs_that_did_not_finish_some_are_drawn_and_the_legend_says_so(
     said = made.legends[0].get_title().get_text()
     assert "thin lines did not finish (3 of a line's are drawn)" in said
     assert "7 diverged" in made.legends[0].get_texts()[0].get_text()
+
+
+def test_the_last_value_of_a_running_extreme_is_held_for_a_moment(lab, curve):
+    """A step without a length would be a stroke at the edge."""
+    for seed in range(3):
+        lab.run(f"a{seed}", curve([0.1, 0.5 + 0.1 * seed, 0.9]), seed=seed)
+    held = 128 * 1.02
+    (axes,) = load_figure(lab.store, metric="max:test_accuracy").figure().axes
+    (line,) = axes.lines
+    assert line.get_xdata()[-2:] == pytest.approx([128, held])
+    assert line.get_ydata()[-2:] == pytest.approx([90, 90])
+    assert axes.collections[0].get_paths()[0].vertices[:, 0].max() == pytest.approx(held)
+    assert line.get_markevery() == [0, 1, 2], "no mark where nothing was measured"
+    assert axes.get_xlim()[1] > held
+    (plain,) = load_figure(lab.store, metric="test_accuracy").figure().axes[0].lines
+    assert plain.get_xdata()[-1] == 128
+
+
+@pytest.mark.parametrize(
+    ("seeds", "state", "said"),
+    [
+        (1, "done", "mean over seeds"),
+        (3, "done", "mean over seeds, 95 % t interval (from n = 3 on)"),
+        (1, "interrupted", "mean over seeds; thin lines did not finish"),
+        (1, "diverged", "mean over seeds; thin lines did not finish, × diverged"),
+        (3, "diverged", "mean over seeds, 95 % t interval (from n = 3 on);\nthin lines did not finish, × diverged"),
+    ],
+)
+def test_only_what_is_drawn_is_explained(lab, curve, seeds, state, said):
+    for seed in range(seeds):
+        lab.run(f"a{seed}", curve([0.1, 0.5 + 0.01 * seed]), seed=seed)
+    lab.run("b", curve([0.1, 0.4]), state, seed=seeds)
+    assert load_figure(lab.store, metric="test_accuracy").figure().legends[0].get_title().get_text() == said

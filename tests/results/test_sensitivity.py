@@ -12,6 +12,7 @@ from batchlab.results.compare.stats import summarize
 from batchlab.results.show.extent import FEW, Extent
 from batchlab.results.show.figure import load_figure
 from batchlab.results.show.kinds import Kind
+from batchlab.results.show.sensitivity_points import TRIED
 from batchlab.results.store.runs import SweepEntry
 
 ACCURACY = Metric("test_accuracy")
@@ -260,3 +261,18 @@ def test_many_panels_stand_side_by_side(lab, curve):
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == [f"dataset {name}" for name in ("a9a", "digits", "mnist", "w8a")]
     assert figure.axes[0].get_subplotspec().get_gridspec().get_geometry() == (2, 2)
+
+
+def test_ticks_stand_at_the_values_that_were_tried(lab, curve):
+    for size in (8, 32, 128):
+        lab.run(f"s{size}", curve([0.1, 0.5]), batch_size=size, lr=size / 1000)
+    made = load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"])
+    (axes,) = made.figure().axes
+    assert axes.get_xticks() == pytest.approx([0.008, 0.032, 0.128])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.008", "0.032", "0.128"]
+    assert len(axes.get_xticks(minor=True)) == 0
+    assert [text for _, text in made.points().panels[0].x.ticks] == ["0.008", "0.032", "0.128"]
+    assert made.figure().legends[0].get_title().get_text().startswith("mean over seeds\n"), "there is no interval"
+    for i in range(TRIED):
+        lab.run(f"m{i}", curve([0.1, 0.5]), lr=0.5 + i / 10)
+    assert not load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"]).points().panels[0].x.ticks

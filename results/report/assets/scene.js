@@ -23,10 +23,10 @@
     return Number(value.toPrecision(digits)).toLocaleString("en-US", { maximumFractionDigits: 8 });
   }
 
-  // Values of one axis, with as many digits after the point as make four of all that it spans.
+  // Values of one axis, with as many digits after the point as make four of what it spans, less the room around that.
   function alike(value, scene) {
-    const [low, high] = scene.yRange(null), places = 4 - Math.ceil(Math.log10(high - low));
-    if (scene.log || !Number.isFinite(value) || !(places >= 0 && places < 6) || Math.abs(value) >= 1e6) return number(value);
+    const [low, high] = seated(scene.yRange(null), scene.how), places = 4 - Math.ceil(Math.log10(0.8 * (high - low)));
+    if (scene.log || (scene.how.points && scene.how.step) || !Number.isFinite(value) || !(places >= 0 && places < 6) || Math.abs(value) >= 1e6) return number(value);
     const fixed = { minimumFractionDigits: places, maximumFractionDigits: places };
     return value.toLocaleString("en-US", { ...fixed, signDisplay: "negative" });
   }
@@ -137,7 +137,7 @@
     const [under, over] = extent([...bars, ...bands.flatMap((line) => [within(line, line.low, window), within(line, line.high, window)])]);
     const own = scene.dots.length ? scene.dots.filter(({ points }) => points.length) : scene.lines.filter(({ x }) => x.length);
     const seen = (line) => within(line, line.high, window).length;
-    const intervals = bands.reduce((sum, line) => sum + seen(line), 0) + bars.filter(Number.isFinite).length / 2;
+    const intervals = bands.reduce((sum, line) => sum + seen(line), 0) + bars.filter(({ length }) => length).length;
     const whole = scene.rows || own.length <= 1 || intervals <= scene.few; // rows are their intervals
     const room = whole ? Infinity : scene.room * size;
     if (under <= over) [low, high] = [Math.min(low, Math.max(low - room, under)), Math.max(high, Math.min(high + room, over))];
@@ -221,10 +221,15 @@
     return { xTicks: known, said: (x) => `${axis.label} ${text(x)}`, back, rowNames: named, cell: axis.words ? text : null };
   }
 
+  // What the quantity can be of a range, as shown.
+  function seated([low, high], { metric: { scale, floor, ceiling }, base }) {
+    const free = base !== null;
+    return [free || floor === null ? low : Math.max(low, floor * scale), free || ceiling === null ? high : Math.min(high, ceiling * scale)];
+  }
+
   // The ticks of y, of what the quantity can be alone: an axis may go on, for words on what was lost.
-  function possible({ metric, base, log }) {
-    const { scale, floor, ceiling } = metric, free = base !== null, size = (value) => (log ? 10 ** value : value);
-    const least = free || floor === null ? -Infinity : floor * scale, most = free || ceiling === null ? Infinity : ceiling * scale;
+  function possible(how) {
+    const { log } = how, size = (value) => (log ? 10 ** value : value), [least, most] = seated([-Infinity, Infinity], how);
     return (low, high, n) => batchlab.ticks(low, high, n, log).filter(({ at }) => size(at) >= least - 1e-9 && size(at) <= most * (1 + 1e-9));
   }
 

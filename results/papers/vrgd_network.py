@@ -319,10 +319,10 @@ def plots(network: Frame) -> list[Drawing]:
     """Accuracy against the learning rate, and VR-Momentum's multiplier in each layer."""
     title = "Network: test accuracy by learning rate"
     seen = tuple(map(Metric, ("mean", "clipped_low", "clipped_high")))
-    best = tuned(network, ACCURACY, "lr", CELL).frame
-    layers = best.where(pair="Momentum", variant=VR).stream("layers")
+    choice = tuned(network, ACCURACY, "lr", CELL)
+    layers = choice.frame.where(pair="Momentum", variant=VR).stream("layers")
     return [
-        MetricByRate(judged(network), ACCURACY, title),
+        MetricByRate(judged(network), ACCURACY, title, choice.chosen),
         Layers(layers, seen, "batch", title="VR-Momentum: the multiplier r in each layer"),
     ]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,12 @@ from batchlab.results.compare.curves import curves
 from batchlab.results.compare.frame import Frame
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.quantities import bounds
+from batchlab.results.compare.replicates import Key
+from batchlab.results.compare.stats import summarize
 from batchlab.results.papers.beside import ours_of
 from batchlab.results.show.drawing import COLORS, GREY, Drawing
 from batchlab.results.show.panels import LEGEND, dress, head
-from batchlab.results.show.points import Axis, Dots, Panel, Point, Points
+from batchlab.results.show.points import RING, Axis, Dots, Panel, Point, Points
 from batchlab.results.store.run import State
 
 if TYPE_CHECKING:
@@ -29,7 +31,9 @@ MARKERS = "os^D"
 WINDOW = 10
 RATIO = "signal-to-noise ratio"
 ACCURACY = "test_accuracy"
-READ = "mean over seeds, a dot for each run; ×k: of so many the run diverged"
+READ = "mean over seeds, a dot for each run"
+LOST = "×k: of so many seeds the run diverged"
+RINGED = "ring: the rate that was chosen, on seeds of its own"
 
 
 @dataclass(frozen=True)
@@ -218,11 +222,13 @@ class MetricByRate(Drawing):
         frame: Runs with the labels `pair`, `batch`, `variant` and `lr`.
         metric: What is drawn: a dot for each run, and a line through the means.
         title: Over the whole figure.
+        chosen: By pair, variant and batch size the rate that was chosen.
     """
 
     frame: Frame
     metric: Metric
     title: str = ""
+    chosen: Mapping[Key, Any] = field(default_factory=dict)
 
     @property
     def drawable(self) -> bool:
@@ -242,7 +248,8 @@ class MetricByRate(Drawing):
         pairs, batches, variants = (self.frame.values(key) for key in ("pair", "batch", "variant"))
         figure = Figure(figsize=(3.1 * len(batches) + 0.6, 2.2 * len(pairs) + 0.9), layout="constrained")
         panels = figure.subplots(len(pairs), len(batches), squeeze=False)
-        drawn = iter(self.points().panels)
+        shown = self.points()
+        drawn = iter(shown.panels)
         for i, pair in enumerate(pairs):
             for j, batch in enumerate(batches):
                 axes, panel = panels[i, j], next(drawn)
@@ -256,7 +263,7 @@ class MetricByRate(Drawing):
                 if j == 0:
                     axes.set_ylabel(f"{pair}\n{self.metric.title}")
                 dress(axes, "" if i else f"batch {batch}")
-        return _named(figure, variants, self.title)
+        return _named(figure, variants, self.title, shown.notes)
 
     def points(self) -> Points:
         """As `figure` draws them: a panel for each pair and batch size, pair by pair.
@@ -275,12 +282,21 @@ class MetricByRate(Drawing):
             part = self.frame.where(pair=pair, batch=batch)
             rates = sorted({float(run.value("lr")) for run in part.runs})
             x = Axis("learning rate", log=True, ticks=[(rate, f"{rate:g}") for rate in rates])
-            lines = [self._dots(part.where(variant=name), k, name) for k, name in enumerate(variants)]
+            lines = [
+                self._dots(part.where(variant=name), k, (pair, name, batch), (least, most))
+                for k, name in enumerate(variants)
+            ]
             y = Axis(bound.label, unit=bound.quantity.unit, least=least, most=most, arithmetic=True)
             panels.append(Panel(f"pair {pair}, batch {batch}", x, y, lines, f"{pair} {batch}"))
-        return Points(self.title, panels, [READ], "pair, batch")
+        every = [line for panel in panels for line in panel.lines]
+        points = [point for line in every for point in line.points]
+        spread = any(math.isfinite(point.high) for point in points)
+        ringed = any(RING in point.marks for point in points)
+        said = [f"{READ}{', 95 % t interval (from n = 3 on)' if spread else ''}"]
+        said += [LOST] * any(line.fallen for line in every) + [RINGED] * ringed
+        return Points(self.title, panels, said, "pair, batch", bars=True)
 
-    def _dots(self, part: Frame, k: int, name: Any) -> Dots:
+    def _dots(self, part: Frame, k: int, cell: Key, within: tuple[float, float]) -> Dots:
         values = self.metric.quantity.scale * self.metric.measure(part).values
         rates = np.array([float(run.value("lr")) for run in part.runs])
         keep = np.array([run.state is State.DONE for run in part.runs], dtype=bool) & np.isfinite(values)
@@ -288,11 +304,14 @@ class MetricByRate(Drawing):
         points = []
         for rate in np.unique(rates[keep]).tolist():
             own = values[keep & (rates == rate)]
-            note = f"{lost[rate]} diverged" if lost[rate] else ""
-            points.append(Point(rate, float(own.mean()), n=len(own), note=note))
+            ring = rate == self.chosen.get(cell)
+            note = ", ".join([f"{lost[rate]} diverged"] * bool(lost[rate]) + ["chosen"] * ring)
+            summary = summarize(own)
+            ends = np.clip([summary.low, summary.high], *within) if len(own) > 2 else (math.nan, math.nan)
+            points.append(Point(rate, summary.mean, *map(float, ends), len(own), note, (RING,) * ring))
         single = list(zip(rates[keep].tolist(), values[keep].tolist(), strict=True))
         fallen = [(rate, f"×{n}") for rate, n in sorted(lost.items())]
-        return Dots(str(name), {"color": COLORS[k], "marker": MARKERS[k]}, points, single=single, fallen=fallen)
+        return Dots(str(cell[1]), {"color": COLORS[k], "marker": MARKERS[k]}, points, single=single, fallen=fallen)
 
     @staticmethod
     def _line(axes: Axes, line: Dots, k: int) -> None:
@@ -300,20 +319,25 @@ class MetricByRate(Drawing):
         axes.plot([point.x for point in line.points], [point.y for point in line.points], color=color, lw=1.7, zorder=3)
         each = [x for x, _ in line.single], [y for _, y in line.single]
         axes.plot(*each, MARKERS[k], color=color, ms=3.5, alpha=0.6, mew=0, zorder=2)
+        for point in line.points:
+            axes.vlines([point.x], [point.low], [point.high], color=color, lw=1.1, alpha=0.75)
+            if RING in point.marks:
+                axes.plot([point.x], [point.y], "o", ms=11, mfc="none", mec=color, mew=1.5, zorder=4)
         rates = [rate for rate, _ in line.fallen]
         if rates:
             height = [0.02 * (k + 1)] * len(rates)
             axes.plot(rates, height, "x", color=color, transform=axes.get_xaxis_transform(), zorder=4)
 
 
-def _named(figure: Figure, variants: Sequence[Any], title: str) -> Figure:
-    """The figure with its title, and a legend of what each colour and marker is."""
+def _named(figure: Figure, variants: Sequence[Any], title: str, said: Sequence[str] = ()) -> Figure:
+    """The figure with its title, a legend of what each colour and marker is, and lines above that."""
     from matplotlib.lines import Line2D
 
     handles = [
         Line2D([], [], color=COLORS[k], marker=MARKERS[k], ms=4, lw=1.7, label=str(variant))
         for k, variant in enumerate(variants)
     ]
-    figure.legend(handles=handles, loc="outside lower left", ncols=4, **LEGEND)
+    read = {"title": "\n".join(said), "title_fontsize": 7.5, "alignment": "left"}
+    figure.legend(handles=handles, loc="outside lower left", ncols=4, **LEGEND, **read).get_title().set_color(GREY)
     head(figure, title)
     return figure

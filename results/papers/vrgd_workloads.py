@@ -166,4 +166,5 @@ def plots(workload: Workload, frame: Frame) -> list[Drawing]:
         frame: Its runs, as of `vrgd_network.labelled`.
     """
     bound = workload.metric.of(frame)
-    return [MetricByRate(judged(frame), bound, f"{workload.title}: {bound.label} by learning rate")]
+    title = f"{workload.title}: {bound.label} by learning rate"
+    return [MetricByRate(judged(frame), bound, title, _choice(workload, frame).chosen)]

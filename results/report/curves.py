@@ -34,7 +34,7 @@ from batchlab.results.compare.replicates import mixed_keys, mixed_note, repeats_
 from batchlab.results.compare.stats import Array, t_quantile
 from batchlab.results.show.drawing import COLORS, DASHES
 from batchlab.results.show.ends import BANDS
-from batchlab.results.show.extent import BEYOND, CUT, FARTHER, FREE
+from batchlab.results.show.extent import BEYOND, CUT, FARTHER, FEW, FREE, ROOM
 from batchlab.results.show.looks import POINTED, looks
 from batchlab.results.show.numbers import named, panel_names
 from batchlab.results.store.run import State
@@ -134,6 +134,8 @@ def payload(
         "cut": CUT,
         "beyond": BEYOND,
         "farther": FARTHER,
+        "few": FEW,
+        "room": ROOM,
         "lines": lines,
         "rows": rows.pool,
         "notes": [*_notes(frame, [runs for own in members for runs in own.values()], mixed), *rows.notes],

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from batchlab.results.report.curves import PALETTE, sent_look
-from batchlab.results.show.extent import BEYOND, CUT, FARTHER
+from batchlab.results.show.extent import BEYOND, CUT, FARTHER, FEW, ROOM
 from batchlab.results.show.points import Axis, Dots, Point, Points
 from batchlab.results.words import visible
 
@@ -28,6 +28,8 @@ def points_payload(points: Points) -> dict[str, Any]:
         "cut": CUT,
         "beyond": BEYOND,
         "farther": FARTHER,
+        "few": FEW,
+        "room": ROOM,
         "joined": points.joined,
         "step": points.step,
         "bars": points.bars,

@@ -16,7 +16,7 @@ from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.stats import Array
 from batchlab.results.show.drawing import FrameDrawing, without_note
 from batchlab.results.show.ends import BANDS, without_line
-from batchlab.results.show.extent import FREE, Extent, Interval, cut, exit_of, exploded, of_intervals, ways
+from batchlab.results.show.extent import FREE, Extent, Interval, cut, exit_of, exploded, held, of_intervals, ways
 from batchlab.results.show.numbers import named, panel_names
 from batchlab.results.store.run import State
 from batchlab.results.words import count
@@ -137,8 +137,16 @@ class CurvesShown(FrameDrawing):
         lost += [line.mean for line in every if id(line) in far]
         few = all(len(lines) <= BANDS for own in rows for lines in own)
         shown = every if self._log else near
-        bands = [part if few else part[-1:] for line in shown if line.n > 2 for part in self._band(line)]
-        return self.extent.ends(self.metric, kept, lost, bands, log=self._log)
+        parts = {id(line): [part if few else part[-1:] for part in self._band(line)] for line in shown if line.n > 2}
+        whole = all(
+            held(
+                sum(bool(len(line.x)) for line in lines),
+                sum(len(parts[id(line)][0]) for line in lines if id(line) in parts),
+            )
+            for lines in ([line for own in rows for line in own[j]] for j in range(len(self.clocks)))
+        )
+        bands = [part for own in parts.values() for part in own]
+        return self.extent.ends(self.metric, kept, lost, bands, log=self._log, whole=whole)
 
     def _gone(self) -> list[str]:
         """How many lines and runs leave the plot, where some do."""

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from batchlab.results.show.cells import Cells
     from batchlab.results.show.points import Points
 
-# Okabe and Ito's colours, told apart by colour-blind readers (yellow left out: too faint on white).
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6B6B6B")
+# After Okabe and Ito's, told apart by colour-blind readers; what is faint on white is darkened, none is lost on black.
+COLORS = ("#0072B2", "#ec690a", "#009E73", "#CC79A7", "#0f9be6", "#7d5f03", "#6B6B6B")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (5, 1.2, 1, 1.2, 1, 1.2)))
 MARKS = ("", "o", "^", "s", "D", "v", "P", "X")
 """On lines whose colour and dash are another's too."""

@@ -18,6 +18,10 @@ BEYOND = 1.0
 """How far a linear axis goes for what diverged or exploded, in heights of all that did not: see `window`."""
 FARTHER = 20.0
 """What goes so many times farther up than the middle one has exploded, though it went on to its end."""
+FEW = 8
+"""Intervals of a plot that are all shown."""
+ROOM = 1.0
+"""How far an axis goes for more of them on either side, in heights of what the points span."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +84,13 @@ class Extent:
         return bool(metric.quantity.log and wide and not below)
 
     def ends(
-        self, metric: Metric, kept: Sequence[Array], lost: Sequence[Array], bands: Sequence[Array], *, log: bool
-    ) -> tuple[float, float] | None:
-        """The ends of the axis, as shown: room for all lines, most of the bands, and what `window` leaves of the lost.
+        self, metric: Metric, kept: Sequence[Array], lost: Sequence[Array], bands: Sequence[Array], *,
+        log: bool, whole: bool,
+    ) -> tuple[float, float] | None:  # fmt: skip
+        """The ends of the axis, as shown: room for all lines, for bands, and for what `window` leaves of the lost.
 
-        At n = 2 a band alone would take up the whole height.
+        The rule: a plot of one line, or of at most `FEW` intervals, holds them all; of more the axis goes on for them
+        by at most `ROOM` times the height that the points span on either side, so that these keep a third of it.
 
         Args:
             metric: What is drawn.
@@ -92,6 +98,7 @@ class Extent:
             lost: Those that did.
             bands: The ends of intervals.
             log: Whether the axis is logarithmic.
+            whole: Whether all intervals are held, see `held`.
 
         Returns:
             They; None where nothing is drawn.
@@ -104,7 +111,7 @@ class Extent:
             return None
         low, high = window(inner, outer, beyond=math.inf if log else BEYOND)
         first, last = window(inner, np.empty(0)) if len(inner) else (low, high)
-        room = 0.25 * (last - first or abs(last) or 1.0)
+        room = math.inf if whole else ROOM * (last - first or abs(last) or 1.0)
         with np.errstate(divide="ignore"):  # of an interval that was cut at 0
             outside = forward(np.concatenate([*bands, np.empty(0)]))
         outside = outside[np.isfinite(outside)]
@@ -131,6 +138,11 @@ def cut(metric: Metric, low: Array, high: Array, values: Array) -> tuple[Array, 
     """
     least, most = bounds(metric.name, metric.quantity, values)
     return np.clip(low, least, most), np.clip(high, least, most)
+
+
+def held(lines: int, intervals: int) -> bool:
+    """Whether a plot of so many lines and intervals holds them all, see `Extent.ends`."""
+    return lines <= 1 or intervals <= FEW
 
 
 def window(kept: Array, lost: Array, *, beyond: float = BEYOND) -> tuple[float, float]:

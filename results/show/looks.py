@@ -1,19 +1,20 @@
 """How lines look, so that no two look the same: colour, dash and mark of each value of a hue.
 
 Names have colours that are told apart, numbers colours in an order, the greater the darker: one scale over a single
-key, and where a key of numbers stands behind one of few values, a ramp of shades for each of those. What the eye could
-not keep apart is refused.
+key, and where a key of numbers stands behind one of few values, a ramp of shades for each of those. Of three keys one
+is the colour, numbers before names, the others dash and mark. Every colour stands out on a white page and on a dark one
+(3:1), and what the eye could not keep apart is refused.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 from batchlab.results.compare.curves import by_hue
-from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.replicates import NOMINAL
 from batchlab.results.show.drawing import COLORS, DASHES, MARKS
 from batchlab.results.show.vision import TOLD, apart
@@ -31,19 +32,18 @@ PANELS = 12
 """Panels that are made of what is too much for one."""
 STEPS = 5
 """Colours of a scale that are told apart at a glance; of more, neighbours have another dash too."""
-SCALE = ("#fe940f", "#d2762e", "#af6c4d", "#8e6f6b", "#89657c", "#83528c", "#652381")
-"""From the least to the greatest number: each darker than the one before, `TOLD` from every other, and no fainter on
-a white page than the faintest of `COLORS`."""
-RAMPS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-"""Of `COLORS` those whose light and dark shades are no other's."""
-SHADE = 0.25
-"""How far a ramp goes towards white and towards black: further, its ends are too faint, or another ramp's."""
+SCALE = ("#e07806", "#c57464", "#897d80", "#8f5a86", "#8c35bd")
+"""From the least to the greatest number: each darker than the one before, and `TOLD` from every other."""
+RAMPS = (("#0799bb", "#0d7283"), ("#ba8a55", "#8a5e00"), ("#808f7f", "#356e47"), ("#ff22b3", "#bb0973"))
+"""Each from its lightest to its darkest shade, of which none is another's."""
 POINTS = (*MARKS[1:], "*", "<", ">", "p", "h", "d", "8", "H")
 """Marks of points, by dash and mark of the line that they stand for."""
 
 
 def looks(frame: Frame, hue: str, *, rows: bool = True, limit: int | None = None) -> Looks:
-    """Colour, dash and mark of each hue. Of two keys the first is the colour, the other dash or shade.
+    """Colour, dash and mark of each hue. Of two keys the first is the colour, the other dash or shade; see `_three`.
+
+    A key with one value, or a number that goes with another number of the hue, tells nothing apart and has no look.
 
     Args:
         frame: The runs.
@@ -58,23 +58,68 @@ def looks(frame: Frame, hue: str, *, rows: bool = True, limit: int | None = None
     drawn = [run for runs in groups.values() for run in runs] if rows else frame.runs
     lines = {run.value(hue): run for run in drawn if run.value(hue) in groups}
     first, _, second = hue.partition(",")
+    refused = TooManyLinesError(len(lines), hue, *(_there(frame, lines, key) for key in (first, second)))
+    if len(lines) > (limit or most(hue)):
+        raise refused
+    keys = _telling(frame, lines, hue.split(","))
+    if len(keys) > 2 and (found := _three(frame, lines, keys)):
+        return found
+    first, second = keys[0], ",".join(keys[1:])
     pairs = {value: (run.value(first), run.value(second) if second else None) for value, run in lines.items()}
-    colors = [value for value in frame.values(first) if value in (one for one, _ in pairs.values())]
-    dashes = [
-        value for value in (frame.values(second) if second else ()) if value in (two for _, two in pairs.values())
-    ]
-    if len(pairs) > (limit or most(hue)):
-        raise TooManyLinesError(len(pairs), hue, colors, dashes)
+    colors, dashes = (_there(frame, lines, key) for key in (first, second))
     shaded = len(dashes) > 1 and numeric(second, dashes) and (len(colors) <= len(RAMPS) or len(dashes) > len(DASHES))
-    found: Looks = {}
+    found = {}
     for value, (one, two) in sorted(pairs.items(), key=lambda item: _place(item[1], colors, dashes)):
         i = colors.index(one)
         own = [other for other in dashes if (one, other) in pairs.values()] if shaded else dashes
         color, dash = _two(colors, i, own, own.index(two), first, shaded=shaded) if second else _one(colors, i, first)
         found[value] = _look(color, DASHES[dash % len(DASHES)], found.values())
     if any(look["marker"] is None for look in found.values()):
-        raise TooManyLinesError(len(found), hue, colors, dashes)
+        raise refused
     return found
+
+
+def _there(frame: Frame, lines: Mapping[Any, RunRow], key: str) -> list[Any]:
+    """The values of a key that lines have, in order; none of no key."""
+    own = {run.value(key) for run in lines.values()} if key else set()
+    return [value for value in frame.values(key) if value in own] if key else []
+
+
+def _telling(frame: Frame, lines: Mapping[Any, RunRow], keys: Sequence[str]) -> list[str]:
+    """The keys that tell lines apart: neither those of one value, nor a number that goes with an earlier one."""
+    kept: list[str] = []
+    counts = {key: _there(frame, lines, key) for key in keys}
+    for key in (key for key in keys if len(counts[key]) > 1):
+        numbers = [other for other in kept if numeric(other, counts[other])] if numeric(key, counts[key]) else []
+        if all(len(_there(frame, lines, f"{other},{key}")) > len(counts[other]) for other in numbers):
+            kept.append(key)
+    return kept or [keys[0]]
+
+
+def _three(frame: Frame, lines: Mapping[Any, RunRow], keys: Sequence[str]) -> Looks:
+    """Looks by three keys or more: the first of numbers, or else the first, is the colour, others dash and mark.
+
+    Returns:
+        None of any where these do not tell the lines apart.
+    """
+    values = {key: _there(frame, lines, key) for key in keys}
+    colored = next((key for key in keys if numeric(key, values[key])), keys[0])
+    dashed, *rest = (key for key in keys if key != colored)
+    marked = ",".join(rest)
+    marks = len(POINTS) // len(DASHES)  # as many as have a point's mark for each dash
+    values[marked] = _there(frame, lines, marked)
+    if len(values[dashed]) > len(DASHES) or len(values[marked]) > marks:
+        dashed, marked = marked, dashed
+    if len(values[dashed]) > len(DASHES) or len(values[marked]) > marks:
+        return {}
+    found: Looks = {}
+    for value, run in sorted(lines.items(), key=lambda line: [values[key].index(line[1].value(key)) for key in keys]):
+        i, j, k = (values[key].index(run.value(key)) for key in (colored, dashed, marked))
+        color = _on_scale(values[colored], i) if numeric(colored, values[colored]) else COLORS[i % len(COLORS)]
+        found[value] = {"color": color, "ls": DASHES[j], "marker": MARKS[k]}
+    alike = (a for a, b in combinations(found.values(), 2) if (a["ls"], a["marker"]) == (b["ls"], b["marker"])
+             and apart(a["color"], b["color"]) < TOLD)  # fmt: skip
+    return {} if any(alike) else found
 
 
 def most(hue: str) -> int:
@@ -167,7 +212,7 @@ def _two(colors: Sequence[Any], i: int, dashes: Sequence[Any], j: int, first: st
         shaded: Whether the second key's are numbers.
     """
     if shaded:
-        return _shade(RAMPS[i % len(RAMPS)], places(dashes)[j]), j
+        return _mixed(*RAMPS[i % len(RAMPS)], places(dashes)[j]), j
     if len(colors) > 1 and numeric(first, colors):
         return _on_scale(colors, i), j
     return COLORS[i % len(COLORS)], j
@@ -189,11 +234,6 @@ def _on_scale(values: Sequence[float], i: int) -> str:
     at = places(values)[i] * (len(SCALE) - 1)
     k = min(int(at), len(SCALE) - 2)
     return _mixed(SCALE[k], SCALE[k + 1], at - k)
-
-
-def _shade(base: str, at: float) -> str:
-    """A colour's shade, from light at 0 over itself at a half to dark at 1."""
-    return _mixed(base, "#ffffff" if at < 0.5 else "#000000", SHADE * abs(2 * at - 1))
 
 
 def _mixed(color: str, other: str, share: float) -> str:

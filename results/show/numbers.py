@@ -78,13 +78,21 @@ def numbered(axis: Axis, *, log: bool = False, within: tuple[float, float] = (-m
         """Writes what matplotlib would write, as numbers are written here."""
 
         def __call__(self, x: float, pos: int | None = None) -> str:
-            return _tick(x) if super().__call__(x, pos) else ""
+            return spelled(x) if super().__call__(x, pos) else ""
+
+    def spelled(value: float) -> str:
+        """In one style along the axis: where one tick needs an exponent, each has one."""
+        first, last = sorted(axis.get_view_interval())
+        ticks = [*axis.get_majorticklocs(), *axis.get_minorticklocs()]
+        short = any("e" in _tick(tick) for tick in ticks if first <= tick <= last)
+        mantissa, power = f"{value:.9e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}" if short and value else _tick(value)
 
     if log:
         axis.set_major_formatter(Decades())
         axis.set_minor_formatter(Decades(minor_thresholds=(1.5, 0.6)))
     else:
-        axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: spelled(value)))
     if math.isfinite(least) or math.isfinite(most):
         axis.set_major_locator(Within(axis.get_major_locator()))
         axis.set_minor_locator(Within(axis.get_minor_locator()))

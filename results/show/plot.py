@@ -42,6 +42,8 @@ WHOLE = ("samples", "steps", "gradients", "batch_size")
 """What has no parts, so that no tick stands between."""
 COUNTED = ("samples", "steps", "gradients", "flops")
 """Clocks whose ticks have a k for a thousand."""
+HELD = 0.02
+"""Of the width: a running extreme keeps its last value so far, whose step were else a mere stroke at the edge."""
 THIN = 50
 """So many runs that did not finish are drawn of a line: nobody could tell more apart."""
 
@@ -112,22 +114,27 @@ class Plot(CurvesShown):
     def _draw(self, axes: Axes, lines: Sequence[Curve], known: Looks, far: set[int]) -> None:
         """Draw the lines of a panel; those that exploded (by `id`) without a band, which would hide the others."""
         step = self.metric.reduce != "last"
+        places = {float(x) for own in lines for line in (own, *own.lost) for x in line.x}
         once = len({float(x) for line in lines for x in line.x}) == 1  # side by side, at a single tick
+        held = HELD * (max(places) - min(places)) if step and places else 0.0
         for i, line in enumerate(lines):
             look = known[line.value]
             color, dash = look["color"], look["ls"]
             scale = self.metric.quantity.scale
             drawstyle = "steps-post" if step else "default"
-            every = max(1, len(line.x) // MARKED)
+            marked = [*range(0, len(line.x), max(1, len(line.x) // MARKED))]
             x = line.x + (i - len(lines) / 2) * SIDE * abs(line.x) if once else line.x
-            axes.plot(x, scale * line.mean, **look, markevery=every, lw=1.7, ms=4, drawstyle=drawstyle, zorder=3)
             low, high = self._band(line)
+            mean = line.mean
+            if held and len(x) > 1:
+                x, mean, low, high = np.append(x, x[-1] + held), *(np.append(y, y[-1]) for y in (mean, low, high))
+            axes.plot(x, scale * mean, **look, markevery=marked, lw=1.7, ms=4, drawstyle=drawstyle, zorder=3)
             if (
                 line.n > 2 and len(line.x) == 1
             ):  # two seeds have an interval of 13 standard errors: it would hide the rest
                 axes.vlines(x, scale * low, scale * high, color=color, lw=1.3)
             elif line.n > 2 and len(lines) <= BANDS and id(line) not in far:
-                band = axes.fill_between(line.x, scale * low, scale * high, step="post" if step else None)
+                band = axes.fill_between(x, scale * low, scale * high, step="post" if step else None)
                 band.set(color=color, alpha=0.16 if len(lines) < 6 else 0.09, linewidth=0, zorder=2)
             shown = _some(line.lost)
             for track in shown:
@@ -168,11 +175,15 @@ class Plot(CurvesShown):
         mean = f"{'geometric mean' if log else 'mean'} over seeds"
         some = f" ({THIN} of a line's are drawn)" if any(len(line.lost) > THIN for line in lines) else ""
         many = any(len(own) > BANDS and max(len(line.x) for line in own) > 1 for row in self._drawn for own in row)
+        ends = any(line.n > 2 and bool(np.isfinite(line.low).any()) for line in lines)
         where = "at the right the 95 % t interval of each line's end" if many else "95 % t interval"
+        lost = [track.state for line in lines for track in line.lost]
+        crosses = ", × diverged" if State.DIVERGED in lost else ""
         cut_seen, leaving = self._intervals()
-        stop = ";\n" if across == 1 else "; "  # one panel is too narrow for the whole line
+        stop = ";\n" if across == 1 and ends else "; "  # one panel is too narrow for the whole line
         said = [
-            f"{mean}, {where} (from n = 3 on){stop}thin lines did not finish{some}, × diverged",
+            f"{mean}{f', {where} (from n = 3 on)' if ends else ''}"
+            f"{f'{stop}thin lines did not finish{some}{crosses}' if lost else ''}",
             *self._gone(),
             *leaving,
             *([CUT] if cut_seen else []),

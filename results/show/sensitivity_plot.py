@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from batchlab.results.compare.sensitivity import Line
+from batchlab.results.show.ends import BANDS
 from batchlab.results.show.legend import head, legend
 from batchlab.results.show.lettering import plain
-from batchlab.results.show.looks import Looks, log_spaced, numeric
+from batchlab.results.show.looks import Looks, numeric
 from batchlab.results.show.numbers import named, numbered, panel_names
 from batchlab.results.show.panels import dress
 from batchlab.results.show.plot import ACROSS
-from batchlab.results.show.sensitivity_points import fallen, said_of
+from batchlab.results.show.sensitivity_points import apart, fallen, over, said_of
 from batchlab.results.show.sensitivity_shown import STRIP, SensitivityShown
 
 if TYPE_CHECKING:
@@ -62,14 +63,16 @@ class Sensitivity(SensitivityShown):
 
     def _draw(self, axes: Axes, own: Sequence[Line], known: Looks) -> None:
         counts = numeric(self.key, self._values)
-        at = {value: float(value) if counts else float(i) for i, value in enumerate(self._values)}
-        if counts and log_spaced(self._values):
+        x_axis, at = over(self.key, self._values)
+        if x_axis.log:
             axes.set_xscale("log")
-            numbered(axes.xaxis, log=True)
-        elif counts:
-            numbered(axes.xaxis)
-        else:
+        if x_axis.words:
             axes.set_xticks([*at.values()], [plain(value, 18) for value in at])
+        elif x_axis.ticks:
+            axes.set_xticks(*zip(*apart(x_axis.ticks, log=x_axis.log), strict=True))
+            axes.minorticks_off()
+        else:
+            numbered(axes.xaxis, log=x_axis.log)
         log = self.extent.log(self.metric, self._numbers(own))
         if log:
             axes.set_yscale("log")
@@ -88,7 +91,7 @@ class Sensitivity(SensitivityShown):
             shown = np.array([point.n > 2 for point in line.points]) & ~np.isnan(low) & (scale * mean <= top)
             color = look["color"]
             axes.vlines(x[shown], scale * low[shown], scale * high[shown], color=color, lw=1.1, alpha=0.75)
-            if counts:
+            if counts and len(own) <= BANDS:
                 band = axes.fill_between(x, scale * low, scale * high, where=shown.tolist())
                 band.set(color=color, alpha=0.13 if len(own) < 6 else 0.08, linewidth=0)
             self._mark(axes, line, places, own, color)

@@ -13,6 +13,11 @@ from batchlab.results.show.points import DIAMOND, HOLLOW, RING, Axis, Dots
 from batchlab.results.show.points import Point as Shown
 from batchlab.results.words import count, written
 
+TRIED = 8
+"""Values of a key that are the ticks of its axis; of more, round numbers are."""
+ROOM = 0.1
+"""The part of an axis that the name of a tick takes up."""
+
 
 def over(key: str, values: Sequence[Any]) -> tuple[Axis, dict[Any, float]]:
     """The axis of a key, and where each of its values stands on it.
@@ -24,7 +29,22 @@ def over(key: str, values: Sequence[Any]) -> tuple[Axis, dict[Any, float]]:
     if not numeric(key, values):
         places = {value: float(i) for i, value in enumerate(values)}
         return Axis(key, ticks=[(at, str(value)) for value, at in places.items()], words=True), places
-    return Axis(key, log=log_spaced(values)), {value: float(value) for value in values}
+    ticks = [(float(value), written(value)) for value in values] if len(values) <= TRIED else []
+    return Axis(key, log=log_spaced(values), ticks=ticks), {value: float(value) for value in values}
+
+
+def apart(ticks: Sequence[tuple[float, str]], *, log: bool) -> list[tuple[float, str]]:
+    """Those ticks that have room beside each other, the first of those that have not.
+
+    >>> apart([(1, "1"), (1.01, "1.01"), (9, "9")], log=False)
+    [(1, '1'), (9, '9')]
+    """
+    at = [math.log(place) if log else place for place, _ in ticks]
+    kept: list[int] = []
+    for i, place in enumerate(at):
+        if not kept or place - at[kept[-1]] >= ROOM * (at[-1] - at[0]):
+            kept.append(i)
+    return [ticks[i] for i in kept]
 
 
 def dots(line: Line, columns: Sequence[Array], beside: Sequence[Array] | None, known: Looks, said: str) -> Dots:

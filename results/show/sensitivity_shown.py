@@ -16,7 +16,7 @@ from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.sensitivity import Line, Point, lines, parts, said
 from batchlab.results.compare.stats import Array
 from batchlab.results.show.drawing import FrameDrawing, without_note
-from batchlab.results.show.extent import CUT, FREE, Extent, Interval, cut, exploded, of_intervals, ways
+from batchlab.results.show.extent import CUT, FREE, Extent, Interval, cut, exploded, held, of_intervals, ways
 from batchlab.results.show.lettering import plain
 from batchlab.results.show.looks import Looks, dotted, looks, numeric
 from batchlab.results.show.numbers import panel_names
@@ -217,7 +217,8 @@ class SensitivityShown(FrameDrawing):
         kept, lost = (
             np.array([point.mean for point in every if (point in near) == inside]) for inside in (True, False)
         )
-        return self.extent.ends(self.metric, [kept], [lost], ends, log=log)
+        whole = held(len(own), int(np.isfinite(high).sum()))
+        return self.extent.ends(self.metric, [kept], [lost], ends, log=log, whole=whole)
 
     def _ends(self, own: Sequence[Line]) -> tuple[float, float] | None:
         """The ends of the y-axis of a panel, or of all where they have one, with room for the counts below."""
@@ -243,7 +244,9 @@ class SensitivityShown(FrameDrawing):
         mean = f"{kind} over seeds"
         by = said(self.frame, self.metric)
         ringed = any(line.chosen is not None for line in every)
-        found = [f"{mean}, 95 % t interval (from n = 3 on)"]
+        beside = [line.judged for line in every if line.judged]
+        ends = any(point.n > 2 and math.isfinite(point.high) for point in [*points, *beside])
+        found = [f"{mean}, 95 % t interval (from n = 3 on)" if ends else mean]
         if any(point.diverged for point in points):
             found.append("×k, hollow: of so many seeds a run diverged or failed there; the mean is over the others")
         if any(point.missed for point in points):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchlab.results.show.extent import BEYOND, Extent, exit_of, window
+from batchlab.results.show.extent import BEYOND, FEW, Extent, exit_of, held, window
 from batchlab.results.show.figure import load_figure
 
 finite = st.floats(-1e30, 1e30)
@@ -156,6 +156,40 @@ def test_nothing_at_all_has_no_ends():
     from batchlab.results.compare.metrics import Metric
 
     empty = np.empty(0)
-    assert Extent().ends(Metric("test_loss"), [empty], [empty], [empty], log=False) is None
-    low, high = Extent().ends(Metric("test_loss"), [], [np.array([1.0, math.e])], [], log=True)
+    assert Extent().ends(Metric("test_loss"), [empty], [empty], [empty], log=False, whole=True) is None
+    low, high = Extent().ends(Metric("test_loss"), [], [np.array([1.0, math.e])], [], log=True, whole=True)
     assert low < 1 < math.e < high
+
+
+def noisy(lab, curve, optimizers, rows):
+    """Seeds at 0.8, 0.5 and 0.65 at each row after the first: 0.65 by 0.37; adam's are a hundredth above."""
+    for optimizer in optimizers:
+        for seed, value in enumerate([0.8, 0.5, 0.65]):
+            level = value + 0.01 * (optimizer == "adam")
+            lab.run(f"{optimizer}{seed}", curve([level] * rows), optimizer=optimizer, seed=seed)
+
+
+HALF = 4.302653 * 15 / math.sqrt(3)
+"""Of the t interval of 80, 50 and 65: their standard deviation is 15."""
+
+
+@pytest.mark.parametrize(("optimizers", "rows"), [(["shb"], FEW + 1), (["adam", "shb"], FEW // 2)])
+def test_one_line_and_few_intervals_are_held_whole(lab, curve, optimizers, rows):
+    noisy(lab, curve, optimizers, rows)
+    made = load_figure(lab.store, metric="test_accuracy")
+    low, high = made.figure().axes[0].get_ylim()
+    assert 65 - HALF - 5 < low < 65 - HALF
+    assert high > min(100, 65 + HALF)
+    assert made.notes == []
+
+
+def test_of_more_the_points_keep_a_third_of_the_height(lab, curve):
+    noisy(lab, curve, ["adam", "shb"], FEW // 2 + 1)
+    made = load_figure(lab.store, metric="test_accuracy")
+    assert made.figure().axes[0].get_ylim() == pytest.approx((64 - 0.12, 67 + 0.12)), "65 to 66, and as much around it"
+    assert made.notes == ["2 intervals go on beyond the plot: --ylim LOW,HIGH shows more"]
+
+
+@pytest.mark.parametrize(("lines", "intervals", "whole"), [(1, 99, True), (2, FEW, True), (2, FEW + 1, False)])
+def test_what_is_held_by_hand(lines, intervals, whole):
+    assert held(lines, intervals) == whole

@@ -112,3 +112,44 @@ def test_a_profile_stays_linear(opened):
     shares = {float(row["y"]) for row in table(place)}
     assert 0.0 in shares, "a line at 0 is kept"
     assert "arithmetic" not in place.locator(".curves-notes").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("values", "scale", "said"),
+    [
+        ([1.2e4, 1e5, 3e6], "log", {"1e5", "1e6"}),
+        ([2.0, 0.01, 3e-5], "log", {"1e-4", "1e-2", "1e0"}),
+        ([0.0, 7e5, 1.9e6], "linear", {"0", "5e5", "1e6", "1.5e6"}),
+        ([20.0, 100.0, 5000.0], "log", {"100", "1000"}),
+    ],
+)
+def test_the_ticks_of_an_axis_are_written_in_one_style(lab, curve, values, scale, said):
+    lab.run("a", curve(values, "train_loss"))
+    figure = load_figure(lab.store, metric="train_loss", extent=Extent(scale)).figure()
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    labels = {label.get_text() for which in ("major", "minor") for label in axes.get_yticklabels(which=which)} - {""}
+    assert said <= labels
+    assert len({"e" in label for label in labels - {"0"}}) == 1
+
+
+@pytest.mark.slow
+def test_so_are_those_on_the_page(opened):
+    page, read = opened(), "ends => batchlab.ticks(...ends).map(({ text }) => text)"
+    figure(page)
+    assert page.evaluate(read, [4, 6.5, 4, True]) == ["1e4", "1e5", "1e6"]
+    assert page.evaluate(read, [-5, 0.3, 9, True]) == ["1e-5", "1e-4", "1e-3", "1e-2", "1e-1", "1e0"]
+    assert page.evaluate(read, [0, 2e6, 4, False]) == ["0", "5e5", "1e6", "1.5e6", "2e6"]
+    assert page.evaluate(read, [1, 4, 5, True]) == ["10", "100", "1,000", "10,000"]
+
+
+@pytest.mark.slow
+def test_a_pointer_reads_as_many_digits_of_each_value(opened):
+    page = opened()
+    figure(page)
+    said = TICKS.replace(
+        "[low, high, scene.yTicks(low, high, 9).map(({ at }) => at)]",
+        "view.map((y) => batchlab.words.valued({ value: y }, scene))",
+    )
+    assert page.evaluate(said, [8.2374, 64.8, 0.5, 100]) == ["8.24 %", "64.80 %", "0.50 %", "100.00 %"]
+    assert page.evaluate(said, [-0.001]) == ["0.00 %"]

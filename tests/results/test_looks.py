@@ -1,6 +1,7 @@
 """No two lines look the same, to anybody: judged by CIEDE2000 and Machado's matrices, which are written anew here."""
 
 import itertools
+import re
 from functools import cache
 
 import numpy as np
@@ -8,11 +9,23 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 
 from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.report.curves import ASSETS
 from batchlab.results.show.drawing import COLORS, DASHES, MARKS
-from batchlab.results.show.looks import ALONE, MOST, PANELS, SCALE, TooManyLinesError, dotted, log_spaced, looks, places
+from batchlab.results.show.looks import (
+    ALONE,
+    MOST,
+    PANELS,
+    RAMPS,
+    SCALE,
+    TooManyLinesError,
+    dotted,
+    log_spaced,
+    looks,
+    places,
+)
 from batchlab.results.show.vision import TOLD, apart, difference
 from batchlab.results.store.run import State
 
@@ -105,10 +118,24 @@ def test_how_far_colours_are_apart_is_the_least_over_sights(a, b):
 def test_colours_of_names_and_of_numbers_are_told_apart_by_everybody_and_seen_on_both_pages():
     for palette in (COLORS, SCALE):
         assert min(seen(a, b) for a, b in itertools.combinations(palette, 2)) > TOLD
-    assert min(contrast(one, WHITE) for one in SCALE) >= min(contrast(one, WHITE) for one in COLORS) - 0.05
-    for one in (*COLORS, *SCALE):
-        assert contrast(one, WHITE) > 2
-        assert contrast(one, DARK) > 1.8
+    for ends in itertools.pairwise(RAMPS):
+        assert min(seen(a, b) for a, b in itertools.product(*ends)) > TOLD
+    for own in (COLORS, *map(mixed, itertools.pairwise(SCALE)), *map(mixed, RAMPS)):
+        stands_out(own)
+    text = (ASSETS / "scene.js").read_text(encoding="utf-8")
+    assert re.findall(r'paper: "(#\w+)"', text) == [WHITE, DARK]
+
+
+def mixed(ends):
+    """A hundred colours from one to another."""
+    one, other = (np.array(to_rgb(end)) for end in ends)
+    return [to_hex(one + share * (other - one)) for share in np.linspace(0, 1, 100)]
+
+
+def stands_out(colors):
+    """As the Web Content Accessibility Guidelines ask of graphics."""
+    for one in colors:
+        assert min(contrast(one, page) for page in (WHITE, DARK)) >= 3, one
 
 
 def frame(pairs):
@@ -119,6 +146,7 @@ def frame(pairs):
 
 
 def told_apart(made):
+    stands_out({look["color"] for look in made.values()})
     for a, b in itertools.combinations(made.values(), 2):
         if (a["ls"], a["marker"]) == (b["ls"], b["marker"]):
             assert seen(a["color"], b["color"]) > TOLD - 0.15, (a, b)
@@ -233,3 +261,68 @@ def test_points_of_every_dash_and_mark_that_twenty_lines_need_differ():
     made = [dotted({"color": "#000000", "ls": dash, "marker": mark})["marker"] for mark in MARKS[:3] for dash in DASHES]
     assert len(set(made)) == len(made)
     assert "" not in made
+
+
+def grid(rows):
+    """A run for each row of keys."""
+    runs = frame([("shb", 1)] * len(rows)).runs
+    made = [
+        RunRow(f"r{i}", run.state, None, {}, row, {}, {}, run.rows)
+        for i, (run, row) in enumerate(zip(runs, rows, strict=True))
+    ]
+    return Frame(made, pa.table({"samples": [0]}), frozenset({"samples"}), [])
+
+
+def combined(**keys):
+    return [dict(zip(keys, values, strict=True)) for values in itertools.product(*keys.values())]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("name", "lr", "schedule"))))
+def test_of_three_keys_the_number_is_the_colour_and_the_others_dash_and_mark(order):
+    rates = [0.001, 0.01, 0.1]
+    rows = combined(name=["a", "b"], lr=rates, schedule=["constant", "cosine", "linear"])
+    made = looks(grid(rows), ",".join(order))
+    told_apart(made)
+    by = {key: {} for key in order}
+    for value, look in made.items():
+        for key, said in zip(order, value.split(" "), strict=True):
+            by[key].setdefault(said, set()).add((look["color"], repr(look["ls"]), look["marker"]))
+    colors = [{color for color, _, _ in by["lr"][str(rate)]} for rate in rates]
+    assert all(len(own) == 1 for own in colors)
+    lightness = [lab_color(*own)[0] for own in colors]
+    assert lightness == sorted(set(lightness), reverse=True)
+    others = [key for key in order if key != "lr"]
+    for key, part in zip(others, (1, 2), strict=True):
+        assert all(len({look[part] for look in own}) == 1 for own in by[key].values()), "one dash, one mark"
+    assert list(made) == sorted(
+        made,
+        key=lambda value: [rows_of(rows, key).index(said) for key, said in zip(order, value.split(" "), strict=True)],
+    )
+
+
+def rows_of(rows, key):
+    return list(dict.fromkeys(str(row[key]) for row in rows))
+
+
+def test_of_more_than_dash_and_mark_can_say_lines_still_differ():
+    made = looks(grid(combined(name="abcde", lr=[1, 2], schedule="uv", model="wx")[:20]), "name,lr,schedule,model")
+    assert len(made) == 20
+    told_apart(made)
+    with pytest.raises(TooManyLinesError):
+        looks(grid(combined(name="abcdef", lr=[1, 2], schedule="uv")), "name,lr,schedule")
+
+
+@pytest.mark.parametrize("hue", ["size,lr", "lr,size", "name,lr,size"])
+def test_numbers_that_move_together_are_one_scale(hue):
+    rows = [{"name": "a", "size": size, "lr": size / 100} for size in (8, 32, 128)]
+    colors = [look["color"] for look in looks(grid(rows), hue).values()]
+    assert [colors[0], colors[-1]] == [SCALE[0], SCALE[-1]]
+    assert {look["ls"] for look in looks(grid(rows), hue).values()} == {"-"}
+
+
+def test_a_number_that_is_the_same_for_some_still_tells_the_others_apart():
+    rows = [{"size": size, "lr": lr} for lr, size in ((1, 8), (1, 16), (2, 32), (2, 64))]
+    for hue in ("lr,size", "size,lr"):
+        made = looks(grid(rows), hue)
+        assert len({repr(look) for look in made.values()}) == 4
+        told_apart(made)

@@ -316,8 +316,8 @@ def test_a_loss_has_no_band_below_zero_unless_it_is_below_itself(lab, curve, nam
     lowest = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1].min()
     assert (lowest == least) if least is not None else lowest < -0.1
     said = figure.legends[0].get_title().get_text()
-    assert "intervals end" not in said, "where it does is not seen"
-    assert "1 interval goes on beyond the plot" in said
+    assert ("intervals end" in said) == (least is not None)
+    assert "beyond the plot" not in said, "a single line's band is seen whole"
     whole = load_figure(lab.store, metric=name, extent=Extent("", (-9.0, 9.0))).figure().legends[0].get_title()
     assert ("intervals end" in whole.get_text()) == (least is not None)
     assert "beyond the plot" not in whole.get_text()
@@ -340,12 +340,12 @@ def test_a_value_whose_runs_all_diverged_before_a_row_is_named(lab, curve):
 
 
 def test_the_interval_at_the_end_of_a_line_has_the_mark_of_its_line(lab, curve):
-    """Of 20 rates of one optimizer some have a colour and a dash in common, and only their marks tell them apart."""
-    for i in range(20):
+    """Of three keys some lines have a colour and a dash in common, and only their marks tell them apart."""
+    for i, (name, schedule, rate) in enumerate(product(("adam", "shb"), ("constant", "cosine"), range(1, 6))):
         for seed in range(3):
             rows = curve([0.1, 0.3 + 0.02 * i + 0.01 * seed])
-            lab.run(f"r{i}x{seed}", rows, lr=0.01 * (1 + i), seed=seed)
-    figure = load_figure(lab.store, metric="test_accuracy", hue="optimizer,optimizer.lr").figure()
+            lab.run(f"r{i}x{seed}", rows, optimizer=name, lr_schedule=schedule, lr=0.01 * rate, seed=seed)
+    figure = load_figure(lab.store, metric="test_accuracy", hue="optimizer,optimizer.lr,lr_schedule").figure()
     (axes,) = figure.axes
     dots = [line for line in axes.lines if len(line.get_xdata()) == 1]
     marks = [line.get_marker() for line in figure.legends[0].get_lines()]
@@ -521,3 +521,36 @@ def test_of_many_runs_that_did_not_finish_some_are_drawn_and_the_legend_says_so(
     said = made.legends[0].get_title().get_text()
     assert "thin lines did not finish (3 of a line's are drawn)" in said
     assert "7 diverged" in made.legends[0].get_texts()[0].get_text()
+
+
+def test_the_last_value_of_a_running_extreme_is_held_for_a_moment(lab, curve):
+    """A step without a length would be a stroke at the edge."""
+    for seed in range(3):
+        lab.run(f"a{seed}", curve([0.1, 0.5 + 0.1 * seed, 0.9]), seed=seed)
+    held = 128 * 1.02
+    (axes,) = load_figure(lab.store, metric="max:test_accuracy").figure().axes
+    (line,) = axes.lines
+    assert line.get_xdata()[-2:] == pytest.approx([128, held])
+    assert line.get_ydata()[-2:] == pytest.approx([90, 90])
+    assert axes.collections[0].get_paths()[0].vertices[:, 0].max() == pytest.approx(held)
+    assert line.get_markevery() == [0, 1, 2], "no mark where nothing was measured"
+    assert axes.get_xlim()[1] > held
+    (plain,) = load_figure(lab.store, metric="test_accuracy").figure().axes[0].lines
+    assert plain.get_xdata()[-1] == 128
+
+
+@pytest.mark.parametrize(
+    ("seeds", "state", "said"),
+    [
+        (1, "done", "mean over seeds"),
+        (3, "done", "mean over seeds, 95 % t interval (from n = 3 on)"),
+        (1, "interrupted", "mean over seeds; thin lines did not finish"),
+        (1, "diverged", "mean over seeds; thin lines did not finish, × diverged"),
+        (3, "diverged", "mean over seeds, 95 % t interval (from n = 3 on);\nthin lines did not finish, × diverged"),
+    ],
+)
+def test_only_what_is_drawn_is_explained(lab, curve, seeds, state, said):
+    for seed in range(seeds):
+        lab.run(f"a{seed}", curve([0.1, 0.5 + 0.01 * seed]), seed=seed)
+    lab.run("b", curve([0.1, 0.4]), state, seed=seeds)
+    assert load_figure(lab.store, metric="test_accuracy").figure().legends[0].get_title().get_text() == said

@@ -66,12 +66,11 @@ def test_a_cursor_reads_every_line_with_interval_and_n(opened, frame):
     assert {row[0] for row in rows} == set(wanted) - {"lost"}
     for name, value, interval, n in rows:
         line = wanted[name]
-        assert value == f"{float(f'{100 * line.mean[0]:.4g}'):g} %"
+        assert value == f"{100 * line.mean[0]:.2f} %", "all with as many digits after the point"
         assert n == f"n {line.n}"
         if line.n > 2:
-            low, high = (float(part) for part in interval.split(" to "))
-            assert low == pytest.approx(max(0, 100 * line.low[0]), rel=1e-3)
-            assert high == pytest.approx(min(100, 100 * line.high[0]), rel=1e-3)
+            ends = max(0, 100 * line.low[0]), min(100, 100 * line.high[0])
+            assert interval == " to ".join(f"{end:.2f}" for end in ends)
         else:
             assert interval == ""
     shown = [float(row[1].split()[0]) for row in rows]
@@ -270,6 +269,12 @@ def test_more_lines_than_can_be_told_apart_are_grey_until_few_are_left(chromium,
     page.goto(path.as_uri())
     place = figure(page)
     assert "45 lines are too many to tell apart" in place.locator(".curves-notes").inner_text()
+    entries, all_of_them = place.locator(".curves-lines"), place.get_by_role("button", name="all 45 lines")
+    hidden = "list => list.scrollHeight - list.clientHeight"
+    assert entries.evaluate(hidden) > 0
+    all_of_them.click()
+    assert entries.evaluate(hidden) <= 0
+    place.get_by_role("button", name="fewer lines here").click()
     keys = place.locator(".curves-lines button[aria-pressed=true] path")
     assert len({key.get_attribute("stroke") for key in keys.all()}) == 1
     hovered(place, 0.99)

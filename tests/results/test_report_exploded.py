@@ -10,7 +10,7 @@ from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.report.curves import payload
 from batchlab.results.report.points import points_payload
-from batchlab.results.show.extent import Extent
+from batchlab.results.show.extent import FEW, Extent
 from batchlab.results.show.plot import Plot
 from batchlab.results.show.sensitivity_plot import Sensitivity
 
@@ -60,30 +60,39 @@ def test_it_leaves_at_the_same_height(frame, chromium, tmp_path):
 INTERVALS = """view => {
   const data = JSON.parse(document.querySelector("script.curves-data").textContent);
   const scene = batchlab.scene(data, batchlab.compute(data, view), data.names, "light");
-  return [scene.leaving(), scene.cut()];
+  return [scene.leaving(), scene.cut(), scene.yRange()];
 }"""
 
 
 @pytest.mark.slow
 def test_intervals_that_go_on_beyond_the_plot_are_counted_as_in_python(lab, curve, chromium, tmp_path):
-    """An interval that ends at 100 %, one that leaves the plot at one end, one that does so at both, a short one."""
-    ends = {"near": (0.97, 0.99, 1.0), "wide": (0.5, 0.95, 0.99), "deep": (0.02, 0.5, 0.9), "one": (0.98, 0.98, 0.981)}
-    for name, values in ends.items():
+    """An interval that ends at 100 %, one that leaves the plot at one end, two that do so at both, short ones.
+
+    Of a single line nothing leaves, nor where there are few intervals.
+    """
+    high = {"near": (0.97, 0.99, 1.0), "wide": (0.5, 0.95, 0.99), "one": (0.98, 0.98, 0.981)}
+    middle = {"deep": (0.02, 0.5, 0.9), "deeper": (0.1, 0.5, 0.9), "mid": (0.5, 0.5, 0.502)}
+    for name, values in (high | middle).items():
         for seed, value in enumerate(values):
-            lab.run(f"{name}{seed}", curve([0.4 if name == "deep" else 0.9, value]), optimizer=name, seed=seed)
+            rows = curve([0.5 if name in middle else 0.9] * (1 if name == "deeper" else FEW) + [value])
+            lab.run(f"{name}{seed}", rows, optimizer=name, seed=seed)
     frame = load(lab.store)
     page = chromium.new_page()
     for names, leaving, cut in (
         (("near", "one"), 0, True),
         (("near", "wide", "one"), 1, True),
-        (("deep",), 1, False),
-        (("deep", "wide"), 2, True),
+        (("deep",), 0, True),
+        (("deep", "mid"), 1, False),
+        (("deep", "mid", "deeper"), 2, False),
+        (("deeper",), 0, True),
     ):
         own = frame.where(optimizer=list(names))
         sent = payload(own, ["test_accuracy"], "optimizer", title="test accuracy by optimizer")
         page.goto(write_page(tmp_path / "page.html", [sent]).as_uri())
-        assert page.evaluate(INTERVALS, {}) == [leaving, cut]
         python = Plot(own, Metric("test_accuracy"))
+        *counted, ends = page.evaluate(INTERVALS, {})
+        assert counted == [leaving, cut]
+        assert ends == pytest.approx(python.figure().axes[0].get_ylim(), rel=1e-5)
         words = f"{leaving} interval{'s go' if leaving > 1 else ' goes'} on beyond the plot"
         for said in (
             python.figure().legends[0].get_title().get_text(),
@@ -98,12 +107,16 @@ def test_intervals_that_go_on_beyond_the_plot_are_counted_as_in_python(lab, curv
 
 @pytest.mark.slow
 def test_so_are_those_of_points(lab, curve, chromium, tmp_path):
-    for rate, values in {0.1: (0.5, 0.6, 0.9), 0.3: (0.7, 0.71, 0.72), 1.0: (0.6, 0.61, 0.62)}.items():
-        for seed, value in enumerate(values):
+    for i, rate in enumerate(0.1 * 3**k for k in range(FEW)):
+        for seed, value in enumerate((0.5, 0.6, 0.9) if i == 0 else (0.7, 0.71, 0.72)):
             lab.run(f"{rate}x{seed}", curve([0.1, value]), lr=rate, seed=seed)
-    python = Sensitivity(load(lab.store), Metric("test_accuracy"), "optimizer.lr")
+            lab.run(f"{rate}y{seed}", curve([0.1, 0.6 + 0.01 * seed]), optimizer="adam", lr=rate, seed=seed)
     page = chromium.new_page()
-    page.goto(write_page(tmp_path / "page.html", [points_payload(python.points())]).as_uri())
-    assert python.notes == ["1 interval goes on beyond the plot: --ylim LOW,HIGH shows more"]
-    assert page.locator(".curves-notes").inner_text().count("1 interval goes on beyond the plot") == 1
+    for names, leaving in ((["shb"], 0), (["adam", "shb"], 1)):
+        python = Sensitivity(load(lab.store).where(optimizer=names), Metric("test_accuracy"), "optimizer.lr")
+        page.goto(write_page(tmp_path / "page.html", [points_payload(python.points())]).as_uri())
+        assert python.notes == ["1 interval goes on beyond the plot: --ylim LOW,HIGH shows more"] * leaving
+        assert page.locator(".curves-notes").inner_text().count("1 interval goes on beyond the plot") == leaving
+        ends = page.evaluate(INTERVALS.replace("compute(data, view)", "dots(data, view, 0)"), {})[2]
+        assert ends == pytest.approx(python.figure().axes[0].get_ylim(), rel=1e-5)
     page.close()

@@ -117,3 +117,41 @@ def test_a_kept_picture_has_the_same_bars(opened):
     assert "fill-opacity" not in text, "no bands"
     assert text.count('stroke-width="1.4"') == 16
     assert "stands at the right" in text
+
+
+@pytest.mark.slow
+def test_a_line_alone_has_the_whole_of_its_interval(opened, frame):
+    scene = opened().evaluate(SCENE, 1)
+    still = Plot(frame.where(optimizer=NAMES[0]).where(**{"optimizer.lr": RATES[0]}), Metric("test_accuracy")).figure()
+    assert scene["y"] == pytest.approx(still.axes[0].get_ylim(), rel=1e-5)
+    summary = summarize([VALUES[NAMES[0], RATES[0], seed] for seed in range(3)])
+    assert scene["y"][0] < 100 * summary.low < 100 * summary.high < scene["y"][1]
+
+
+@pytest.mark.slow
+def test_the_last_value_of_a_running_extreme_is_held_for_a_moment(opened):
+    """A step without a length would be a stroke at the edge."""
+    page = opened()
+    page.evaluate("batchlab.view.set('run', 'best')")
+    run = SCENE.replace("compute(data, {})", "compute(data, { run: 'best' })")
+    few, many = (page.evaluate(run, shown) for shown in (BANDS, None))
+    held = 64 * 1.02
+    assert few["x"] == [0, pytest.approx(held)]
+    assert min(at for _, at, _, _ in many["bars"]) > held
+    ends = """() => {
+      const data = JSON.parse(document.querySelector("script.curves-data").textContent);
+      const scene = batchlab.scene(data, batchlab.compute(data, { run: "best" }), data.names.slice(0, 1), "light");
+      const { path, band } = batchlab.paths(scene.lines[0], (x) => x, (y) => y);
+      return [path, band];
+    }"""
+    path, band = page.evaluate(ends)
+    assert path.split("L")[-1].split()[0] == f"{held:.1f}"
+    assert f"L{held:.1f} " in band
+
+
+@pytest.mark.slow
+def test_a_phone_shows_the_whole_legend(opened):
+    page = opened(width=390)
+    entries = page.locator(".curves-lines").first
+    assert entries.evaluate("list => list.scrollHeight - list.clientHeight") <= 0
+    assert page.locator(".curves-all").count() == 0

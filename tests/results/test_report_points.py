@@ -19,7 +19,7 @@ from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.stats import t_quantile
 from batchlab.results.papers.integrator_plots import LossByShare
 from batchlab.results.papers.minibatch_plot import LINEAR, MiniBatches
-from batchlab.results.papers.vrgd_plots import AccuracyByBatch, MetricByRate
+from batchlab.results.papers.vrgd_plots import LOST, READ, RINGED, AccuracyByBatch, MetricByRate
 from batchlab.results.report.curves import ASSETS, payload
 from batchlab.results.report.parts import Parts
 from batchlab.results.report.points import points_payload
@@ -121,30 +121,42 @@ def test_the_figure_draws_the_same_numbers(frame_of):
     rows = [
         ({"seed": seed, "pair": "Adam", "batch": batch, "variant": variant, "lr": rate},
          {"test_accuracy": (batch + i) / 1000 + rate / 10 + seed / 100}, "done")
-        for batch in (32, 256) for i, variant in enumerate(("base", "VR")) for rate in (0.1, 1.0) for seed in (0, 1)
+        for batch in (32, 256) for i, variant in enumerate(("base", "VR")) for rate in (0.1, 1.0)
+        for seed in range(3 if (rate, batch) == (1.0, 32) else 2)
     ]  # fmt: skip
     rows.append(({"seed": 5, "pair": "Adam", "batch": 32, "variant": "VR", "lr": 1.0}, {}, "diverged"))
     runs = frame_of(rows)
-    rated = MetricByRate(runs, Metric("test_accuracy"), "rates")
+    rated = MetricByRate(runs, Metric("test_accuracy"), "rates", {("Adam", "VR", 256): 0.1})
     points, figure = rated.points(), rated.figure()
     assert [panel.title for panel in points.panels] == ["pair Adam, batch 32", "pair Adam, batch 256"]
     for panel, axes in zip(points.panels, figure.axes, strict=True):
         for line in panel.lines:
             batch, i = int(panel.title.split()[-1]), ("base", "VR").index(line.name)
-            wanted = [100 * ((batch + i) / 1000 + rate / 10 + 0.005) for rate in (0.1, 1.0)]
+            third = batch == 32  # at the greater rate
+            seeds = {0.1: 0.005, 1.0: 0.01 if third else 0.005}
+            wanted = [100 * ((batch + i) / 1000 + rate / 10 + seeds[rate]) for rate in (0.1, 1.0)]
+            half = 4.302653 / math.sqrt(3)  # percentage points, of a standard deviation of one
+            ends = [wanted[1] - half, wanted[1] + half] if third else [math.nan] * 2
+            assert [line.points[1].low, line.points[1].high] == pytest.approx(ends, nan_ok=True)
+            assert math.isnan(line.points[0].high)
+            ringed = ["ring" in point.marks for point in line.points]
+            assert ringed == [(batch, line.name) == (256, "VR"), False]
             assert [point.y for point in line.points] == pytest.approx(wanted)
             color = to_hex(line.look["color"])
             assert (color, [0.1, 1.0], [point.y for point in line.points]) in drawn_lines(axes)
-            assert len(line.single) == 4
+            assert len(line.single) == 4 + third
     assert [line.fallen for line in points.panels[0].lines] == [[], [(1.0, "×1")]]
+    said = [f"{READ}, 95 % t interval (from n = 3 on)", LOST, RINGED]
+    assert list(points.notes) == said == figure.legends[0].get_title().get_text().split("\n")
+    assert MetricByRate(runs.where(batch=256), Metric("test_accuracy")).points().notes == [READ]
     of_curves = payload(runs, ["test_accuracy"], "variant", title="curves", panel="pair,batch")
     assert points_payload(points)["panels"] == of_curves["panels"], "one menu moves both"
     batches = AccuracyByBatch(runs.where(lr=1.0), "batches")
     (panel,) = batches.points().panels
     base, vr = panel.lines
-    assert [(point.x, point.n) for point in base.points] == [(32, 2), (256, 2)]
-    assert base.points[0].y == pytest.approx(100 * (0.032 + 0.105))
-    spread = 100 * 0.01 / math.sqrt(2)
+    assert [(point.x, point.n) for point in base.points] == [(32, 3), (256, 2)]
+    assert base.points[0].y == pytest.approx(100 * (0.032 + 0.11))
+    spread = 100 * 0.01
     assert base.points[0].high - base.points[0].y == pytest.approx(spread)
     assert vr.fallen == [(32.0, "† 1 lost")]
     assert batches.figure().axes

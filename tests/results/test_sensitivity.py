@@ -9,9 +9,10 @@ from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.sensitivity import lines, said, swept
 from batchlab.results.compare.stats import summarize
-from batchlab.results.show.extent import Extent
+from batchlab.results.show.extent import FEW, Extent
 from batchlab.results.show.figure import load_figure
 from batchlab.results.show.kinds import Kind
+from batchlab.results.show.sensitivity_points import TRIED
 from batchlab.results.store.runs import SweepEntry
 
 ACCURACY = Metric("test_accuracy")
@@ -103,15 +104,16 @@ def test_a_value_at_which_everything_diverged_has_its_place_on_the_axis(lab, cur
     assert low < 0.1
     assert 1e6 < high < 1e8
     assert [(text.get_position()[0], text.get_text()) for text in axes.texts] == [(1e6, "×3")]
-    assert made.notes == ["2 intervals go on beyond the plot: --ylim LOW,HIGH shows more"]
+    assert made.notes == []
 
 
 def test_an_interval_that_ends_in_the_room_of_the_counts_is_whole(lab, curve):
-    for rate, values in {0.1: (0.502, 0.52, 0.538), 0.3: (0.619, 0.62, 0.621)}.items():
-        for seed, value in enumerate(values):
+    for i, rate in enumerate(0.1 * 1.1**k for k in range(FEW)):  # of two lines: more intervals than are all held
+        for seed, value in enumerate((0.471, 0.52, 0.569) if i == 0 else (0.619, 0.62, 0.621)):
             lab.run(f"{rate}x{seed}", curve([0.1, value]), lr=rate, seed=seed)
+            lab.run(f"{rate}y{seed}", curve([0.1, 0.62]), optimizer="adam", lr=rate, seed=seed)
     made = load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"])
-    low = 100 * summarize([0.502, 0.52, 0.538]).low
+    low = 100 * summarize([0.471, 0.52, 0.569]).low
     assert low < made.figure().axes[0].get_ylim()[0]
     assert made.notes == ["1 interval goes on beyond the plot: --ylim LOW,HIGH shows more"]
     lab.run("gone", curve([0.1, math.nan]), "diverged", lr=0.9)
@@ -259,3 +261,18 @@ def test_many_panels_stand_side_by_side(lab, curve):
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == [f"dataset {name}" for name in ("a9a", "digits", "mnist", "w8a")]
     assert figure.axes[0].get_subplotspec().get_gridspec().get_geometry() == (2, 2)
+
+
+def test_ticks_stand_at_the_values_that_were_tried(lab, curve):
+    for size in (8, 32, 128):
+        lab.run(f"s{size}", curve([0.1, 0.5]), batch_size=size, lr=size / 1000)
+    made = load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"])
+    (axes,) = made.figure().axes
+    assert axes.get_xticks() == pytest.approx([0.008, 0.032, 0.128])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.008", "0.032", "0.128"]
+    assert len(axes.get_xticks(minor=True)) == 0
+    assert [text for _, text in made.points().panels[0].x.ticks] == ["0.008", "0.032", "0.128"]
+    assert made.figure().legends[0].get_title().get_text().startswith("mean over seeds\n"), "there is no interval"
+    for i in range(TRIED):
+        lab.run(f"m{i}", curve([0.1, 0.5]), lr=0.5 + i / 10)
+    assert not load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"]).points().panels[0].x.ticks

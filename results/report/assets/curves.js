@@ -121,6 +121,18 @@
       list.classList.add("long");
     }
     legend.append(list);
+    if (list.classList.contains("long")) legend.append(unfolding());
+
+    // Not all entries of a long legend are seen at once: one button shows them.
+    function unfolding() {
+      const said = (whole) => (whole ? "fewer lines here" : `all ${names.length} lines`);
+      const all = make("button", { type: "button", class: "curves-all", "aria-expanded": "false", onclick: () => {
+        const whole = list.classList.toggle("whole");
+        all.setAttribute("aria-expanded", String(whole));
+        all.textContent = said(whole);
+      } }, said(false));
+      return all;
+    }
 
     function legends() {
       const drawn = merged(scenes.map(({ scene }) => scene));

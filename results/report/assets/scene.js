@@ -7,34 +7,28 @@
     light: { paper: "#ffffff", ink: "#24292f", soft: "#59636e", grid: "#e4e8ec", many: "#8c959f" },
     dark: { paper: "#0d1117", ink: "#e6edf3", soft: "#9198a1", grid: "#262c34", many: "#6e7681" },
   };
+  const HELD = 0.02; // of the width: a running extreme keeps its last value so far, which else were a stroke at the edge
   const THIN = 50; // so many unfinished runs of a line are drawn: nobody could tell more apart
-
-  // A shade that is lost on a dark page is lifted until it stands out: contrast 3.
-  function luminance(color) {
-    const [r, g, b] = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16) / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  }
-
-  function lifted(color, theme) {
-    if (theme === "light") return color;
-    const least = 3 * (luminance(THEMES.dark.paper) + 0.05) - 0.05;
-    let made = color;
-    for (let share = 0.05; luminance(made) < least; share += 0.05) {
-      const parts = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
-      made = `#${parts.map((c) => Math.round(c + (255 - c) * share).toString(16).padStart(2, "0")).join("")}`;
-    }
-    return made;
-  }
 
   // ---- numbers in words ----
 
   const SHORT = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
 
+  const shortened = (value, digits) => (value ? value.toExponential(Math.max(0, digits - 2)).replace(/\.?0*e\+?/, "e") : "0");
+
   function number(value, digits = 4) {
     if (!Number.isFinite(value)) return "–";
     const size = Math.abs(value);
-    if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(Math.max(0, digits - 2)).replace(/\.?0*e\+?/, "e");
+    if (size !== 0 && (size < 1e-3 || size >= 1e6)) return shortened(value, digits);
     return Number(value.toPrecision(digits)).toLocaleString("en-US", { maximumFractionDigits: 8 });
+  }
+
+  // Values of one axis, with as many digits after the point as make four of what it spans, less the room around that.
+  function alike(value, scene) {
+    const [low, high] = seated(scene.yRange(null), scene.how), places = 4 - Math.ceil(Math.log10(0.8 * (high - low)));
+    if (scene.log || (scene.how.points && scene.how.step) || !Number.isFinite(value) || !(places >= 0 && places < 6) || Math.abs(value) >= 1e6) return number(value);
+    const fixed = { minimumFractionDigits: places, maximumFractionDigits: places };
+    return value.toLocaleString("en-US", { ...fixed, signDisplay: "negative" });
   }
 
   function amount(value, clock) {
@@ -82,8 +76,9 @@
 
   // The ticks of an axis: where, and what they say.
   batchlab.ticks = function (low, high, n, log) {
-    if (!log) return round(low, high, n).map((at) => ({ at, text: number(at, 6) }));
-    return decades(low, high, n).map((at) => ({ at, text: number(10 ** at, 3) }));
+    const [places, size, digits] = log ? [decades(low, high, n), (at) => 10 ** at, 3] : [round(low, high, n), (at) => at, 6];
+    const texts = places.map((at) => number(size(at), digits)), exponents = texts.some((text) => text.includes("e"));
+    return places.map((at, i) => ({ at, text: exponents ? shortened(size(at), digits) : texts[i] })); // all in one style
   };
   batchlab.countTicks = (low, high, n) => round(low, high, n).map((at) => ({ at, text: short(at) }));
 
@@ -130,7 +125,7 @@
   // Of a line whose interval stands at its end, that end.
   const atEnd = ({ x, low, high }) => ({ x: x.slice(-1), low: low.slice(-1), high: high.slice(-1) });
 
-  // Room for all the means and most of the bands, of what lies between the x of a window.
+  // Room for all the means and for bands, of what lies between the x of a window: `Extent.ends` there.
   function limits(scene, window) {
     let { low, high, size } = framed(scene, window);
     if (low > high) ({ low, high, size } = framed(scene, [-Infinity, Infinity]));
@@ -140,7 +135,11 @@
     const bands = scene.lines.filter((line) => line.low && !scene.far.includes(line)).map((line) => (scene.ended ? atEnd(line) : line));
     const bars = scene.dots.flatMap(({ points }) => points.map((one) => [one.low, one.high].filter(Number.isFinite)));
     const [under, over] = extent([...bars, ...bands.flatMap((line) => [within(line, line.low, window), within(line, line.high, window)])]);
-    const room = scene.rows ? Infinity : 0.25 * size; // rows are their intervals
+    const own = scene.dots.length ? scene.dots.filter(({ points }) => points.length) : scene.lines.filter(({ x }) => x.length);
+    const seen = (line) => within(line, line.high, window).length;
+    const intervals = bands.reduce((sum, line) => sum + seen(line), 0) + bars.filter(({ length }) => length).length;
+    const whole = scene.rows || own.length <= 1 || intervals <= scene.few; // rows are their intervals
+    const room = whole ? Infinity : scene.room * size;
     if (under <= over) [low, high] = [Math.min(low, Math.max(low - room, under)), Math.max(high, Math.min(high + room, over))];
     const pad = 0.04 * (high - low || Math.abs(high) || 1);
     return batchlab.strip(scene, [low - pad, high + pad]);
@@ -222,10 +221,15 @@
     return { xTicks: known, said: (x) => `${axis.label} ${text(x)}`, back, rowNames: named, cell: axis.words ? text : null };
   }
 
+  // What the quantity can be of a range, as shown.
+  function seated([low, high], { metric: { scale, floor, ceiling }, base }) {
+    const free = base !== null;
+    return [free || floor === null ? low : Math.max(low, floor * scale), free || ceiling === null ? high : Math.min(high, ceiling * scale)];
+  }
+
   // The ticks of y, of what the quantity can be alone: an axis may go on, for words on what was lost.
-  function possible({ metric, base, log }) {
-    const { scale, floor, ceiling } = metric, free = base !== null, size = (value) => (log ? 10 ** value : value);
-    const least = free || floor === null ? -Infinity : floor * scale, most = free || ceiling === null ? Infinity : ceiling * scale;
+  function possible(how) {
+    const { log } = how, size = (value) => (log ? 10 ** value : value), [least, most] = seated([-Infinity, Infinity], how);
     return (low, high, n) => batchlab.ticks(low, high, n, log).filter(({ at }) => size(at) >= least - 1e-9 && size(at) <= most * (1 + 1e-9));
   }
 
@@ -238,7 +242,7 @@
     const scene = {
       theme, colors, many, how: computed, title: titled(payload, computed.metric), ...across(computed),
       xLabel: computed.clock.label + (computed.clock.unit ? ` [${computed.clock.unit}]` : ""), yLabel: yLabel(computed),
-      log: computed.log, yTicks: possible(computed), rows: Boolean(computed.rows), neutral: computed.neutral ?? null, lines: [], thin: [], crosses: [], legend: [], dots: [], bars: [], far: [], beyond: payload.beyond,
+      log: computed.log, yTicks: possible(computed), rows: Boolean(computed.rows), neutral: computed.neutral ?? null, lines: [], thin: [], crosses: [], legend: [], dots: [], bars: [], far: [], beyond: payload.beyond, few: payload.few, room: payload.room,
       // intervals at the same place stand side by side
       aside: new Map(computed.points && computed.points.bars ? visible.map(({ name }, i) => [name, Math.min(1.1, 8 / visible.length) * (i - (visible.length - 1) / 2)]) : []),
     };
@@ -247,7 +251,7 @@
     const looks = new Map(visible.map((line) => [line.name, free ? payload.palette[shown.indexOf(line.name)] : line.look]));
     for (const line of computed.lines) {
       const look = (!many && looks.get(line.name)) || { color: colors.many, dash: [], mark: "" };
-      const style = { name: line.name, ...look, color: lifted(look.color, theme), step: computed.step };
+      const style = { name: line.name, ...look, step: computed.step };
       scene.legend.push({ ...style, line, on: looks.has(line.name) });
       if (!looks.has(line.name)) continue;
       if (line.points) {
@@ -282,10 +286,13 @@
     const pad = stood.length && !computed.step ? 0.05 * (to - from || 1) : 0;
     scene.xRange = from <= to ? [from - pad, (to === from && !pad ? from + 1 : to) + pad] : [0, 1];
     if (scene.rows) scene.xRange = [from - 0.6, to + 0.6];
+    const held = computed.step && !computed.points ? HELD * (to - from || 1) : 0;
+    if (held && from <= to) scene.xRange[1] += held;
+    for (const line of scene.lines) line.held = held;
     if (scene.ended) {
-      const wide = to - from || 1, owns = scene.lines.filter(({ low, high }) => low && Number.isFinite(high[high.length - 1]));
-      scene.bars = owns.map((line, i) => ({ ...line, at: to + (0.02 + 0.012 * i) * wide, ...atEnd(line), y: line.y[line.y.length - 1] }));
-      if (owns.length) scene.xRange[1] = to + (0.02 + 0.012 * owns.length) * wide;
+      const wide = to - from || 1, start = to + held + 0.02 * wide, owns = scene.lines.filter(({ low, high }) => low && Number.isFinite(high[high.length - 1]));
+      scene.bars = owns.map((line, i) => ({ ...line, at: start + 0.012 * i * wide, ...atEnd(line), y: line.y[line.y.length - 1] }));
+      if (owns.length) scene.xRange[1] = start + 0.012 * owns.length * wide;
       const every = scene.xTicks;
       scene.xTicks = (low, high, n) => every(low, high, n).filter(({ at }) => at <= to); // none where the clock has ended
     }
@@ -340,7 +347,7 @@
     return rows.sort((a, b) => b.y - a.y);
   };
 
-  batchlab.words = { number, amount };
+  batchlab.words = { alike, number, amount };
   batchlab.THEMES = THEMES;
 
   // A line through points as an SVG path; steps hold their value until the next point.
@@ -362,10 +369,11 @@
   };
   // The paths of a line: itself, and its band where it has one.
   batchlab.paths = function (line, px, py) {
-    const path = batchlab.outline(batchlab.points(line.x, line.y, px, py, line.step));
+    const last = line.x.length - 1;
+    const along = (y) => [...batchlab.points(line.x, y, px, py, line.step), ...(line.held && last >= 0 ? [[px(line.x[last] + line.held), py(y[last])]] : [])];
+    const path = batchlab.outline(along(line.y));
     if (!line.low) return { path, band: "" };
-    const top = batchlab.points(line.x, line.high, px, py, line.step);
-    const bottom = batchlab.points(line.x, line.low, px, py, line.step).reverse();
+    const top = along(line.high), bottom = along(line.low).reverse();
     return { path, band: batchlab.outline(top) + batchlab.outline(bottom, "L") + "Z" };
   };
   // Where the x of a line stand: beside those of others, where intervals would hide each other.

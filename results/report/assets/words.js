@@ -2,7 +2,7 @@
 (function () {
   "use strict";
   const batchlab = (window.batchlab = window.batchlab || {});
-  const { number, amount } = batchlab.words;
+  const { alike, number, amount } = batchlab.words;
   const ranges = { mean: "95 % interval", median: "quartiles", seeds: "mean, least and greatest of the seeds", points: "" };
   const plural = (n, noun) => `${n.toLocaleString("en-US")} ${noun}${n === 1 ? "" : "s"}`;
 
@@ -27,16 +27,17 @@
   // Of parts { scene, range, title }, one for each panel that is seen.
   function explained(parts, payload) {
     const [{ scene: first }] = parts, { how } = first, any = (test) => parts.some(({ scene }) => test(scene));
+    const ranged = any((scene) => scene.lines.some(({ low }) => low)), only = (said) => (ranged ? said : "");
     const kind = {
-      mean: `${how.log ? "geometric mean" : "mean"} over seeds with its 95 % t interval (from n = 3 on)`,
-      median: `median over seeds with its quartiles (linear between seeds; from n = 3 on)`,
+      mean: `${how.log ? "geometric mean" : "mean"} over seeds${only(" with its 95 % t interval (from n = 3 on)")}`,
+      median: `median over seeds${only(" with its quartiles (linear between seeds; from n = 3 on)")}`,
       seeds: "every seed by itself, repeats averaged",
     }[how.stat];
     const relative = how.base !== null ? `; ${how.log ? "ratio" : "difference"} to ${how.base} within seeds, n counts those that both have` : "";
     const said = kind ? [`${kind}${relative}`] : [];
     if (any((scene) => scene.bars.length)) said.push("of so many lines it stands at the right, for each line's end, and as a band where one is pointed at");
     if (any(({ how }) => how.log && how.arithmetic)) said.push("means are arithmetic ones on this logarithmic axis too (those of curves are geometric there)");
-    if (any((scene) => scene.thin.length)) said.push("thin lines did not finish, × diverged");
+    if (any((scene) => scene.thin.length)) said.push(`thin lines did not finish${any((scene) => scene.crosses.length) ? ", × diverged" : ""}`);
     if (parts.some(({ scene, range }) => scene.cut(range))) said.push(payload.cut);
     if (first.many) said.push(`${plural(payload.names.length, "line")} are too many to tell apart, and grey: keep at most ${payload.palette.length}, by the filter or a double click in the legend`);
     if (!any((scene) => !scene.empty)) said.push(how.log ? "nothing above 0 to draw: choose a linear y" : "nothing to draw");
@@ -60,7 +61,7 @@
 
   function interval(row, scene) {
     if (row.low === undefined) return "";
-    return `${number(row.low)} to ${row.high === Infinity ? "∞" : number(row.high)}`;
+    return `${alike(row.low, scene)} to ${row.high === Infinity ? "∞" : alike(row.high, scene)}`;
   }
 
   function unitOf({ how }) {
@@ -70,7 +71,7 @@
 
   function valued(row, scene) {
     const unit = unitOf(scene);
-    return unit === "× " ? `×${number(row.value)}` : `${number(row.value)}${unit}`;
+    return unit === "× " ? `×${number(row.value)}` : `${alike(row.value, scene)}${unit}`;
   }
 
   function described(scene, panel) {

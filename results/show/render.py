@@ -15,6 +15,7 @@ from batchlab.results.show.hypertext import header_rows, to_html
 from batchlab.results.show.layout import laid_out
 from batchlab.results.show.piped import piped
 from batchlab.results.show.sheet import Format, Sheet, Text
+from batchlab.results.show.wrap import asked_width
 from batchlab.results.words import visible
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def print_sheets(sheets: Iterable[Sheet], format: str = "rich", *, wide: bool = 
     from batchlab.results.show.terminal import Terminal
 
     for i, sheet in enumerate(sheets):
-        if format == "rich" and (console := Terminal()).is_terminal:
+        if format == "rich" and ((console := Terminal()).is_terminal or asked_width()):
             print_rich(sheet, console, wide=wide)
         elif format == "rich":
             print(piped(_visible(sheet), wide=wide), end="")
@@ -104,7 +105,7 @@ def print_rich(sheet: Sheet, console: Console, *, wide: bool = False) -> None:
     lines = laid_out(_visible(sheet), console.width, stars=not console.is_terminal, wide=wide)
     for start in range(0, len(lines), TOGETHER):
         some = RichText("\n").join(RichText.assemble(*line) for line in lines[start : start + TOGETHER])
-        console.print(some, soft_wrap=True)
+        console.print(some, no_wrap=True, soft_wrap=True)
 
 
 def markdown(sheet: Sheet) -> str:

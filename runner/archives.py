@@ -37,7 +37,7 @@ def pack(path: Path, runs: Path, sweep: str | None) -> int:
     said = listing([f"{n:,} {state}" for state, n in sorted(states.items())])
     size = packed.bytes / 1024
     weight = f"{size:,.0f} KiB" if size < 1024 else f"{size / 1024:,.1f} MiB"
-    OUT.print(Text(f"{path}: {count(states.total(), 'run')} ({said}), {weight}", style="bold"), soft_wrap=True)
+    OUT.print(Text(f"{path}: {count(states.total(), 'run')} ({said}), {weight}", style="bold"))
     open_ones = sum(n for state, n in states.items() if state not in (*FINISHED, State.FAILED))
     if open_ones:
         _note(f"{_are(open_ones)} not over: in it as they are, for tables, and without what they would go on from")
@@ -59,7 +59,7 @@ def merge(archives: Sequence[Path], runs: Path) -> int:
     with busy("merging the runs", logged=False), unpacked(archives) as stores:
         merged = merged_into(RunStore(runs), stores, run_id)
     what = [f"{count(len(merged.new), 'new run')}", f"{len(merged.there):,} there already"]
-    OUT.print(Text(f"{runs}: {listing(what)}", style="bold"), soft_wrap=True)
+    OUT.print(Text(f"{runs}: {listing(what)}", style="bold"))
     if n := len(merged.unfinished):
         _note(f"{_are(n)} not over and left out, as an archive has nothing to go on from: a sweep trains what is left")
     if merged.busy:
@@ -75,7 +75,7 @@ def merge(archives: Sequence[Path], runs: Path) -> int:
         if sweep.alone:
             continue
         lost = f", {len(sweep.left_out):,} of them left out" if sweep.left_out else ""
-        OUT.print(Text(f"sweep {name}: {count(len(sweep.entries), 'run')}{lost}"), soft_wrap=True)
+        OUT.print(Text(f"sweep {name}: {count(len(sweep.entries), 'run')}{lost}"))
     return 1 if merged.damaged else 0
 
 
@@ -229,20 +229,20 @@ def print_reproduction(
         paths = made.save_plots(runs / "plots")
     if paths:
         more = f" to {paths[-1].name}" if len(paths) > 1 else ""
-        OUT.print(Text(f"{'plots' if more else 'plot'}: {paths[0]}{more}"), soft_wrap=True)
+        OUT.print(Text(f"{'plots' if more else 'plot'}: {paths[0]}{more}"))
     if source:
         command = shlex.join(["batchlab", "report", *(word for path in source for word in ("--from", str(path)))])
-        OUT.print(Text(f"report: {command}"), soft_wrap=True)
+        OUT.print(Text(f"report: `{command}`"))
         return
     with busy("writing the report", logged=False):
         from batchlab.results.report.write import write_report
 
         written = write_report(store, runs / "reports" / f"{sweep}.html", sweep=sweep)
-    OUT.print(Text(f"report: {written}"), soft_wrap=True)
+    OUT.print(Text(f"report: {written}"))
 
 
 def _note(line: str) -> None:
-    OUT.print(Text(line, style="yellow"), soft_wrap=True)
+    OUT.print(Text(line, style="yellow"))
 
 
 def _are(n: int) -> str:

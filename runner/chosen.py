@@ -62,9 +62,7 @@ def train_chosen(question: Question, runs: Path, options: SweepOptions) -> int:
         return code
     wanted = chosen(store, question)
     said = f"judged now, at the chosen values, each in a process of its own: {count(len(wanted), 'run')}"
-    OUT.print(
-        Text(said if options.fuse is None else said.replace(", each in a process of its own", "")), soft_wrap=True
-    )
+    OUT.print(Text(said if options.fuse is None else said.replace(", each in a process of its own", "")))
     with Training(question.plans, runs, alone(options, question.plans)) as training:
         report = training.train(wanted, name, [*question.tuning, *wanted], notes=question.notes, asked=question.asked)
     return report.exit_code if report.exit_code == 130 else max(code, report.exit_code)

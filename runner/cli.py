@@ -16,6 +16,7 @@ import typer
 from batchlab.results.papers.scale import Scale
 from batchlab.results.show.kinds import Kind
 from batchlab.results.show.sheet import Format
+from batchlab.results.show.wrap import fitted
 from batchlab.results.store import exhausted
 from batchlab.results.words import visible
 from batchlab.runner import exits, interrupts, streams
@@ -296,9 +297,14 @@ def main() -> None:
     except SystemExit as end:
         sys.stdout.flush()
         if streams.lost and not end.code:
-            print(f"batchlab: what was printed could not all be written ({streams.lost[0]})", file=sys.stderr)
+            _complain(f"what was printed could not all be written ({streams.lost[0]})")
             sys.exit(1)
         raise
+
+
+def _complain(text: str) -> None:
+    """Print an error."""
+    print(fitted(f"batchlab: {visible(text)}", sys.stderr), file=sys.stderr)
 
 
 def _answer(arguments: list[str]) -> None:
@@ -313,13 +319,14 @@ def _answer(arguments: list[str]) -> None:
     except SystemExit as end:  # of a module of the user's: the command line's own ends come back as codes
         if traceback:
             raise RuntimeError(exits.said(end)) from end
-        print(f"batchlab: {visible(exits.said(end))}", file=sys.stderr)
+        _complain(exits.said(end))
         sys.exit(exits.wrong())
     except KeyboardInterrupt:
         sys.exit(exits.INTERRUPTED)
     except Exception as error:
         if isinstance(said := wrong_line(error), str):
-            print(f"batchlab: {visible(said)}" if said else "", file=sys.stderr, end="\n" if said else "")
+            if said:
+                _complain(said)
             sys.exit(exits.WRONG)
         if traceback:
             raise
@@ -327,6 +334,6 @@ def _answer(arguments: list[str]) -> None:
         text = exhausted.line(error) or exits.nowhere(error) or " ".join(str(error).split()) or type(error).__name__
         if not wrong_request:
             text = f"{type(error).__name__}: {text} (a fault of batchlab: --traceback shows where)"
-        print(f"batchlab: {visible(text)}", file=sys.stderr)
+        _complain(text)
         sys.exit(exits.wrong() if wrong_request else exits.FAILED)
     sys.exit(code)

@@ -45,7 +45,7 @@ def train(overrides: Sequence[str], runs: Path, options: SweepOptions) -> int:
     if options.profile:
         _check_profile(plans[0], run, options)
     code = execute(plans, runs, options, name=None, follow=True, asked=typed.train(overrides))
-    OUT.print(Text(f"{run.read_state().state}: {run.folder}"), soft_wrap=True)
+    OUT.print(Text(f"{run.read_state().state}: {run.folder}"))
     if options.profile:
         _print_profile(run)
     return code
@@ -99,7 +99,7 @@ def show(overrides: Sequence[str], axes: bool) -> int:
 
     if axes:
         for axis, names in offered().items():
-            OUT.print(Text(axis, "bold").append(f": {', '.join(names) or '(none yet)'}", "not bold"), soft_wrap=True)
+            OUT.print(Text(axis, "bold").append(f": {', '.join(names) or '(none yet)'}", "not bold"))
         return 0
     import yaml
 
@@ -107,7 +107,7 @@ def show(overrides: Sequence[str], axes: bool) -> int:
     if len(plans) != 1:
         raise ConfigError(f"these overrides make {len(plans)} runs: show takes one")
     OUT.print(f"# run {plans[0].run_id}", style="dim")
-    OUT.print(Text(yaml.safe_dump(plans[0].tree, sort_keys=False).rstrip()), soft_wrap=True)
+    OUT.print(Text(yaml.safe_dump(plans[0].tree, sort_keys=False).rstrip()), no_wrap=True)
     return 0
 
 
@@ -126,7 +126,7 @@ def status(name: str | None, runs: Path, archives: Sequence[Path] | None = None,
             found = found.with_queue(waiting.runs, waiting.notes)
         print_sheets(found.sheets(every=name is not None), wide=wide)
         for line in stale_notes(store, found.states):
-            OUT.print(Text(line, style="yellow"), soft_wrap=True)
+            OUT.print(Text(line, style="yellow"))
     return 1 if found.failed else 0
 
 
@@ -189,9 +189,9 @@ def plot(request: PlotRequest, output: Path, runs: Path, archives: Sequence[Path
             sweep=sweep_of(store, archives, request.sweep),
         )
         saved = drawn.save(output)
-    OUT.print(Text(str(saved)), soft_wrap=True)
+    OUT.print(Text(str(saved)), no_wrap=True)
     for note in drawn.notes:
-        ERR.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
+        ERR.print(Text(f"note: {note}", style="yellow"))
     return 0
 
 
@@ -223,7 +223,7 @@ def report(output: Path, sweep: str | None, runs: Path, archives: Sequence[Path]
         from batchlab.results.report.write import write_report
 
         written = write_report(store, output, sweep=sweep)
-    OUT.print(Text(str(written)), soft_wrap=True)
+    OUT.print(Text(str(written)), no_wrap=True)
     return 0
 
 
@@ -241,7 +241,7 @@ def serve(port: int, sweep: str | None, runs: Path, archives: Sequence[Path] | N
     os.nice(10)  # what trains beside it, and is timed, goes first
     with listed(runs, archives) as store, server(store, sweep, port) as made:
         address = "http://{}:{}/".format(*made.server_address[:2])
-        OUT.print(Text(f"{address}  (for this machine alone; Ctrl-C ends it)"), soft_wrap=True)
+        OUT.print(Text(f"{address}  (for this machine alone; Ctrl-C ends it)"))
         sys.stdout.flush()
         made.serve_forever()
     return 0
@@ -254,31 +254,33 @@ def prepare_data(names: Sequence[str]) -> int:
     for name in names:
         with interrupts.tidying(), busy(f"preparing {name}", logged=False):
             path = prepare(name)
-        OUT.print(Text(f"{name}: {path if path is not None else 'generated when used'}"), soft_wrap=True)
+        OUT.print(Text(f"{name}: {path if path is not None else 'generated when used'}"))
     return 0
 
 
 def list_data() -> int:
     """List the data sets."""
-    from rich.table import Table
-
     from batchlab.datasets import data_root
     from batchlab.datasets.catalogue import survey
+    from batchlab.results.show.render import print_sheets
+    from batchlab.results.show.sheet import Column, Sheet
+    from batchlab.results.show.sheet import Text as Cell
 
-    listing = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("data set", "train", "test", "shape", "classes", "state", "source"):
-        listing.add_column(column, justify="right" if column in ("train", "test", "classes") else "left", no_wrap=True)
+    heads = ("data set", "train", "test", "shape", "classes", "state", "source")
+    columns = [Column((head,), "right" if head in ("train", "test", "classes") else "left") for head in heads]
     found = survey()
+    rows = []
     for entry in found:
         if isinstance(entry, str):
             continue
         shape = " x ".join(map(str, entry.shape))
         state = "ready" if entry.ready else "not here"
         classes = "targets" if entry.classes is None else str(entry.classes)
-        listing.add_row(Text(entry.name), f"{entry.n:,}", f"{entry.n_test:,}", shape, classes, state, entry.source)
-    OUT.print(listing)
+        said = (entry.name, f"{entry.n:,}", f"{entry.n_test:,}", shape, classes, state, entry.source)
+        rows.append([*map(Cell, said)])
+    print_sheets([Sheet("data sets", columns, rows)])
     for line in found:
         if isinstance(line, str):
-            OUT.print(Text(line, "yellow"), soft_wrap=True)
-    OUT.print(Text(f"data root: {data_root()}", "dim"), soft_wrap=True)
+            OUT.print(Text(line, "yellow"))
+    OUT.print(Text(f"data root: {data_root()}", "dim"))
     return 0

@@ -80,19 +80,19 @@ def _dry_run(compared: Compared, question: Question, store: RunStore, options: S
     tuning = len(question.tuning)
     least, most = (tuning + compared.contenders * n for n in (plan.looks.seeds[0], plan.looks.seeds[-1]))
     for contender in compared.contest.contenders:
-        OUT.print(contender, soft_wrap=True)
+        OUT.print(contender)
     chosen = f", of which {tuning} choose {', '.join(compared.contest.keys)}" if tuning else ""
     runs = count(most, "run") if least == most else f"{least} to {count(most, 'run')}"
     declared = f"declared {plan.declared}: " if standing else ""
-    OUT.print(f"{declared}{describe(plan)}: {runs}{chosen}", style="bold", soft_wrap=True)
+    OUT.print(f"{declared}{describe(plan)}: {runs}{chosen}", style="bold")
     done, least, most = _to_go(question, plan, store, options, declared=standing is not None)
     if most:
         with busy(f"trying {STEPS} steps of each model", logged=False):
             about = _about(compared, least, most, executor.places)
-        OUT.print(about, soft_wrap=True)
+        OUT.print(about)
     first = question.tuning or question.at(plan.seeds[: plan.looks.seeds[0]])
     if len((before := look(first, store, Staleness(store, options), options)).left) > 1:
-        OUT.print(f"of the first: {grouping(before, executor, options)}", soft_wrap=True)
+        OUT.print(f"of the first: {grouping(before, executor, options)}")
     left = f"{least:,} to go" if least == most else f"{least:,} to {most:,} to go"
     there = f": {done:,} done already, {left}" if done else ""
     OUT.print(f"all valid{there}; nothing was started", style="bold")

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from rich.text import Text
 
 from batchlab.results.show.terminal import Terminal
+from batchlab.results.show.wrap import asked_width
 
 OUT = Terminal()  # a name such as [red] is a name
-if not OUT.is_terminal:  # into a file or a pipe: nothing is cut to a width
-    OUT.width = 10_000
 ERR = Terminal(stderr=True)
+for _console in (OUT, ERR):
+    if not _console.is_terminal and not asked_width():  # into a file or a pipe: nothing is cut to a width
+        _console.width = 10_000
 
 
 @contextmanager
@@ -34,5 +36,5 @@ def busy(what: str, *, logged: bool = True) -> Iterator[None]:
             yield
         return
     if logged:
-        OUT.print(Text(f"{what} ..."), soft_wrap=True)
+        OUT.print(Text(f"{what} ..."))
     yield

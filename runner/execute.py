@@ -92,7 +92,7 @@ def execute(
 def hint(sweep: str, runs: Path) -> None:
     """Say how to look at a sweep."""
     hints = f"`batchlab status {sweep}{there(runs)}`, `batchlab table --sweep {sweep}{there(runs)}`"
-    OUT.print(Text(f"sweep {sweep} in {runs}: {hints}"), soft_wrap=True)
+    OUT.print(Text(f"sweep {sweep} in {runs}: {hints}"))
 
 
 def there(runs: Path) -> str:
@@ -139,15 +139,15 @@ def dry_run(
             word = before.word(planned.run_id)
             line = Text(f"{planned.run_id}  {title(planned)}")
             lines.append(line.append(f"  {word}", "dim") if word else line)
-        OUT.print(Text("\n").join(lines), soft_wrap=True)
+        OUT.print(Text("\n").join(lines))
     for note in [*([others] if others else []), *before.notes]:
-        OUT.print(Text(note, style="yellow"), soft_wrap=True)
+        OUT.print(Text(note, style="yellow"))
     if len(before.left) > 1:
-        OUT.print(Text(str(grouping(before, executor, options))), soft_wrap=True)
+        OUT.print(Text(str(grouping(before, executor, options))))
     said = f"{count(len(plans), 'run')}{', all valid' if checked else ''}: {before.tally()}"
-    OUT.print(f"{said}; nothing was started", style="bold", soft_wrap=True)
+    OUT.print(f"{said}; nothing was started", style="bold")
     if elsewhere:
         names = sorted({p.tree["dataset"]["name"] for p in elsewhere})
         how = f" (`batchlab data prepare {' '.join(names)}`)"
-        OUT.print(Text(f"not checked against the data, which is not here yet: {', '.join(names)}{how}"), soft_wrap=True)
+        OUT.print(Text(f"not checked against the data, which is not here yet: {', '.join(names)}{how}"))
     return 0

@@ -272,4 +272,4 @@ def _show(display: Display, judged: Sequence[Judged]) -> None:
     display.standing = standing_grid(judged) if display.live else ""
     if not display.live:
         for line in standing_lines(judged):
-            OUT.print(Text(line), soft_wrap=True)
+            OUT.print(Text(line))

@@ -50,7 +50,7 @@ def reproduce(
         left_out = {name: why for name in chosen if (why := absent(name, scale))}
         chosen = [name for name in chosen if name not in left_out] or chosen  # if none is left, the first says why
         for name in left_out.keys() - chosen:
-            OUT.print(Text(f"{name} is left out at scale {scale}: {left_out[name]}"), soft_wrap=True)
+            OUT.print(Text(f"{name} is left out at scale {scale}: {left_out[name]}"))
     for name in chosen:
         check_there(name, scale)
     with busy(f"composing the runs of {listing(chosen)} at scale {scale}", logged=not options.dry_run):
@@ -65,7 +65,7 @@ def reproduce(
             OUT.print(planned.paper, style="bold")
         if planned.lacking:
             said = f"left out at scale {scale}, as it is not in the data root: {listing(planned.lacking)}"
-            OUT.print(Text(said), soft_wrap=True)
+            OUT.print(Text(said))
         if not planned.plans:
             continue
         how = alone(options, planned.plans) if planned.apart else options
@@ -113,7 +113,7 @@ def _choose(planned: PaperPlan, runs: Path, options: SweepOptions, asked: Asked)
     question = _question(planned, asked)
     if options.dry_run:
         code = dry_run(question.tuning, runs, options)
-        OUT.print(judged_later(question), soft_wrap=True)
+        OUT.print(judged_later(question))
         return code, False
     code = train_chosen(question, runs, options)
     hint(planned.sweep, runs)

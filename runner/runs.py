@@ -135,4 +135,4 @@ def _shared(store: RunStore, run_ids: AbstractSet[str], sweep: str | None) -> li
 
 def _say(lines: Sequence[str]) -> None:
     for line in lines:
-        OUT.print(Line(line, style="yellow"), soft_wrap=True)
+        OUT.print(Line(line, style="yellow"))

@@ -166,10 +166,10 @@ def check(plans: Sequence[Planned], *, data_at_hand: bool = True) -> None:
     from batchlab.runner.plan.validate import validate
 
     def say(note: str) -> None:
-        ERR.print(Text(note, style="dim"), soft_wrap=True)
+        ERR.print(Text(note, style="dim"))
 
     for warning in validate(plans, data_at_hand=data_at_hand, say=say):
-        ERR.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
+        ERR.print(Text(f"warning: {warning}", style="yellow"))
 
 
 def import_torch() -> None:

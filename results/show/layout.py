@@ -41,7 +41,7 @@ def laid_out(sheet: Sheet, width: int | None = None, *, stars: bool = True, wide
 
 
 def _styled(text: str, style: str, width: int | None) -> list[Line]:
-    lines = text.split("\n") if width is None else wrapped(text, width, "  ")
+    lines = text.split("\n") if width is None else wrapped(text, width, "  ", whole=True)
     return [[(line, style)] for line in lines]
 
 

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from batchlab.results.show.hypertext import header_rows, to_html
+from batchlab.results.show.hypertext import to_html
 from batchlab.results.show.layout import laid_out
 from batchlab.results.show.piped import piped
 from batchlab.results.show.sheet import Format, Sheet, Text
+from batchlab.results.show.tex import latex
+from batchlab.results.show.wrap import asked_width
 from batchlab.results.words import visible, written
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ def print_sheets(sheets: Iterable[Sheet], format: str = "rich", *, wide: bool = 
     from batchlab.results.show.terminal import Terminal
 
     for i, sheet in enumerate(sheets):
-        if format == "rich" and (console := Terminal()).is_terminal:
+        if format == "rich" and ((console := Terminal()).is_terminal or asked_width()):
             print_rich(sheet, console, wide=wide)
         elif format == "rich":
             print(piped(_visible(sheet), wide=wide), end="")
@@ -104,7 +106,7 @@ def print_rich(sheet: Sheet, console: Console, *, wide: bool = False) -> None:
     lines = laid_out(_visible(sheet), console.width, stars=not console.is_terminal, wide=wide)
     for start in range(0, len(lines), TOGETHER):
         some = RichText("\n").join(RichText.assemble(*line) for line in lines[start : start + TOGETHER])
-        console.print(some, soft_wrap=True)
+        console.print(some, no_wrap=True, soft_wrap=True)
 
 
 def markdown(sheet: Sheet) -> str:
@@ -135,43 +137,6 @@ def markdown(sheet: Sheet) -> str:
     if sheet.notes:
         lines += ["", *(f"- {in_markdown(note)}" for note in sheet.notes)]
     return "\n".join(lines) + "\n"
-
-
-def latex(sheet: Sheet) -> str:
-    """A table for `booktabs`, UTF-8 letters as commands."""
-
-    def cell(text: Text) -> str:
-        shown = rf"\textbf{{{_latex(text.text)}}}" if text.bold and text.text else _latex(text.text)
-        return rf"{shown} {{\footnotesize {_latex(text.detail)}}}" if text.detail else shown
-
-    aligns = "".join("r" if column.align == "right" else "l" for column in sheet.columns)
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(sheet.title)}}}", rf"\begin{{tabular}}{{{aligns}}}"]
-    lines.append(r"\toprule")
-    for cells in header_rows(sheet):
-        spans = [
-            _latex(text) if span == 1 else rf"\multicolumn{{{span}}}{{c}}{{{_latex(text)}}}" for text, span in cells
-        ]
-        lines.append(_line(spans))
-        rules, start = [], 1
-        for text, span in cells:
-            if span > 1 and text:
-                rules.append(rf"\cmidrule(lr){{{start}-{start + span - 1}}}")
-            start += span
-        if rules:
-            lines.append(" ".join(rules))
-    lines.append(r"\midrule")
-    lines += [_line([cell(text) for text in row]) for row in sheet.rows]
-    if not sheet.rows:
-        lines.append(rf"\multicolumn{{{max(1, len(sheet.columns))}}}{{l}}{{{_latex(sheet.empty)}}} \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [rf"\par\footnotesize {_latex(note)}" for note in sheet.notes]
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
-
-
-def _line(cells: Sequence[str]) -> str:
-    r"""A row of a LaTeX table. After `\\` and a rule `[` would begin a length, and `*` would be the star."""
-    line = " & ".join(cells)
-    return f"{'{}' if line.lstrip().startswith(('[', '*')) else ''}{line} \\\\"
 
 
 def to_csv(sheet: Sheet) -> str:
@@ -211,21 +176,6 @@ def in_markdown(text: str) -> str:
     text = re.sub(r"(:(?=//)|(?<=www)\.)", r"\\\1", text, flags=re.IGNORECASE)  # what looks like an address is linked
     text = re.sub(r"@(?=[\w\\-]+\.)", "@<!-- -->", text)  # and one of mail however it is escaped
     return re.sub(r"\r\n?|\n", "<br>", text)
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
-    "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$",
-    "∞": r"$\infty$", "−": r"$-$", "–": "--", "†": r"$\dagger$", "·": r"$\cdot$", "Δ": r"$\Delta$",
-    "θ": r"$\theta$", "β": r"$\beta$", "γ": r"$\gamma$", "η": r"$\eta$", "→": r"$\to$", "\n": "; ",
-    "\r": " ", "\0": "{}", "‡": r"$\ddagger$", "`": r"\`{}", "√": r"$\surd$", "…": r"\ldots{}",
-}  # fmt: skip
-
-
-def _latex(text: str) -> str:
-    text = re.sub("-(?=-)", "-\0", text)  # two dashes would be joined to a long one
-    return "".join(_LATEX.get(letter, letter) for letter in text)
 
 
 _RENDERERS: dict[str, Callable[[Sheet], str]] = {

@@ -102,6 +102,15 @@ def number(value: float, places: int) -> str:
     return f"{value:,.{min(max(places, 0), 6)}f}"
 
 
+def vanishes(value: float, places: int) -> bool:
+    """Whether a number that is not nought reads as nought with so many decimal places.
+
+    >>> vanishes(0.0239, 1), vanishes(0.0239, 2), vanishes(0.0, 2), vanishes(1e-9, 8)
+    (True, False, False, False)
+    """
+    return 0 < abs(value) < math.inf and not number(abs(value), places).strip("0.")
+
+
 def uncertain(value: float, spread: float, places: int | None = None) -> str:
     """`mean ± std`, rounded by the uncertainty.
 

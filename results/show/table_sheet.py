@@ -28,6 +28,7 @@ from batchlab.results.show.sheet import (
     number,
     p_value,
     uncertain,
+    vanishes,
 )
 from batchlab.results.words import count, listing, written
 
@@ -39,7 +40,8 @@ WORDS = {
     "unmeasured": "not measured",
 }
 
-
+ROUNDING = 1e-9
+"""A spread that is no larger a part of its mean is none."""
 GAPS = 2
 """Combinations that a note names which seeds lack."""
 
@@ -91,7 +93,7 @@ def _places(table: Table, metric: Metric) -> int | None:
     scale = metric.quantity.scale
     shown = [cell.summary for cell in table.cells.values() if cell.metric == metric and cell.values]
     means = [abs(s.mean * scale) for s in shown if math.isfinite(s.mean) and s.mean != 0]
-    spreads = [s.std * scale for s in shown if math.isfinite(s.std) and s.std > 1e-9 * abs(s.mean)]  # not rounding
+    spreads = [s.std * scale for s in shown if math.isfinite(s.std) and s.std > ROUNDING * abs(s.mean)]
     if not means or max(means) > 100 * min(means):
         return None
     return decimals(median(spreads) if spreads else math.nan, min(means))
@@ -106,8 +108,10 @@ def _text(cell: Cell | None, base: Cell | None, places: int | None, usual: int) 
         return Text("–", detail=lost, tone="bad" if cell.losses.diverged or cell.losses.failed else "dim")
     mean, std = summary.mean * scale, summary.std * scale
     low, high = (scale * end for end in _interval(cell))
-    here = decimals(std, mean) if places is None else places
-    ends = TOO_WIDE if cell.log and high > OPEN * low else f"[{number(low, here)}, {number(high, here)}]"
+    here = places
+    if here is None or (std > ROUNDING * abs(mean) and vanishes(std, here)):
+        here = decimals(std, mean)
+    ends = TOO_WIDE if cell.log and high > OPEN * low else f"[{_end(low, here)}, {_end(high, here)}]"
     parts = [] if math.isnan(low) or cell.censored else [ends]
     if summary.n != usual:
         parts.append(f"n {summary.n}")
@@ -120,6 +124,11 @@ def _text(cell: Cell | None, base: Cell | None, places: int | None, usual: int) 
         parts.append(left_out(cell))
     shown = f"≥ {number(mean, here)}" if cell.censored else uncertain(mean, std, here)
     return Text(shown, cell.best, "\n".join(filter(None, [*lines, "  ".join(parts)])))
+
+
+def _end(value: float, places: int) -> str:
+    """An end of an interval; one that would read as nought, and is none, has two digits of its own."""
+    return number(value, decimals(abs(value), value) if vanishes(value, places) else places)
 
 
 def _interval(cell: Cell) -> tuple[float, float]:

@@ -396,3 +396,18 @@ def test_a_baseline_that_nothing_is_tested_against_says_why(lab, curve):
     assert not any(note.startswith("p: ") for note in notes)
     notes = table_sheet(load_table(lab.store, where=["seed=0"], baseline="optimizer=shb")).notes
     assert any(note.startswith("no p against optimizer=shb: no other cell shares 2 seeds") for note in notes)
+
+
+def test_no_spread_and_no_end_reads_as_nought_that_is_none(lab, curve):
+    """A column has one precision, of its median spread, save where that would hide what a cell has."""
+    spread = {"shb": (2.10, 2.13, 2.14), "adam": (18.0, 27.0, 9.0), "sgd": (3.0, 5.0, 7.0)}
+    for name, finals in spread.items():
+        for seed, final in enumerate(finals):
+            lab.run(f"{name}{seed}", curve([final], "test_loss"), optimizer=name, seed=seed)
+    shown = {
+        row[0].text: f"{row[1].text} {row[1].detail}"
+        for row in table_sheet(load_table(lab.store, metrics=["test_loss"])).rows
+    }
+    assert shown["shb"] == f"{np.mean(spread['shb']):.3f} ± {np.std(spread['shb'], ddof=1):.3f} [2.072, 2.175]"
+    assert shown["sgd"] == f"5.0 ± 2.0 [{5 - 2 * reference.t.ppf(0.975, 2) / math.sqrt(3):.3f}, 10.0]"
+    assert shown["adam"].startswith("18.0 ± 9.0 ["), "others keep the column's"

@@ -197,7 +197,7 @@ def test_a_recorded_reproduction_is_what_its_folder_says(
     plots = sorted((tmp_path / "a" / "plots").iterdir())
     assert plots
     assert f"{plots[0]}{f' to {plots[-1].name}' if len(plots) > 1 else ''}\n" in here
-    assert here.endswith(f"report: batchlab report --from {archive}\n"), "which takes longer than a glance"
+    assert here.endswith(f"report: `batchlab report --from {archive}`\n"), "which takes longer than a glance"
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["plots"]
     monkeypatch.setattr(Reproduction, "save_plots", lambda *_: plots)
     print_reproduction(store, "sgdm_schedules", "sgdm_schedules-desk", tmp_path / "b", Printing(full=True))

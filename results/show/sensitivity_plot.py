@@ -18,7 +18,7 @@ from batchlab.results.show.numbers import named, numbered, panel_names
 from batchlab.results.show.panels import dress
 from batchlab.results.show.plot import ACROSS
 from batchlab.results.show.sensitivity_points import apart, fallen, over, said_of
-from batchlab.results.show.sensitivity_shown import STRIP, SensitivityShown
+from batchlab.results.show.sensitivity_shown import SensitivityShown, strip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,10 +123,12 @@ class Sensitivity(SensitivityShown):
                     axes.plot(
                         [at[point.value]], [top], "^", color=known[line.hue]["color"], ms=6, clip_on=False, zorder=5
                     )
-        for row, line in enumerate(reversed(fallen(own))):
+        counted = fallen(own)
+        for row, line in enumerate(reversed(counted)):
             for point in line.points:
                 if point.diverged:
+                    up = strip(len(counted)) * (row + 0.6)
                     axes.text(
-                        at[point.value], STRIP * (row + 0.6), f"×{point.diverged}", color=known[line.hue]["color"],
+                        at[point.value], up, f"×{point.diverged}", color=known[line.hue]["color"],
                         transform=axes.get_xaxis_transform(), ha="center", va="center", fontsize=7.5, weight="bold",
                     )  # fmt: skip

@@ -28,8 +28,13 @@ FEWEST = 2
 """Values of a key that a curve is drawn over."""
 WHOLE = 10_000
 """Letters of a line that is not broken."""
-STRIP = 0.075
-"""The part of a panel's height that a line of counts takes up below what is drawn."""
+STRIP, MOST = 0.075, 0.3
+"""The parts of a panel's height that a line of counts takes up below what is drawn, and that all of them do at most."""
+
+
+def strip(lines: int) -> float:
+    """The part of a panel's height for each of so many lines of counts; many come closer to each other."""
+    return min(STRIP, MOST / (lines + 0.5))
 
 
 @dataclass(frozen=True)
@@ -232,7 +237,7 @@ class SensitivityShown(FrameDrawing):
             return span
         log = self.extent.log(self.metric, self._numbers(own))
         low, high = np.log(span) if log else np.array(span)
-        low -= (high - low) * STRIP * (rows + 0.5) / (1 - STRIP * (rows + 0.5))
+        low -= (high - low) * strip(rows) * (rows + 0.5) / (1 - strip(rows) * (rows + 0.5))
         return (float(np.exp(low)) if log else float(low)), span[1]
 
     def _said(self, drawn: Sequence[Sequence[Line]], wide: int) -> list[str]:

@@ -153,3 +153,20 @@ def test_a_pointer_reads_as_many_digits_of_each_value(opened):
     )
     assert page.evaluate(said, [8.2374, 64.8, 0.5, 100]) == ["8.24 %", "64.80 %", "0.50 %", "100.00 %"]
     assert page.evaluate(said, [-0.001]) == ["0.00 %"]
+
+
+@pytest.mark.parametrize("contenders", [3, 12])
+def test_words_on_what_was_lost_leave_most_of_the_height_to_what_was_not(lab, curve, contenders):
+    """However many lines lost runs: of twelve the words once took nine tenths of the height, and of thirteen all."""
+    for i in range(contenders):
+        for rate, value in ((0.1, 0.5 + i / 50), (1.0, None)):
+            state = "diverged" if value is None else "done"
+            rows = curve([0.1, math.nan if value is None else value])
+            lab.run(f"{i}x{rate}", rows, state, optimizer=f"o{i:02}", lr=rate, seed=0)
+    (axes,) = load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"]).figure().axes
+    low, high = axes.get_ylim()
+    lowest = min(y for line in axes.lines for y in line.get_ydata() if y > low)  # what was lost has none
+    assert (lowest - low) / (high - low) < 0.45
+    said = [text for text in axes.texts if text.get_text() == "×1"]
+    assert len(said) == contenders
+    assert max(text.get_position()[1] for text in said) < 0.31

@@ -3,7 +3,7 @@
 (function () {
   "use strict";
   const batchlab = (window.batchlab = window.batchlab || {});
-  const ROW = 0.075; // of the height, for a line of words on what was lost, as in the still picture
+  const ROW = 0.075, MOST = 0.3; // of the height, for a line of words on what was lost and for all, as in the still picture
 
   const whole = (point) => ({ note: "", mark: "", ...(Array.isArray(point) ? { x: point[0], y: point[1] } : point) });
 
@@ -40,11 +40,13 @@
     };
   };
 
+  const strip = (rows) => Math.min(ROW, MOST / (rows + 0.5));
+
   // By how much a range grows for the words on what was lost.
   batchlab.strip = ({ dots, how }, [low, high]) => {
     const rows = dots.filter(({ fallen }) => fallen.length).length;
     if (!rows) return [low, high];
-    const more = ((high - low) * ROW * (rows + 0.5)) / (1 - ROW * (rows + 0.5));
+    const more = ((high - low) * strip(rows) * (rows + 0.5)) / (1 - strip(rows) * (rows + 0.5));
     return how.rows || how.points.edge === "top" ? [low, high + more] : [low - more, high];
   };
 
@@ -80,7 +82,7 @@
     }
     const fallen = scene.dots.filter((one) => one.fallen.length), top = rows || (how.points && how.points.edge === "top");
     fallen.forEach(({ color, fallen: own }, row) => {
-      const share = ROW * (row + 0.6), place = rows ? last - area.width * share : area.top + area.height * (top ? share : 1 - share);
+      const share = strip(fallen.length) * (row + 0.6), place = rows ? last - area.width * share : area.top + area.height * (top ? share : 1 - share);
       for (const [at, said] of own) {
         const [x, y] = xy(px(at), place);
         texts.push({ x, y, said, color });

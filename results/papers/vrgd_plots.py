@@ -307,8 +307,8 @@ class MetricByRate(Drawing):
             ring = rate == self.chosen.get(cell)
             note = ", ".join([f"{lost[rate]} diverged"] * bool(lost[rate]) + ["chosen"] * ring)
             summary = summarize(own)
-            ends = np.clip([summary.low, summary.high], *within) if len(own) > 2 else (math.nan, math.nan)
-            points.append(Point(rate, summary.mean, *map(float, ends), len(own), note, (RING,) * ring))
+            low, high = map(float, np.clip([summary.low, summary.high], *within) if len(own) > 2 else [math.nan] * 2)
+            points.append(Point(rate, summary.mean, low, high, len(own), note, (RING,) * ring))
         single = list(zip(rates[keep].tolist(), values[keep].tolist(), strict=True))
         fallen = [(rate, f"×{n}") for rate, n in sorted(lost.items())]
         return Dots(str(cell[1]), {"color": COLORS[k], "marker": MARKERS[k]}, points, single=single, fallen=fallen)

@@ -205,7 +205,7 @@ class AccuracyByBatch(Drawing):
 
     @staticmethod
     def _line(axes: Axes, line: Dots, k: int, lines: int) -> None:
-        places = [point.x * 1.035 ** (k - (lines - 1) / 2) for point in line.points]  # bars would hide each other
+        places = [point.x * _aside(k, lines) for point in line.points]
         spreads = [0.0 if math.isnan(point.high) else point.high - point.y for point in line.points]
         means = [point.y for point in line.points]
         axes.errorbar(places, means, spreads, color=COLORS[k], marker=MARKERS[k], ms=4, lw=1.5, capsize=2)
@@ -254,7 +254,7 @@ class MetricByRate(Drawing):
             for j, batch in enumerate(batches):
                 axes, panel = panels[i, j], next(drawn)
                 for k, line in enumerate(panel.lines):
-                    self._line(axes, line, k)
+                    self._line(axes, line, k, len(panel.lines))
                 axes.set_xscale("log")
                 axes.set_xticks([at for at, _ in panel.x.ticks], [text for _, text in panel.x.ticks])
                 axes.minorticks_off()
@@ -307,26 +307,37 @@ class MetricByRate(Drawing):
             ring = rate == self.chosen.get(cell)
             note = ", ".join([f"{lost[rate]} diverged"] * bool(lost[rate]) + ["chosen"] * ring)
             summary = summarize(own)
-            ends = np.clip([summary.low, summary.high], *within) if len(own) > 2 else (math.nan, math.nan)
-            points.append(Point(rate, summary.mean, *map(float, ends), len(own), note, (RING,) * ring))
+            low, high = map(float, np.clip([summary.low, summary.high], *within) if len(own) > 2 else [math.nan] * 2)
+            points.append(Point(rate, summary.mean, low, high, len(own), note, (RING,) * ring))
         single = list(zip(rates[keep].tolist(), values[keep].tolist(), strict=True))
         fallen = [(rate, f"×{n}") for rate, n in sorted(lost.items())]
         return Dots(str(cell[1]), {"color": COLORS[k], "marker": MARKERS[k]}, points, single=single, fallen=fallen)
 
     @staticmethod
-    def _line(axes: Axes, line: Dots, k: int) -> None:
-        color = COLORS[k]
-        axes.plot([point.x for point in line.points], [point.y for point in line.points], color=color, lw=1.7, zorder=3)
-        each = [x for x, _ in line.single], [y for _, y in line.single]
+    def _line(axes: Axes, line: Dots, k: int, lines: int) -> None:
+        color, aside = COLORS[k], _aside(k, lines)
+        axes.plot(
+            [aside * point.x for point in line.points],
+            [point.y for point in line.points],
+            color=color,
+            lw=1.7,
+            zorder=3,
+        )
+        each = [aside * x for x, _ in line.single], [y for _, y in line.single]
         axes.plot(*each, MARKERS[k], color=color, ms=3.5, alpha=0.6, mew=0, zorder=2)
         for point in line.points:
-            axes.vlines([point.x], [point.low], [point.high], color=color, lw=1.1, alpha=0.75)
+            axes.vlines([aside * point.x], [point.low], [point.high], color=color, lw=1.1, alpha=0.75)
             if RING in point.marks:
-                axes.plot([point.x], [point.y], "o", ms=11, mfc="none", mec=color, mew=1.5, zorder=4)
+                axes.plot([aside * point.x], [point.y], "o", ms=11, mfc="none", mec=color, mew=1.5, zorder=4)
         rates = [rate for rate, _ in line.fallen]
         if rates:
             height = [0.02 * (k + 1)] * len(rates)
             axes.plot(rates, height, "x", color=color, transform=axes.get_xaxis_transform(), zorder=4)
+
+
+def _aside(k: int, lines: int) -> float:
+    """By what the k-th of several lines stands aside on a logarithmic axis, for bars would hide each other."""
+    return float(1.035 ** (k - (lines - 1) / 2))
 
 
 def _named(figure: Figure, variants: Sequence[Any], title: str, said: Sequence[str] = ()) -> Figure:

@@ -114,9 +114,10 @@ class Plot(CurvesShown):
     def _draw(self, axes: Axes, lines: Sequence[Curve], known: Looks, far: set[int]) -> None:
         """Draw the lines of a panel; those that exploded (by `id`) without a band, which would hide the others."""
         step = self.metric.reduce != "last"
-        places = {float(x) for own in lines for line in (own, *own.lost) for x in line.x}
+        tracks = [*(line.x for line in lines), *(track.x for line in lines for track in line.lost)]
+        places = np.concatenate([*tracks, np.empty(0)])
         once = len({float(x) for line in lines for x in line.x}) == 1  # side by side, at a single tick
-        held = HELD * (max(places) - min(places)) if step and places else 0.0
+        held = HELD * float(np.ptp(places)) if step and len(places) else 0.0
         for i, line in enumerate(lines):
             look = known[line.value]
             color, dash = look["color"], look["ls"]

@@ -36,11 +36,11 @@ def asked_width() -> int | None:
 
 
 def fitted(text: str, stream: TextIO) -> str:
-    """A text as it is printed to a stream: wrapped at words where that is a terminal, or its width was said."""
-    width = asked_width()
-    if width is None:
-        with suppress(OSError, ValueError):  # it is no terminal, or is closed
-            width = os.get_terminal_size(stream.fileno()).columns
+    """A text as it is printed to a stream: wrapped at words where that is a terminal; in a pipe a line is a line."""
+    width = None
+    with suppress(OSError, ValueError):  # it is no terminal, or is closed
+        terminal = os.get_terminal_size(stream.fileno()).columns
+        width = asked_width() or terminal
     lines = text.split("\n")
     return "\n".join(part for line in lines for part in wrapped(line, width, HANG, whole=True)) if width else text
 

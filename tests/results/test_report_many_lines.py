@@ -120,15 +120,6 @@ def test_a_kept_picture_has_the_same_bars(opened):
 
 
 @pytest.mark.slow
-def test_a_line_alone_has_the_whole_of_its_interval(opened, frame):
-    scene = opened().evaluate(SCENE, 1)
-    still = Plot(frame.where(optimizer=NAMES[0]).where(**{"optimizer.lr": RATES[0]}), Metric("test_accuracy")).figure()
-    assert scene["y"] == pytest.approx(still.axes[0].get_ylim(), rel=1e-5)
-    summary = summarize([VALUES[NAMES[0], RATES[0], seed] for seed in range(3)])
-    assert scene["y"][0] < 100 * summary.low < 100 * summary.high < scene["y"][1]
-
-
-@pytest.mark.slow
 def test_the_last_value_of_a_running_extreme_is_held_for_a_moment(opened):
     """A step without a length would be a stroke at the edge."""
     page = opened()

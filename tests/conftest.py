@@ -17,6 +17,8 @@ settings.register_profile("no time is judged", deadline=None)  # a loaded machin
 settings.load_profile("no time is judged")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
+for size in ("COLUMNS", "LINES"):  # of who runs the tests, or of their workers: what is printed in a pipe heeds it
+    os.environ.pop(size, None)
 
 
 def pytest_configure() -> None:

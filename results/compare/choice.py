@@ -7,6 +7,7 @@ run that did not finish, or gave no number, is never chosen; of equals the small
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ MARKS = "*: the least or the greatest on offer, so a better one may lie beyond; 
 """What `Tuning.text` marks."""
 
 
+LISTED = 6
+"""So many cells that were tuned over more or fewer values than others are named."""
 CHOOSERS = ("validation_accuracy", "validation_loss")
 """What may choose: nothing is judged by it."""
 
@@ -169,12 +172,34 @@ def choose(frame: Frame, key: str, metric: Metric, axes: Sequence[str]) -> Tunin
     made = settle(choosing, others, key, metric, axes)
     sizes = {cell: len(offered) for cell, offered in made.offered.items()}
     if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{_name(cell)} {n}" for cell, n in sizes.items())
-        raise ValueError(
-            f"--tuned {key}: unequal budgets of tuning flatter whoever has more ({told} values on "
-            f"{seeds_text(first)}): run the others, or take as many of each by --where {key}=VALUE,..."
-        )
+        raise UnequalBudgetsError(key, sizes, seeds_text(first))
     return made
+
+
+class UnequalBudgetsError(ValueError):
+    """Some of those that are compared were tuned over more values than others.
+
+    Attributes:
+        sizes: Of each cell of a table, how many values it was offered.
+        why: That, without the way out.
+    """
+
+    def __init__(self, key: str, sizes: Mapping[Key, int], seeds: str) -> None:
+        self.sizes = sizes
+        told = [f"{_name(cell)} {n}" for cell, n in sizes.items()]
+        if len(told) > LISTED:
+            usual = self.usual
+            told = [f"{_name(cell)} {n}" for cell, n in sizes.items() if n != usual]
+            told = [*told[:LISTED], f"{'the others' if len(told) <= LISTED else 'most'} {usual}"]
+        self.why = f"unequal budgets of tuning flatter whoever has more ({', '.join(told)} values on {seeds})"
+        super().__init__(
+            f"--tuned {key}: {self.why}: run the others, or take as many of each by --where {key}=VALUE,..."
+        )
+
+    @property
+    def usual(self) -> int:
+        """How many values most cells were offered."""
+        return Counter(self.sizes.values()).most_common(1)[0][0]
 
 
 def _parted(frame: Frame, key: str) -> tuple[Frame, Frame]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batchlab.results.compare.choice import TUNING, choose, shown, validation
+from batchlab.results.compare.choice import TUNING, UnequalBudgetsError, choose, shown, validation
 from batchlab.results.compare.frame import MISSING, Frame
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.problems import PROBLEMS, Field, problem_axes
@@ -47,11 +47,13 @@ class _MixedError(ValueError):
         field: They.
         key: What differs within one.
         said: Why it cannot make several of it.
+        budgets: Why it was not chosen among the values of it.
     """
 
     def __init__(self, field: Field, key: str, said: str) -> None:
         super().__init__(said)
         self.field, self.key = field, key
+        self.budgets: UnequalBudgetsError | None = None
 
 
 def contenders(frame: Frame, metric: Metric, hue: str, problems: Sequence[str], asked: Sequence[str]) -> Contenders:
@@ -70,10 +72,12 @@ def contenders(frame: Frame, metric: Metric, hue: str, problems: Sequence[str], 
     try:
         return _unmixed(frame, metric, hue, problems, asked)
     except _MixedError as error:
-        narrow = _narrowing(error, frame, metric, hue, problems, asked)
+        narrow = _tuned_alike(error, frame, metric, hue, problems, asked)
+        narrow = narrow or _narrowing(error, frame, metric, hue, problems, asked)
         ways = [f"add {' '.join(f'--where {shlex.quote(one)}' for one in narrow)}"] if narrow else []
         ways += ["name what is compared by --hue and --problems", "take fewer runs by --where"]
-        raise ValueError(f"{error}: {', or '.join(ways[:2])}") from None
+        why = error.budgets.why if error.budgets else error
+        raise ValueError(f"{why}: {', or '.join(ways[:2])}") from None
 
 
 def _unmixed(frame: Frame, metric: Metric, hue: str, problems: Sequence[str], asked: Sequence[str]) -> Contenders:
@@ -97,13 +101,18 @@ def _unmixed(frame: Frame, metric: Metric, hue: str, problems: Sequence[str], as
     wider = _wider(field, [key for key in mixed if _rate(key)], problems=not problems)
     rates = _mixed(wider)
     chooser = validation(frame) or (metric if any(run.labels.get(TUNING) is True for run in frame.runs) else None)
-    why = "no validation metric was recorded to choose by (dataset.validation=0.1)"
+    why, budgets = "no validation metric was recorded to choose by (dataset.validation=0.1)", None
     if len(rates) == 1 and chooser is not None:
         try:
             return _tuned(frame, field, wider, rates[0], chooser)
         except ValueError as error:
             why = str(error).removeprefix(f"--tuned {rates[0]}: ")
-    every = _wider(wider, [], problems=False)
+            budgets = error if isinstance(error, UnequalBudgetsError) else None
+    try:
+        every = _wider(wider, [], problems=False)
+    except _MixedError as error:
+        error.budgets = budgets
+        raise
     return Contenders(every, (*_parted(wider, every, why), *_parted(field, wider, UNMIXED)))
 
 
@@ -210,6 +219,28 @@ def _crossed(field: Field, label: str) -> tuple[str, ...]:
 
 MOST = 8
 """Conditions that a refusal looks for."""
+
+
+def _tuned_alike(
+    error: _MixedError, frame: Frame, metric: Metric, hue: str, problems: Sequence[str], asked: Sequence[str]
+) -> list[str]:
+    """The condition that leaves the contenders which were tuned over as many values as most; none if it ends nowhere.
+
+    Args and returns: as `_narrowing`.
+    """
+    key = hue.partition(",")[0]
+    if error.budgets is None or key in asked[1:]:
+        return []
+    offered: dict[Any, set[int]] = {}
+    for cell, n in error.budgets.sizes.items():
+        offered.setdefault(cell[0], set()).add(n)
+    kept = [as_typed(value) for value, sizes in offered.items() if sizes == {error.budgets.usual}]
+    found = [f"{key}={','.join(kept)}"]
+    try:
+        made = _unmixed(frame.select(Where.parse(found).fits), metric, hue, problems, asked).field
+    except ValueError:
+        return []
+    return found if len(made.contenders) > 1 and made.shared else []
 
 
 def _narrowing(

@@ -199,5 +199,6 @@ def test_what_a_refusal_names_draws_for_our_own_runs(path, kind):
     refused = {
         "vrgd-desk.tar.xz": ["optimizer.control=false,null"],
         "dasvrda-desk.tar.xz": ["batch_schedule.size=180,223"],
+        "numerical_sgd-laptop.tar.xz": ["optimizer=sgd,taylor,ab2,ab3,ab4,heun,rk4"],  # with momentum over more rates
     }
     assert where == refused.get(path.name, [])

@@ -18,6 +18,7 @@ from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.outcomes import Fate, by_seed, of_run, restricted_mean
 from batchlab.results.compare.replicates import NOMINAL, mixed_keys
 from batchlab.results.compare.stats import summarize
+from batchlab.results.compare.swept import is_rate
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def swept(frame: Frame, hue: str) -> list[str]:
     """Keys of the optimizer and labels with at least 3 numbers within some hue, which a curve can be drawn over."""
     found: list[str] = []
     groups = _by_hue(frame, hue)
-    for key in mixed_keys(groups.values()):
+    for key in sorted(mixed_keys(groups.values()), key=lambda key: not is_rate(key)):
         if not {*found}.isdisjoint(moving(frame, key, hue)):
             continue  # its curve would be that of another one
         numbers = ({run.value(key) for run in own} for own in groups.values())

@@ -18,6 +18,7 @@ from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.outcomes import Fate, by_seed, of_run, restricted_mean
 from batchlab.results.compare.replicates import NOMINAL, mixed_keys
 from batchlab.results.compare.stats import summarize
+from batchlab.results.compare.swept import is_rate
 
 
 @dataclass(frozen=True)
@@ -121,14 +122,47 @@ def chooser(frame: Frame, metric: Metric) -> Metric:
 
 def swept(frame: Frame, hue: str) -> list[str]:
     """Keys of the optimizer and labels with at least 3 numbers within some hue, which a curve can be drawn over."""
-    found = []
-    groups: dict[Any, list[RunRow]] = {}
-    for run in parts(frame)[0].runs:
-        groups.setdefault(run.value(hue), []).append(run)
-    for key in mixed_keys(groups.values()):
+    found: list[str] = []
+    groups = _by_hue(frame, hue)
+    for key in sorted(mixed_keys(groups.values()), key=lambda key: not is_rate(key)):
+        if not {*found}.isdisjoint(moving(frame, key, hue)):
+            continue  # its curve would be that of another one
         numbers = ({run.value(key) for run in own} for own in groups.values())
         if any(len(own) >= 3 and all(_number(value) for value in own) for own in numbers):
             found.append(key)
+    return found
+
+
+def _by_hue(frame: Frame, hue: str) -> dict[Any, list[RunRow]]:
+    groups: dict[Any, list[RunRow]] = {}
+    for run in parts(frame)[0].runs:
+        if (value := run.value(hue)) != MISSING:
+            groups.setdefault(value, []).append(run)
+    return groups
+
+
+def moving(frame: Frame, key: str, hue: str = "") -> list[str]:
+    """The keys that move with a key, as those of `--zip`: no curve over it tells what it does from what they do.
+
+    Args:
+        frame: The runs.
+        key: It has several values.
+        hue: Within each value of this; empty: over all runs.
+
+    Returns:
+        Those of which each value occurs with one value of the key, and with another one elsewhere.
+    """
+    groups = _by_hue(frame, hue) if hue else {None: parts(frame)[0].runs}
+    found = []
+    for other in mixed_keys(groups.values()):
+        pairs = [{(run.value(key), run.value(other)) for run in own if run.config} for own in groups.values()]
+        several = [own for own in pairs if len(own) > 1]
+        if (
+            other != key
+            and several
+            and all(len({pair[i] for pair in own}) == len(own) for own in several for i in (0, 1))
+        ):
+            found.append(other)
     return found
 
 
@@ -151,7 +185,7 @@ def _choice(choosing: Frame, others: Frame, metric: Metric, key: str, hue: str) 
     by = chooser(choosing, metric)
     if by.of(choosing).quantity.better is None or not choosing.has(by.name):
         return None
-    if not _may_choose(choosing, others, key, hue):
+    if moving(choosing, key, hue) or not _may_choose(choosing, others, key, hue):
         return None
     accuracy, loss = map(Metric, CHOOSERS)
     ties = loss if by == accuracy else None

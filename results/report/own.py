@@ -65,6 +65,7 @@ def overview(parts: Parts, frame: Frame, swept: Sequence[str] = ()) -> Markup:
     everything = frame
     frame, notes = shown(frame, [])
     axes = swept_axes(frame, swept)
+    frame, everything = (filled(one, axes) for one in (frame, everything))
     hue = ",".join(axes) or "optimizer"
     rates = [axis for axis in axes if axis == "lr" or axis.endswith(".lr")]
     made = [_table(parts, frame, axes or ["optimizer"], metrics, notes, against=not rates)]
@@ -97,7 +98,6 @@ def _table(
         notes: Said beneath.
         against: Whether each row is compared with the first: not where rates that were tried have rows.
     """
-    frame = filled(frame, axes)
     baseline = _first(frame, axes) if against else None
     table = build_table(frame, rows=axes, metrics=metrics, baseline=baseline)
     if len(table.rows) > ROWS:

@@ -12,6 +12,7 @@ from batchlab.results.compare.contenders import contenders
 from batchlab.results.compare.frame import MISSING, Frame
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CLOCKS, Metric
+from batchlab.results.compare.sensitivity import moving
 from batchlab.results.compare.swept import filled, one_each, usual_rows
 from batchlab.results.compare.where import Where
 from batchlab.results.show.drawing import Drawing
@@ -107,7 +108,8 @@ def _usual_look(
 
     Lines of two data sets never share a panel: what tells these apart makes panels, where nobody chose others.
     """
-    axes = usual_rows(store, frame, sweep, [*taken, panel or ""])
+    with_it = [other for key in taken for other in moving(frame, key) if other not in CHOICES]
+    axes = usual_rows(store, frame, sweep, [*taken, *with_it, panel or ""])
     frame = filled(frame, axes)
     for axis in [axis for axis in axes if axis in CHOICES]:
         others = [one for one in axes if one != axis]

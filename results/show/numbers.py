@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,22 @@ ROUNDING = 1e-9
 
 
 def named(frame: Frame, key: str) -> Mapping[Any, str]:
-    """By value of a key, or of several with commas between, how it is written."""
+    """By value of a key, or of several with commas between, how it is written.
+
+    Where more than one is a number, which does not say what it is of, these have the ends of their keys before them:
+    `adamw, lr 0.001, size 8`.
+    """
     parts = key.split(",")
-    return {run.value(key): " ".join(written(run.value(part)) for part in parts) for run in frame.runs}
+    bare = [part for part in parts if any(isinstance(run.value(part), (int, float)) for run in frame.runs)]
+    if len(bare) < 2:
+        return {run.value(key): " ".join(written(run.value(part)) for part in parts) for run in frame.runs}
+    ends = Counter(part.rpartition(".")[2] for part in parts)
+
+    def spelled(part: str, text: str) -> str:
+        end = part.rpartition(".")[2]
+        return f"{end if ends[end] == 1 else part} {text}" if part in bare else text
+
+    return {run.value(key): ", ".join(spelled(part, written(run.value(part))) for part in parts) for run in frame.runs}
 
 
 def panel_names(frame: Frame, panel: str) -> Mapping[Any, tuple[str, str]]:

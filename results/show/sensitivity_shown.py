@@ -13,7 +13,7 @@ import numpy as np
 from batchlab.results.compare.frame import MISSING, Frame, RunRow
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.quantities import bounds
-from batchlab.results.compare.sensitivity import Line, Point, lines, parts, said
+from batchlab.results.compare.sensitivity import Line, Point, lines, moving, parts, said
 from batchlab.results.compare.stats import Array
 from batchlab.results.show.drawing import FrameDrawing, without_note
 from batchlab.results.show.extent import CUT, FREE, Extent, Interval, cut, exploded, held, of_intervals, ways
@@ -22,7 +22,7 @@ from batchlab.results.show.looks import Looks, dotted, looks, numeric
 from batchlab.results.show.numbers import panel_names
 from batchlab.results.show.points import Axis, Panel, Points
 from batchlab.results.show.sensitivity_points import dots, fallen, over, said_of
-from batchlab.results.words import count
+from batchlab.results.words import count, listing
 
 FEWEST = 2
 """Values of a key that a curve is drawn over."""
@@ -85,8 +85,14 @@ class SensitivityShown(FrameDrawing):
         return [*self.remarks, *super().notes, *ways(self.extent, self._outside(), left)]
 
     def mixtures(self, options: str = "") -> list[str]:
-        """Also of runs that have no place."""
-        return [*super().mixtures(options), *without_note(parts(self.frame)[0], self.hue, self.panel, self.key)]
+        """Also of keys that move with the one on the x-axis, and of runs that have no place."""
+        with_it = moving(self.frame, self.key, ",".join(filter(None, (self.hue, self.panel))))
+        moved = f"{listing(with_it)} move{'s' * (len(with_it) == 1)} with {self.key}: no curve tells them apart"
+        return [
+            *([moved] if with_it else []),
+            *super().mixtures(options),
+            *without_note(parts(self.frame)[0], self.hue, self.panel, self.key),
+        ]
 
     def groups(self) -> list[list[RunRow]]:
         """The runs of each point."""

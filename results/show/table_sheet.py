@@ -148,8 +148,8 @@ def _effect(cell: Cell, base: Cell) -> str:
         ends = (float(found.ratio),) * 3
     if found.ratio:
         return effect_text(*ends, ratio=True)
-    ends = tuple(scale * end for end in ends)
-    return f"Δ {effect_text(*ends, ratio=False, most=scale if quantity.share else math.inf)}"
+    middle, low, high = (scale * end for end in ends)
+    return f"Δ {effect_text(middle, low, high, ratio=False, most=scale if quantity.share else math.inf)}"
 
 
 def losses(lost: Losses) -> str:

@@ -1,6 +1,7 @@
 """Sensitivity curves: points by hand, what is chosen by whom, what is marked."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ from batchlab.results.compare.stats import summarize
 from batchlab.results.show.extent import FEW, Extent
 from batchlab.results.show.figure import load_figure
 from batchlab.results.show.kinds import Kind
+from batchlab.results.show.numbers import named
+from batchlab.results.show.sensitivity_plot import Sensitivity
 from batchlab.results.show.sensitivity_points import TRIED
+from batchlab.results.show.summaries import summaries
 from batchlab.results.store.runs import SweepEntry
 
 ACCURACY = Metric("test_accuracy")
@@ -276,3 +280,38 @@ def test_ticks_stand_at_the_values_that_were_tried(lab, curve):
     for i in range(TRIED):
         lab.run(f"m{i}", curve([0.1, 0.5]), lr=0.5 + i / 10)
     assert not load_figure(lab.store, metric="test_accuracy", x=["optimizer.lr"]).points().panels[0].x.ticks
+
+
+def zipped(lab, curve, extra=()):
+    """Two keys that move together, of two optimizers and two seeds."""
+    for optimizer, (lr, size), seed in product(("shb", "adam"), [(0.1, 8), (0.2, 16), (0.4, 32), *extra], range(2)):
+        rows = curve([0.1, lr + 0.01 * seed])
+        lab.run(f"{optimizer}{lr}x{size}-{seed}", rows, optimizer=optimizer, lr=lr, size=size, seed=seed)
+    return lab.store
+
+
+@pytest.mark.parametrize("x", ["optimizer.lr", "optimizer.size"])
+def test_of_keys_that_move_together_neither_is_blamed_alone(lab, curve, x):
+    store = zipped(lab, curve)
+    made = load_figure(store, metric="test_accuracy", x=[x])
+    assert made.hue == "optimizer", "what moves with the axis tells no lines apart"
+    other = {"optimizer.lr": "optimizer.size", "optimizer.size": "optimizer.lr"}[x]
+    assert f"{other} moves with {x}: no curve tells them apart" in made.notes
+    assert [line.chosen for own in made._drawn for line in own] == [None, None], "no value has a ring"
+    assert f"{other} moves with" in made.figure().legends[0].get_title().get_text().replace("\n", " ")
+    frame = load(store)
+    assert [drawing.key for drawing in summaries(frame) if isinstance(drawing, Sensitivity)] == ["optimizer.lr"]
+
+
+def test_keys_that_were_crossed_move_alone(lab, curve):
+    store = zipped(lab, curve, [(0.1, 16)])
+    made = load_figure(store, metric="test_accuracy", x=["optimizer.lr"], hue="optimizer,optimizer.size")
+    assert not any("moves with" in note for note in made.notes)
+    assert any(line.chosen is not None for own in made._drawn for line in own)
+
+
+def test_numbers_that_do_not_say_what_they_are_of_have_the_ends_of_their_keys(lab, curve):
+    frame = load(zipped(lab, curve))
+    assert next(iter(named(frame, "optimizer.lr,optimizer.size").values())) == "lr 0.1, size 8"
+    assert "adam, lr 0.2, size 16" in named(frame, "optimizer,optimizer.lr,optimizer.size").values()
+    assert "adam 0.2" in named(frame, "optimizer,optimizer.lr").values(), "one number speaks for itself"

@@ -154,3 +154,12 @@ def test_the_metrics_are_those_that_were_measured(lab, curve, measured, shown):
             load_table(lab.store)
         return
     assert [metric.name for metric in load_table(lab.store).metrics] == shown
+
+
+def test_who_has_no_such_key_has_a_line_on_the_page_too(lab, curve):
+    for seed in range(2):
+        lab.run(f"a{seed}", curve([0.5, 0.9]), optimizer="adam", seed=seed, beta=0.9)
+        lab.run(f"b{seed}", curve([0.5, 0.8]), optimizer="adam", seed=seed)
+    page = overview(Parts(), load(lab.store))
+    assert "test accuracy [%] by optimizer.beta" in page
+    assert "left out" not in page

@@ -17,7 +17,7 @@ from batchlab.results.compare.where import Where
 from batchlab.results.show.render import print_sheets
 from batchlab.results.show.runs_sheet import METRIC, main_metric, runs_sheet
 from batchlab.results.store.aside import remove, stale_store
-from batchlab.results.store.runs import RunStore
+from batchlab.results.store.runs import RunStore, places
 from batchlab.results.words import count
 from batchlab.runner.console import OUT
 from batchlab.runner.options import listed_store
@@ -56,12 +56,20 @@ class Chosen:
         """
         where = Where.parse(self.where, self.others)
         if not self.stale:
-            return load(self.store, self.sweep, where=where, columns=columns)
-        frame = load(self.store, where=where, columns=columns)
+            return self._as_asked(load(self.store, self.sweep, where=where, columns=columns))
+        frame = self._as_asked(load(self.store, where=where, columns=columns))
         if self.sweep is None:
             return frame
         entries = {entry.run_id for entry in RunStore(self.runs).sweep(self.sweep).entries}
         return frame.select(lambda run: run.run_id.rpartition("-")[0] in entries)
+
+    def _as_asked(self, frame: Frame) -> Frame:
+        """In the order in which they were asked for, the latest sweep first, as in the report."""
+        if frame.ordered:
+            return frame
+        order = places(RunStore(self.runs).manifests()[0])
+        key = (lambda run: run.run_id.rpartition("-")[0]) if self.stale else (lambda run: run.run_id)
+        return replace(frame, runs=sorted(frame.runs, key=lambda run: order.get(key(run), len(order))))
 
 
 def show(chosen: Chosen, metric: str | None, sort: str | None, format: str, *, wide: bool = False) -> int:

@@ -116,6 +116,15 @@ class Sweep:
         return {entry.run_id: entry.labels for entry in self.entries}
 
 
+def places(sweeps: Sequence[Sweep]) -> dict[str, int]:
+    """By run its place where people look at all: the latest sweep first, in its order.
+
+    Args:
+        sweeps: The latest last.
+    """
+    return {entry.run_id: i for i, entry in enumerate(entry for sweep in reversed(sweeps) for entry in sweep.entries)}
+
+
 @dataclass(frozen=True)
 class RunStore:
     """The folder that holds all runs (`--runs`); it need not exist yet.

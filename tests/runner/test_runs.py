@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from batchlab.results.store import run as run_module
 from batchlab.results.store.aside import set_aside, stale_store
 from batchlab.results.store.record import Recorder
 from batchlab.results.store.run import Run, State
-from batchlab.results.store.runs import RunStore, SweepEntry
+from batchlab.results.store.runs import RunStore, SweepEntry, places
 from batchlab.runner import cli
 
 ACCURACY = {"a0": 0.5, "a1": 0.9, "b0": 0.7}
@@ -165,6 +166,17 @@ def test_what_is_being_trained_is_refused_and_nothing_removed(store: RunStore) -
     with store.run("a1").hold(), pytest.raises(ValueError, match="being trained: a1"):
         batchlab(store, "rm", "--where", "optimizer=a", "--yes")
     assert len(there(store)) == 4
+
+
+def test_runs_are_listed_as_they_were_asked_for_the_latest_sweep_first(store: RunStore) -> None:
+    store.write_sweep("early", [SweepEntry("b1"), SweepEntry("a0")])
+    for at, name in enumerate(("early", "all", "ones"), 1):
+        os.utime(store.root / ".sweeps" / f"{name}.json", (at, at))
+    made(store, "c0", 0.1)
+    order = places(store.manifests()[0])
+    assert [*order] != sorted(order)
+    assert listed(store) == [*sorted(order, key=order.__getitem__), "c0"], "of no sweep: at the end"
+    assert listed(store, "--sweep", "early") == ["b1", "a0"]
 
 
 def test_the_order_of_sweeps_and_a_declared_one_stay(store: RunStore) -> None:

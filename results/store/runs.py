@@ -122,7 +122,8 @@ def places(sweeps: Sequence[Sweep]) -> dict[str, int]:
     Args:
         sweeps: The latest last.
     """
-    return {entry.run_id: i for i, entry in enumerate(entry for sweep in reversed(sweeps) for entry in sweep.entries)}
+    runs = dict.fromkeys(entry.run_id for sweep in reversed(sweeps) for entry in sweep.entries)
+    return {run_id: i for i, run_id in enumerate(runs)}
 
 
 @dataclass(frozen=True)

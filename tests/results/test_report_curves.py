@@ -43,7 +43,7 @@ def test_every_row_of_every_seed_and_clock(lab, curve):
         assert numbers(made, y) == pytest.approx(own, rel=1e-7)
         assert extreme is None
         assert [numbers(made, x).tolist() for x in clocks] == [
-            *([0, 64, 128], [0, 2, 4], [0, 1, 2], [0, 64, 128]),
+            *([0, 64, 128], [0, 2, 4], [0, 1, 2], [0, 1, 2], [0, 64, 128]),
             [0, 0.5, 1],
         ]
     assert made["t"] == pytest.approx([t_quantile(1)])
@@ -98,7 +98,8 @@ def test_passes_are_epochs_by_another_name(lab, curve):
     lab.run("a", curve([0.1, 0.2]))
     assert [clock["key"] for clock in sent(lab, clock="passes")["clocks"]][:2] == ["passes", "samples"]
     made = sent(lab, clock="passes")
-    places = {clock["key"]: place for clock, place in zip(made["clocks"], made["lines"][0]["runs"][0]["rows"][0][2])}
+    sent_at = made["lines"][0]["runs"][0]["rows"][0][2]
+    places = {clock["key"]: place for clock, place in zip(made["clocks"], sent_at, strict=True)}
     assert places["passes"] == places["epochs"], "both are offered, and sent once"
     assert sent(lab, clock="seconds")["clocks"][0]["key"] == "seconds"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.text import Text as Line
 
-from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CANDIDATES, Metric
 from batchlab.results.compare.where import Where
@@ -68,8 +68,11 @@ class Chosen:
         if frame.ordered:
             return frame
         order = places(RunStore(self.runs).manifests()[0])
-        key = (lambda run: run.run_id.rpartition("-")[0]) if self.stale else (lambda run: run.run_id)
-        return replace(frame, runs=sorted(frame.runs, key=lambda run: order.get(key(run), len(order))))
+
+        def place(run: RunRow) -> int:
+            return order.get(run.run_id.rpartition("-")[0] if self.stale else run.run_id, len(order))
+
+        return replace(frame, runs=sorted(frame.runs, key=place))
 
 
 def show(chosen: Chosen, metric: str | None, sort: str | None, format: str, *, wide: bool = False) -> int:

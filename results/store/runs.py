@@ -119,11 +119,13 @@ class Sweep:
 def places(sweeps: Sequence[Sweep]) -> dict[str, int]:
     """By run its place where people look at all: the latest sweep first, in its order.
 
+    One of several sweeps is where the earliest is, which made it.
+
     Args:
         sweeps: The latest last.
     """
-    runs = dict.fromkeys(entry.run_id for sweep in reversed(sweeps) for entry in sweep.entries)
-    return {run_id: i for i, run_id in enumerate(runs)}
+    found = {entry.run_id: i for i, entry in enumerate(entry for sweep in reversed(sweeps) for entry in sweep.entries)}
+    return {run_id: i for i, run_id in enumerate(sorted(found, key=found.__getitem__))}
 
 
 @dataclass(frozen=True)

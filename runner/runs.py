@@ -10,14 +10,14 @@ from pathlib import Path
 
 from rich.text import Text as Line
 
-from batchlab.results.compare.frame import Frame
+from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CANDIDATES, Metric
 from batchlab.results.compare.where import Where
 from batchlab.results.show.render import print_sheets
 from batchlab.results.show.runs_sheet import METRIC, main_metric, runs_sheet
 from batchlab.results.store.aside import remove, stale_store
-from batchlab.results.store.runs import RunStore
+from batchlab.results.store.runs import RunStore, places
 from batchlab.results.words import count
 from batchlab.runner.console import OUT
 from batchlab.runner.options import listed_store
@@ -56,12 +56,23 @@ class Chosen:
         """
         where = Where.parse(self.where, self.others)
         if not self.stale:
-            return load(self.store, self.sweep, where=where, columns=columns)
-        frame = load(self.store, where=where, columns=columns)
+            return self._as_asked(load(self.store, self.sweep, where=where, columns=columns))
+        frame = self._as_asked(load(self.store, where=where, columns=columns))
         if self.sweep is None:
             return frame
         entries = {entry.run_id for entry in RunStore(self.runs).sweep(self.sweep).entries}
         return frame.select(lambda run: run.run_id.rpartition("-")[0] in entries)
+
+    def _as_asked(self, frame: Frame) -> Frame:
+        """In the order in which they were asked for, the latest sweep first, as in the report."""
+        if frame.ordered:
+            return frame
+        order = places(RunStore(self.runs).manifests()[0])
+
+        def place(run: RunRow) -> int:
+            return order.get(run.run_id.rpartition("-")[0] if self.stale else run.run_id, len(order))
+
+        return replace(frame, runs=sorted(frame.runs, key=place))
 
 
 def show(chosen: Chosen, metric: str | None, sort: str | None, format: str, *, wide: bool = False) -> int:

@@ -28,6 +28,7 @@ import numpy as np
 from batchlab.results.compare.caveats import timed, together, together_note
 from batchlab.results.compare.curves import GRID, by_hue
 from batchlab.results.compare.frame import Frame, RunRow
+from batchlab.results.compare.load import with_flops
 from batchlab.results.compare.metrics import CLOCK_LABELS, CLOCKS, Metric, has_rows
 from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.replicates import mixed_keys, mixed_note, repeats_note
@@ -92,6 +93,7 @@ def payload(
     Raises:
         ValueError: When no run has a row of any of the metrics, or for an axis that no run has.
     """
+    frame = with_flops(frame)
     asked = [Metric.parse(name).of(frame) for name in metrics]
     if strange := [str(metric) for metric in asked if metric.reduce not in ("last", "min", "max") or metric.budget]:
         raise ValueError(f"{strange[0]} is one number per run: a curve is NAME, min:NAME or max:NAME")
@@ -205,10 +207,8 @@ PALETTE = [sent_look(color, dash) for dash in DASHES for color in COLORS]
 
 
 def _clocks(frame: Frame, first: str) -> list[str]:
-    """Those that the runs have, the one that is asked for first; passes and epochs are one column."""
-    twin = {"passes": "epochs", "epochs": "passes"}
+    """Those that the runs have, the one that is asked for first."""
     known = [clock for clock, column in CLOCKS.items() if frame.has(column)]
-    known = [clock for clock in known if clock != twin.get(first, "passes")]
     return sorted(known, key=lambda clock: clock != first)
 
 

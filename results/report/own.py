@@ -70,8 +70,7 @@ def overview(parts: Parts, frame: Frame, swept: Sequence[str] = ()) -> Markup:
     rates = [axis for axis in axes if axis == "lr" or axis.endswith(".lr")]
     made = [_table(parts, frame, axes or ["optimizer"], metrics, notes, against=not rates)]
     made.append(_tuned(parts, everything, rates, [axis for axis in axes if axis not in rates], metrics))
-    drawn = [metric for i, metric in enumerate(metrics) if i < 2 or metric.name in own]
-    made.append(parts.curves(*(Plot(frame, metric, ("samples", "seconds"), hue) for metric in drawn)))
+    made.append(parts.curves(*(Plot(frame, metric, ("samples", "seconds"), hue) for metric in metrics)))
     layers = frame.stream("layers").select(lambda run: run.rows.stop > run.rows.start)
     if layers.runs and len({run.value(hue) for run in layers.runs}) <= PANELS:
         made.append(parts.drawing(Layers(layers, tuple(map(Metric, ("mean", "clipped_low", "clipped_high"))), hue)))

@@ -27,7 +27,7 @@ from batchlab.results.show.hypertext import breakable
 from batchlab.results.show.runs_sheet import LOST
 from batchlab.results.show.sheet import decimals, number
 from batchlab.results.show.status import Status
-from batchlab.results.store.runs import Sweep
+from batchlab.results.store.runs import Sweep, places
 from batchlab.results.words import duration, told, visible, written
 
 STILL = 200
@@ -151,7 +151,7 @@ def run_list(
         sweeps: The latest last; their runs come first, in their order.
         asked_for: What is said of those below the runs.
     """
-    order = {entry.run_id: i for i, entry in enumerate(entry for sweep in reversed(sweeps) for entry in sweep.entries)}
+    order = places(sweeps)
     status = replace(status, runs=sorted(status.runs, key=lambda run: order.get(run.run_id, len(order))))
     rows = {run.run_id: run for run in every.runs}
     runs = [rows.get(run.run_id) for run in status.runs]

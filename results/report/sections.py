@@ -73,8 +73,19 @@ def of_paper(parts: Parts, made: Reproduction, sweep: str) -> Section:
     drawn = parts.drawings([plot for plot in (*made.panes, *made.plots) if plot.drawable])
     cards = [parts.name("t") if table.columns[:1] == [Column(("pair",))] else "" for table in tables]
     content = Markup("").join([*top, drawn, *map(parts.sheet, tables, cards)])
-    found = replace(glance(made.title, name, rows, claims, shown, answer), summary=tally_text(made.claims))
+    found = replace(
+        glance(made.title, name, rows, claims, shown, _in_short(made, answer)), summary=tally_text(made.claims)
+    )
     return Section(name, made.title, content, found)
+
+
+def _in_short(made: Reproduction, answer: str) -> str:
+    """An answer of several sentences for the top of the page: a line for each budget, and what follows from all."""
+    brief = made.first().brief if answer else None
+    if brief is None or not brief.rows:
+        return answer
+    lines = [f"{row[0].text}: {row[1].text}." for row in brief.rows]
+    return " ".join([*(line[:1].upper() + line[1:] for line in lines), sentences(answer)[-1]])
 
 
 def of_contest(parts: Parts, result: Result, sweep: str) -> Section:

@@ -31,16 +31,16 @@ class Listed:
 
 
 def listed(known: Sequence[Sweep], every: Frame, sections: Sequence[Section]) -> list[Listed]:
-    """What the list says of some sweeps; of a run that was trained by itself its row says it.
+    """What the list says of some sweeps, the latest first; of a run that was trained by itself its row says it.
 
     Args:
-        known: The sweeps.
+        known: The sweeps, the latest last.
         every: The runs that began.
         sections: Those that show runs.
     """
     configs = {run.run_id: run.config for run in every.runs}
     found = []
-    for sweep in known:
+    for sweep in reversed(known):
         if sweep.alone:
             continue
         own = next((section for section in sections if section.sweep == sweep.name), None)

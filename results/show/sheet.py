@@ -144,6 +144,21 @@ def factor(value: float) -> str:
     return f"{float(f'{value:.3g}'):,.0f}" if 1000 <= value < OPEN else exponent(f"{value:.3g}")
 
 
+def factors(*values: float) -> list[str]:
+    """Ratios that belong together: where one of them has three digits, no other is cut short of its noughts.
+
+    >>> factors(1.2, 1.0, 1.37), factors(0.4, 0.2, 0.8), factors(12.0, 1.5, 128.0), factors(1.0, 0.001, 2.55e8)
+    (['1.20', '1.00', '1.37'], ['0.4', '0.2', '0.8'], ['12.0', '1.50', '128'], ['1.00', '0.00100', '2.55e8'])
+    """
+    texts = [factor(value) for value in values]
+    if max(len(text.partition("e")[0].replace(".", "").lstrip("0")) for text in texts) < 3:
+        return texts
+    return [
+        text if 1000 <= value < OPEN or value <= 0 else exponent(f"{value:#.3g}".replace(".e", "e").removesuffix("."))
+        for text, value in zip(texts, values, strict=True)
+    ]
+
+
 def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: float = math.inf, unit: str = "") -> str:
     """A difference or a ratio with its interval, where it has one.
 
@@ -175,8 +190,10 @@ def effect_text(middle: float, low: float, high: float, *, ratio: bool, most: fl
     if low == high == middle == (1 if ratio else 0):
         return f"{'× 1' if ratio else '0'}, {SAME}"
     if ratio:
-        ends = "" if math.isnan(low) else f" [{factor(low)}, {factor(high)}]" if high < OPEN * low else f" {TOO_WIDE}"
-        return f"× {factor(middle)}{ends}"
+        if math.isnan(low) or high >= OPEN * low:
+            return f"× {factor(middle)}{'' if math.isnan(low) else f' {TOO_WIDE}'}"
+        shown, *ends = factors(middle, low, high)
+        return f"× {shown} [{', '.join(ends)}]"
     of = f" {unit}" if unit else ""
     if math.isnan(low):
         return f"{_signed(middle, decimals(math.nan, middle))}{of}"

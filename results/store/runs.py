@@ -116,6 +116,18 @@ class Sweep:
         return {entry.run_id: entry.labels for entry in self.entries}
 
 
+def places(sweeps: Sequence[Sweep]) -> dict[str, int]:
+    """By run its place where people look at all: the latest sweep first, in its order.
+
+    One of several sweeps is where the earliest is, which made it.
+
+    Args:
+        sweeps: The latest last.
+    """
+    found = {entry.run_id: i for i, entry in enumerate(entry for sweep in reversed(sweeps) for entry in sweep.entries)}
+    return {run_id: i for i, run_id in enumerate(sorted(found, key=found.__getitem__))}
+
+
 @dataclass(frozen=True)
 class RunStore:
     """The folder that holds all runs (`--runs`); it need not exist yet.

@@ -173,7 +173,7 @@ def test_a_metric_that_is_better_down_is_compared_as_a_ratio(lab, curve):
     expected = np.mean(np.log([1.0 / 0.5, 10 / 5.1, 100 / 49]))
     assert judged.comparisons[0].test.difference == pytest.approx(expected)
     sheet = claims_sheet([judged])
-    assert sheet.rows[0][3].text.startswith(f"× {math.exp(-expected):.3g} [")
+    assert sheet.rows[0][3].text.startswith(f"× {math.exp(-expected):.3f} [")
 
 
 def test_holm_is_over_the_claims_of_one_reading(lab, curve):

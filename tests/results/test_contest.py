@@ -183,7 +183,7 @@ def test_better_down(frame_of):
     assert found.beats("low", "high")
     said = sentence(found)
     assert said.startswith("low has the best train loss: 1.00")
-    assert "better than high (× 0.5 [" in said
+    assert "better than high (× 0.500 [" in said
     assert found.reached == max(found.values("high", found.metric))
     alike = result(frame_of, {"a": 1.0 + NOISE, "b": 1.0 - NOISE}, metric="train_loss", smallest=Smallest(share=0.05))
     assert "No difference beyond 5 % from" in sentence(alike)

@@ -17,6 +17,9 @@ from batchlab.results.papers.crossing_answer import answer, brief_sheet
 from batchlab.results.papers.crossing_costs import Costs
 from batchlab.results.papers.crossing_readings import READINGS, Standing, standings
 from batchlab.results.papers.crossing_sheets import ranking_sheet
+from batchlab.results.report.glance import sentences
+from batchlab.results.report.parts import Parts
+from batchlab.results.report.sections import of_paper
 from batchlab.results.show.render import FORMATS, render
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import SweepEntry
@@ -269,6 +272,17 @@ def test_any_two_of_equal_contenders_are_told_apart_at_most_as_often_as_said(n):
     wrong = sum(told_apart(null(generator, n))[0] for _ in range(repetitions))
     assert wrong / repetitions <= 0.055 + 2.5 * math.sqrt(0.055 * 0.945 / repetitions)
     assert wrong > 0, "it could have been"
+
+
+def test_the_report_has_the_answer_short_on_top_and_whole_once(made):
+    section = of_paper(Parts(), made, "crossing-desk")
+    whole = sentences(answer(made.standings(), made.costs))
+    assert len(whole) > 3
+    top = section.glance.sentences
+    assert top[-1] == whole[-1], "what follows from all"
+    assert not {*top[:-1]} & {*whole}
+    assert len(top) == len(made.first().brief.rows) + 1
+    assert sum(map(len, top)) < sum(map(len, whole))
 
 
 def test_a_visitor_is_shown_the_answer_and_no_list_of_pairs(made):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from batchlab.results.compare.load import load
+from batchlab.results.compare.metrics import CLOCKS
 from batchlab.results.compare.stats import t_quantile
 from batchlab.results.report import curves as module
 from batchlab.results.report.curves import ASSETS, SCRIPTS, STYLES, encode, payload
@@ -30,7 +31,7 @@ def test_every_row_of_every_seed_and_clock(lab, curve):
     lab.run("b", curve([0.1, math.nan]), "diverged", optimizer="adam")
     made = sent(lab)
     assert [(clock["key"], clock["unit"]) for clock in made["clocks"]] == [
-        *((key, "") for key in ("samples", "steps", "epochs", "gradients")),
+        *((key, "") for key in ("samples", "steps", "epochs", "passes", "gradients")),
         ("seconds", "s"),
     ]
     assert [line["name"] for line in made["lines"]] == ["adam", "shb"]
@@ -42,7 +43,7 @@ def test_every_row_of_every_seed_and_clock(lab, curve):
         assert numbers(made, y) == pytest.approx(own, rel=1e-7)
         assert extreme is None
         assert [numbers(made, x).tolist() for x in clocks] == [
-            *([0, 64, 128], [0, 2, 4], [0, 1, 2], [0, 64, 128]),
+            *([0, 64, 128], [0, 2, 4], [0, 1, 2], [0, 1, 2], [0, 64, 128]),
             [0, 0.5, 1],
         ]
     assert made["t"] == pytest.approx([t_quantile(1)])
@@ -96,8 +97,20 @@ def test_of_many_runs_each_has_fewer_rows(lab, curve, monkeypatch):
 def test_passes_are_epochs_by_another_name(lab, curve):
     lab.run("a", curve([0.1, 0.2]))
     assert [clock["key"] for clock in sent(lab, clock="passes")["clocks"]][:2] == ["passes", "samples"]
-    assert "epochs" not in [clock["key"] for clock in sent(lab, clock="passes")["clocks"]]
+    made = sent(lab, clock="passes")
+    sent_at = made["lines"][0]["runs"][0]["rows"][0][2]
+    places = {clock["key"]: place for clock, place in zip(made["clocks"], sent_at, strict=True)}
+    assert places["passes"] == places["epochs"], "both are offered, and sent once"
     assert sent(lab, clock="seconds")["clocks"][0]["key"] == "seconds"
+
+
+def test_flops_are_a_clock_wherever_gradients_were_counted(lab, curve):
+    run = lab.run("a", curve([0.1, 0.2, 0.3]))
+    run.write_state(flops_per_sample=7.0)
+    frame = load(lab.store, columns=["test_accuracy", *(set(CLOCKS.values()) - {"flops"})])
+    made = payload(frame, ["test_accuracy"], "optimizer", title="t")
+    at = [clock["key"] for clock in made["clocks"]].index("flops")
+    assert numbers(made, made["lines"][0]["runs"][0]["rows"][0][2][at]).tolist() == [0.0, 7 * 64.0, 7 * 128.0]
 
 
 def test_metrics_say_what_they_are(lab, curve):

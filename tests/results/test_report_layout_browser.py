@@ -133,6 +133,34 @@ def test_a_desk_sees_what_came_of_a_run_without_scrolling(opened):
         assert box["x"] + box["width"] <= edge["x"] + edge["width"] / 2
 
 
+def test_a_phone_does_not_squeeze_prose_into_a_column_of_words(opened):
+    page = opened(PHONE)
+    row = page.locator("figure", has_text="hardware and versions").locator("tbody tr").first
+    versions = row.locator("td").nth(2)
+    versions.evaluate("cell => { cell.className = ''; cell.textContent = 'python 3.11.7, '.repeat(9); }")
+    assert versions.bounding_box()["width"] >= 200
+    assert row.bounding_box()["height"] < 260
+
+
+def test_on_paper_heads_are_no_larger_than_cells_and_no_row_stands_alone(opened):
+    page = opened({"width": 1000, "height": 700})
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    size = "element => parseFloat(getComputedStyle(element).fontSize)"
+    head, cell = page.locator("#runs thead th button").first, page.locator("#runs tbody td.state").first
+    assert head.evaluate(size) <= cell.evaluate(size)
+    last = page.locator("#runs tbody tr").last
+    assert last.evaluate("row => getComputedStyle(row).breakBefore") == "avoid"
+    lies = page.locator("main .wide").count() > 0
+    figures = page.locator("figure.curves.mounted:not(:has(.several))")
+    for figure in figures.all():
+        share = figure.bounding_box()["width"] / page.locator("main").bounding_box()["width"]
+        assert share < 0.5 if lies else share > 0.9, "two beside each other on a page that lies"
+        assert lies or figure.locator("svg").first.bounding_box()["height"] < 480, (
+            "two beneath each other on one that stands"
+        )
+
+
 def test_paper_holds_verdict_p_and_n_and_no_controls(opened):
     """As it is printed on A4: no column of the claims lies beyond the page."""
     page = opened({"width": 700, "height": 1000})

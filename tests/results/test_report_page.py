@@ -188,10 +188,20 @@ def test_a_sweep_without_a_section_is_listed_with_where_its_runs_are(lab, curve)
         "first": ["Sweep first"],
         "second": ["Sweep second"],
     }
-    assert [re.search(r"<b>(\w+)", line)[1] for line in found if "shown in" in line] == ["part", "both"]
+    assert [*leads] == sorted(times, key=times.get, reverse=True), "the latest first, as sections and runs are"
+    assert [re.search(r"<b>(\w+)", line)[1] for line in found if "shown in" in line] == ["both", "part"]
     assert ["none has begun" in line for line in found if "<b>waits" in line] == [True]
     copies = {own["aria-label"]: own["data-copy"] for own in Page(page).of("button") if "data-copy" in own}
     assert copies["Copy the command of sweep part"] == "batchlab sweep --name part"
+
+
+def test_each_metric_of_the_table_is_a_choice_of_its_curves(lab, curve):
+    for name in ("shb", "adam"):
+        rows = [{**row, "test_loss": 2.0, "train_loss": 1.0} for row in curve([0.1, 0.5])]
+        lab.run(name, rows, optimizer=name)
+    page = write_report(lab.store, lab.store.root / "report.html").read_text()
+    data = json.loads(re.search(r'class="curves-data">(.*?)</script>', page, re.DOTALL)[1])
+    assert [metric["key"] for metric in data["metrics"]] == ["test_accuracy", "test_loss", "train_loss"]
 
 
 def test_the_list_of_runs_says_what_the_table_says(own, page):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,15 @@ def test_what_is_being_trained_is_refused_and_nothing_removed(store: RunStore) -
     with store.run("a1").hold(), pytest.raises(ValueError, match="being trained: a1"):
         batchlab(store, "rm", "--where", "optimizer=a", "--yes")
     assert len(there(store)) == 4
+
+
+def test_runs_are_listed_as_they_were_asked_for_the_latest_sweep_first(store: RunStore) -> None:
+    store.write_sweep("early", [SweepEntry("b1"), SweepEntry("a0")])
+    for at, name in enumerate(("early", "all", "ones"), 1):
+        os.utime(store.root / ".sweeps" / f"{name}.json", (at, at))
+    made(store, "c0", 0.1)
+    assert listed(store) == ["a1", "b0", "b1", "a0", "c0"], "each where it was made; of no sweep: at the end"
+    assert listed(store, "--sweep", "early") == ["b1", "a0"]
 
 
 def test_the_order_of_sweeps_and_a_declared_one_stay(store: RunStore) -> None:

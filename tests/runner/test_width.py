@@ -19,8 +19,9 @@ from rich.text import Text
 
 from batchlab.results.show.terminal import Terminal
 
-ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r|[\u2800-\u28ff] [^\u2800-\u28ff\n]*\.\.\.")
-"""Of colours and moves, and what stood there for a moment."""
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r")
+SPUN = re.compile(r"[\u2800-\u28ff] [^\u2800-\u28ff\n]*\.\.\.")
+"""What stood there for a moment."""
 RULES = re.compile(r"[─\s]+")
 DIGITS = ("dataset=digits", "model=mlp", "train.epochs=1", "seed=0,1")
 PAPERS = ("adadagrad", "dasvrda", "crossing", "sgdm_schedules", "vrgd")
@@ -51,7 +52,7 @@ def printed(*arguments: str, columns: int, cwd: Path) -> str:
         said += part
     os.close(ours)
     done.wait()
-    return ESCAPES.sub("", said.decode())
+    return SPUN.sub("", ESCAPES.sub("", said.decode()))
 
 
 def words(text: str) -> list[str]:

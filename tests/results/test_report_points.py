@@ -322,7 +322,7 @@ def test_points_are_accessible_and_within_the_page(opened, width, scheme):
 def test_every_mark_that_python_sends_has_a_shape_of_its_own(chromium):
     page = chromium.new_page()
     page.set_content("<p>marks</p>")
-    page.add_script_tag(content=(ASSETS / "scene.js").read_text())
+    page.add_script_tag(content=(ASSETS / "shapes.js").read_text())
     marks = [*dict.fromkeys((*MARKS[1:], *POINTS))]
     shapes = [page.evaluate("mark => batchlab.markAt(mark, 50, 50, 10)", mark) for mark in marks]
     assert len({*shapes}) == len(marks)

@@ -1,4 +1,4 @@
-// From numbers to what is seen: colours, shapes in the coordinates of the axes, ranges, ticks and words.
+// From numbers to what is seen: colours, ranges, ticks and words, in the coordinates of the axes.
 // The plot on the page (plot.js) and the picture to keep (picture.js) draw the same scene.
 (function () {
   "use strict";
@@ -10,77 +10,7 @@
   const HELD = 0.02; // of the width: a running extreme keeps its last value so far, which else were a stroke at the edge
   const THIN = 50; // so many unfinished runs of a line are drawn: nobody could tell more apart
 
-  // ---- numbers in words ----
-
-  const SHORT = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
-
-  const shortened = (value, digits) => (value ? value.toExponential(Math.max(0, digits - 2)).replace(/\.?0*e\+?/, "e") : "0");
-
-  function number(value, digits = 4) {
-    if (!Number.isFinite(value)) return "–";
-    const size = Math.abs(value);
-    if (size !== 0 && (size < 1e-3 || size >= 1e6)) return shortened(value, digits);
-    return Number(value.toPrecision(digits)).toLocaleString("en-US", { maximumFractionDigits: 8 });
-  }
-
-  // Values of one axis, with as many digits after the point as make four of what it spans, less the room around that.
-  function alike(value, scene) {
-    const [low, high] = seated(scene.yRange(null), scene.how), places = 4 - Math.ceil(Math.log10(0.8 * (high - low)));
-    if (scene.log || (scene.how.points && scene.how.step) || !Number.isFinite(value) || !(places >= 0 && places < 6) || Math.abs(value) >= 1e6) return number(value);
-    const fixed = { minimumFractionDigits: places, maximumFractionDigits: places };
-    return value.toLocaleString("en-US", { ...fixed, signDisplay: "negative" });
-  }
-
-  function amount(value, clock) {
-    if (clock.unit === "s") return `${number(value)} s`;
-    const whole = Number.isInteger(value) ? value.toLocaleString("en-US") : number(value, 5);
-    return `${whole} ${clock.label}`;
-  }
-
-  function short(value) {
-    const [unit, letter] = SHORT.find(([least]) => Math.abs(value) >= least) || [1, ""];
-    return `${Number((value / unit).toPrecision(6))}${letter}`;
-  }
-
-  // ---- ticks ----
-
-  // About n round numbers from low to high.
-  function round(low, high, n) {
-    const raw = (high - low) / Math.max(1, n);
-    if (!(raw > 0)) return [low];
-    const size = 10 ** Math.floor(Math.log10(raw));
-    const step = size * [1, 2, 5, 10].find((factor) => factor * size >= raw * 0.999);
-    const found = [];
-    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) {
-      found.push(Number((i * step).toPrecision(12)));
-    }
-    return found;
-  }
-
-  // Where numbers stand on a logarithmic axis; low, high and the result are exponents of 10.
-  function decades(low, high, n) {
-    const first = Math.ceil(low - 1e-9), last = Math.floor(high + 1e-9);
-    const every = Math.max(1, Math.ceil((last - first + 1) / Math.max(2, n)));
-    for (const factors of [[1], [1, 3], [1, 2, 5], [1, 2, 3, 4, 5, 6, 7, 8, 9]]) {
-      const found = [];
-      for (let decade = Math.floor(low); decade <= last; decade++) {
-        for (const factor of factors) {
-          const at = decade + Math.log10(factor);
-          if (at >= low - 1e-9 && at <= high + 1e-9 && (factor > 1 || (decade - first) % every === 0)) found.push(at);
-        }
-      }
-      if (found.length > 2) return found;
-    }
-    return round(10 ** low, 10 ** high, n).filter((value) => value > 0).map(Math.log10);
-  }
-
-  // The ticks of an axis: where, and what they say.
-  batchlab.ticks = function (low, high, n, log) {
-    const [places, size, digits] = log ? [decades(low, high, n), (at) => 10 ** at, 3] : [round(low, high, n), (at) => at, 6];
-    const texts = places.map((at) => number(size(at), digits)), exponents = texts.some((text) => text.includes("e"));
-    return places.map((at, i) => ({ at, text: exponents ? shortened(size(at), digits) : texts[i] })); // all in one style
-  };
-  batchlab.countTicks = (low, high, n) => round(low, high, n).map((at) => ({ at, text: short(at) }));
+  const { number, amount } = batchlab.words;
 
   // ---- ranges ----
 
@@ -347,66 +277,14 @@
     return rows.sort((a, b) => b.y - a.y);
   };
 
-  batchlab.words = { alike, number, amount };
+  // Values of one axis, with as many digits after the point as make four of what it spans, less the room around that.
+  function alike(value, scene) {
+    const [low, high] = seated(scene.yRange(null), scene.how), places = 4 - Math.ceil(Math.log10(0.8 * (high - low)));
+    if (scene.log || (scene.how.points && scene.how.step) || !Number.isFinite(value) || !(places >= 0 && places < 6) || Math.abs(value) >= 1e6) return number(value);
+    const fixed = { minimumFractionDigits: places, maximumFractionDigits: places };
+    return value.toLocaleString("en-US", { ...fixed, signDisplay: "negative" });
+  }
+
+  batchlab.words.alike = alike;
   batchlab.THEMES = THEMES;
-
-  // A line through points as an SVG path; steps hold their value until the next point.
-  batchlab.outline = function (points, start = "M") {
-    let text = "";
-    for (const [x, y] of points) {
-      if (Number.isNaN(y)) continue;
-      text += `${text ? "L" : start}${Math.round(x * 10) / 10} ${Math.round(Math.min(1e5, Math.max(-1e5, y)) * 10) / 10}`;
-    }
-    return text;
-  };
-  batchlab.points = function (x, y, px, py, step) {
-    const found = [];
-    for (let i = 0; i < x.length; i++) {
-      if (step && i) found.push([px(x[i]), py(y[i - 1])]);
-      found.push([px(x[i]), py(y[i])]);
-    }
-    return found;
-  };
-  // The paths of a line: itself, and its band where it has one.
-  batchlab.paths = function (line, px, py) {
-    const last = line.x.length - 1;
-    const along = (y) => [...batchlab.points(line.x, y, px, py, line.step), ...(line.held && last >= 0 ? [[px(line.x[last] + line.held), py(y[last])]] : [])];
-    const path = batchlab.outline(along(line.y));
-    if (!line.low) return { path, band: "" };
-    const top = along(line.high), bottom = along(line.low).reverse();
-    return { path, band: batchlab.outline(top) + batchlab.outline(bottom, "L") + "Z" };
-  };
-  // Where the x of a line stand: beside those of others, where intervals would hide each other.
-  batchlab.beside = (scene, line, px, size) => {
-    const aside = (scene.aside.get(line.name) || 0) * size;
-    return aside ? (x) => px(x) + aside : px;
-  };
-  // A single point has no length: it is seen as a dot.
-  batchlab.dot = (line, px, py) => (line.x.length === 1 ? [px(line.x[0]), py(line.y[0])] : null);
-
-  const corners = (n, turn) => Array.from({ length: n }, (_, i) => [Math.sin(((i + turn) * 2 * Math.PI) / n), -Math.cos(((i + turn) * 2 * Math.PI) / n)]);
-
-  // Marks on lines whose colour and dash are another's too, by their names in matplotlib; corners, of a size of 1.
-  const MARKS = {
-    "^": [[0, -1], [1, 0.8], [-1, 0.8]], v: [[0, 1], [1, -0.8], [-1, -0.8]],
-    "*": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map((i) => [(i % 2 ? 0.5 : 1.2) * Math.sin((i * Math.PI) / 5), -(i % 2 ? 0.5 : 1.2) * Math.cos((i * Math.PI) / 5)]),
-    h: corners(6, 0), H: corners(6, 0.5), p: corners(5, 0), 8: corners(8, 0.5),
-    "<": [[-1, 0], [0.8, -1], [0.8, 1]], ">": [[1, 0], [-0.8, -1], [-0.8, 1]], d: [[0, -1.1], [0.6, 0], [0, 1.1], [-0.6, 0]],
-    s: [[-0.8, -0.8], [0.8, -0.8], [0.8, 0.8], [-0.8, 0.8]], D: [[0, -1.1], [1.1, 0], [0, 1.1], [-1.1, 0]],
-    P: [[-0.4, -1], [0.4, -1], [0.4, -0.4], [1, -0.4], [1, 0.4], [0.4, 0.4], [0.4, 1], [-0.4, 1], [-0.4, 0.4], [-1, 0.4], [-1, -0.4], [-0.4, -0.4]],
-    X: [[-1, -0.5], [-0.5, -1], [0, -0.5], [0.5, -1], [1, -0.5], [0.5, 0], [1, 0.5], [0.5, 1], [0, 0.5], [-0.5, 1], [-1, 0.5], [-0.5, 0]],
-  };
-  batchlab.markAt = function (mark, x, y, size) {
-    const at = ([dx, dy]) => `${Math.round((x + dx * size) * 10) / 10} ${Math.round((y + dy * size) * 10) / 10}`;
-    if (mark === "o") return `M${x - size} ${y}a${size} ${size} 0 1 0 ${2 * size} 0a${size} ${size} 0 1 0 ${-2 * size} 0Z`;
-    return `M${MARKS[mark].map(at).join("L")}Z`;
-  };
-  // About eight of them, evenly along the line.
-  batchlab.marks = function (line, px, py, size) {
-    if (!line.mark || !line.x.length) return "";
-    const every = Math.max(1, Math.floor(line.x.length / 8));
-    let text = "";
-    for (let i = 0; i < line.x.length; i += every) text += batchlab.markAt(line.mark, px(line.x[i]), py(line.y[i]), size);
-    return text;
-  };
 })();

@@ -57,10 +57,8 @@ def looks(frame: Frame, hue: str, *, rows: bool = True, limit: int | None = None
     groups = by_hue(frame, hue)
     drawn = [run for runs in groups.values() for run in runs] if rows else frame.runs
     lines = {run.value(hue): run for run in drawn if run.value(hue) in groups}
-    first, _, second = hue.partition(",")
-    refused = TooManyLinesError(len(lines), hue, *(_there(frame, lines, key) for key in (first, second)))
     if len(lines) > (limit or most(hue)):
-        raise refused
+        raise _too_many(frame, lines, hue)
     keys = _telling(frame, lines, hue.split(","))
     if len(keys) > 2 and (found := _three(frame, lines, keys)):
         return found
@@ -75,8 +73,13 @@ def looks(frame: Frame, hue: str, *, rows: bool = True, limit: int | None = None
         color, dash = _two(colors, i, own, own.index(two), first, shaded=shaded) if second else _one(colors, i, first)
         found[value] = _look(color, DASHES[dash % len(DASHES)], found.values())
     if any(look["marker"] is None for look in found.values()):
-        raise refused
+        raise _too_many(frame, lines, hue)
     return found
+
+
+def _too_many(frame: Frame, lines: Mapping[Any, RunRow], hue: str) -> TooManyLinesError:
+    first, _, second = hue.partition(",")
+    return TooManyLinesError(len(lines), hue, *(_there(frame, lines, key) for key in (first, second)))
 
 
 def _there(frame: Frame, lines: Mapping[Any, RunRow], key: str) -> list[Any]:

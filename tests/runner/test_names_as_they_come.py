@@ -34,7 +34,7 @@ def test_folders_sweeps_and_files(
     assert f"optimizer: {min([short, 'ab2'])}, " in said(commands.show([], axes=True))
     assert f"in {folder}: `batchlab status" in said(execute.hint("s", folder))
     listed = said(commands.list_data())
-    assert f"\n {short} " in listed.replace("\n", "\n ")
+    assert f"\n {short} " in listed
     assert f"data root: {folder}" in listed
     RunStore(folder).run("a").write_state(state=State.INTERRUPTED)
     page = folder / f"{short}.html"

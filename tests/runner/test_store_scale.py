@@ -14,7 +14,7 @@ from runs import TINY
 from shell import in_process
 
 from batchlab.results.compare import apart, frame
-from batchlab.results.compare import load as loading
+from batchlab.results.compare import reading as loading
 from batchlab.results.report import sections
 from batchlab.results.report.write import write_report
 from batchlab.results.store import index, parquet

@@ -178,6 +178,7 @@ def test_contenders_that_share_no_problem_any_more_are_refused(lab, curve):
         contenders(load(lab.store), ACCURACY, "optimizer", (), [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("path", sorted(RECORDED.glob("*.tar.xz")), ids=lambda path: path.name.partition("-")[0])
 def test_what_a_refusal_names_draws_for_our_own_runs(path, kind):

@@ -74,8 +74,8 @@ class Live:
             self._look()
             if self._made != self._stamp and time.monotonic() >= self._make_again:
                 began = time.monotonic()
-                self._made = self._stamp
-                self._text = report_page(self.store, self.sweep, fill("follow", stamp=self._made))
+                self._text = report_page(self.store, self.sweep, fill("follow", stamp=self._stamp))
+                self._made = self._stamp  # but not of a page that could not be made
                 self._make_again = time.monotonic() + TIMES * (time.monotonic() - began)
             return self._text
 

@@ -118,6 +118,11 @@ class Tuning:
     offered: dict[Key, dict[Any, list[float]]]
 
     @property
+    def found(self) -> dict[Key, Any]:
+        """What was chosen, without the cells of which nothing was."""
+        return {cell: value for cell, value in self.chosen.items() if cell not in self.stuck}
+
+    @property
     def notes(self) -> list[str]:
         """What to know before reading the table."""
         values = [f"{_name(cell)} {written(v)}{'*' if cell in self.stuck else ''}" for cell, v in self.chosen.items()]

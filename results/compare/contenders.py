@@ -19,6 +19,7 @@ from batchlab.results.compare.frame import MISSING, Frame
 from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.problems import PROBLEMS, Field, problem_axes
 from batchlab.results.compare.replicates import mixed_keys, tied_keys
+from batchlab.results.compare.swept import is_rate
 from batchlab.results.compare.where import Where
 from batchlab.results.words import as_typed, listing
 
@@ -98,7 +99,7 @@ def _unmixed(frame: Frame, metric: Metric, hue: str, problems: Sequence[str], as
             f"one problem has runs that differ in {listing(averaged)}: --problems {','.join([*axes, *averaged])} makes "
             f"several of them; or take one by --where {averaged[0]}=VALUE"
         )
-    wider = _wider(field, [key for key in mixed if _rate(key)], problems=not problems)
+    wider = _wider(field, [key for key in mixed if is_rate(key)], problems=not problems)
     rates = _mixed(wider)
     chooser = validation(frame) or (metric if any(run.labels.get(TUNING) is True for run in frame.runs) else None)
     why, budgets = "no validation metric was recorded to choose by (dataset.validation=0.1)", None
@@ -114,10 +115,6 @@ def _unmixed(frame: Frame, metric: Metric, hue: str, problems: Sequence[str], as
         error.budgets = budgets
         raise
     return Contenders(every, (*_parted(wider, every, why), *_parted(field, wider, UNMIXED)))
-
-
-def _rate(key: str) -> bool:
-    return key.rpartition(".")[2] == "lr"
 
 
 def _tuned(frame: Frame, field: Field, wider: Field, rate: str, chooser: Metric) -> Contenders:

@@ -94,7 +94,7 @@ def lines(frame: Frame, metric: Metric, key: str, hue: str) -> list[Line]:
         points = [point for at in offered if (point := _point(own.where(**{key: at}), metric, at))]
         if not points:
             continue
-        chosen = choice.chosen.get((value,)) if choice and (value,) not in choice.stuck else None
+        chosen = choice.found.get((value,)) if choice else None
         after = others.where(**{hue: value, key: chosen}) if chosen is not None else None
         judged_at = _point(after, metric, chosen) if after and after.runs else None
         edge = bool(choice and _number(chosen) and choice.edge((value,)))  # words have no ends

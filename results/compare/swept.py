@@ -17,6 +17,8 @@ from batchlab.results.compare.replicates import mixed_keys, untied
 from batchlab.results.store.run import State
 from batchlab.results.store.runs import RunStore
 
+LENGTHS = ("train.epochs", "train.samples", "train.steps")
+"""Keys that say how long a run is."""
 SHOWN = 3
 """So many of the candidates a table has."""
 NONE = "–"
@@ -63,6 +65,12 @@ def _groups(frame: Frame, axes: Sequence[str]) -> list[list[RunRow]]:
     for run in frame.runs:
         groups.setdefault(tuple(map(run.value, axes)), []).append(run)
     return [*groups.values()]
+
+
+def lengths_apart(frame: Frame, axes: Sequence[str]) -> list[str]:
+    """How long runs of one data set and model are trained, where they differ in it and no axis says so."""
+    same = _groups(frame, ["dataset", "model"])
+    return [key for key in LENGTHS if key not in axes and any(_varies(key, own) for own in same)]
 
 
 def one_each(frame: Frame, axes: Sequence[str], key: str) -> bool:

@@ -20,11 +20,11 @@ from batchlab.results.compare.load import load
 from batchlab.results.compare.metrics import CANDIDATES, Metric, columns_of
 from batchlab.results.compare.replicates import Key, mixed_keys, repeats_note, untied
 from batchlab.results.compare.stats import ALPHA, Test, holm
-from batchlab.results.compare.swept import filled, usual_metrics, usual_rows
+from batchlab.results.compare.swept import filled, lengths_apart, usual_metrics, usual_rows
 from batchlab.results.compare.where import Where, conditions
 from batchlab.results.store.fingerprint import stale, stale_lines
 from batchlab.results.store.runs import RunStore
-from batchlab.results.words import as_typed, count, quoted
+from batchlab.results.words import as_typed, count, listing, quoted
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,8 @@ def load_table(
     if not rows:
         rows = usual_rows(store, frame, sweep, [*cols, *([tuned] if tuned else [])])
         frame = filled(frame, rows)
+        if apart := lengths_apart(frame, [*rows, *cols]):
+            notes = [*notes, f"rows differ in {listing(apart)} too: add it to --rows, or take one by --where"]
     parsed = [Metric.parse(metric) for metric in metrics or usual_metrics(frame)]
     made = build_table(frame, rows=rows, cols=cols, metrics=parsed, baseline=baseline, tuned=tuned, title=title)
     return replace(made, notes=[*made.notes, *notes])

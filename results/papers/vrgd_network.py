@@ -322,7 +322,7 @@ def plots(network: Frame) -> list[Drawing]:
     choice = tuned(network, ACCURACY, "lr", CELL)
     layers = choice.frame.where(pair="Momentum", variant=VR).stream("layers")
     return [
-        MetricByRate(judged(network), ACCURACY, title, choice.chosen),
+        MetricByRate(judged(network), ACCURACY, title, choice.found),
         Layers(layers, seen, "batch", title="VR-Momentum: the multiplier r in each layer"),
     ]
 

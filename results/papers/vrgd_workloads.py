@@ -167,4 +167,4 @@ def plots(workload: Workload, frame: Frame) -> list[Drawing]:
     """
     bound = workload.metric.of(frame)
     title = f"{workload.title}: {bound.label} by learning rate"
-    return [MetricByRate(judged(frame), bound, title, _choice(workload, frame).chosen)]
+    return [MetricByRate(judged(frame), bound, title, _choice(workload, frame).found)]

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from batchlab.results.compare.choice import CHOOSERS, shown, validation
 from batchlab.results.compare.frame import MISSING, Frame
 from batchlab.results.compare.metrics import CANDIDATES, CLOCKS, Metric
-from batchlab.results.compare.swept import filled, swept_axes
+from batchlab.results.compare.swept import filled, is_rate, swept_axes
 from batchlab.results.compare.table import build_table
 from batchlab.results.report.parts import Parts, said
 from batchlab.results.show.layers_plot import Layers
@@ -67,7 +67,7 @@ def overview(parts: Parts, frame: Frame, swept: Sequence[str] = ()) -> Markup:
     axes = swept_axes(frame, swept)
     frame, everything = (filled(one, axes) for one in (frame, everything))
     hue = ",".join(axes) or "optimizer"
-    rates = [axis for axis in axes if axis == "lr" or axis.endswith(".lr")]
+    rates = [axis for axis in axes if is_rate(axis)]
     made = [_table(parts, frame, axes or ["optimizer"], metrics, notes, against=not rates)]
     made.append(_tuned(parts, everything, rates, [axis for axis in axes if axis not in rates], metrics))
     made.append(parts.curves(*(Plot(frame, metric, ("samples", "seconds"), hue) for metric in metrics)))

@@ -110,10 +110,11 @@ def _usual_look(
     """
     with_it = [other for key in taken for other in moving(frame, key) if other not in CHOICES]
     axes = usual_rows(store, frame, sweep, [*taken, *with_it, panel or ""])
+    words = [axis for axis in axes if any(axis in run.labels for run in frame.runs)]  # what is filled has some too
     frame = filled(frame, axes)
     for axis in [axis for axis in axes if axis in CHOICES]:
         others = [one for one in axes if one != axis]
-        if others and set(others).isdisjoint(CHOICES) and one_each(frame, others, axis):
+        if words and set(others).isdisjoint(CHOICES) and one_each(frame, words, axis):
             axes = others  # the words of a sweep for its runs say it already
     if panel is None and len({run.value(DATA) for run in frame.runs} - {MISSING}) > 1:
         panel = next((axis for axis in [DATA, *axes] if axis in axes and one_each(frame, [axis], DATA)), None)

@@ -9,6 +9,7 @@ is the colour, numbers before names, the others dash and mark. Every colour stan
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import Any
@@ -18,7 +19,7 @@ from batchlab.results.compare.frame import Frame, RunRow
 from batchlab.results.compare.replicates import NOMINAL
 from batchlab.results.show.drawing import COLORS, DASHES, MARKS
 from batchlab.results.show.vision import TOLD, apart
-from batchlab.results.words import count
+from batchlab.results.words import as_typed, count
 
 Looks = dict[Any, dict[str, Any]]
 """By hue what matplotlib draws its line with."""
@@ -145,8 +146,9 @@ class TooManyLinesError(ValueError):
         self.panels = (first, rest) if 0 < len(dashes) <= most(rest) and len(colors) <= PANELS else None
         way = f", or use panels (--panel {first} --hue {rest})" if self.panels else ""
         fitting = most(hue) * len(colors) // lines  # of as many lines each
-        wanted = ",".join(str(value) for value in colors[: max(1, min(2, fitting))])
-        super().__init__(f"{self.said}: draw fewer (--where {first}={wanted}){way}")
+        some = ",".join(map(as_typed, colors[: max(1, min(2, fitting))]))
+        wanted = shlex.quote(f"{first}={some}")
+        super().__init__(f"{self.said}: draw fewer (--where {wanted}){way}")
 
 
 def dotted(look: Mapping[str, Any]) -> dict[str, Any]:

@@ -141,12 +141,19 @@ def factor(value: float) -> str:
     >>> factor(0.4), factor(0.00133), factor(1.23456e-5), factor(1280.4), factor(999_999.0), factor(2.5e33)
     ('0.4', '0.00133', '1.23e-5', '1,280', '1,000,000', '2.5e33')
     """
-    return f"{float(f'{value:.3g}'):,.0f}" if 1000 <= value < OPEN else exponent(f"{value:.3g}")
+    return f"{float(f'{value:.3g}'):,.0f}" if _whole(value) else exponent(f"{value:.3g}")
+
+
+def _whole(value: float) -> bool:
+    """Whether three digits of a ratio are its whole thousands."""
+    return float(f"{value:.3g}") >= 1000 and value < OPEN
 
 
 def factors(*values: float) -> list[str]:
     """Ratios that belong together: where one of them has three digits, no other is cut short of its noughts.
 
+    >>> factors(999.6, 500.0, 1001.0)
+    ['1,000', '500', '1,000']
     >>> factors(1.2, 1.0, 1.37), factors(0.4, 0.2, 0.8), factors(12.0, 1.5, 128.0), factors(1.0, 0.001, 2.55e8)
     (['1.20', '1.00', '1.37'], ['0.4', '0.2', '0.8'], ['12.0', '1.50', '128'], ['1.00', '0.00100', '2.55e8'])
     """
@@ -154,7 +161,7 @@ def factors(*values: float) -> list[str]:
     if max(len(text.partition("e")[0].replace(".", "").lstrip("0")) for text in texts) < 3:
         return texts
     return [
-        text if 1000 <= value < OPEN or value <= 0 else exponent(f"{value:#.3g}".replace(".e", "e").removesuffix("."))
+        text if value <= 0 or _whole(value) else exponent(f"{value:#.3g}".replace(".e", "e").removesuffix("."))
         for text, value in zip(texts, values, strict=True)
     ]
 

@@ -15,6 +15,7 @@ from batchlab.results.compare.metrics import Metric
 from batchlab.results.compare.outcomes import alike, tally
 from batchlab.results.compare.quantities import bounds
 from batchlab.results.compare.replicates import NAMED, Key
+from batchlab.results.compare.swept import is_rate
 from batchlab.results.compare.table import Table
 from batchlab.results.show.extent import CUT
 from batchlab.results.show.sheet import (
@@ -280,7 +281,7 @@ def over_examples(table: Table, row: Key, col: Key) -> str:
 def averaged(mixed: Sequence[str]) -> str:
     """What was averaged inside each seed, and the way out."""
     keys = _named(mixed)
-    rates = [key for key in mixed if key.endswith(".lr")]
+    rates = [key for key in mixed if is_rate(key)]
     tuned = f"; if {rates[0]} was tuned over, --tuned {rates[0]}" if rates else ""
     them = "it" if len(mixed) == 1 else "them"
     return (

@@ -124,6 +124,11 @@ class _Stop:
             raise Interrupted
 
 
+def _lost(handler: Any) -> bool:
+    """Whether the handler that was in place was told to stop: its exception was dropped, or this were not reached."""
+    return isinstance(handler, _Stop) and handler.told
+
+
 def _train_and_settle(held: Sequence[Run], launch: LaunchAll, codes: dict[str, int], stop: _Stop) -> None:
     """Train what is held; the code of each run is put into `codes`."""
     began: dict[str, Any] = {"pid": os.getpid(), "host": platform.node(), "started": now()}
@@ -278,7 +283,7 @@ def elastic_together(runs: Sequence[Run], nproc: int = 1) -> None:
     from batchlab.runner.launch.worker import rank_main
 
     told = Told()  # once for all: a second SIGTERM, of Slurm or the warm process, breaks into no end that has begun
-    signal.signal(signal.SIGTERM, told)
+    told.heard = _lost(signal.signal(signal.SIGTERM, told))
     agent_log = runs[0].log / "agent"
     agent_log.mkdir(parents=True, exist_ok=True)
     with untouched_accelerators():
@@ -418,6 +423,7 @@ def passing_on(
         pass_on()
 
     before = {s: signal.signal(s, stop) for s in stops}
+    told += [signum for signum, handler in before.items() if _lost(handler)]
     try:
         process = start()
         begun.append(process)

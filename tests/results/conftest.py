@@ -22,6 +22,7 @@ def configuration(
     nproc=1,
     train_accuracy=False,
     dataset="digits",
+    epochs=3,
     **optimizer_keys,
 ):
     return {
@@ -30,7 +31,7 @@ def configuration(
         "batch_schedule": {"name": batch_schedule},
         "model": {"name": "resnet8", "widths": [16, 32]},
         "dataset": {"name": dataset},
-        "train": {"epochs": 3, "compile": False},
+        "train": {"epochs": epochs, "compile": False},
         "log": {"train_accuracy": train_accuracy},
         "nproc": nproc,
         "seed": seed,

@@ -90,6 +90,12 @@ def test_nobody_who_asks_for_no_hue_gets_a_mean_over_a_rate(lab, curve):
     assert asked.notes == ["lines mix runs that differ in optimizer.lr: add it to --hue, or use --where"]
 
 
+def test_rates_of_one_optimizer_alone_do_not_take_its_place(lab, curve):
+    for optimizer, lr in (("shb", 0.1), ("shb", 0.2), ("adam", 0.001), ("adam", 0.01)):
+        lab.run(f"{optimizer}{lr}", curve([0.1, lr]), optimizer=optimizer, lr=lr)
+    assert load_figure(lab.store, metric="test_accuracy").hue == "optimizer,optimizer.lr"
+
+
 @pytest.mark.parametrize("labelled", [False, True])
 def test_data_sets_have_panels_of_their_own(lab, curve, labelled):
     entries = []

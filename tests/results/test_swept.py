@@ -95,6 +95,16 @@ def test_of_several_sweeps_and_of_none_rows_are_what_the_runs_differ_in(grid, la
     assert load_table(grid.store, where=["optimizer=shb"]).row_axes == ("optimizer.lr", "optimizer.size")
 
 
+def test_rows_of_unequal_length_are_named(lab, curve):
+    """No cell mixes them, as a rate tells them apart; who reads the rows compares them all the same."""
+    for lr, epochs in ((0.1, 1), (0.2, 1), (0.3, 2)):
+        lab.run(f"r{lr}", curve([0.1, lr]), lr=lr, epochs=epochs)
+    table = load_table(lab.store)
+    assert table.row_axes == ("optimizer.lr",)
+    assert any("differ in train.epochs too" in note for note in table.notes), table.notes
+    assert not any("differ in" in note for note in load_table(lab.store, where=["train.epochs=1"]).notes)
+
+
 def test_of_keys_that_say_the_same_one_is_a_row_and_a_rate_is_the_first(lab, curve):
     """Seven keys differ, in two ways: two of them tell all methods apart."""
     for i, (lr, size) in enumerate(product((0.1, 0.2), (1, 2))):

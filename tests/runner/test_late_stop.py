@@ -43,6 +43,34 @@ def test_a_stop_while_a_process_is_forked_is_heard(launcher: str, where: str, tm
     assert run.read_state().state is State.INTERRUPTED
 
 
+STOPPED_BEFORE_ITS_AGENT = """
+import os, signal, sys
+from pathlib import Path
+from batchlab.results.store.run import Run
+from batchlab.runner.launch.launch import LAUNCHERS, run_job
+
+class Stops:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+def launch(run, config):
+    Stops()
+    LAUNCHERS[sys.argv[2]](run, config)
+
+sys.exit(run_job(Run(Path(sys.argv[1])), launch))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["fork", "torchrun"])
+def test_a_stop_that_was_dropped_before_its_agent_began_is_heard_by_it(launcher: str, tmp_path: Path) -> None:
+    """What a handler raises while something is deleted is dropped as well."""
+    run, _ = frozen(tmp_path, "train.epochs=5000", "train.checkpoint_seconds=10000")
+    command = [sys.executable, "-c", STOPPED_BEFORE_ITS_AGENT, str(run.folder), launcher]
+    assert subprocess.run(command, check=False, timeout=HANGS).returncode == INTERRUPTED
+    assert run.read_state().state is State.INTERRUPTED
+
+
 STOPPED_AS_IT_DIVERGES = """
 import os, signal, time, torch
 from multiprocessing.util import Finalize

@@ -109,8 +109,8 @@
 
   // `lr=0.1` asks for a value of a column, whole, by its key or the end of it; anything else for a part of any value.
   function asked(text) {
-    const [, key, value] = text.match(/^([^="]+)=(.+)$/) || [];
-    const whole = (value || "").replace(/"/g, "");
+    const [, named, value] = text.match(/^([^=]+)=(.+)$/) || [];
+    const key = (named || "").replace(/"/g, ""), whole = (value || "").replace(/"/g, "");
     const own = whole ? columns.filter((c) => [c.key, c.title].some((name) => ("." + name.toLowerCase()).endsWith("." + key))) : [];
     if (/^[^="]+="?$/.test(text) && !own.length) return () => true; // about to be typed
     const part = text.replace(/"/g, "");

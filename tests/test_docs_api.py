@@ -51,16 +51,13 @@ def entries(page: Path) -> Iterator[Entry]:
 
 
 def found(name: str) -> Any:
-    parts = name.split(".")
-    for i in range(len(parts), 0, -1):
-        try:
-            thing = importlib.import_module(".".join(parts[:i]))
-        except ModuleNotFoundError:
-            continue
-        for part in parts[i:]:
-            thing = getattr(thing, part)
-        return thing
-    raise AssertionError(name)
+    first, *parts = name.split(".")
+    thing = importlib.import_module(first)
+    for i, part in enumerate(parts, 1):
+        if not hasattr(thing, part):  # an attribute goes before a module: a folder `runs` beside the package is none
+            importlib.import_module(".".join([first, *parts[:i]]))
+        thing = getattr(thing, part)
+    return thing
 
 
 def things(page: Path) -> dict[str, tuple[Any, Entry]]:

@@ -230,13 +230,22 @@ def quoted(text: str) -> str:
     return f"'{text}'" if '"' in text else f'"{text}"'
 
 
+def spelled(value: Any) -> str:
+    """A value of a run with all its digits, as an override says it.
+
+    >>> spelled(1e6), spelled(0.1 + 0.2), spelled(True), spelled(None)
+    ('1e6', '0.30000000000000004', 'true', 'null')
+    """
+    return exact(value) if isinstance(value, float) else written(value)
+
+
 def as_typed(value: Any) -> str:
     """A value of a run as it is typed after `=` of a condition, which finds it.
 
     >>> as_typed(1e6), as_typed("a, b"), as_typed(None)
     ('1e6', '"a, b"', 'null')
     """
-    return exact(value) if isinstance(value, float) else quoted(written(value))
+    return quoted(spelled(value))
 
 
 def spelt(text: str) -> Any:

@@ -160,7 +160,7 @@ def table(request: TableRequest, runs: Path, archives: Sequence[Path] | None = N
             where=Where.parse(request.where, request.others),
             baseline=",".join(request.baseline) or None,
             tuned=request.tuned,
-            sweep=sweep_of(store, archives, request.sweep),
+            sweep=request.sweep,
         )
         sheet = table_sheet(made)
     print_sheets([sheet], request.format, wide=request.wide)
@@ -186,7 +186,7 @@ def plot(request: PlotRequest, output: Path, runs: Path, archives: Sequence[Path
             problems=parted(request.problems) if request.problems else (),
             extent=Extent.parse(request.scale or "", request.ylim or ""),
             where=Where.parse(request.where, request.others),
-            sweep=sweep_of(store, archives, request.sweep),
+            sweep=request.sweep,
         )
         saved = drawn.save(output)
     OUT.print(Text(str(saved)), no_wrap=True)

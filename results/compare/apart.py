@@ -9,7 +9,7 @@ from typing import Any
 from batchlab.results.axes import AXES, RECORDING, within
 from batchlab.results.compare.frame import MISSING, RunRow
 from batchlab.results.compare.replicates import Key, Setting, mixed_keys
-from batchlab.results.words import exact, written
+from batchlab.results.words import spelled
 
 
 def telling_keys(runs: Sequence[RunRow]) -> list[str]:
@@ -56,8 +56,4 @@ def settings(run: RunRow, keys: Sequence[str]) -> list[str]:
     ['lr=0.1', 'nesterov=true']
     """
     values = [(key, run.value(key)) for key in keys]
-    return [
-        f"{key}={exact(value) if isinstance(value, float) else written(value)}"
-        for key, value in values
-        if value != MISSING
-    ]
+    return [f"{key}={spelled(value)}" for key, value in values if value != MISSING]

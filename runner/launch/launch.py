@@ -283,7 +283,8 @@ def elastic_together(runs: Sequence[Run], nproc: int = 1) -> None:
     from batchlab.runner.launch.worker import rank_main
 
     told = Told()  # once for all: a second SIGTERM, of Slurm or the warm process, breaks into no end that has begun
-    told.heard = _lost(signal.signal(signal.SIGTERM, told))
+    if _lost(signal.signal(signal.SIGTERM, told)):
+        told.heard = True  # and never false again: it may have heard by now
     agent_log = runs[0].log / "agent"
     agent_log.mkdir(parents=True, exist_ok=True)
     with untouched_accelerators():
